@@ -1,0 +1,377 @@
+//! Config: what the operator decides, as plain data. Layers: the compiled-in `config.toml` < the
+//! file given by `--config` < `COPILOT_…` in the environment < flags. An unknown key is an error
+//! that names it. The only file that reads the environment.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The annotated defaults, also printed by `doctor --defaults`.
+pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// Environment names that share the prefix but are not configuration keys.
+const NOT_KEYS: [&str; 1] = ["config"];
+
+/// A secret text whose `Debug` and serialisation hide it.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+    /// The text itself, for the one place that sends it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+    /// Whether it is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "(unset)" } else { "(secret)" })
+    }
+}
+
+/// Everything the operator decides; see `config.toml` for the meaning of each key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub listen: String,
+    pub public_url: String,
+    pub database: String,
+    pub index: String,
+    pub time_zone: String,
+    pub log: LogConfig,
+    pub embedder: EmbedderConfig,
+    pub search: SearchConfig,
+    pub chat: ChatConfig,
+    pub limits: LimitsConfig,
+    pub models: ModelsConfig,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct LogConfig {
+    pub filter: String,
+    pub format: String,
+}
+
+/// `[embedder]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct EmbedderConfig {
+    pub source: String,
+    pub pool: usize,
+}
+
+/// `[search]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct SearchConfig {
+    pub lexical_weight: f32,
+    pub candidates: usize,
+    pub direct_threshold: f32,
+    pub grounded_threshold: f32,
+    pub sources: usize,
+}
+
+/// `[chat]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct ChatConfig {
+    pub message_chars: usize,
+    pub memory_tokens: usize,
+    pub prompt_tokens: usize,
+    pub answer_tokens: u32,
+    pub reasoning: String,
+    pub replay_ms: u64,
+    pub drain_ms: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct LimitsConfig {
+    pub key_per_minute: u32,
+    pub address_per_minute: u32,
+    pub frame_bytes: usize,
+    pub sockets_per_address: usize,
+    pub sockets: usize,
+}
+
+/// `[models]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct ModelsConfig {
+    pub default: String,
+    pub connect_ms: u64,
+    pub first_token_ms: u64,
+    pub stall_ms: u64,
+    #[serde(default)]
+    pub providers: BTreeMap<String, ProviderConfig>,
+}
+
+/// `[models.providers.<name>]`: one OpenAI-compatible endpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// Up to and including `/v1` (or what stands for it).
+    pub base_url: String,
+    /// Sent as a bearer token; empty for servers that want none.
+    #[serde(default)]
+    pub api_key: Secret,
+    /// The models it serves that clients may select.
+    #[serde(default)]
+    pub models: Vec<ModelConfig>,
+}
+
+/// One selectable model of a provider.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The name the provider knows; clients select by it.
+    pub id: String,
+    /// What people see; empty shows the id.
+    #[serde(default)]
+    pub name: String,
+    /// Price of a million prompt tokens.
+    #[serde(default)]
+    pub price_in: f64,
+    /// Price of a million completion tokens.
+    #[serde(default)]
+    pub price_out: f64,
+    /// Currency of both prices.
+    #[serde(default = "usd")]
+    pub currency: String,
+}
+
+fn usd() -> String {
+    "USD".to_owned()
+}
+
+/// What flags override; `None` leaves the lower layers' value.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Overrides {
+    /// `--data-dir`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
+    /// `--database`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// `--index`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+}
+
+impl Config {
+    /// Reads all layers.
+    ///
+    /// # Errors
+    /// `bad_config` with the key, the file or variable it came from, and what was expected.
+    pub fn load(file: Option<&Path>, flags: &Overrides) -> Result<Self> {
+        let mut layers = Figment::from(Toml::string(DEFAULTS));
+        if let Some(file) = file {
+            if !file.is_file() {
+                return Err(Error::invalid("bad_config", format!("The configuration file {} does not exist.", file.display())));
+            }
+            layers = layers.merge(Toml::file_exact(file));
+        }
+        let environment = Env::prefixed("COPILOT_").ignore(&NOT_KEYS).split("__");
+        let mut config: Self = layers
+            .merge(environment)
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
+        config.add_usual_providers(|name| Env::var(name));
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// A provider's own environment key makes its models available and the default.
+    fn add_usual_providers(&mut self, var: impl Fn(&str) -> Option<String>) {
+        for usual in USUAL_PROVIDERS {
+            let Some(key) = var(usual.key).filter(|key| !key.is_empty()) else { continue };
+            let base_url = usual.base_url_var.and_then(&var).unwrap_or_else(|| usual.base_url.to_owned());
+            let models: Vec<String> = match usual.model_var.and_then(&var) {
+                Some(named) => named.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
+                None => usual.models.iter().map(|&id| id.to_owned()).collect(),
+            };
+            if self.models.default.is_empty() {
+                self.models.default = models.first().cloned().unwrap_or_default();
+            }
+            let models = models
+                .into_iter()
+                .map(|id| ModelConfig { id, name: String::new(), price_in: 0.0, price_out: 0.0, currency: usd() })
+                .collect();
+            self.models.providers.entry(usual.name.to_owned()).or_insert(ProviderConfig {
+                base_url,
+                api_key: Secret::new(key),
+                models,
+            });
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let wrong = |message: String| Err(Error::invalid("bad_config", message));
+        if self.listen.parse::<SocketAddr>().is_err() {
+            return wrong(format!("`listen` is `{}`; expected an address and a port such as 127.0.0.1:8787.", self.listen));
+        }
+        if self.time_zone.parse::<chrono_tz::Tz>().is_err() {
+            return wrong(format!("`time_zone` is `{}`; expected a name such as Asia/Shanghai.", self.time_zone));
+        }
+        if self.index != "embedded:" {
+            return wrong(format!("`index` is `{}`; this version keeps its indexes in the process: use `embedded:`.", self.index));
+        }
+        for (name, share) in [
+            ("search.lexical_weight", self.search.lexical_weight),
+            ("search.direct_threshold", self.search.direct_threshold),
+            ("search.grounded_threshold", self.search.grounded_threshold),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return wrong(format!("`{name}` is {share}; expected a number from 0 to 1."));
+            }
+        }
+        if self.search.candidates == 0 || self.search.sources == 0 || self.embedder.pool == 0 {
+            return wrong("`search.candidates`, `search.sources` and `embedder.pool` must be at least 1.".to_owned());
+        }
+        if self.limits.key_per_minute == 0 || self.limits.address_per_minute == 0 {
+            return wrong("`limits.key_per_minute` and `limits.address_per_minute` must be at least 1.".to_owned());
+        }
+        if !matches!(self.chat.reasoning.as_str(), "" | "off" | "hidden" | "shown" | "native") {
+            return wrong(format!("`chat.reasoning` is `{}`; expected off, hidden, shown, native or nothing.", self.chat.reasoning));
+        }
+        if !matches!(self.log.format.as_str(), "text" | "json") {
+            return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
+        }
+        Ok(())
+    }
+
+    /// The shop's time zone.
+    pub fn zone(&self) -> chrono_tz::Tz {
+        self.time_zone.parse().unwrap_or(chrono_tz::UTC)
+    }
+}
+
+/// A provider known by the name of its key.
+struct UsualProvider {
+    name: &'static str,
+    key: &'static str,
+    base_url: &'static str,
+    base_url_var: Option<&'static str>,
+    model_var: Option<&'static str>,
+    models: &'static [&'static str],
+}
+
+/// Base URLs: shared protocol notes C1, C3, C4, C5.
+const USUAL_PROVIDERS: &[UsualProvider] = &[
+    UsualProvider {
+        name: "openai",
+        key: "OPENAI_API_KEY",
+        base_url: "https://api.openai.com/v1",
+        base_url_var: Some("OPENAI_BASE_URL"),
+        model_var: Some("OPENAI_MODEL"),
+        models: &["gpt-4.1-mini"],
+    },
+    UsualProvider {
+        name: "dashscope",
+        key: "DASHSCOPE_API_KEY",
+        base_url: "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        base_url_var: None,
+        model_var: None,
+        models: &["qwen-plus"],
+    },
+    UsualProvider {
+        name: "deepseek",
+        key: "DEEPSEEK_API_KEY",
+        base_url: "https://api.deepseek.com/v1",
+        base_url_var: None,
+        model_var: None,
+        models: &["deepseek-chat"],
+    },
+    UsualProvider {
+        name: "gemini",
+        key: "GEMINI_API_KEY",
+        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
+        base_url_var: None,
+        model_var: None,
+        models: &["gemini-2.5-flash"],
+    },
+];
+
+fn describe(error: &figment::Error) -> String {
+    let key = error.path.join(".");
+    let place = error.metadata.as_ref().map(|metadata| match &metadata.source {
+        Some(source) => source.to_string(),
+        None => metadata.name.to_string(),
+    });
+    let mut text = format!("The configuration is wrong: {}", error.kind);
+    if !key.is_empty() {
+        text.push_str(&format!(" (key `{key}`)"));
+    }
+    if let Some(place) = place {
+        text.push_str(&format!(" in {place}"));
+    }
+    text.push_str(". config.toml in the repository lists every key.");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn defaults() -> Config {
+        Figment::from(Toml::string(DEFAULTS)).extract().expect("config.toml matches Config")
+    }
+
+    #[test]
+    fn the_annotated_file_is_the_defaults() {
+        defaults().validate().expect("the defaults are valid");
+    }
+
+    #[test]
+    fn a_provider_key_makes_its_models_the_default_and_stays_hidden() {
+        let mut config = defaults();
+        config.add_usual_providers(|name| match name {
+            "OPENAI_API_KEY" => Some("sk-very-secret".into()),
+            "OPENAI_MODEL" => Some("my-model".into()),
+            _ => None,
+        });
+        assert_eq!(config.models.default, "my-model");
+        assert_eq!(config.models.providers["openai"].models[0].id, "my-model");
+        assert!(!format!("{config:?}").contains("very-secret"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = Figment::from(Toml::string(DEFAULTS))
+            .merge(Toml::string("[models]\nconect_ms = 1"))
+            .extract::<Config>()
+            .unwrap_err();
+        assert!(describe(&error).contains("conect_ms"), "{}", describe(&error));
+    }
+}

@@ -1,0 +1,49 @@
+//! Who is asking: tenants, their keys and roles, the origins a site key is good for, and how often
+//! each may ask. A [`Caller`] is proof that a key was checked; everything behind it takes the tenant
+//! from there and from nowhere else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{KeyId, OwnerId, TenantId};
+
+mod limits;
+mod store;
+
+pub use limits::RateLimits;
+pub use store::{ApiKey, Tenant, Tenants};
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Keeps the knowledge base and sees everything of its tenant.
+    Admin,
+    /// Asks from programs; sees its own conversations.
+    Member,
+    /// Asks from a web page, as an anonymous visitor, from listed origins only.
+    Site,
+}
+
+impl Role {
+    /// The word in commands and storage.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::Site => "site",
+        }
+    }
+}
+
+/// Somebody whose key was checked.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The tenant the key belongs to.
+    pub tenant: TenantId,
+    /// What the key may do.
+    pub role: Role,
+    /// The key.
+    pub key: KeyId,
+    /// Who owns the conversations it opens: the key, or for a site key the visitor.
+    pub owner: OwnerId,
+}
