@@ -69,9 +69,9 @@ impl EventLog {
         let from = events.partition_point(|event| event.seq <= at);
         let mut batch: Vec<ChatEvent> = Vec::new();
         for event in events.iter().skip(from) {
-            match batch.last_mut() {
-                Some(last) if joins(last, event) => {}
-                _ => batch.push(event.clone()),
+            let joined = batch.last_mut().is_some_and(|last| joins(last, event));
+            if !joined {
+                batch.push(event.clone());
             }
         }
         Some(batch)
