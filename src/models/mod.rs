@@ -14,6 +14,8 @@ pub mod openai;
 pub mod registry;
 pub mod tokens;
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod onnx;
 
 pub use registry::Models;
