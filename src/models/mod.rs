@@ -14,6 +14,8 @@ pub mod openai;
 pub mod registry;
 pub mod tokens;
 
+mod onnx;
+
 pub use registry::Models;
 
 /// Who says a [`Message`] on a model's wire.
