@@ -25,7 +25,7 @@ web/dist/.built: $(WEB_SOURCES)
 ## test: every test, after installing what they need
 test: web test-tools
 	cd web && npm run --silent test
-	$(CARGO) test --all-targets
+	./scripts/with-postgres.sh $(CARGO) test --all-targets
 
 test-tools:
 	./scripts/test-tools.sh
