@@ -37,6 +37,8 @@ mod session;
 mod state;
 mod ws;
 
+pub use ws::SUBPROTOCOL;
+
 /// How long connections may take to say goodbye after the turns have ended.
 const GOODBYES: Duration = Duration::from_secs(5);
 /// Names a request in logs and answers.
@@ -93,7 +95,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let demo_key = demo_key(&app, listen).await?;
     let engine = app.engine.clone();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
-    let state = Arc::new(HttpState::new(app, listen, demo_key));
+    let state = Arc::new(HttpState::new(app, demo_key));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();

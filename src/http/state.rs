@@ -1,7 +1,7 @@
 //! What the doors share beside the app: who is connected, and how they are told to go.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -21,8 +21,6 @@ pub type Shared = Arc<HttpState>;
 pub struct HttpState {
     /// Every room.
     pub app: App,
-    /// Where it listens.
-    pub listen: SocketAddr,
     /// The demo page's site key; none when there is no demo tenant.
     pub demo_key: Option<Secret>,
     /// Seats for WebSockets.
@@ -38,8 +36,8 @@ pub struct HttpState {
 }
 
 impl HttpState {
-    /// The state of a server on `listen`.
-    pub fn new(app: App, listen: SocketAddr, demo_key: Option<Secret>) -> Self {
+    /// The state of a server whose demo page has this key.
+    pub fn new(app: App, demo_key: Option<Secret>) -> Self {
         Self {
             sockets: Arc::new(Sockets::new(&app.config.limits)),
             tasks: TaskTracker::new(),
@@ -47,7 +45,6 @@ impl HttpState {
             metrics: telemetry::metrics(),
             started: app.clock.now(),
             app,
-            listen,
             demo_key,
         }
     }
