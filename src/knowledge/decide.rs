@@ -35,9 +35,14 @@ impl Asked {
     }
 }
 
-/// Words that ask rather than tell (what, how, please …) say little about what is asked for.
+/// Whether a word asks rather than tells (what, how, please …).
+pub fn is_asking(word: &str) -> bool {
+    ASKING.contains(&word)
+}
+
+/// Words that ask say little about what is asked for.
 fn word_share(word: &str) -> f32 {
-    if ASKING.contains(&word) { 0.2 } else { 1.0 }
+    if is_asking(word) { 0.2 } else { 1.0 }
 }
 
 const ASKING: &[&str] = &[

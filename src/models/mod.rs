@@ -15,6 +15,8 @@ pub mod probe;
 pub mod registry;
 pub mod tokens;
 
+mod onnx;
+
 pub use registry::Models;
 
 /// Who says a [`Message`] on a model's wire.
