@@ -24,6 +24,8 @@ use crate::tenants::{RateLimits, Tenants};
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
+/// Another node's turn that is older than this has no node any more.
+const LONGEST_TURN_MS: i64 = 10 * 60 * 1000;
 /// Under this note is how far the starter pack's import came.
 const STARTER_NOTE: &str = "starter_pack";
 
@@ -105,7 +107,12 @@ impl App {
         let ground = Ground::open(config).await?;
         let knowledge = ground.knowledge().await?;
         first_start(&ground, &knowledge).await?;
-        Self::wire(ground, knowledge)
+        let app = Self::wire(ground, knowledge)?;
+        let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
+        if interrupted > 0 {
+            tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
+        }
+        Ok(app)
     }
 
     fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
@@ -113,12 +120,13 @@ impl App {
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let memory = Memory::new(db.clone(), clock.clone());
         let engine = ChatEngine::new(EngineParts {
-            config: config.chat.clone(),
-            clock: clock.clone(),
-            models: Arc::clone(&models),
-            prompts: Arc::new(Prompts::load(None)?),
             knowledge: knowledge.clone(),
             memory: memory.clone(),
+            models: Arc::clone(&models),
+            prompts: Arc::new(Prompts::load(None)?),
+            config: config.chat.clone(),
+            sources: config.search.sources,
+            zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
         Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine })

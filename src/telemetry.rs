@@ -19,7 +19,7 @@ pub const SOCKETS_CLOSED: &str = "copilot_sockets_closed_total";
 /// Turns ended, by `tenant`, `decision` and `status`.
 pub const TURNS: &str = "copilot_turns_total";
 /// From a question's arrival to the first text, by `tenant`.
-pub const FIRST_TOKEN_SECONDS: &str = "copilot_first_token_seconds";
+pub const FIRST_TOKEN: &str = "copilot_first_token_seconds";
 /// From a question's arrival to the end of its answer, by `tenant`.
 pub const TURN_SECONDS: &str = "copilot_turn_seconds";
 /// Searching the knowledge, by `tenant`.
@@ -72,7 +72,7 @@ fn describe() {
     metrics::describe_gauge!(SOCKETS, "Open WebSocket connections");
     metrics::describe_counter!(SOCKETS_CLOSED, "WebSocket connections that ended");
     metrics::describe_counter!(TURNS, "Turns ended");
-    metrics::describe_histogram!(FIRST_TOKEN_SECONDS, "From a question's arrival to the first text");
+    metrics::describe_histogram!(FIRST_TOKEN, "From a question's arrival to the first text");
     metrics::describe_histogram!(TURN_SECONDS, "From a question's arrival to the end of its answer");
     metrics::describe_histogram!(RETRIEVAL_SECONDS, "Searching the knowledge");
     metrics::describe_counter!(MODEL_TOKENS, "Tokens sent to and received from models");

@@ -31,7 +31,7 @@ pub async fn answer(
     if headers.contains_key("last-event-id") {
         return Err(Error::invalid("resume_not_supported", "Resuming is not supported yet: read the answer with GET /api/v1/conversations/{id}."));
     }
-    let request = message.into_request(state.app.config.chat.message_chars, "sse")?;
+    let request = message.into_request("sse")?;
     let accepted = state.app.engine.answer(&caller, request).await?;
     let mut response = sse(events(accepted).map(|event| Ok(frame(event))));
     if let Some(token) = visitor_token.and_then(|token| HeaderValue::from_str(&token).ok()) {

@@ -1,20 +1,16 @@
-//! `message.create`, the one way to ask on our own wires: checked here, then a [`ChatRequest`]. And
-//! what comes back for wires that carry a single answer.
+//! `message.create`, the one way to ask on our own wires, as a [`ChatRequest`]; and what comes back
+//! for wires that carry a single answer.
 
 use std::collections::VecDeque;
 
 use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::chat::engine::Accepted;
 use crate::chat::replay::TooSlow;
 use crate::chat::{ChatEvent, ChatRequest, EventKind};
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TurnId};
-
-/// Longest `client_msg_id`.
-const CLIENT_ID_CHARS: usize = 128;
 
 /// The fields of `message.create`; unknown ones are ignored.
 #[derive(Debug, Deserialize)]
@@ -36,32 +32,22 @@ pub struct MessageCreate {
 }
 
 impl MessageCreate {
-    /// Checks the fields; `longest` is the configured length of a question.
+    /// The question in the engine's words, which also checks it.
     ///
     /// # Errors
-    /// `empty_message`, `message_too_long`, `invalid_frame`, `not_supported_yet`.
-    pub fn into_request(self, longest: usize, channel: &'static str) -> Result<ChatRequest> {
-        if self.text.trim().is_empty() {
-            return Err(Error::invalid("empty_message", "`text` is empty: ask something."));
-        }
-        let chars = self.text.chars().count();
-        if chars > longest {
-            let message = format!("The message has {chars} characters; at most {longest} are allowed. Shorten it.");
-            return Err(Error::invalid("message_too_long", message).with_details(json!({"chars": chars, "limit": longest})));
-        }
-        if self.client_msg_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > CLIENT_ID_CHARS) {
-            return Err(Error::invalid("invalid_frame", format!("`client_msg_id` must have 1 to {CLIENT_ID_CHARS} characters.")));
-        }
+    /// `not_supported_yet` for an edited message.
+    pub fn into_request(self, channel: &'static str) -> Result<ChatRequest> {
         if self.replaces.is_some() {
             return Err(Error::invalid("not_supported_yet", "`replaces` is not supported yet: send the edited text as a new message."));
         }
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(ChatRequest {
             text: self.text,
             client_msg_id: self.client_msg_id,
             conversation_id: self.conversation_id,
-            model: self.model.filter(|model| !model.is_empty()),
-            market: self.market.filter(|market| !market.is_empty()),
-            locale: self.locale.filter(|locale| !locale.is_empty()),
+            model: given(self.model),
+            market: given(self.market),
+            locale: given(self.locale),
             history: None,
             channel,
         })
@@ -70,12 +56,12 @@ impl MessageCreate {
 
 /// The events of one answer up to and including its `response.done`.
 pub fn events(accepted: Accepted) -> impl Stream<Item = Result<ChatEvent>> + Send {
-    let Accepted { response_id, duplicate, events: cursor, .. } = accepted;
-    let batches = stream::unfold(Some((cursor, response_id)), move |reader| async move {
+    let Accepted { response_id, events: cursor, .. } = accepted;
+    let batches = stream::unfold(Some((cursor, response_id)), |reader| async move {
         let (mut cursor, id) = reader?;
         match cursor.next().await {
             Ok(batch) => {
-                let (batch, ended) = of_answer(batch, &id, duplicate);
+                let (batch, ended) = of_answer(batch, &id);
                 Some((batch, (!ended).then_some((cursor, id))))
             }
             Err(TooSlow) => Some((VecDeque::from([Err(too_slow())]), None)),
@@ -85,10 +71,9 @@ pub fn events(accepted: Accepted) -> impl Stream<Item = Result<ChatEvent>> + Sen
 }
 
 /// Leaves out other answers of the same conversation and whatever follows the end.
-fn of_answer(batch: Vec<ChatEvent>, id: &TurnId, duplicate: bool) -> (VecDeque<Result<ChatEvent>>, bool) {
+fn of_answer(batch: Vec<ChatEvent>, id: &TurnId) -> (VecDeque<Result<ChatEvent>>, bool) {
     let mut kept = VecDeque::with_capacity(batch.len());
-    for mut event in batch.into_iter().filter(|event| event.response_id.as_ref().is_none_or(|other| other == id)) {
-        mark_duplicate(&mut event, duplicate);
+    for event in batch.into_iter().filter(|event| event.response_id.as_ref().is_none_or(|other| other == id)) {
         let ended = matches!(event.kind, EventKind::ResponseDone(_)) && event.response_id.as_ref() == Some(id);
         kept.push_back(Ok(event));
         if ended {
@@ -96,13 +81,6 @@ fn of_answer(batch: Vec<ChatEvent>, id: &TurnId, duplicate: bool) -> (VecDeque<R
         }
     }
     (kept, false)
-}
-
-/// A repeated message's acceptance says so, also when it is read from the log of the first time.
-pub fn mark_duplicate(event: &mut ChatEvent, repeated: bool) {
-    if let EventKind::MessageAccepted { duplicate, .. } = &mut event.kind {
-        *duplicate |= repeated;
-    }
 }
 
 /// The reader is beyond help: it has to ask for the stored answer instead.
@@ -113,20 +91,15 @@ pub fn too_slow() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
     use crate::chat::replay::EventLog;
     use crate::chat::{Done, Status, Timings, UsageReport};
 
-    fn create(body: serde_json::Value) -> Result<ChatRequest> {
-        serde_json::from_value::<MessageCreate>(body).unwrap().into_request(5, "sse")
-    }
-
     #[test]
-    fn a_message_is_checked_in_code_points() {
+    fn empty_choices_are_none_and_an_edited_message_is_refused() {
+        let create = |body| serde_json::from_value::<MessageCreate>(body).unwrap().into_request("sse");
         assert_eq!(create(json!({"text": "保证金退还", "model": "", "unknown": 1})).unwrap().model, None);
-        assert_eq!(create(json!({"text": "保证金退还吗"})).unwrap_err().code(), "message_too_long");
-        assert_eq!(create(json!({"text": " \n"})).unwrap_err().code(), "empty_message");
-        assert_eq!(create(json!({"text": "a", "client_msg_id": ""})).unwrap_err().code(), "invalid_frame");
-        assert_eq!(create(json!({"text": "a", "client_msg_id": "x".repeat(129)})).unwrap_err().code(), "invalid_frame");
         assert_eq!(create(json!({"text": "a", "replaces": "r_1"})).unwrap_err().code(), "not_supported_yet");
     }
 
@@ -151,9 +124,8 @@ mod tests {
         log.push(Some(&other), done());
         log.push(Some(&ours), done());
         log.push(Some(&ours), EventKind::ResponseTextDone { text: "late".into() });
-        let accepted = Accepted { conversation_id: conversation, response_id: ours, duplicate: true, events: log.after(0) };
+        let accepted = Accepted { conversation_id: conversation, response_id: ours, duplicate: false, events: log.after(0) };
         let events: Vec<ChatEvent> = events(accepted).map(|event| event.unwrap()).collect().await;
         assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 4]);
-        assert_eq!(events[0].kind, EventKind::MessageAccepted { message_id: "m".into(), duplicate: true });
     }
 }

@@ -45,7 +45,7 @@ pub async fn complete(State(state): State<Shared>, Program(caller): Program, hea
     // An unknown model is an answer of its own kind, not a failed one.
     let model = state.app.models.select(body.model.as_deref().filter(|model| !model.is_empty()))?;
     let (streams, usage) = (body.streams(), body.wants_usage());
-    let request = body.into_request(state.app.config.chat.message_chars)?;
+    let request = body.into_request()?;
     let accepted = state.app.engine.answer(&caller, request).await?;
     let created = state.app.clock.now().0 / 1000;
     let answer = Answer::new(accepted.response_id.as_str(), created, &model.card().id, &public_base(&headers, &state.app.config));

@@ -20,7 +20,7 @@ use crate::chat::replay::TooSlow;
 use crate::chat::{ChatEvent, Cursor, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::http::chat::error_frame;
-use crate::http::message::{MessageCreate, mark_duplicate};
+use crate::http::message::MessageCreate;
 use crate::http::state::Shared;
 use crate::ids::{ConversationId, TurnId, random_token};
 use crate::tenants::{Admission, Caller, Credentials};
@@ -56,7 +56,6 @@ struct Asked {
     conversation: ConversationId,
     /// The frame that asked, until its acceptance was sent.
     reference: Option<String>,
-    duplicate: bool,
 }
 
 /// Why the conversation is over.
@@ -161,7 +160,7 @@ impl Session {
     }
 
     async fn ask(&mut self, message: MessageCreate) -> Result<Accepted> {
-        let request = message.into_request(self.state.app.config.chat.message_chars, "ws")?;
+        let request = message.into_request("ws")?;
         self.state.app.limits.check(&self.caller.key, self.visit.address)?;
         self.offences = 0;
         self.state.app.engine.answer(&self.caller, request).await
@@ -169,44 +168,44 @@ impl Session {
 
     /// Follows an accepted message's conversation, once however many messages it gets.
     async fn follow(&mut self, accepted: Accepted, reference: Option<String>) -> Flow {
-        let Accepted { conversation_id, response_id, duplicate, events } = accepted;
-        if duplicate && self.following.contains_key(&conversation_id) {
-            return self.accept_again(events, reference).await;
+        let Accepted { conversation_id, response_id, duplicate, mut events } = accepted;
+        let followed = self.following.contains_key(&conversation_id);
+        let asked_before = self.asked.contains_key(&response_id);
+        self.asked.entry(response_id.clone()).or_insert_with(|| Asked { conversation: conversation_id.clone(), reference: None }).reference = reference;
+        if followed && !duplicate {
+            return Ok(());
         }
-        self.asked.insert(response_id, Asked { conversation: conversation_id.clone(), reference, duplicate });
-        if !self.following.contains_key(&conversation_id) {
+        let mut batch = events.next().await.map_err(too_slow)?;
+        if followed && asked_before {
+            // What follows is on its way already: only the acceptance is said once more.
+            batch.retain(|event| matches!(event.kind, EventKind::MessageAccepted { .. }) && event.response_id.as_ref() == Some(&response_id));
+        }
+        self.send(batch).await?;
+        // A repeated message whose answer is stored has been answered whole by now.
+        if !followed && self.asked.contains_key(&response_id) {
             self.following.insert(conversation_id, batches(events));
-        }
-        Ok(())
-    }
-
-    /// The conversation is followed on this very socket: only the acceptance is said once more.
-    async fn accept_again(&mut self, mut events: Cursor, reference: Option<String>) -> Flow {
-        let Ok(batch) = events.next().await else { return Err(End::Close(Close::TOO_SLOW)) };
-        let accepted = batch.into_iter().find(|event| matches!(event.kind, EventKind::MessageAccepted { .. }));
-        if let Some(mut event) = accepted {
-            mark_duplicate(&mut event, true);
-            self.outbox.send(&EventFrame { reference: reference.as_deref(), event: &event }).await?;
         }
         Ok(())
     }
 
     /// Sends events on; a conversation is left when the last answer asked for here has ended.
     async fn forward(&mut self, conversation: ConversationId, batch: Result<Vec<ChatEvent>, TooSlow>) -> Flow {
-        for mut event in batch.map_err(|TooSlow| End::Close(Close::TOO_SLOW))? {
+        self.send(batch.map_err(too_slow)?).await?;
+        if !self.asked.values().any(|asked| asked.conversation == conversation) {
+            self.following.remove(&conversation);
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, batch: Vec<ChatEvent>) -> Flow {
+        for event in batch {
             let asked = event.response_id.as_ref().and_then(|id| self.asked.get_mut(id));
             let accepts = matches!(event.kind, EventKind::MessageAccepted { .. });
-            let reference = asked.filter(|_| accepts).and_then(|asked| {
-                mark_duplicate(&mut event, asked.duplicate);
-                asked.reference.take()
-            });
+            let reference = asked.filter(|_| accepts).and_then(|asked| asked.reference.take());
             self.outbox.send(&EventFrame { reference: reference.as_deref(), event: &event }).await?;
             if let (EventKind::ResponseDone(_), Some(id)) = (&event.kind, &event.response_id) {
                 self.asked.remove(id);
             }
-        }
-        if !self.asked.values().any(|asked| asked.conversation == conversation) {
-            self.following.remove(&conversation);
         }
         Ok(())
     }
@@ -313,6 +312,10 @@ fn greeting(state: &Shared, caller: &Caller, visitor_token: Option<String>, refe
 /// Cursors never end by themselves; what ends is our interest.
 fn batches(cursor: Cursor) -> Batches {
     stream::unfold(cursor, |mut cursor| async move { Some((cursor.next().await, cursor)) }).boxed()
+}
+
+fn too_slow(_: TooSlow) -> End {
+    End::Close(Close::TOO_SLOW)
 }
 
 fn expected_open() -> Error {
