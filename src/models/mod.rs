@@ -15,6 +15,8 @@ pub mod probe;
 pub mod registry;
 pub mod tokens;
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod onnx;
 
 pub use registry::Models;
