@@ -6,7 +6,7 @@ use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, 
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
 use merchant_copilot::memory::{Memory, NewTurn, Outcome};
 use merchant_copilot::on;
-use merchant_copilot::tenants::{Role, Tenants};
+use merchant_copilot::tenants::{Credentials, NewKey, Role, SESSION_MS, Tenants};
 use serde_json::json;
 
 #[tokio::test]
@@ -24,24 +24,79 @@ async fn postgres() {
 async fn story(db: Db) {
     let clock = Clock::fixed(Timestamp(1_000_000));
     let (shop, other) = (TenantId::parse("shop").unwrap(), TenantId::parse("other").unwrap());
-    let tenants = Tenants::open(db.clone(), clock.clone()).await.unwrap();
+    let tenants = Tenants::new(db.clone(), clock.clone());
     tenants.add(&shop, "Shop").await.unwrap();
     tenants.add(&other, "Other").await.unwrap();
-    keys(&tenants, &shop).await;
+    assert_eq!(tenants.add(&shop, "Again").await.unwrap_err().code(), "tenant_exists");
+    assert_eq!(tenants.list().await.unwrap().len(), 2);
+    let unknown = tenants.get(&TenantId::parse("nobody").unwrap()).await.unwrap_err();
+    assert!(unknown.code() == "tenant_not_found" && unknown.message().contains("tenant add nobody"));
+    keys(&tenants, &shop, &other).await;
+    site_keys(&tenants, &clock, &shop).await;
+    sign_ins(&tenants, &clock, &shop).await;
     knowledge(&db, &clock, &shop, &other).await;
     conversations(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
 }
 
-async fn keys(tenants: &Tenants, shop: &TenantId) {
-    let (key, secret) = tenants.issue(shop, Role::Member, &[], "a program", None).await.unwrap();
-    let caller = tenants.verify(&secret).await.unwrap();
-    assert_eq!((&caller.tenant, caller.role), (shop, Role::Member));
-    assert!(tenants.keys(shop).await.unwrap().iter().any(|known| known.id == key.id));
-    assert_eq!(tenants.verify("mc_member_wrong").await.unwrap_err().code(), "invalid_key");
+fn new_key(role: Role, origins: &[&str]) -> NewKey {
+    NewKey { role, origins: origins.iter().map(|&origin| origin.to_owned()).collect(), label: "a program".into(), expires: None }
+}
+
+fn shown<'a>(key: &'a str, origin: Option<&'a str>) -> Credentials<'a> {
+    Credentials { key, origin, visitor: None }
+}
+
+async fn keys(tenants: &Tenants, shop: &TenantId, other: &TenantId) {
+    let (key, secret) = tenants.issue(shop, new_key(Role::Member, &[])).await.unwrap();
+    let caller = tenants.verify(shown(secret.reveal(), None)).await.unwrap().caller;
+    assert_eq!((&caller.tenant, caller.role, caller.owner.as_str()), (shop, Role::Member, key.id.as_str()));
+    assert_eq!(tenants.keys(shop).await.unwrap(), std::slice::from_ref(&key));
+    assert!(tenants.keys(other).await.unwrap().is_empty());
+    assert_eq!(tenants.verify(shown("mc_member_wrong", None)).await.unwrap_err().code(), "invalid_key");
+    assert_eq!(tenants.revoke(other, &key.id).await.unwrap_err().code(), "key_not_found");
     tenants.revoke(shop, &key.id).await.unwrap();
-    assert_eq!(tenants.verify(&secret).await.unwrap_err().code(), "invalid_key");
+    assert_eq!(tenants.verify(shown(secret.reveal(), None)).await.unwrap_err().code(), "invalid_key");
+}
+
+async fn site_keys(tenants: &Tenants, clock: &Clock, shop: &TenantId) {
+    assert_eq!(tenants.issue(shop, new_key(Role::Site, &[])).await.unwrap_err().code(), "origin_required");
+    assert_eq!(tenants.issue(shop, new_key(Role::Admin, &["https://a.com"])).await.unwrap_err().code(), "origins_only_for_site");
+    let expires = Some(Timestamp(clock.now().0 + 10));
+    let (_, secret) = tenants.issue(shop, NewKey { expires, ..new_key(Role::Site, &["https://*.a.com"]) }).await.unwrap();
+    assert_eq!(tenants.verify(shown(secret.reveal(), None)).await.unwrap_err().code(), "origin_not_allowed");
+    let page = Some("https://shop.a.com");
+    let first = tenants.verify(shown(secret.reveal(), page)).await.unwrap();
+    let again = tenants.verify(Credentials { visitor: first.visitor_token.as_deref(), ..shown(secret.reveal(), page) }).await.unwrap();
+    assert_eq!(first.caller.owner, again.caller.owner);
+    assert!(tenants.is_known_origin("https://shop.a.com").await.unwrap());
+    assert!(!tenants.is_known_origin("https://a.com").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + 10));
+    assert_eq!(tenants.verify(shown(secret.reveal(), page)).await.unwrap_err().code(), "invalid_key");
+    assert!(!tenants.is_known_origin("https://shop.a.com").await.unwrap());
+
+    let demo = tenants.ensure_demo_site_key(shop, &["http://127.0.0.1:1".into()]).await.unwrap();
+    let moved = tenants.ensure_demo_site_key(shop, &["http://127.0.0.1:2".into()]).await.unwrap();
+    assert_eq!(demo.reveal(), moved.reveal());
+    assert!(tenants.verify(shown(demo.reveal(), Some("http://127.0.0.1:1"))).await.is_err());
+    assert!(tenants.verify(shown(demo.reveal(), Some("http://127.0.0.1:2"))).await.is_ok());
+}
+
+async fn sign_ins(tenants: &Tenants, clock: &Clock, shop: &TenantId) {
+    let link = tenants.issue_link(shop).await.unwrap();
+    let (one, two) = tokio::join!(tenants.redeem_link(link.reveal()), tenants.redeem_link(link.reveal()));
+    assert_eq!([&one, &two].iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(one.or(two).unwrap(), *shop);
+    let session = tenants.open_session(shop).await.unwrap();
+    assert_eq!(tenants.redeem_link(session.reveal()).await.unwrap_err().code(), "invalid_link");
+    assert_eq!(tenants.session(session.reveal()).await.unwrap().role, Role::Admin);
+    tenants.end_session(session.reveal()).await.unwrap();
+    assert_eq!(tenants.session(session.reveal()).await.unwrap_err().code(), "invalid_session");
+    let session = tenants.open_session(shop).await.unwrap();
+    clock.set(Timestamp(clock.now().0 + SESSION_MS));
+    assert_eq!(tenants.session(session.reveal()).await.unwrap_err().code(), "invalid_session");
+    clock.set(Timestamp(1_000_000));
 }
 
 fn write(id: &str, question: &str, vector: Vec<f32>) -> EntryWrite {
