@@ -256,8 +256,8 @@ mod tests {
         assert_eq!(of(json!({"choices": [], "prompt_filter_results": []})), []);
         let used = Delta::Usage(Usage { prompt_tokens: 7, completion_tokens: 3 });
         let usage = json!({"prompt_tokens": 7, "completion_tokens": 3});
-        assert_eq!(of(json!({"choices": [], "usage": usage})), [used.clone()]);
-        assert_eq!(of(json!({"choices": [{"index": 0, "delta": {}}], "usage": usage})), [used.clone()]);
+        assert_eq!(of(json!({"choices": [], "usage": usage})), std::slice::from_ref(&used));
+        assert_eq!(of(json!({"choices": [{"index": 0, "delta": {}}], "usage": usage})), std::slice::from_ref(&used));
         let last = json!({"choices": [{"delta": {"content": "x"}, "finish_reason": "length", "usage": usage}], "usage": null});
         assert_eq!(of(last), [Delta::Text("x".into()), used, Delta::Finish(FinishReason::Length)]);
     }
