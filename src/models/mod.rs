@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub mod embed;
 pub mod extractive;
 pub mod openai;
+pub mod probe;
 pub mod registry;
 pub mod tokens;
 
