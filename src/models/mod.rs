@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub mod embed;
 pub mod extractive;
 pub mod openai;
+pub mod probe;
 pub mod registry;
 pub mod tokens;
 
@@ -18,7 +19,7 @@ pub mod tokens;
 pub(crate) mod fake;
 mod onnx;
 
-pub use registry::Models;
+pub use registry::{Model, ModelCard, Models};
 
 /// Who says a [`Message`] on a model's wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
