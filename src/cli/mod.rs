@@ -131,12 +131,8 @@ async fn knowledge(command: kb::KbCommand, config: Config, tenant: &str, json: b
 
 impl Options {
     fn config(&self) -> Result<Config> {
-        let overrides = Overrides {
-            data_dir: self.data_dir.clone(),
-            listen: None,
-            database: self.database.clone(),
-            index: self.index.clone(),
-        };
+        let overrides =
+            Overrides { data_dir: self.data_dir.clone(), listen: None, database: self.database.clone(), index: self.index.clone() };
         Config::load(self.config.as_deref(), &overrides)
     }
 }
