@@ -277,7 +277,12 @@ def _():
     text, done, _sources, turn = must_be_a_turn(line.hear_until("response.done"))
     must(turn[0]["conversation_id"] == conversation, "another conversation")
     must(turn[0]["seq"] > told["turn"][-1]["seq"], f"seq {turn[0]['seq']} does not go on from {told['turn'][-1]['seq']}")
-    must("退" in text, text)
+    told["follow_up"] = text
+
+
+@check("a follow-up is answered, not the question before it again")
+def _():
+    must(told["follow_up"] != told["text"] and "退" in told["follow_up"], f"那什么时候可以退还？ → {told['follow_up']}")
 
 
 @check("a question that the knowledge cannot answer")
