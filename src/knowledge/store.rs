@@ -107,7 +107,8 @@ pub struct KnowledgeStore {
     clock: Clock,
 }
 
-const COLUMNS: &str = "id, question, answer, similar, negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
+/// `similar` is a reserved word in Postgres.
+const COLUMNS: &str = "id, question, answer, \"similar\", negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
 
 #[derive(FromRow)]
 struct EntryRow {
@@ -417,11 +418,11 @@ async fn bump(tx: &mut Tx) -> Result<Revision> {
 }
 
 async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
-    let sql = "insert into entries (tenant_id, id, question, answer, similar, negative, category, tags, market, locale, \
+    let sql = "insert into entries (tenant_id, id, question, answer, \"similar\", negative, category, tags, market, locale, \
          valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20) \
          on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
-         similar = excluded.similar, negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
+         \"similar\" = excluded.\"similar\", negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
          market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
          valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
          question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \
