@@ -19,6 +19,7 @@ pub mod split;
 pub mod starter;
 pub mod store;
 pub mod text;
+pub mod write;
 
 mod door;
 

@@ -1,4 +1,125 @@
-//! stub
-use super::{EntryDraft, Passage};
-/// x
-pub fn passages(_draft: &EntryDraft) -> Vec<Passage> { Vec::new() }
+//! Entry → passages (pure): a passage for the question and each further phrasing, and pieces of the
+//! answer cut at paragraph and sentence ends. The same entry is always cut the same way.
+
+use super::text::is_han;
+use super::{EntryDraft, Passage, PassageKind};
+
+/// Longest piece of an answer in characters, where Chinese is written; a Chinese character carries
+/// about as much as three Latin letters.
+pub const PIECE_CHARS: usize = 400;
+const LATIN_FACTOR: usize = 3;
+
+/// What of an entry is retrieved.
+pub fn passages(draft: &EntryDraft) -> Vec<Passage> {
+    let phrasings = std::iter::once(&draft.question).chain(&draft.similar).filter(|phrasing| !phrasing.is_empty());
+    let phrasings = phrasings.map(|phrasing| (PassageKind::Phrasing, phrasing.clone()));
+    let bodies = pieces(&draft.answer).into_iter().map(|piece| (PassageKind::Body, piece));
+    let numbered = (0..).zip(phrasings.chain(bodies));
+    numbered.map(|(seq, (kind, text))| Passage { seq, kind, text }).collect()
+}
+
+/// Whole sentences packed into pieces; a sentence over the limit is cut where it must be.
+fn pieces(answer: &str) -> Vec<String> {
+    let most = if mostly_han(answer) { PIECE_CHARS } else { PIECE_CHARS * LATIN_FACTOR };
+    let mut pieces: Vec<String> = Vec::new();
+    let mut piece = String::new();
+    let mut chars = 0;
+    for sentence in sentences(answer) {
+        for part in cut(sentence, most) {
+            let more = part.chars().count();
+            if chars + more > most {
+                close(&mut pieces, &mut piece);
+                chars = 0;
+            }
+            piece.push_str(part);
+            chars += more;
+        }
+    }
+    close(&mut pieces, &mut piece);
+    pieces
+}
+
+fn close(pieces: &mut Vec<String>, piece: &mut String) {
+    if !piece.trim().is_empty() {
+        pieces.push(piece.trim().to_owned());
+    }
+    piece.clear();
+}
+
+fn mostly_han(text: &str) -> bool {
+    let han = text.chars().filter(|&c| is_han(c)).count();
+    han * 4 > text.chars().filter(|c| !c.is_whitespace()).count()
+}
+
+/// Sentences with their ends and the white space after them.
+pub fn sentences(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (sentence, after) = rest.split_at(sentence_end(rest));
+        rest = after;
+        Some(sentence)
+    })
+}
+
+/// The byte after the first sentence: after 。！？； or a line break, and after a Latin full stop only
+/// when white space follows, so that 0.5 and file names stay whole.
+fn sentence_end(text: &str) -> usize {
+    let mut chars = text.char_indices().peekable();
+    while let Some((_, c)) = chars.next() {
+        let next = chars.peek().map(|&(_, next)| next);
+        let ends = match c {
+            '。' | '！' | '？' | '；' | '\n' => true,
+            '.' | '!' | '?' | ';' => next.is_none_or(char::is_whitespace),
+            _ => false,
+        };
+        if ends {
+            while chars.next_if(|&(_, next)| next.is_whitespace() || "”’」』）)\"".contains(next)).is_some() {}
+            return chars.peek().map_or(text.len(), |&(at, _)| at);
+        }
+    }
+    text.len()
+}
+
+fn cut(text: &str, most: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((at, _)) = rest.char_indices().nth(most) {
+        let (part, after) = rest.split_at(at);
+        parts.push(part);
+        rest = after;
+    }
+    parts.push(rest);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phrasings_first_then_the_answer_in_sentences() {
+        let draft = EntryDraft { question: "问".into(), similar: vec!["再问".into()], answer: "答。".repeat(300), ..Default::default() };
+        let cut = passages(&draft);
+        assert_eq!((cut[0].text.as_str(), cut[1].text.as_str()), ("问", "再问"));
+        assert!(cut[2..].iter().all(|passage| passage.kind == PassageKind::Body && passage.text.ends_with('。')));
+        assert_eq!(cut.iter().map(|passage| passage.seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_decimal_is_no_sentence_end() {
+        assert_eq!(sentences("The fee is 0.5 %. Pay it.").collect::<Vec<_>>(), ["The fee is 0.5 %. ", "Pay it."]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_is_lost_and_no_piece_is_too_long(answer in "[a-z保证金0-9。.!\n ]{0,3000}") {
+            let pieces = pieces(&answer);
+            let squeeze = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            proptest::prop_assert_eq!(squeeze(&pieces.concat()), squeeze(&answer));
+            proptest::prop_assert!(pieces.iter().all(|piece| piece.chars().count() <= PIECE_CHARS * LATIN_FACTOR));
+        }
+    }
+}

@@ -13,7 +13,7 @@ const QUOTE: usize = 300;
 /// Most characters of a list that is quoted because its introduction was.
 const LIST: usize = 600;
 /// Most pieces looked at in one source; retrieval hands over passages, not books.
-const PIECES: usize = 40;
+const PIECES: usize = 24;
 /// How close to the best piece another must be to be quoted too.
 const CLOSE: f32 = 0.6;
 /// Below this relevance no piece stands out, and the source is quoted from its beginning.
@@ -156,16 +156,16 @@ fn between<'a>(text: &'a str, pieces: &[Unit], before: usize, after: usize) -> &
     }
 }
 
-/// Puts `[n]` before the final punctuation mark; after a table or code block, on a line of its own.
+/// Puts `[n]` behind a quotation, which stays as it stood; behind a table or code block, on a line of its own.
 fn mark(text: &str, n: u32) -> String {
     let last_line = text.lines().last().unwrap_or_default().trim_start();
-    if last_line.starts_with("```") || last_line.starts_with('|') {
-        return format!("{text}\n\n[{n}]");
-    }
-    let body = text.trim_end_matches(['。', '！', '？', '.', '!', '?', '；', ';']);
-    // After Latin letters a space keeps the marker out of a word or an address.
-    let space = if body.ends_with(|c: char| c.is_ascii()) { " " } else { "" };
-    format!("{body}{space}[{n}]{}", &text[body.len()..])
+    // After Latin text a space keeps the marker out of a word or an address.
+    let space = match text.chars().last() {
+        _ if last_line.starts_with("```") || last_line.starts_with('|') => "\n\n",
+        Some(last) if last.is_ascii() => " ",
+        _ => "",
+    };
+    format!("{text}{space}[{n}]")
 }
 
 /// Keeps brackets with numbers that stand in a source from being read as markers of ours.
@@ -203,12 +203,32 @@ fn is_short(text: &str) -> bool {
 
 /// Words that every question has.
 const STOP_WORDS: [&str; 22] = [
-    "请问", "怎么样", "怎么", "如何", "什么", "多少", "哪些", "哪里", "是否", "可以", "需要", "能不能", "为什么", "吗", "呢",
-    "我们", "我", "的", "了", "是", "有", "要",
+    "请问",
+    "怎么样",
+    "怎么",
+    "如何",
+    "什么",
+    "多少",
+    "哪些",
+    "哪里",
+    "是否",
+    "可以",
+    "需要",
+    "能不能",
+    "为什么",
+    "吗",
+    "呢",
+    "我们",
+    "我",
+    "的",
+    "了",
+    "是",
+    "有",
+    "要",
 ];
 const STOP_WORDS_EN: [&str; 24] = [
-    "how", "do", "does", "i", "the", "a", "an", "to", "is", "are", "what", "can", "my", "for", "of", "in", "on", "and", "it",
-    "when", "where", "which", "you", "your",
+    "how", "do", "does", "i", "the", "a", "an", "to", "is", "are", "what", "can", "my", "for", "of", "in", "on", "and", "it", "when",
+    "where", "which", "you", "your",
 ];
 
 fn without_stop_words(question: &str) -> String {
@@ -272,7 +292,7 @@ mod tests {
     #[test]
     fn a_short_answer_is_quoted_whole() {
         let sources = [source(1, "保证金是多少？", "保证金为 1000 元。退店后可退。", 0.9), source(2, "保证金退还", "7 天内退还。", 0.7)];
-        assert_eq!(say("保证金多少", &sources), "保证金为 1000 元。退店后可退[1]。");
+        assert_eq!(say("保证金多少", &sources), "保证金为 1000 元。退店后可退。[1]");
         let english = [source(3, "Refunds", "Refunds take 3 days, see https://x.com/a", 0.9)];
         assert_eq!(say("refund time", &english), "Refunds take 3 days, see https://x.com/a [3]");
     }
@@ -280,7 +300,7 @@ mod tests {
     #[test]
     fn the_surest_source_leads_whatever_its_place() {
         let sources = [source(1, "a", "不对。", 0.5), source(2, "b", "对。", 0.9)];
-        assert_eq!(say("问", &sources), "对[2]。");
+        assert_eq!(say("问", &sources), "对。[2]");
         assert_eq!(say("问", &[]), "");
     }
 
@@ -292,8 +312,8 @@ mod tests {
             source(3, "发票怎么开具？", "在后台开具发票。", 0.85),
             source(4, "发票在哪里开", "发票页面。", 0.84),
         ];
-        assert_eq!(say("保证金多少？发票怎么开？", &sources), "保证金为 1000 元[1]。\n\n**发票怎么开具？**\n\n在后台开具发票[3]。");
-        assert_eq!(say("保证金多少？", &sources), "保证金为 1000 元[1]。");
+        assert_eq!(say("保证金多少？发票怎么开？", &sources), "保证金为 1000 元。[1]\n\n**发票怎么开具？**\n\n在后台开具发票。[3]");
+        assert_eq!(say("保证金多少？", &sources), "保证金为 1000 元。[1]");
     }
 
     #[test]
@@ -301,7 +321,7 @@ mod tests {
         let filler = "平台每年更新一次规则说明文档，请各位留意站内信的通知内容。".repeat(8);
         let text = format!("{filler}退款通常三天到账。{filler}退款超过七天未到账请联系客服。{filler}");
         let said = say("退款多久到账？", &[source(1, "", &text, 0.9)]);
-        assert_eq!(said, "退款通常三天到账。退款超过七天未到账请联系客服[1]。");
+        assert_eq!(said, "退款通常三天到账。退款超过七天未到账请联系客服。[1]");
     }
 
     #[test]
