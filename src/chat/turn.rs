@@ -407,7 +407,13 @@ impl Answering {
 fn language_of(request: &ChatRequest) -> Language {
     let letters = request.text.chars().any(char::is_alphabetic);
     match request.locale.as_deref() {
-        Some(locale) if !letters => if locale.starts_with("en") { Language::En } else { Language::Zh },
+        Some(locale) if !letters => {
+            if locale.starts_with("en") {
+                Language::En
+            } else {
+                Language::Zh
+            }
+        }
         _ => Language::of(&request.text),
     }
 }

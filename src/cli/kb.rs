@@ -131,7 +131,11 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
         KbCommand::Search { query, top, market, locale, explain } => {
             knowledge.catch_up().await?;
             let found = knowledge.search(tenant, &Query { text: query, market, locale, top }).await?;
-            if json { print::json(&found.to_json()) } else { show_search(&found, explain) }
+            if json {
+                print::json(&found.to_json())
+            } else {
+                show_search(&found, explain)
+            }
             Ok(DONE)
         }
         KbCommand::Eval { queries, tune, top } => eval(knowledge, tenant, &queries, tune, top, json).await,
@@ -139,7 +143,11 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
         KbCommand::Delete { id, source, all, yes } => delete(knowledge, tenant, selection(id, source, all)?, yes, json).await,
         KbCommand::Reindex => {
             let revision = knowledge.reindex(tenant).await?;
-            if json { print::json(&json!({"revision": revision})) } else { print::line(format!("The indexes are built again, at revision {revision}.")) }
+            if json {
+                print::json(&json!({"revision": revision}))
+            } else {
+                print::line(format!("The indexes are built again, at revision {revision}."))
+            }
             Ok(DONE)
         }
     }
@@ -156,7 +164,14 @@ fn stop_on_ctrl_c() -> CancellationToken {
     stop
 }
 
-async fn import(knowledge: &Knowledge, tenant: &TenantId, paths: &[PathBuf], options: ImportOptions, json: bool, zone: chrono_tz::Tz) -> Result<u8> {
+async fn import(
+    knowledge: &Knowledge,
+    tenant: &TenantId,
+    paths: &[PathBuf],
+    options: ImportOptions,
+    json: bool,
+    zone: chrono_tz::Tz,
+) -> Result<u8> {
     let dry_run = options.dry_run;
     let bar = progress_bar();
     let advance = |progress: Progress| {
@@ -171,7 +186,11 @@ async fn import(knowledge: &Knowledge, tenant: &TenantId, paths: &[PathBuf], opt
     if !dry_run && knowledge.owns_index() {
         knowledge.catch_up().await?;
     }
-    if json { print::json(&serde_json::to_value(&report)?) } else { show_import(&report, dry_run) }
+    if json {
+        print::json(&serde_json::to_value(&report)?)
+    } else {
+        show_import(&report, dry_run)
+    }
     let clean = report.failed == 0 && report.conflicts == 0 && !report.interrupted;
     Ok(if clean { DONE } else { PROBLEM })
 }
@@ -189,7 +208,14 @@ fn show_import(report: &ImportReport, dry_run: bool) {
     let verb = if dry_run { "Would be" } else { "Done:" };
     print::line(format!(
         "{verb} {} added, {} changed, {} unchanged, {} duplicates, {} conflicts, {} failed ({} rows; revision {}).",
-        report.added, report.changed, report.unchanged, report.duplicates, report.conflicts, report.failed, report.rows(), report.revision
+        report.added,
+        report.changed,
+        report.unchanged,
+        report.duplicates,
+        report.conflicts,
+        report.failed,
+        report.rows(),
+        report.revision
     ));
     for note in &report.notes {
         print::line(format!("  note  {note}"));
@@ -208,9 +234,10 @@ fn show_import(report: &ImportReport, dry_run: bool) {
 
 async fn export(knowledge: &Knowledge, tenant: &TenantId, format: ExportFormat, output: Option<&Path>, json: bool) -> Result<u8> {
     let mut out: Box<dyn Write> = match output {
-        Some(path) => Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(|error| {
-            Error::invalid("output_unwritable", format!("{} cannot be written: {error}.", path.display()))
-        })?)),
+        Some(path) => Box::new(std::io::BufWriter::new(
+            std::fs::File::create(path)
+                .map_err(|error| Error::invalid("output_unwritable", format!("{} cannot be written: {error}.", path.display())))?,
+        )),
         None => Box::new(std::io::BufWriter::new(std::io::stdout())),
     };
     let mut page_out = |bytes: Vec<u8>| out.write_all(&bytes);
@@ -276,7 +303,10 @@ fn show_search(found: &SearchOutcome, explain: bool) {
     if explain {
         print::line(format!("words   {}", found.terms.join(" · ")));
         let t = found.timings;
-        print::line(format!("time    embed {:.1}  legs {:.1}  fuse {:.1}  decide {:.1}  total {:.1} ms", t.embed, t.legs, t.fuse, t.decide, t.total));
+        print::line(format!(
+            "time    embed {:.1}  legs {:.1}  fuse {:.1}  decide {:.1}  total {:.1} ms",
+            t.embed, t.legs, t.fuse, t.decide, t.total
+        ));
     }
 }
 
@@ -308,7 +338,11 @@ async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: bool,
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(queries.len() as u64) } else { ProgressBar::hidden() };
     let report = evaluate::run(knowledge, tenant, queries, top, tune, |done| bar.set_position(done as u64)).await?;
     bar.finish_and_clear();
-    if json { print::json(&serde_json::to_value(&report)?) } else { show_eval(&report) }
+    if json {
+        print::json(&serde_json::to_value(&report)?)
+    } else {
+        show_eval(&report)
+    }
     Ok(DONE)
 }
 
@@ -326,7 +360,10 @@ fn read_text(path: &Path) -> Result<String> {
 
 fn show_eval(report: &EvalReport) {
     let line = |name: &str, f: Figures| {
-        print::line(format!("{name:<10} nDCG@10 {:.3}   MRR@10 {:.3}   recall@10 {:.3}   recall@50 {:.3}", f.ndcg10, f.mrr10, f.recall10, f.recall50));
+        print::line(format!(
+            "{name:<10} nDCG@10 {:.3}   MRR@10 {:.3}   recall@10 {:.3}   recall@50 {:.3}",
+            f.ndcg10, f.mrr10, f.recall10, f.recall50
+        ));
     };
     print::line(format!("{} questions", report.queries));
     line("lexical", report.legs.lexical);
@@ -345,8 +382,11 @@ fn show_eval(report: &EvalReport) {
     if let Some(tuned) = report.tuned {
         print::line(format!(
             "tuned on half: lexical_weight {:.2}, grounded_threshold {:.2}; on the other half nDCG@10 {:.3}, none {:.1} % of the unanswerable, {:.1} % of the answerable",
-            tuned.lexical_weight, tuned.grounded_threshold, tuned.held_out_ndcg10,
-            tuned.held_out_unanswerable_none * 100.0, tuned.held_out_answerable_none * 100.0
+            tuned.lexical_weight,
+            tuned.grounded_threshold,
+            tuned.held_out_ndcg10,
+            tuned.held_out_unanswerable_none * 100.0,
+            tuned.held_out_answerable_none * 100.0
         ));
     }
 }
@@ -357,7 +397,10 @@ async fn stats(knowledge: &Knowledge, tenant: &TenantId, json: bool) -> Result<u
         print::json(&serde_json::to_value(&stats)?);
         return Ok(DONE);
     }
-    print::line(format!("{} entries, {} passages, revision {}, embedder {}", stats.entries, stats.passages, stats.revision, stats.embedder));
+    print::line(format!(
+        "{} entries, {} passages, revision {}, embedder {}",
+        stats.entries, stats.passages, stats.revision, stats.embedder
+    ));
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
     for (name, counts) in [("category", &stats.by_category), ("market", &stats.by_market), ("locale", &stats.by_locale)] {
         let list = counts.iter().map(|(word, n)| format!("{} {n}", if word.is_empty() { "(none)" } else { word }));

@@ -4,6 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
+
 use super::{Decision, EntryDraft, Hit, text};
 use crate::config::SearchConfig;
 
@@ -46,16 +48,132 @@ fn word_share(word: &str) -> f32 {
 }
 
 const ASKING: &[&str] = &[
-    "的", "了", "吗", "呢", "吧", "啊", "呀", "是", "我", "你", "我们", "你们", "请问", "请", "问", "怎么", "怎么办", "怎样", "如何", "什么",
-    "哪", "哪些", "哪里", "多少", "几", "要", "能", "可以", "能不能", "可不可以", "是不是", "有没有", "会", "会不会", "想", "在", "和", "与", "或",
-    "这", "那", "个", "一", "一个", "一下", "就", "都", "也", "还", "还有", "被", "把", "给", "跟", "到", "从", "后", "时", "时候", "么", "啥", "为",
-    "为什么", "需要", "应该", "有", "没有", "没", "不", "the", "a", "an", "is", "are", "be", "do", "doe", "did", "i", "my", "me", "we", "our", "you", "your",
-    "it", "to", "of", "for", "in", "on", "at", "and", "or", "what", "how", "when", "where", "which", "who", "whi", "can", "could", "should", "would", "will",
-    "if", "with", "from", "by", "there", "have", "has", "get", "need", "want", "pleas", "tell", "about", "much", "mani", "long",
+    "的",
+    "了",
+    "吗",
+    "呢",
+    "吧",
+    "啊",
+    "呀",
+    "是",
+    "我",
+    "你",
+    "我们",
+    "你们",
+    "请问",
+    "请",
+    "问",
+    "怎么",
+    "怎么办",
+    "怎样",
+    "如何",
+    "什么",
+    "哪",
+    "哪些",
+    "哪里",
+    "多少",
+    "几",
+    "要",
+    "能",
+    "可以",
+    "能不能",
+    "可不可以",
+    "是不是",
+    "有没有",
+    "会",
+    "会不会",
+    "想",
+    "在",
+    "和",
+    "与",
+    "或",
+    "这",
+    "那",
+    "个",
+    "一",
+    "一个",
+    "一下",
+    "就",
+    "都",
+    "也",
+    "还",
+    "还有",
+    "被",
+    "把",
+    "给",
+    "跟",
+    "到",
+    "从",
+    "后",
+    "时",
+    "时候",
+    "么",
+    "啥",
+    "为",
+    "为什么",
+    "需要",
+    "应该",
+    "有",
+    "没有",
+    "没",
+    "不",
+    "the",
+    "a",
+    "an",
+    "is",
+    "are",
+    "be",
+    "do",
+    "doe",
+    "did",
+    "i",
+    "my",
+    "me",
+    "we",
+    "our",
+    "you",
+    "your",
+    "it",
+    "to",
+    "of",
+    "for",
+    "in",
+    "on",
+    "at",
+    "and",
+    "or",
+    "what",
+    "how",
+    "when",
+    "where",
+    "which",
+    "who",
+    "whi",
+    "can",
+    "could",
+    "should",
+    "would",
+    "will",
+    "if",
+    "with",
+    "from",
+    "by",
+    "there",
+    "have",
+    "has",
+    "get",
+    "need",
+    "want",
+    "pleas",
+    "tell",
+    "about",
+    "much",
+    "mani",
+    "long",
 ];
 
 /// What speaks for an entry, each from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Evidence {
     /// Cosine of the question and the entry's closest passage.
     pub cosine: f32,
@@ -137,11 +255,7 @@ pub fn decide(asked: &Asked, hits: &mut [Hit], config: &SearchConfig) -> Decisio
     let rivals = hits.iter().filter(|hit| hit.passed && hit.entry.id != first.entry.id);
     let rival = rivals.map(|hit| hit.score).fold(0.0, f32::max);
     let clear = first.score >= config.direct_threshold && first.score > rival;
-    if first.entry.draft.direct && clear && numbers_agree(asked, &first.entry.draft) {
-        Decision::Direct
-    } else {
-        Decision::Grounded
-    }
+    if first.entry.draft.direct && clear && numbers_agree(asked, &first.entry.draft) { Decision::Direct } else { Decision::Grounded }
 }
 
 /// A question about 7 days is not answered directly with the row about 15 days because they look
@@ -175,7 +289,17 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         };
-        Hit { entry, passage: String::new(), score, fused: score, lexical: None, semantic: None, passed: false, reason: None }
+        Hit {
+            entry,
+            passage: String::new(),
+            score,
+            fused: score,
+            lexical: None,
+            semantic: None,
+            evidence: Evidence::default(),
+            passed: false,
+            reason: None,
+        }
     }
 
     fn config() -> SearchConfig {

@@ -320,7 +320,13 @@ impl<'a> Run<'a> {
         for (row, passages) in rows.into_iter().zip(cut) {
             let passages: Vec<StoredPassage> =
                 passages.into_iter().map(|passage| stored(passage, vectors.next().unwrap_or_default())).collect();
-            writes.push(EntryWrite { id: row.id, draft: row.draft, question_key: row.question_key, content_hash: row.content_hash, passages });
+            writes.push(EntryWrite {
+                id: row.id,
+                draft: row.draft,
+                question_key: row.question_key,
+                content_hash: row.content_hash,
+                passages,
+            });
         }
         Ok(writes)
     }

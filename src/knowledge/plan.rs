@@ -61,8 +61,19 @@ impl Identified {
 
 fn content_hash(draft: &EntryDraft) -> String {
     let content = json!([
-        draft.question, draft.answer, draft.similar, draft.negative, draft.category, draft.tags, draft.market,
-        draft.locale, draft.valid_from, draft.valid_to, draft.source, draft.url, draft.direct,
+        draft.question,
+        draft.answer,
+        draft.similar,
+        draft.negative,
+        draft.category,
+        draft.tags,
+        draft.market,
+        draft.locale,
+        draft.valid_from,
+        draft.valid_to,
+        draft.source,
+        draft.url,
+        draft.direct,
     ]);
     hex(&content.to_string())
 }
@@ -105,7 +116,10 @@ impl Planner {
                 return Fate::Duplicate(format!("the same row as row {first}"));
             }
             if !self.as_is {
-                let message = format!("Row {first} has the same identity `{}` and says something else. Give one of them another id, or delete it.", new.id);
+                let message = format!(
+                    "Row {first} has the same identity `{}` and says something else. Give one of them another id, or delete it.",
+                    new.id
+                );
                 return Fate::Failed("duplicate_id", message);
             }
         }
@@ -184,7 +198,8 @@ fn meets(draft: &EntryDraft, market: &Option<String>, (from, to): (Option<Timest
 
 fn different_numbers(new: &str, old: &str) -> String {
     let (new, old) = (text::numbers(new), text::numbers(old));
-    let only = |these: &[String], those: &[String]| these.iter().filter(|n| !those.contains(n)).take(4).cloned().collect::<Vec<_>>().join(", ");
+    let only =
+        |these: &[String], those: &[String]| these.iter().filter(|n| !those.contains(n)).take(4).cloned().collect::<Vec<_>>().join(", ");
     match (only(&new, &old), only(&old, &new)) {
         (here, there) if here.is_empty() && there.is_empty() => String::new(),
         (here, there) => format!(" ({} here, {} there)", or_none(here), or_none(there)),

@@ -236,8 +236,7 @@ impl KnowledgeStore {
         let sql = AssertSqlSafe(format!(
             "select {COLUMNS} from entries where tenant_id = $1 and revision > $2 and revision <= $3 order by revision, id"
         ));
-        let rows: Vec<EntryRow> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(after).bind(until).fetch_all(pool).await)?;
+        let rows: Vec<EntryRow> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(after).bind(until).fetch_all(pool).await)?;
         let live: Vec<EntryId> = rows.iter().filter(|row| !row.deleted).map(|row| row.id.clone()).collect();
         let mut passages = self.passages(tenant, embedder, &live).await?;
         rows.into_iter()
@@ -268,11 +267,8 @@ impl KnowledgeStore {
             })?;
             for row in rows {
                 let vector = row.vector.filter(|_| row.embedder == embedder).map(|bytes| floats(&bytes));
-                let passage = Passage {
-                    seq: u32::try_from(row.seq).unwrap_or(u32::MAX),
-                    kind: PassageKind::from_word(&row.kind),
-                    text: row.text,
-                };
+                let passage =
+                    Passage { seq: u32::try_from(row.seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(&row.kind), text: row.text };
                 by_entry.entry(row.entry_id.as_str().to_owned()).or_default().push(StoredPassage { passage, vector });
             }
         }
@@ -337,9 +333,8 @@ impl KnowledgeStore {
 
     /// A page of live entries in id order, for export.
     pub async fn page(&self, tenant: &TenantId, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let sql = AssertSqlSafe(format!(
-            "select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"
-        ));
+        let sql =
+            AssertSqlSafe(format!("select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"));
         let after = after.map_or("", EntryId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<EntryRow> =
@@ -384,8 +379,7 @@ impl KnowledgeStore {
             let row = sqlx::query(counts).bind(tenant).bind(false).bind(now).bind(week).fetch_one(pool).await?;
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)
         });
-        let passages: i64 =
-            on!(&self.db, pool => sqlx::query_scalar("select count(*) from passages where tenant_id = $1").bind(tenant).fetch_one(pool).await)?;
+        let passages: i64 = on!(&self.db, pool => sqlx::query_scalar("select count(*) from passages where tenant_id = $1").bind(tenant).fetch_one(pool).await)?;
         Ok(Stats {
             entries: unsigned(entries),
             passages: unsigned(passages),
@@ -401,11 +395,9 @@ impl KnowledgeStore {
     }
 
     async fn count_by(&self, tenant: &TenantId, column: &'static str) -> Result<BTreeMap<String, u64>> {
-        let sql = AssertSqlSafe(format!(
-            "select coalesce({column}, ''), count(*) from entries where tenant_id = $1 and deleted = $2 group by 1"
-        ));
-        let rows: Vec<(String, i64)> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
+        let sql =
+            AssertSqlSafe(format!("select coalesce({column}, ''), count(*) from entries where tenant_id = $1 and deleted = $2 group by 1"));
+        let rows: Vec<(String, i64)> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(|(name, count)| (name, unsigned(count))).collect())
     }
 

@@ -59,6 +59,12 @@ fn cell(draft: &EntryDraft, field: Field) -> String {
         Field::ValidTo => time(draft.valid_to),
         Field::Source => label(&draft.source),
         Field::Url => label(&draft.url),
-        Field::Direct => if draft.direct { "true".into() } else { String::new() },
+        Field::Direct => {
+            if draft.direct {
+                "true".into()
+            } else {
+                String::new()
+            }
+        }
     }
 }

@@ -98,11 +98,11 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The sources to answer from: the surest, and the next one if it covers more of the question.
+/// The sources to answer from: the first, because they come in rank order, and the next one that is
+/// nearly as sure if it covers more of the question.
 pub(super) fn candidates<'a>(question: &str, grounding: &'a [Grounding]) -> Vec<Candidate<'a>> {
     let asked = features(&without_stop_words(question));
-    let mut ranked: Vec<&Grounding> = grounding.iter().filter(|source| !source.text.trim().is_empty()).collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let ranked: Vec<&Grounding> = grounding.iter().filter(|source| !source.text.trim().is_empty()).collect();
     let Some((lead, others)) = ranked.split_first() else { return Vec::new() };
     let covered = |source: &Grounding| features(&format!("{}\n{}", source.title, source.text));
     let known = covered(lead);
@@ -298,9 +298,9 @@ mod tests {
     }
 
     #[test]
-    fn the_surest_source_leads_whatever_its_place() {
-        let sources = [source(1, "a", "不对。", 0.5), source(2, "b", "对。", 0.9)];
-        assert_eq!(say("问", &sources), "对。[2]");
+    fn the_first_source_leads_because_retrieval_ranked_it_so() {
+        let sources = [source(1, "a", "对。", 0.8), source(2, "b", "不对。", 0.9)];
+        assert_eq!(say("问", &sources), "对。[1]");
         assert_eq!(say("问", &[]), "");
     }
 
