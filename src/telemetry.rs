@@ -1,5 +1,6 @@
 //! Logs and metrics: tracing to standard error as text or JSON, and every metric name in one list.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -38,7 +39,7 @@ const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 pub fn log_to_stderr(log: &LogConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| Error::invalid("bad_config", format!("`log.filter` is `{}`: {error}.", log.filter)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let _already_started = match log.format.as_str() {
         "json" => lines.json().try_init(),
         _ => lines.try_init(),

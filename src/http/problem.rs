@@ -43,7 +43,8 @@ pub fn report(error: &Error) -> Value {
             tracing::error!(code = error.code(), causes = error.causes(), "{error}");
             json!({"code": error.code(), "message": "Something went wrong on our side; the server's log has the details. Try again, and report it if it stays."})
         }
-        Kind::Unavailable | Kind::Timeout => {
+        // Without a cause it is our own "not yet" or "full", which tells itself.
+        Kind::Unavailable | Kind::Timeout if !error.causes().is_empty() => {
             tracing::warn!(code = error.code(), causes = error.causes(), "{error}");
             error.body()
         }
