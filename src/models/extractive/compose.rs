@@ -16,6 +16,9 @@ const LIST: usize = 600;
 const PIECES: usize = 24;
 /// How close to the best piece another must be to be quoted too.
 const CLOSE: f32 = 0.6;
+/// A single piece shorter than this is quoted with what follows it: a sentence that only names the matter
+/// is often explained by the next one.
+const BARE: usize = 60;
 /// Below this relevance no piece stands out, and the source is quoted from its beginning.
 const FAINT: f32 = 0.15;
 /// A second source must be this sure, compared with the first,
@@ -77,7 +80,21 @@ impl<'a> Candidate<'a> {
         }
         let mut chosen: Vec<usize> = chosen.into_iter().collect();
         chosen.sort_unstable();
+        if let [only] = chosen[..] {
+            chosen.extend(self.following(only));
+        }
         chosen
+    }
+
+    /// What follows a bare piece, until there is enough to understand it.
+    fn following(&self, only: usize) -> impl Iterator<Item = usize> + '_ {
+        let mut length = self.length(only);
+        let fits = |&next: &usize| self.pieces[next].kind != Kind::Heading && self.length(next) <= QUOTE;
+        (only + 1..self.pieces.len()).take_while(fits).take_while(move |&next| {
+            let bare = length < BARE;
+            length += self.length(next);
+            bare
+        })
     }
 
     fn length(&self, i: usize) -> usize {
