@@ -148,7 +148,7 @@ async fn first_start(ground: &Ground, knowledge: &Knowledge) -> Result<()> {
 }
 
 /// Only its owner may look into the data directory: it holds the merchants' conversations.
-fn create_data_dir(dir: &Path) -> Result<()> {
+pub fn create_data_dir(dir: &Path) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
         Error::unavailable(
             "data_dir_unusable",

@@ -107,7 +107,10 @@ async fn examine(config: Config) -> Vec<Finding> {
 fn data_dir(config: &Config) -> Finding {
     let dir = &config.data_dir;
     let probe = dir.join(".doctor");
-    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    let written = crate::app::create_data_dir(dir)
+        .map_err(std::io::Error::other)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
     match written {
         Ok(()) => Finding::ok("data directory", dir.display().to_string()),
         Err(error) => {
@@ -207,6 +210,6 @@ fn remedy(error: &ModelError) -> &'static str {
     match error {
         ModelError::Unauthorized(_) => "The key is refused: check it and its balance with the provider.",
         ModelError::Timeout(_) => "Nothing came in time: check the network and base_url, or raise models.connect_ms.",
-        _ => "Check base_url, the network and a proxy on the way; answers fall back to other models meanwhile.",
+        _ => "Check base_url, the network and a proxy on the way, or select another model meanwhile.",
     }
 }

@@ -140,7 +140,7 @@ impl Knowledge {
     pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<(Decision, Vec<Hit>)> {
         let asked = &ranking.asked;
         let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
-        let asked_for = Asked::new(&query.text, &asked.tokens, weights.as_deref());
+        let asked_for = Asked { market: query.market.clone(), ..Asked::new(&query.text, &asked.tokens, weights.as_deref()) };
         let best: Vec<Fused> = fused.into_iter().take(query.top + SPARE).collect();
         let ids: Vec<EntryId> = best.iter().map(|fused| fused.entry.clone()).collect();
         let mut rows = self.store().entries(tenant, &ids).await?;

@@ -107,8 +107,10 @@ impl LexicalIndex {
                 "The server that owns this data directory is still building the index. Try again in a moment.",
             ));
         }
-        if folder.exists() {
+        if folder.join("meta.json").exists() {
             tracing::warn!(%tenant, "the lexical index is torn or of another database; it is built again");
+        }
+        if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
