@@ -1,12 +1,12 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `peers.rs` and `browser.rs`.
 
-//mod doors;
+mod doors;
 mod fake_provider;
 mod house;
-//mod openai;
-//mod process;
-//mod retrieval;
+mod openai;
+mod process;
+mod retrieval;
 mod server;
 mod story;
 mod ws;
