@@ -13,7 +13,7 @@ export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peer
 deadline=$((SECONDS + 175))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
-server="" provider="" passed=0 failed=0
+server="" provider="" visitor="" passed=0 failed=0
 
 stop() { # PID: asks, then insists
     [ -n "$1" ] || return 0
@@ -22,6 +22,7 @@ stop() { # PID: asks, then insists
     kill -9 "$1" 2>/dev/null || true
 }
 cleanup() {
+    stop "$visitor"
     stop "$server"
     stop "$provider"
     rm -rf "$place"
@@ -44,7 +45,11 @@ peer() {
     shift
     left=$((deadline - SECONDS))
     echo "-- $name"
-    timeout -k 2 "$((left > 1 ? left : 1))" "$@" >"$place/out" 2>"$place/err" || status=$?
+    # In the background, so that a signal to this script is heard at once.
+    timeout -k 2 "$((left > 1 ? left : 1))" "$@" >"$place/out" 2>"$place/err" &
+    visitor=$!
+    wait "$visitor" || status=$?
+    visitor=""
     while IFS= read -r line; do count "$line"; done <"$place/out"
     if [ "$status" != 0 ] && [ "$failed" = "$before" ]; then
         count "FAIL  $name — ended with status $status"
