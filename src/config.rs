@@ -207,7 +207,7 @@ impl Config {
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
-        config.add_usual_providers(|name| Env::var(name));
+        config.add_usual_providers(Env::var);
         config.validate()?;
         Ok(config)
     }

@@ -21,6 +21,14 @@ pub const SOCKETS_CLOSED: &str = "copilot_sockets_closed_total";
 pub const TURNS: &str = "copilot_turns_total";
 /// From a question's arrival to the first text.
 pub const FIRST_TOKEN: &str = "copilot_first_token_seconds";
+/// From a question's arrival to the end of its answer, by `tenant`.
+pub const TURN_SECONDS: &str = "copilot_turn_seconds";
+/// Searching the knowledge, by `tenant`.
+pub const RETRIEVAL_SECONDS: &str = "copilot_retrieval_seconds";
+/// Tokens sent to and received from models, by `tenant`, `model` and `direction`.
+pub const MODEL_TOKENS: &str = "copilot_model_tokens_total";
+/// Answers that a model's failure ended, by `model` and `code`.
+pub const MODEL_ERRORS: &str = "copilot_model_errors_total";
 
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 

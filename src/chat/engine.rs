@@ -24,6 +24,9 @@ use crate::tenants::Caller;
 /// Longest `client_msg_id`, in characters.
 pub const CLIENT_MSG_ID_CHARS: usize = 128;
 
+/// Events that tell a stored turn again.
+const STORED_EVENTS: u64 = 5;
+
 /// What the engine is built from.
 pub struct EngineParts {
     /// Where rows are found.
@@ -112,13 +115,13 @@ impl ChatEngine {
         };
         let recorded = self.0.parts.memory.record_question(&caller.tenant, &new).await?;
         if recorded.duplicate {
-            return Ok(self.accepted_before(caller, recorded.turn));
+            return self.accepted_before(caller, recorded.turn).await;
         }
         Ok(self.start(caller, request, model, recorded.turn, arrived))
     }
 
     fn check(&self, request: &ChatRequest) -> Result<()> {
-        if self.0.closing.is_cancelled() {
+        if self.0.tasks.is_closed() {
             return Err(Error::unavailable("shutting_down", "The server is restarting. Send the message again in a moment."));
         }
         if request.text.trim().is_empty() {
@@ -156,13 +159,20 @@ impl ChatEngine {
     }
 
     /// The events of a message that was accepted before: the running turn's, or the stored one's.
-    fn accepted_before(&self, caller: &Caller, turn: Turn) -> Accepted {
-        let ordinal = u64::try_from(turn.ordinal).unwrap_or_default();
-        let begin = ordinal * SEQ_PER_TURN;
-        let log =
-            if self.running().contains_key(&turn.id) { self.live(&caller.tenant, &turn.conversation_id).0 } else { stored_events(&turn) };
-        let events = log.after(begin).of_duplicate(turn.id.clone());
-        Accepted { conversation_id: turn.conversation_id, response_id: turn.id, duplicate: true, events }
+    async fn accepted_before(&self, caller: &Caller, turn: Turn) -> Result<Accepted> {
+        let live = self.live(&caller.tenant, &turn.conversation_id).0;
+        let is_running = self.running().contains_key(&turn.id);
+        let events = if is_running {
+            live.after(u64::try_from(turn.ordinal).unwrap_or_default() * SEQ_PER_TURN)
+        } else {
+            // Numbers must keep rising for a reader who has seen the turns since.
+            let conversation = self.0.parts.memory.conversation(&caller.tenant, Some(&caller.owner), &turn.conversation_id).await?;
+            live.open_turn(u64::try_from(conversation.turns).unwrap_or_default());
+            let first = live.reserve(STORED_EVENTS);
+            stored_events(&turn, first).after(first - 1)
+        };
+        let events = events.of_duplicate(turn.id.clone());
+        Ok(Accepted { conversation_id: turn.conversation_id, response_id: turn.id, duplicate: true, events })
     }
 
     /// Stops a running answer of this caller.
@@ -224,9 +234,8 @@ pub(super) fn message_id(turn: &TurnId) -> String {
 }
 
 /// A finished turn as events, for whoever asks the same again.
-fn stored_events(turn: &Turn) -> Arc<EventLog> {
-    let log = EventLog::new(turn.conversation_id.clone());
-    log.open_turn(u64::try_from(turn.ordinal).unwrap_or_default());
+fn stored_events(turn: &Turn, first: u64) -> Arc<EventLog> {
+    let log = EventLog::starting_at(turn.conversation_id.clone(), first);
     let id = Some(&turn.id);
     let model = turn.model.clone().unwrap_or_default();
     log.push(id, EventKind::MessageAccepted { message_id: message_id(&turn.id), duplicate: true });

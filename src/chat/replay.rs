@@ -3,7 +3,7 @@
 //! one, so its backlog is bounded by the answer's length and the terminal event is never lost.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -32,22 +32,43 @@ impl EventLog {
         Arc::new(Self { conversation, events: Mutex::default(), last: watch::Sender::new(0) })
     }
 
+    /// Starts counting at `seq`.
+    pub fn starting_at(conversation: ConversationId, seq: u64) -> Arc<Self> {
+        let log = Self::new(conversation);
+        log.last.send_replace(seq - 1);
+        log
+    }
+
+    // Numbers change only while the events are locked, so that none is given twice.
+
     /// Makes room for the next turn's numbers.
     pub fn open_turn(&self, ordinal: u64) {
+        let _events = self.locked();
         self.last.send_modify(|last| *last = (*last).max(ordinal * SEQ_PER_TURN));
+    }
+
+    /// Takes numbers for events that are told to one reader only; returns the first.
+    pub fn reserve(&self, count: u64) -> u64 {
+        let _events = self.locked();
+        let first = *self.last.borrow() + 1;
+        self.last.send_modify(|last| *last += count);
+        first
     }
 
     /// Appends an event and wakes the readers.
     pub fn push(&self, turn: Option<&TurnId>, kind: EventKind) -> u64 {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.locked();
         let seq = *self.last.borrow() + 1;
         events.push_back(ChatEvent { conversation_id: self.conversation.clone(), response_id: turn.cloned(), seq, kind });
         while events.len() > KEEP {
             events.pop_front();
         }
-        drop(events);
         self.last.send_replace(seq);
         seq
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<ChatEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A reader of everything after `seq`.
@@ -61,7 +82,7 @@ impl EventLog {
     }
 
     fn read_after(&self, at: u64) -> Option<Vec<ChatEvent>> {
-        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = self.locked();
         // A dropped prefix shows as a full log whose first event is beyond the reader.
         if events.len() >= KEEP && events.front().is_some_and(|first| first.seq > at + 1) {
             return None;

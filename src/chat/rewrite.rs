@@ -117,11 +117,37 @@ fn join(before: &str, question: &str) -> String {
             }
         }
     }
-    let carried: String = carried.split_whitespace().collect::<Vec<_>>().join(" ");
+    let carried = subject(&carried);
     let skip = carried.chars().count().saturating_sub(CARRIED);
     let carried: String = carried.chars().skip(skip).collect();
     format!("{} {}", carried.trim_end_matches(|c: char| c.is_ascii_punctuation() || "？。！，".contains(c)), strip_opening(question.trim()))
 }
+
+/// What a question is about, without the words that ask: the new question asks its own.
+fn subject(question: &str) -> String {
+    let asks = |word: &str| decide::is_asking(word) || SIDES.contains(&word);
+    if !question.chars().any(text::is_han) {
+        let words = question.split_whitespace().filter(|word| {
+            let stems = text::tokens(word);
+            stems.is_empty() || !stems.iter().all(|stem| asks(stem))
+        });
+        return words.collect::<Vec<_>>().join(" ");
+    }
+    let mut left = question.to_owned();
+    for word in ASKING_ZH {
+        left = left.replace(word, " ");
+    }
+    let left: String = left.chars().filter(|c| c.is_alphanumeric() || c.is_whitespace()).collect();
+    let left = left.trim().trim_end_matches(['要', '交', '几', '呢', '吗', '的', '了', '收', '付', '算', '被', '会']);
+    let left = left.split_whitespace().collect::<Vec<_>>().join(" ");
+    if left.is_empty() { question.to_owned() } else { left }
+}
+
+#[rustfmt::skip]
+const ASKING_ZH: &[&str] = &[
+    "请问", "多少钱", "多少", "多久", "多长时间", "怎么办理", "怎么办", "怎么样", "怎么", "如何", "什么时候", "什么", "哪些", "哪里", "可以", "能不能", "是不是",
+    "有没有", "需要", "应该", "为什么", "是否", "几天", "要求", "区别",
+];
 
 fn strip_opening(question: &str) -> &str {
     let openings = ["那么", "那", "还有", "另外"];

@@ -112,6 +112,7 @@ impl Turning {
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);
         }
+        let found = grounded_when_rewritten(found, self.request.text.trim());
         let sources = self.cite_sources(&found);
         match found.decision {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
@@ -422,6 +423,14 @@ impl Answering {
     }
 }
 
+/// A follow-up made to stand alone is our reading of it, so a row never answers it without a model.
+fn grounded_when_rewritten(mut found: SearchOutcome, asked: &str) -> SearchOutcome {
+    if found.decision == Decision::Direct && found.query != asked {
+        found.decision = Decision::Grounded;
+    }
+    found
+}
+
 /// The language to speak: the question's own, else the one the page asked for.
 fn language_of(request: &ChatRequest) -> Language {
     let letters = request.text.chars().any(char::is_alphabetic);
@@ -461,7 +470,8 @@ fn source(n: u32, hit: &Hit) -> Source {
 
 /// The questions of the nearest rows that are not already sources.
 fn suggestions(hits: &[Hit], sources: &[Hit]) -> Vec<String> {
-    let used = |hit: &&Hit| sources.iter().take(1).any(|source| source.entry.id == hit.entry.id);
+    let section = |hit: &Hit| hit.entry.draft.question.contains(crate::knowledge::read::markdown_path());
+    let used = |hit: &&Hit| section(hit) || sources.iter().take(1).any(|source| source.entry.id == hit.entry.id);
     let questions = hits.iter().filter(|hit| !used(hit)).map(|hit| hit.entry.draft.question.clone());
     questions.filter(|question| !question.is_empty()).take(SUGGESTIONS).collect()
 }

@@ -111,7 +111,17 @@ const COSINE: f32 = 5.0;
 const IN_ENTRY: f32 = 3.0;
 const PHRASING: f32 = 3.0;
 
+/// How much of the question a phrasing must have, and how much of the phrasing the question, for the
+/// row to answer by itself.
+const SAME_THERE: f32 = 0.8;
+const SAME_BACK: f32 = 0.6;
+
 impl Evidence {
+    /// Whether question and phrasing ask the same: nearly all telling words of each are in the other.
+    pub fn asks_the_same(self) -> bool {
+        self.exact || (self.in_phrasing >= SAME_THERE && self.of_phrasing >= SAME_BACK)
+    }
+
     /// One number from 0 to 1 on which thresholds mean the same in every mode.
     pub fn confidence(self) -> f32 {
         if self.exact {
@@ -144,7 +154,11 @@ pub fn decide(asked: &Asked, hits: &mut [Hit], config: &SearchConfig) -> Decisio
     let rival = rivals.map(|hit| hit.score).fold(0.0, f32::max);
     let clear = first.score >= config.direct_threshold && first.score > rival;
     let draft = &first.entry.draft;
-    if draft.direct && clear && numbers_agree(asked, draft) && market_meant(asked, draft) { Decision::Direct } else { Decision::Grounded }
+    if draft.direct && clear && first.evidence.asks_the_same() && numbers_agree(asked, draft) && market_meant(asked, draft) {
+        Decision::Direct
+    } else {
+        Decision::Grounded
+    }
 }
 
 /// A row of one market answers directly only a question about that market: one that names it, comes

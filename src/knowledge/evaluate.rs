@@ -264,8 +264,8 @@ fn tune_on_half(samples: &[Sample]) -> Tuned {
     let refused = |group: &[&Sample], answerable: bool, threshold: f32| {
         share(group.iter().filter(|s| s.answerable() == answerable).map(|s| s.confidence < threshold))
     };
-    let thresholds = (0..=100).map(|step| step as f32 / 100.0);
-    let grounded_threshold = thresholds.filter(|t| refused(&tuning, true, *t) <= 0.04).last().unwrap_or(0.0);
+    let mut thresholds = (0..=100).rev().map(|step| step as f32 / 100.0);
+    let grounded_threshold = thresholds.find(|t| refused(&tuning, true, *t) <= 0.04).unwrap_or(0.0);
     Tuned {
         lexical_weight,
         grounded_threshold,

@@ -147,8 +147,8 @@ impl Planner {
     fn rival(&self, new: &Identified, same_question: &[KnowledgeEntry]) -> Option<Fate> {
         let draft = &new.draft;
         let answer = text::question_key(&draft.answer);
-        let others = same_question.iter().filter(|other| other.id != new.id && !self.ids.contains_key(&hash(&other.id)));
-        for other in others.filter(|other| meets(draft, &other.draft.market, (other.draft.valid_from, other.draft.valid_to))) {
+        let mut others = same_question.iter().filter(|other| other.id != new.id && !self.ids.contains_key(&hash(&other.id)));
+        if let Some(other) = others.find(|other| meets(draft, &other.draft.market, (other.draft.valid_from, other.draft.valid_to))) {
             let same = text::question_key(&other.draft.answer) == answer;
             return self.clash(same, &format!("entry `{}`", other.id), Some((draft, &other.draft.answer)));
         }

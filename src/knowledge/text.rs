@@ -62,7 +62,7 @@ pub fn tokens(text: &str) -> Vec<String> {
             out.extend(JIEBA.cut_for_search(&rest[..end], false).into_iter().map(|token| token.word.to_owned()));
             end
         } else if is_code(first) && first.is_alphanumeric() {
-            let end = run(|c| is_code(c));
+            let end = run(is_code);
             push_code(rest[..end].trim_end_matches(|c: char| !c.is_alphanumeric()), &mut out);
             end
         } else {

@@ -106,12 +106,24 @@ impl Who {
             (Door::Socket, _) => 400,
             (Door::Anyone, _) => 200,
             (Door::Asker, Some(Role::Admin)) if self.own => 200,
-            (Door::Asker, _) => if self.name == "the asker" { 200 } else { 404 },
+            (Door::Asker, _) => {
+                if self.name == "the asker" {
+                    200
+                } else {
+                    404
+                }
+            }
             (_, Some(Role::Site)) => 403,
             (Door::Program, _) => 200,
             (_, Some(Role::Member)) => 403,
             (Door::Admin, _) => 200,
-            (Door::Keeper, _) => if self.own { 200 } else { 404 },
+            (Door::Keeper, _) => {
+                if self.own {
+                    200
+                } else {
+                    404
+                }
+            }
         }
     }
 }
@@ -136,7 +148,9 @@ async fn everybody(server: &Server, other: &TenantId) -> Vec<Who> {
             all.push(Who { name: role.as_str(), key: Some(key), origin: None, role: Some(role), own });
         }
         let (key, _) = issue(&server.tenants, tenant, Role::Site).await;
-        for (name, origin) in [("site", Some(PAGE)), ("site on a foreign page", Some(FOREIGN)), ("site on no page", None), ("site on a file", Some("null"))] {
+        for (name, origin) in
+            [("site", Some(PAGE)), ("site on a foreign page", Some(FOREIGN)), ("site on no page", None), ("site on a file", Some("null"))]
+        {
             all.push(Who { name, key: Some(key.clone()), origin, role: Some(Role::Site), own });
         }
     }
@@ -316,7 +330,8 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
     check_refusal(until_refused(&server, &server.member, "8.8.8.8").await, "address").await;
     let answer = until_refused(&server, &server.admin, "8.8.8.8").await;
     check_refusal(answer, "address").await;
-    let elsewhere = server.get("/api/v1/conversations").bearer_auth(&server.member).header("x-forwarded-for", "8.8.4.4").send().await.unwrap();
+    let elsewhere =
+        server.get("/api/v1/conversations").bearer_auth(&server.member).header("x-forwarded-for", "8.8.4.4").send().await.unwrap();
     assert_eq!(elsewhere.status(), 200);
 }
 

@@ -48,7 +48,8 @@ impl Ran {
     /// The six counts, in the contract's order.
     #[track_caller]
     fn counts(&self) -> [u64; 6] {
-        ["added", "changed", "unchanged", "duplicates", "conflicts", "failed"].map(|name| self.json[name].as_u64().unwrap_or_else(|| panic!("{self:?}")))
+        ["added", "changed", "unchanged", "duplicates", "conflicts", "failed"]
+            .map(|name| self.json[name].as_u64().unwrap_or_else(|| panic!("{self:?}")))
     }
 
     fn done(self) -> Self {
@@ -220,7 +221,9 @@ fn a_bad_file_says_what_is_wrong_with_it() {
     shop.import(&shop.file("noise.csv", noise)).failed_with("file_unreadable");
     shop.import(&shop.file("header.csv", "名称,价格\n苹果,3\n")).failed_with("no_question_or_answer_column");
     shop.import(&shop.file("rows.exe", "x")).failed_with("unknown_format");
-    let with = |encoding: &str| shop.run([OsStr::new("kb"), OsStr::new("import"), gbk.as_os_str(), OsStr::new("--encoding"), OsStr::new(encoding)]);
+    let with = |encoding: &str| {
+        shop.run([OsStr::new("kb"), OsStr::new("import"), gbk.as_os_str(), OsStr::new("--encoding"), OsStr::new(encoding)])
+    };
     with("utf-8").failed_with("bad_encoding");
     with("klingon").failed_with("unknown_encoding");
     assert_eq!(with("gbk").done().counts()[0], 1);
@@ -231,7 +234,12 @@ fn a_bad_file_says_what_is_wrong_with_it() {
     let mixed = shop.file("mixed.csv", rows);
     let ran = shop.run([OsStr::new("kb"), OsStr::new("import"), mixed.as_os_str(), OsStr::new("--report"), report.as_os_str()]);
     assert_eq!((ran.code, ran.counts()), (Some(1), [2, 0, 0, 0, 0, 3]));
-    let errors: Vec<_> = ran.json["errors"].as_array().unwrap().iter().map(|error| (error["row"].as_u64().unwrap(), error["code"].as_str().unwrap())).collect();
+    let errors: Vec<_> = ran.json["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["row"].as_u64().unwrap(), error["code"].as_str().unwrap()))
+        .collect();
     assert_eq!(errors, [(3, "missing_answer"), (4, "cell_too_long"), (5, "duplicate_id")]);
     assert_eq!(std::fs::read_to_string(report).unwrap().lines().count(), 4, "the report has a header and the failed rows");
     // The good rows are in, and a conflicting one is held back.
@@ -290,8 +298,7 @@ fn many() -> String {
 
 /// Starts an import and kills it, without a chance to tidy up, once so many rows are committed.
 async fn kill_at(shop: &Shop, file: &Path, rows: usize) -> bool {
-    let mut child =
-        command(&shop.data).args(["kb", "import"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command(&shop.data).args(["kb", "import"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while committed(&shop.data).await < rows {
         assert!(Instant::now() < deadline, "the import does not get to {rows} rows");
@@ -440,8 +447,10 @@ async fn a_first_start_has_the_starter_pack_and_can_be_backed_up_and_exported() 
 
     for format in ["jsonl", "csv"] {
         let file = shop.folder.path().join(format!("all.{format}"));
-        shop.run([OsStr::new("kb"), OsStr::new("export"), OsStr::new("--format"), OsStr::new(format), OsStr::new("-o"), file.as_os_str()]).done();
-        let as_is = |shop: &Shop| shop.run([OsStr::new("kb"), OsStr::new("import"), file.as_os_str(), OsStr::new("--as-is")]).done().counts();
+        shop.run([OsStr::new("kb"), OsStr::new("export"), OsStr::new("--format"), OsStr::new(format), OsStr::new("-o"), file.as_os_str()])
+            .done();
+        let as_is =
+            |shop: &Shop| shop.run([OsStr::new("kb"), OsStr::new("import"), file.as_os_str(), OsStr::new("--as-is")]).done().counts();
         assert_eq!(as_is(&shop), [0, 0, entries, 0, 0, 0], "{format} into where it came from");
         let fresh = Shop::new();
         assert_eq!(as_is(&fresh), [entries, 0, 0, 0, 0, 0], "{format} into an empty place");
