@@ -85,7 +85,9 @@ async fn a_stream_tells_its_usage_only_when_asked() {
     assert_eq!(content(&plain), ANSWER.concat());
     assert_eq!(plain[0]["choices"][0]["delta"]["role"], "assistant");
     assert_eq!(plain.last().unwrap()["choices"][0]["finish_reason"], "stop");
-    assert!(plain.iter().all(|chunk| chunk["object"] == "chat.completion.chunk" && chunk["id"] == plain[0]["id"] && chunk["model"] == "normal"));
+    assert!(
+        plain.iter().all(|chunk| chunk["object"] == "chat.completion.chunk" && chunk["id"] == plain[0]["id"] && chunk["model"] == "normal")
+    );
     assert!(plain.iter().all(|chunk| chunk.get("usage").is_none_or(Value::is_null)), "{plain:?}");
     let finished = plain.iter().filter(|chunk| chunk["choices"][0]["finish_reason"].is_string()).count();
     assert_eq!(finished, 1);
@@ -104,7 +106,10 @@ async fn refusals_have_openais_shape() {
         let answer = complete(server, key, ask("builtin", json!({}))).await;
         assert_eq!(answer.status(), 401);
         let error = answer.json::<Value>().await.unwrap()["error"].clone();
-        assert_eq!((&error["type"], &error["code"], &error["param"]), (&json!("authentication_error"), &json!("invalid_api_key"), &Value::Null));
+        assert_eq!(
+            (&error["type"], &error["code"], &error["param"]),
+            (&json!("authentication_error"), &json!("invalid_api_key"), &Value::Null)
+        );
         assert!(error["message"].is_string());
     }
     for (body, status, code) in [
@@ -129,7 +134,11 @@ async fn refusals_have_openais_shape() {
 #[tokio::test]
 async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call() {
     let (server, provider) = server().await;
-    for (model, status, code) in [("unauthorized", 502, "model_unauthorized"), ("rate-limited", 429, "model_rate_limited"), ("unreachable", 503, "model_unavailable")] {
+    for (model, status, code) in [
+        ("unauthorized", 502, "model_unauthorized"),
+        ("rate-limited", 429, "model_rate_limited"),
+        ("unreachable", 503, "model_unavailable"),
+    ] {
         let answer = complete(&server, &server.member, ask(model, json!({}))).await;
         assert_eq!((answer.status().as_u16(), &answer.json::<Value>().await.unwrap()["error"]["code"]), (status, &json!(code)), "{model}");
         let streamed = chunks(complete(&server, &server.member, ask(model, json!({"stream": true}))).await).await;
