@@ -110,7 +110,9 @@ impl Knowledge {
     }
 
     async fn follow_once(&self) -> Result<()> {
-        if self.store().revision().await? != self.revision_seen() {
+        // A tenant that was added since has no revision of its own yet, and is ready all the same.
+        let added = self.store().tenants().await?.iter().any(|tenant| !self.ready(tenant));
+        if added || self.store().revision().await? != self.revision_seen() {
             self.catch_up().await?;
         }
         self.renew_vectors().await

@@ -77,6 +77,7 @@ pub enum Selection {
 
 /// Counts for `kb stats` and the console.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Stats {
     /// Live entries.
     pub entries: u64,

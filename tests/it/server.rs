@@ -59,8 +59,6 @@ pub struct Server {
     pub admin: String,
     pub member: String,
     pub site: String,
-    /// Of the site key.
-    pub site_key: KeyId,
     pub client: Client,
     pub data_dir: PathBuf,
     stop: CancellationToken,
@@ -105,15 +103,15 @@ impl Server {
         let demo = TenantId::parse(DEMO).unwrap();
         let (admin, _) = issue(&tenants, &demo, Role::Admin).await;
         let (member, _) = issue(&tenants, &demo, Role::Member).await;
-        let (site, site_key) = issue(&tenants, &demo, Role::Site).await;
+        let (site, _) = issue(&tenants, &demo, Role::Site).await;
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
-        let server =
-            Self { address, tenants, admin, member, site, site_key, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
+        let server = Self { address, tenants, admin, member, site, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
         server.wait_until_ready().await;
         server
     }
 
-    async fn wait_until_ready(&self) {
+    /// Waits until `/readyz` says so.
+    pub async fn wait_until_ready(&self) {
         let ready = async {
             while self.get("/readyz").send().await.is_ok_and(|answer| answer.status() != 200) {
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,291 +1,255 @@
 // What goes over the wire: WebSocket `copilot.v1` and the JSON of the HTTP doors.
-// Only wire types live here, because this file will be generated from the Rust types.
+// Generated from the Rust types by src/http/ws/wire_ts.rs: `UPDATE_WIRE=1 cargo test --lib wire_ts`.
 // All offsets and lengths count Unicode code points.
 
 // ── client → server ──
 
-export interface SessionOpen {
-  type: 'session.open';
-  id: string;
-  token: string;
-  visitor_token?: string;
-  identity?: string;
-  resume?: { conversation_id: string; last_seq: number };
-}
+export type SessionOpen = { type: 'session.open', id: string } & { 
+/**
+ * Left out when the upgrade request showed who asks.
+ */
+token?: string, visitor_token?: string, resume?: { conversation_id: string, last_seq: number }, };
 
-export interface MessageCreate {
-  type: 'message.create';
-  id: string;
-  text: string;
-  client_msg_id: string;
-  conversation_id?: string;
-  model?: string;
-  market?: string;
-  locale?: string;
-  replaces?: string;
-  metadata?: Record<string, unknown>;
-}
+export type MessageCreate = { type: 'message.create', id: string } & { text: string, client_msg_id: string, conversation_id?: string, model?: string, market?: string, locale?: string, replaces?: string, };
 
-export interface ResponseCancel {
-  type: 'response.cancel';
-  id: string;
-  response_id: string;
-}
+export type ResponseCancel = { type: 'response.cancel', id: string } & { response_id: string, };
 
-export interface ResponseRegenerate {
-  type: 'response.regenerate';
-  id: string;
-  response_id: string;
-  model?: string;
-}
+export type ResponseRegenerate = { type: 'response.regenerate', id: string, response_id: string, model?: string };
 
-export interface FeedbackCreate {
-  type: 'feedback.create';
-  id: string;
-  response_id: string;
-  rating: 'up' | 'down' | 'none';
-  reasons?: string[];
-  comment?: string;
-}
+export type FeedbackCreate = { type: 'feedback.create', id: string, response_id: string, rating: 'up' | 'down' | 'none', reasons?: Array<string>, comment?: string };
 
-export interface Ping {
-  type: 'ping';
-  id: string;
-}
+export type Ping = { type: 'ping', id: string };
 
-export type ClientFrame =
-  | SessionOpen
-  | MessageCreate
-  | ResponseCancel
-  | ResponseRegenerate
-  | FeedbackCreate
-  | Ping;
+export type ClientFrame = SessionOpen | MessageCreate | ResponseCancel | ResponseRegenerate | FeedbackCreate | Ping;
 
 // ── server → client ──
 
-/** Carried by every frame of a turn; `seq` grows strictly within the conversation. */
-export interface TurnFrame {
-  conversation_id?: string;
-  response_id?: string;
-  seq?: number;
-}
+export type ModelInfo = { id: string, name: string, provider: string, };
 
-export interface ModelInfo {
-  id: string;
-  name?: string | null;
-  provider?: string;
-}
+export type Limits = { message_chars: number, frame_bytes: number, per_minute: number, };
 
-export interface Limits {
-  /** The longest message, in code points. */
-  message_chars?: number;
-  frame_bytes?: number;
-  per_minute?: number;
-}
+export type SessionReady = { "type": "session.ready", ref?: string, session_id: string, tenant: string, visitor_token?: string, models: Array<ModelInfo>, limits: Limits, server_time: string, };
 
-export interface SessionReady {
-  type: 'session.ready';
-  ref?: string;
-  session_id: string;
-  tenant: string;
-  visitor_token?: string | null;
-  models: ModelInfo[];
-  limits?: Limits;
-  server_time: string | number;
-}
+export type Stage = "retrieving" | "generating";
 
-export interface MessageAccepted extends TurnFrame {
-  type: 'message.accepted';
-  ref: string;
-  message_id: string;
-  duplicate: boolean;
-}
+export type Decision = "direct" | "grounded" | "none";
 
-export interface ResponseCreated extends TurnFrame {
-  type: 'response.created';
-  response_id: string;
-  message_id: string;
-  model: string;
-}
+export type Source = { 
+/**
+ * What `[n]` refers to, from 1.
+ */
+n: number, 
+/**
+ * The row.
+ */
+entry_id: string, 
+/**
+ * Its question or heading.
+ */
+title: string, 
+/**
+ * The retrieved part of its answer.
+ */
+snippet: string, 
+/**
+ * Where it is published, if anywhere.
+ */
+url: string | null, 
+/**
+ * Confidence from 0 to 1.
+ */
+score: number, };
 
-export type Stage = 'retrieving' | 'generating';
+export type Citation = { n: number, start: number, end: number, };
 
-export interface ResponseStatusFrame extends TurnFrame {
-  type: 'response.status';
-  stage: Stage;
-  detail?: string | null;
-}
+export type Status = "completed" | "incomplete" | "cancelled" | "failed";
 
-export type Decision = 'direct' | 'grounded' | 'none';
+export type UsageReport = { prompt_tokens: number, completion_tokens: number, cost: number, currency: string, };
 
-export interface Source {
-  n: number;
-  entry_id: string;
-  title: string;
-  snippet: string;
-  url?: string | null;
-  score?: number;
-}
+export type Timings = { 
+/**
+ * Waiting for the turn before.
+ */
+queue: number, 
+/**
+ * Searching the knowledge.
+ */
+retrieval: number, 
+/**
+ * From the question's arrival to the first text.
+ */
+first_token: number, 
+/**
+ * From the question's arrival to the end.
+ */
+total: number, };
 
-export interface ResponseSources extends TurnFrame {
-  type: 'response.sources';
-  decision: Decision;
-  sources: Source[];
-}
+export type ErrorReport = { code: string, message: string, retryable: boolean, };
 
-export interface ReasoningDelta extends TurnFrame {
-  type: 'response.reasoning.delta';
-  delta: string;
-}
+export type Done = { 
+/**
+ * How it ended.
+ */
+status: Status, 
+/**
+ * `stop`, `length`, `content_filter`, `cancelled`, `error`, `interrupted`.
+ */
+finish_reason: string, 
+/**
+ * Tokens and money.
+ */
+usage: UsageReport, 
+/**
+ * Where the answer quotes its sources.
+ */
+citations: Array<Citation>, 
+/**
+ * Questions that could come next.
+ */
+suggestions: Array<string>, 
+/**
+ * Time per stage.
+ */
+timings_ms: Timings, 
+/**
+ * What went wrong, unless completed or cancelled.
+ */
+error?: ErrorReport, };
 
-export interface TextDelta extends TurnFrame {
-  type: 'response.text.delta';
-  delta: string;
-  /** Code points already sent before this delta. */
-  offset: number;
-}
+/** Every frame of a turn; `seq` grows strictly within the conversation. */
+export type TurnFrame = { ref?: string } & { 
+/**
+ * The thread.
+ */
+conversation_id: string, 
+/**
+ * The answer, once there is one.
+ */
+response_id?: string, 
+/**
+ * Strictly increasing within the conversation.
+ */
+seq: number, } & ({ "type": "message.accepted", 
+/**
+ * The stored question.
+ */
+message_id: string, 
+/**
+ * Whether it had been stored before.
+ */
+duplicate: boolean, } | { "type": "response.created", 
+/**
+ * The question it answers.
+ */
+message_id: string, 
+/**
+ * Who answers.
+ */
+model: string, } | { "type": "response.status", 
+/**
+ * The step.
+ */
+stage: Stage, 
+/**
+ * A sentence about it.
+ */
+detail?: string, } | { "type": "response.sources", 
+/**
+ * How sure retrieval is.
+ */
+decision: Decision, 
+/**
+ * In rank order; empty when nothing was found.
+ */
+sources: Array<Source>, } | { "type": "response.reasoning.delta", 
+/**
+ * The piece.
+ */
+delta: string, } | { "type": "response.text.delta", 
+/**
+ * The piece.
+ */
+delta: string, 
+/**
+ * Code points sent before it.
+ */
+offset: number, } | { "type": "response.text.done", 
+/**
+ * The answer.
+ */
+text: string, } | { "type": "response.done" } & Done);
 
-export interface TextDone extends TurnFrame {
-  type: 'response.text.done';
-  text: string;
-}
+export type ErrorFrame = { type: 'error', ref?: string, code: string, message: string, details?: Record<string, unknown>, retryable: boolean, retry_after_ms?: number };
 
-export interface Usage {
-  prompt_tokens: number;
-  completion_tokens: number;
-  cost?: number | null;
-  currency?: string | null;
-}
+export type Pong = { type: 'pong', ref?: string };
 
-export interface Citation {
-  n: number;
-  start: number;
-  end: number;
-}
+export type ServerFrame = SessionReady | TurnFrame | ErrorFrame | Pong;
 
-export interface Timings {
-  queue?: number;
-  retrieval?: number;
-  first_token?: number | null;
-  total?: number;
-}
+export type TextDelta = Extract<TurnFrame, { type: 'response.text.delta' }>;
 
-export interface WireError {
-  code: string;
-  message: string;
-  retryable?: boolean;
-  details?: Record<string, unknown>;
-}
-
-export type ResponseStatus = 'completed' | 'incomplete' | 'cancelled' | 'failed';
-
-export interface ResponseDone extends TurnFrame {
-  type: 'response.done';
-  response_id: string;
-  status: ResponseStatus;
-  finish_reason?: string | null;
-  usage?: Usage | null;
-  citations?: Citation[];
-  suggestions?: string[];
-  timings_ms?: Timings;
-  error?: WireError | null;
-}
-
-export interface ErrorFrame extends TurnFrame {
-  type: 'error';
-  ref?: string | null;
-  code: string;
-  message: string;
-  retryable: boolean;
-  retry_after_ms?: number | null;
-}
-
-export interface Pong {
-  type: 'pong';
-  ref?: string;
-}
-
-export type ServerFrame =
-  | SessionReady
-  | MessageAccepted
-  | ResponseCreated
-  | ResponseStatusFrame
-  | ResponseSources
-  | ReasoningDelta
-  | TextDelta
-  | TextDone
-  | ResponseDone
-  | ErrorFrame
-  | Pong;
+export type ResponseStatus = Status;
 
 // ── HTTP ──
 
 /** `GET /api/v1/responses/{response_id}/sources/{n}`: the row an answer quoted. */
-export interface SourceRow {
-  n: number;
-  entry_id: string;
-  question: string | null;
-  answer: string;
-  category: string | null;
-  market: string | null;
-  locale: string | null;
-  valid_from: string | null;
-  valid_to: string | null;
-  source: string | null;
-  url: string | null;
-  snippet: string | null;
-}
+export type SourceRow = { n: number, entry_id: string, question: string | null, answer: string, category: string | null, market: string | null, locale: string | null, valid_from: string | null, valid_to: string | null, source: string | null, url: string | null, snippet: string | null };
 
 /** `GET /api/v1/session`: who is signed in to the console. */
-export interface SessionInfo {
-  tenant: string;
-  role: string;
-  expires_at?: string;
-}
+export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 
-/** `GET /api/v1/knowledge/stats`. */
-export interface KnowledgeStats {
-  entries: number;
-  passages: number;
-  revision: number;
-  by_category: Record<string, number>;
-  by_locale: Record<string, number>;
-  /** `""` is for all markets. */
-  by_market: Record<string, number>;
-  expiring_7d: number;
-  expired: number;
-  /** Entries that will be served later. */
-  coming?: number;
-  embedder: string;
-}
+/** `rank` counts from 1; 0 when the leg did not list the entry but could score it. */
+export type LegScore = { rank: number, score: number };
 
-export interface LegScore {
-  /** From 1; 0 when the leg did not list the entry but could score it. */
-  rank: number;
-  score: number;
-}
-
-export interface SearchHit {
-  id: string;
-  question: string | null;
-  answer: string;
-  /** Confidence from 0 to 1, the scale of the thresholds. */
-  score: number;
-  lexical: LegScore | null;
-  semantic: LegScore | null;
-  passed: boolean;
-  reason?: string | null;
-}
+/** `score` is the confidence from 0 to 1, the scale of the thresholds. */
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
 
 /** `GET /api/v1/knowledge/search`, the same object as `kb search --json`. */
-export interface SearchAnswer {
-  query: string;
-  decision: Decision;
-  hits: SearchHit[];
-  timings_ms: Record<string, number>;
-}
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number> };
+
+export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 
 /** The body of every HTTP error. */
-export interface ErrorBody {
-  error: WireError;
-}
+export type ErrorBody = { error: WireError };
+
+/** `GET /api/v1/knowledge/stats`. */
+export type KnowledgeStats = { 
+/**
+ * Live entries.
+ */
+entries: number, 
+/**
+ * Their passages.
+ */
+passages: number, 
+/**
+ * The knowledge version.
+ */
+revision: number, 
+/**
+ * Live entries per category; `""` has none.
+ */
+by_category: { [key in string]: number }, 
+/**
+ * Live entries per locale.
+ */
+by_locale: { [key in string]: number }, 
+/**
+ * Live entries per market; `""` is for all markets.
+ */
+by_market: { [key in string]: number }, 
+/**
+ * Entries that stop being served within seven days.
+ */
+expiring_7d: number, 
+/**
+ * Entries that are no longer served.
+ */
+expired: number, 
+/**
+ * Entries that will be served later.
+ */
+coming: number, 
+/**
+ * The embedder whose vectors are current.
+ */
+embedder: string, };

@@ -6,7 +6,8 @@ const asked = ask(emptyChat, { id: 'm1', text: '保证金？', locale: 'zh' });
 const accepted: ServerFrame = { type: 'message.accepted', ref: 'm1', message_id: 'srv1', duplicate: false, conversation_id: 'c', seq: 1 };
 const created: ServerFrame = { type: 'response.created', response_id: 'r', message_id: 'srv1', model: 'x', conversation_id: 'c', seq: 2 };
 const delta = (seq: number, offset: number, delta: string): ServerFrame => ({ type: 'response.text.delta', conversation_id: 'c', response_id: 'r', seq, offset, delta });
-const done = (seq: number): ServerFrame => ({ type: 'response.done', conversation_id: 'c', response_id: 'r', seq, status: 'completed', citations: [{ n: 1, start: 0, end: 3 }], suggestions: ['还有？'] });
+const ended = { finish_reason: 'stop', usage: { prompt_tokens: 0, completion_tokens: 0, cost: 0, currency: 'USD' }, citations: [], suggestions: [], timings_ms: { queue: 0, retrieval: 0, first_token: 0, total: 0 } };
+const done = (seq: number): ServerFrame => ({ ...ended, type: 'response.done', conversation_id: 'c', response_id: 'r', seq, status: 'completed', citations: [{ n: 1, start: 0, end: 3 }], suggestions: ['还有？'] });
 
 function play(chat: Chat, ...frames: ServerFrame[]): Chat {
   return frames.reduce(receive, chat);
@@ -38,7 +39,7 @@ describe('one turn', () => {
   });
 
   it('keeps the error of a failed answer, and the part that came', () => {
-    const chat = play(asked, accepted, created, delta(3, 0, '一半'), { type: 'response.done', conversation_id: 'c', response_id: 'r', seq: 4, status: 'failed', error: { code: 'timeout', message: '' } });
+    const chat = play(asked, accepted, created, delta(3, 0, '一半'), { ...ended, type: 'response.done', conversation_id: 'c', response_id: 'r', seq: 4, status: 'failed', error: { code: 'timeout', message: '', retryable: true } });
     expect(answer(chat)).toMatchObject({ status: 'failed', text: '一半', error: { code: 'timeout' } });
   });
 

@@ -143,7 +143,7 @@ export function receive(chat: Chat, frame: ServerFrame): Chat {
     const turn =
       seen.turns.find((turn) => turn.messageId === frame.message_id) ??
       seen.turns.find((turn) => !turn.answer && turn.delivery === 'accepted');
-    if (!turn || turn.answer?.id === frame.response_id) return seen;
+    if (!turn || !frame.response_id || turn.answer?.id === frame.response_id) return seen;
     return change(seen, turn.id, { answer: blank(frame.response_id) });
   }
 

@@ -21,6 +21,8 @@ use crate::tenants::{Admission, origin_not_allowed};
 
 pub mod frames;
 mod session;
+#[cfg(test)]
+mod wire_ts;
 mod writer;
 
 /// The subprotocol's name.
