@@ -17,6 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 /// A fresh database on the server behind `TEST_POSTGRES_URL`; `scripts/with-postgres.sh` sets it.
+#[expect(clippy::disallowed_methods, reason = "what the tests run against is no configuration")]
 pub async fn postgres_database(name: &str) -> Option<String> {
     let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
         println!("skipped: TEST_POSTGRES_URL is not set (scripts/with-postgres.sh cargo test sets it)");
