@@ -44,7 +44,7 @@ pub struct Issue {
     /// admin: keeps the knowledge. member: asks from programs. site: asks from web pages
     #[arg(long)]
     role: RoleName,
-    /// A page that a site key may be used from, e.g. https://shop.example.com or https://*.example.com
+    /// A page that a site key may be used from, e.g. `https://shop.example.com` or `https://*.example.com`
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
     /// What it is for

@@ -1,5 +1,5 @@
 //! The doors: every route in one list, and the server that stands behind them. Handlers extract, make
-//! one call, and wrap; what went wrong becomes a status in [`problem`] and nowhere else.
+//! one call, and wrap; what went wrong becomes a status in `problem.rs` and nowhere else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
