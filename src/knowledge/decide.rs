@@ -207,6 +207,7 @@ mod tests {
     }
 
     fn hit(draft: EntryDraft, score: f32) -> Hit {
+        let evidence = Evidence { in_phrasing: 1.0, of_phrasing: 1.0, ..Default::default() };
         let entry = KnowledgeEntry {
             id: EntryId::from_text("e"),
             draft,
@@ -222,7 +223,7 @@ mod tests {
             fused: score,
             lexical: None,
             semantic: None,
-            evidence: Evidence::default(),
+            evidence,
             passed: false,
             reason: None,
         }
