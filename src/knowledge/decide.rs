@@ -216,17 +216,7 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         };
-        Hit {
-            entry,
-            passage: String::new(),
-            score,
-            fused: score,
-            lexical: None,
-            semantic: None,
-            evidence,
-            passed: false,
-            reason: None,
-        }
+        Hit { entry, passage: String::new(), score, fused: score, lexical: None, semantic: None, evidence, passed: false, reason: None }
     }
 
     fn config() -> SearchConfig {
