@@ -352,7 +352,9 @@ mod tests {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/embedder");
         for entry in std::fs::read_dir(from).unwrap() {
             let path = entry.unwrap().path();
-            std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+            if path.is_file() {
+                std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+            }
         }
         let config = EmbedderConfig { source: directory.path().to_string_lossy().into_owned(), pool: 1 };
         let model = open(&config).unwrap();

@@ -101,7 +101,8 @@ async fn a_greeting_and_a_follow_up_on_the_starter_pack() {
     assert_eq!(hello.decision(), "none");
     let first = socket.ask(DIRECT, json!({"conversation_id": hello.conversation()})).await;
     first.check();
-    assert_eq!(first.decision(), "direct");
+    // The row is the China site's and the question names no site, so it does not answer by itself.
+    assert_eq!(first.decision(), "grounded");
     let second = socket.ask("那跨境的呢？", json!({"conversation_id": hello.conversation()})).await;
     second.check();
     let sources = second.first("response.sources")["sources"].as_array().unwrap();
