@@ -1,0 +1,203 @@
+//! Tables as text: CSV, TSV, and what Excel and WPS call CSV. Rows are streamed; their numbers are
+//! those a spreadsheet shows, so blank lines count and line breaks inside a cell do not.
+
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono_tz::Tz;
+use csv::{Reader, ReaderBuilder, StringRecord};
+
+use crate::error::{Error, Result};
+
+use super::cells::excerpt;
+use super::header::{Columns, Field};
+use super::{Cells, ReadRow, RowReader, broken_off};
+
+/// Most bytes one row may have before it is taken for a quote that was never closed.
+const ROW_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Comes after the end: when it turns up inside a cell, that cell's quote was never closed.
+/// Like [`super::encoding::BAD`] a noncharacter, which no honest text contains.
+const END: &str = "\u{FDD1}";
+
+/// Reads a table whose header is the first row that is not blank.
+///
+/// # Errors
+/// `no_question_or_answer_column`, `file_empty`, or `file_unreadable`.
+pub fn read(text: impl Read + Send + 'static, zone: Tz) -> Result<RowReader> {
+    let mut text = BufReader::with_capacity(64 * 1024, text);
+    let separator = separator(text.fill_buf().map_err(|error| super::io_error(&error))?);
+    let mut table = Table::new(text, separator);
+    let header = match table.next_record() {
+        Next::Record(header) => header,
+        Next::End => return Err(Error::invalid("file_empty", "The file is empty.")),
+        Next::Broken(row) => return Err(first_row_broken(&row)),
+    };
+    let columns = Columns::map(header.iter())?;
+    let notes = columns.notes.clone();
+    Ok(RowReader { rows: Box::new(Rows { table, columns, zone, over: false }), notes })
+}
+
+fn first_row_broken(row: &ReadRow) -> Error {
+    match &row.draft {
+        Err(error) => Error::invalid(error.code, error.message.clone()),
+        Ok(_) => Error::internal("internal", "A broken row must have an error."),
+    }
+}
+
+/// The separator under which the first line has most known headers, then most columns.
+fn separator(beginning: &[u8]) -> u8 {
+    let line = beginning.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let score = |separator: u8| {
+        let mut record = StringRecord::new();
+        let mut reader = builder(separator).from_reader(line);
+        // A header with a line break inside quotes is cut here; what comes before it tells enough.
+        let _ = reader.read_record(&mut record);
+        (record.iter().filter(|name| Field::find(name).is_some()).count(), record.len())
+    };
+    *b",\t;".iter().rev().max_by_key(|&&separator| score(separator)).unwrap_or(&b',')
+}
+
+fn builder(separator: u8) -> ReaderBuilder {
+    let mut builder = ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).delimiter(separator);
+    builder
+}
+
+/// The records of a table with their spreadsheet rows.
+struct Table<R> {
+    records: Reader<Budgeted<R>>,
+    budget: Arc<AtomicU64>,
+    /// The row of the record read last.
+    row: u64,
+}
+
+enum Next {
+    Record(StringRecord),
+    End,
+    /// Nothing can be read any further, and why.
+    Broken(ReadRow),
+}
+
+type Ended<R> = std::io::Chain<R, Cursor<String>>;
+
+impl<R: Read> Table<Ended<R>> {
+    fn new(text: R, separator: u8) -> Self {
+        let budget = Arc::new(AtomicU64::new(0));
+        let ended = text.chain(Cursor::new(format!("\n{END}\n")));
+        let records = builder(separator).from_reader(Budgeted { inner: ended, left: budget.clone() });
+        Self { records, budget, row: 0 }
+    }
+
+    fn next_record(&mut self) -> Next {
+        let mut record = StringRecord::new();
+        let before = self.records.position().line();
+        self.budget.store(ROW_BYTES, Ordering::Relaxed);
+        let more = match self.records.read_record(&mut record) {
+            Ok(more) => more,
+            Err(error) => return Next::Broken(self.broken(error)),
+        };
+        // Every line ends in a single `\n`: those neither inside cells nor at the end are blank lines.
+        let lines = self.records.position().line() - before;
+        let inside = record.iter().flat_map(str::bytes).filter(|&byte| byte == b'\n').count() as u64;
+        self.row += lines.saturating_sub(inside).max(1);
+        if !more || record.get(0) == Some(END) {
+            return Next::End;
+        }
+        if record.iter().any(|cell| cell.contains(END)) {
+            return Next::Broken(self.unclosed());
+        }
+        Next::Record(record)
+    }
+
+    fn broken(&mut self, error: csv::Error) -> ReadRow {
+        let row = self.row + 1;
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => {
+                self.row = row;
+                self.unclosed()
+            }
+            csv::ErrorKind::Io(error) => broken_off(row, &error),
+            other => broken_off(row, &std::io::Error::other(format!("{other:?}"))),
+        }
+    }
+
+    fn unclosed(&self) -> ReadRow {
+        let message = "A cell of this row begins with a quote (\") that is never closed, so nothing from here on can be told apart. Close the quote, or write it twice (\"\") where it belongs to the text.";
+        ReadRow { row: self.row, sheet: None, draft: Err(Cells::default().error("quote_not_closed", message)) }
+    }
+}
+
+/// Refuses to read more than the budget that is left, so that one endless row cannot fill memory.
+struct Budgeted<R> {
+    inner: R,
+    left: Arc<AtomicU64>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the row is longer than {ROW_BYTES} bytes")]
+struct TooLong;
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(target)?;
+        let left = self.left.load(Ordering::Relaxed);
+        if n as u64 > left {
+            return Err(std::io::Error::other(TooLong));
+        }
+        self.left.store(left - n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+struct Rows<R> {
+    table: Table<R>,
+    columns: Columns,
+    zone: Tz,
+    over: bool,
+}
+
+impl<R: Read> Iterator for Rows<Ended<R>> {
+    type Item = ReadRow;
+
+    fn next(&mut self) -> Option<ReadRow> {
+        while !self.over {
+            match self.table.next_record() {
+                // Rows of nothing but separators are what spreadsheets leave below a table.
+                Next::Record(record) if record.iter().all(|cell| cell.trim().is_empty()) => {}
+                Next::Record(record) => return Some(self.row(&record)),
+                Next::End => self.over = true,
+                Next::Broken(row) => {
+                    self.over = true;
+                    return Some(row);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl<R> Rows<R> {
+    fn row(&self, record: &StringRecord) -> ReadRow {
+        let mut cells = Cells::default();
+        for (at, cell) in record.iter().enumerate() {
+            if let Some(field) = self.columns.field(at) {
+                cells.put(field, cell);
+            }
+        }
+        let extra: Vec<_> = record.iter().skip(self.columns.len()).filter(|cell| !cell.trim().is_empty()).collect();
+        let draft = if extra.is_empty() {
+            cells.into_draft(self.zone)
+        } else {
+            let message = format!(
+                "The row has {} cells, but the header only {}; too many: {}. A cell with a separator inside must stand in quotes.",
+                record.len(),
+                self.columns.len(),
+                excerpt(&extra.join(" ¦ "))
+            );
+            Err(cells.error("too_many_cells", message))
+        };
+        ReadRow { row: self.table.row, sheet: None, draft }
+    }
+}
