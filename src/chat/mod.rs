@@ -12,8 +12,10 @@ pub mod engine;
 pub mod reason;
 pub mod replay;
 pub mod rewrite;
+mod turn;
+pub mod words;
 
-pub use engine::ChatEngine;
+pub use engine::{Accepted, ChatEngine, EngineParts};
 pub use replay::Cursor;
 
 /// One question, whatever wire it came over.

@@ -52,7 +52,7 @@ impl EventLog {
 
     /// A reader of everything after `seq`.
     pub fn after(self: &Arc<Self>, seq: u64) -> Cursor {
-        Cursor { changed: self.last.subscribe(), log: Arc::clone(self), at: seq }
+        Cursor { changed: self.last.subscribe(), log: Arc::clone(self), at: seq, duplicate: None }
     }
 
     /// The number of the newest event.
@@ -104,6 +104,8 @@ pub struct Cursor {
     log: Arc<EventLog>,
     changed: watch::Receiver<u64>,
     at: u64,
+    /// The turn whose message this reader had sent before.
+    duplicate: Option<TurnId>,
 }
 
 impl Cursor {
@@ -114,13 +116,28 @@ impl Cursor {
     pub async fn next(&mut self) -> Result<Vec<ChatEvent>, TooSlow> {
         loop {
             self.changed.borrow_and_update();
-            let batch = self.log.read_after(self.at).ok_or(TooSlow)?;
+            let mut batch = self.log.read_after(self.at).ok_or(TooSlow)?;
             if let Some(last) = batch.last() {
                 self.at = last.seq;
+                self.mark(&mut batch);
                 return Ok(batch);
             }
             if self.changed.changed().await.is_err() {
                 return Err(TooSlow);
+            }
+        }
+    }
+
+    /// Says `duplicate: true` to this reader in the acceptance of that turn's message.
+    pub fn of_duplicate(mut self, turn: TurnId) -> Self {
+        self.duplicate = Some(turn);
+        self
+    }
+
+    fn mark(&self, batch: &mut [ChatEvent]) {
+        for event in batch.iter_mut().filter(|event| self.duplicate.is_some() && event.response_id == self.duplicate) {
+            if let EventKind::MessageAccepted { duplicate, .. } = &mut event.kind {
+                *duplicate = true;
             }
         }
     }

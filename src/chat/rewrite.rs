@@ -1,1 +1,157 @@
-//! (being built)
+//! A follow-up becomes a stand-alone query (pure, no model): an elliptical question such as
+//! 那跨境的呢？ takes the subject of the question before it. A question that stands alone is left
+//! alone, so that a change of topic is not dragged back.
+
+use std::collections::HashSet;
+
+use crate::knowledge::{decide, text};
+
+/// Longest query carried over, in characters.
+const CARRIED: usize = 160;
+
+/// What the merchant wants with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// A question, as it should be searched for.
+    Ask(String),
+    /// A greeting or thanks: nothing to search for.
+    Greet,
+}
+
+/// Reads a message in the light of the query before it.
+pub fn read(before: Option<&str>, message: &str) -> Intent {
+    if GREETINGS.contains(&text::question_key(message).as_str()) {
+        return Intent::Greet;
+    }
+    Intent::Ask(standalone(before, message))
+}
+
+/// The query to search with.
+pub fn standalone(before: Option<&str>, question: &str) -> String {
+    match before {
+        Some(before) if leans(question) => join(before, question),
+        _ => question.trim().to_owned(),
+    }
+}
+
+const GREETINGS: &[&str] = &[
+    "你好", "您好", "你好呀", "嗨", "hi", "hello", "hey", "早上好", "下午好", "晚上好", "在吗", "在么", "谢谢", "谢谢你", "多谢", "感谢", "好的", "好的谢谢",
+    "thanks", "thankyou", "thx", "ok", "okay", "好", "知道了", "明白了", "再见", "拜拜", "bye", "goodmorning", "goodafternoon",
+];
+
+/// Openings that go on from what was said.
+const OPENINGS: &[&str] = &[
+    "那", "那么", "还有", "另外", "以及", "如果是", "要是", "换成", "and ", "what about", "how about", "what if", "then ", "also ", "same for", "but ",
+];
+
+/// Words that stand for something said before.
+const POINTING: &[&str] = &[
+    "这个", "那个", "这种", "那种", "这些", "那些", "这样", "那样", "它", "上面", "上述", "刚才", "刚刚", "前面", "这笔", "这块", "这项", "该", "此",
+];
+const POINTING_EN: &[&str] = &["it", "that", "this", "those", "these", "them", "they", "one", "there"];
+
+/// Words that ask about a side of something and name nothing themselves.
+const SIDES: &[&str] = &[
+    "多久", "多长", "长时间", "时间", "时限", "期限", "费用", "收费", "钱", "金额", "流程", "步骤", "材料", "资料", "条件", "要求", "申请", "办理", "提交", "入口",
+    "地方", "位置", "查", "看", "查看", "退", "交", "收", "付", "改", "开", "关", "取消", "超时", "超过", "过期", "逾期", "失败", "不行", "通过", "具体", "详细",
+    "原因", "区别", "例外", "标准", "比例", "几天", "天", "小时", "工作日", "到账", "生效", "次", "单", "算", "扣", "扣分", "罚", "后果", "处理", "解决", "补", "怎么样",
+    "可", "行", "必须", "一定", "最多", "最少", "至少", "上限", "下限", "上线", "钱", "贵", "免", "例如", "比如", "另", "不能", "哪儿", "是否", "谁", "联系",
+    "cost", "fee", "time", "long", "step", "process", "document", "deadlin", "limit", "late", "miss", "happen", "appli", "submit", "find", "see", "check",
+    "exactli", "exampl", "day", "hour", "week", "pay", "refund", "cancel", "fail", "work", "requir", "rate", "percent", "charg", "free", "sooner", "later",
+    "still", "then", "also", "so", "else", "whi", "not", "ye", "ani", "some", "same", "too", "onli",
+];
+
+/// Sets of which a merchant means one at a time: naming another replaces the one before.
+const FACETS: &[&[&str]] = &[
+    &["中国站", "新加坡站", "马来西亚站", "马来站", "美国站", "英国站", "德国站", "日本站", "新加坡", "马来西亚", "美国", "英国", "德国", "日本", "中国", "欧洲",
+      "cn", "sg", "my", "us", "uk", "de", "jp", "singapore", "malaysia", "japan", "germany", "china", "united states", "united kingdom"],
+    &["普通店", "本地店", "跨境店", "跨境", "本地", "国内店", "cross-border shop", "local shop", "cross-border", "local"],
+    &["旗舰店", "专卖店", "专营店", "旗舰", "专卖", "专营", "flagship", "specialty", "general shop"],
+    &["国内仓", "保税仓", "海外仓", "保税", "海外直邮", "直邮", "bonded", "direct mail", "domestic"],
+];
+
+/// Whether a question leans on the one before it.
+fn leans(question: &str) -> bool {
+    let plain = text::normalise(question);
+    let plain = plain.trim();
+    let chars = plain.chars().count();
+    let short = chars <= 24 || plain.split(' ').count() <= 8 && plain.is_ascii();
+    if !short {
+        return false;
+    }
+    let tail = plain.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let words: Vec<&str> = tail.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let points = POINTING.iter().any(|word| plain.contains(word)) || words.iter().any(|word| POINTING_EN.contains(word));
+    let opens = OPENINGS.iter().any(|opening| plain.starts_with(opening));
+    let trails = tail.ends_with('呢') && chars <= 14;
+    opens || trails || points || names_nothing(tail)
+}
+
+/// Whether every telling word only asks about a side of something (要多久, how do I apply).
+fn names_nothing(question: &str) -> bool {
+    text::tokens(question).iter().all(|word| {
+        SIDES.contains(&word.as_str()) || decide::is_asking(word) || word.chars().all(|c| c.is_ascii_digit())
+    })
+}
+
+/// The question before with what the new one replaces taken out, then the new one.
+fn join(before: &str, question: &str) -> String {
+    let new = text::normalise(question);
+    let mut carried = text::normalise(before);
+    for facet in FACETS {
+        if facet.iter().any(|word| contains_word(&new, word)) {
+            for word in *facet {
+                if contains_word(&carried, word) {
+                    carried = carried.replace(word, " ");
+                }
+            }
+        }
+    }
+    let carried: String = carried.split_whitespace().collect::<Vec<_>>().join(" ");
+    let skip = carried.chars().count().saturating_sub(CARRIED);
+    let carried: String = carried.chars().skip(skip).collect();
+    format!("{} {}", carried.trim_end_matches(|c: char| c.is_ascii_punctuation() || "？。！，".contains(c)), strip_opening(question.trim()))
+}
+
+fn strip_opening(question: &str) -> &str {
+    let openings = ["那么", "那", "还有", "另外"];
+    openings.iter().find_map(|opening| question.strip_prefix(opening)).unwrap_or(question).trim_end_matches(['呢', '？', '?', '。'])
+}
+
+/// A Chinese word anywhere; a Latin one between word borders.
+fn contains_word(text: &str, word: &str) -> bool {
+    if !word.is_ascii() {
+        return text.contains(word);
+    }
+    let words: HashSet<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
+    words.contains(word) || word.contains(' ') && text.contains(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ellipsis_takes_the_subject_and_replaces_the_facet() {
+        let query = standalone(Some("普通店的保证金要交多少？"), "那跨境的呢？");
+        assert!(query.contains("保证金") && query.contains("跨境") && !query.contains("普通店"), "{query}");
+        let query = standalone(Some("How long do I have to ship on the US site?"), "and for Japan?");
+        assert!(query.contains("ship") && query.contains("Japan") && !query.contains("us site"), "{query}");
+        assert!(standalone(Some("保税仓怎么入驻"), "要多久？").contains("保税仓"));
+    }
+
+    #[test]
+    fn a_new_topic_stands_alone() {
+        for question in ["广告费怎么充值到广告账户？", "开发票需要什么抬头信息", "How do I create a coupon for my shop?"] {
+            assert_eq!(standalone(Some("普通店的保证金要交多少？"), question), question);
+        }
+        assert_eq!(standalone(None, "那跨境的呢？"), "那跨境的呢？");
+    }
+
+    #[test]
+    fn a_greeting_is_not_searched_for() {
+        assert_eq!(read(None, "你好！"), Intent::Greet);
+        assert_eq!(read(None, "Thank you."), Intent::Greet);
+        assert!(matches!(read(None, "你好，怎么开店"), Intent::Ask(_)));
+    }
+}

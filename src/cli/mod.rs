@@ -1,1 +1,170 @@
-//! (being built)
+//! The command line: one file per command. Results go to standard output, for people or with `--json`
+//! as one object; progress, logs and errors for people go to standard error.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::json;
+
+use crate::app::{DEMO, Ground};
+use crate::config::{Config, Overrides};
+use crate::error::{Error, Result};
+use crate::telemetry;
+
+mod access;
+mod backup;
+mod chat;
+mod doctor;
+pub mod kb;
+mod print;
+mod prompt;
+mod serve;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Done in part, or a problem was found and reported.
+pub const PROBLEM: u8 = 1;
+/// Could not run.
+pub const FAILED: u8 = 2;
+
+/// A retrieval-augmented copilot server for merchants.
+#[derive(Debug, Parser)]
+#[command(name = "merchant-copilot", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Options {
+    /// Where database and indexes live [env: COPILOT_DATA_DIR] [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration on top of the defaults
+    #[arg(long, global = true, value_name = "FILE", env = "COPILOT_CONFIG")]
+    config: Option<PathBuf>,
+    /// The shop that the command is about
+    #[arg(long, global = true, value_name = "NAME", default_value = DEMO)]
+    tenant: String,
+    /// One machine-readable object on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// sqlite://… or postgres://… [env: COPILOT_DATABASE]
+    #[arg(long, global = true, value_name = "URL")]
+    database: Option<String>,
+    /// embedded: [env: COPILOT_INDEX]
+    #[arg(long, global = true, value_name = "URL")]
+    index: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Chat in the terminal, with the running server or one of its own
+    Chat(chat::Chat),
+    /// The knowledge base: import, export, search, evaluate
+    #[command(subcommand)]
+    Kb(kb::KbCommand),
+    /// Prompt templates
+    #[command(subcommand)]
+    Prompt(prompt::PromptCommand),
+    /// Shops and business lines
+    #[command(subcommand)]
+    Tenant(access::TenantCommand),
+    /// Keys for programs, sites and admins
+    #[command(subcommand)]
+    Key(access::KeyCommand),
+    /// Copy the data directory's database while the server runs
+    Backup(backup::Backup),
+    /// What is configured, reachable, missing, and what to do
+    Doctor(doctor::Doctor),
+}
+
+/// Runs a command line and returns the exit code.
+pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(shown) => {
+            let _ = shown.print();
+            return if shown.use_stderr() { FAILED } else { DONE };
+        }
+    };
+    let json = cli.options.json;
+    match execute(cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error, json);
+            FAILED
+        }
+    }
+}
+
+async fn execute(Cli { options, command }: Cli) -> Result<u8> {
+    let config = options.config()?;
+    telemetry::log_to_stderr(&config.log)?;
+    let Options { tenant, json, .. } = options;
+    match command {
+        Command::Serve(serve) => serve.run(config, &tenant, json).await,
+        Command::Chat(chat) => chat.run(config, &tenant, json).await,
+        Command::Kb(command) => knowledge(command, config, &tenant, json).await,
+        Command::Prompt(command) => command.run(config, &tenant, json).await,
+        Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
+        Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
+        Command::Backup(backup) => backup.run(config, json).await,
+        Command::Doctor(doctor) => doctor.run(config, json).await,
+    }
+}
+
+async fn knowledge(command: kb::KbCommand, config: Config, tenant: &str, json: bool) -> Result<u8> {
+    let ground = Ground::open(config).await?;
+    let tenant = ground.tenant(tenant).await?;
+    let knowledge = ground.knowledge().await?;
+    let outcome = kb::run(command, &knowledge, &tenant, json, ground.config.zone()).await;
+    ground.db.close().await;
+    outcome
+}
+
+impl Options {
+    fn config(&self) -> Result<Config> {
+        let overrides = Overrides {
+            data_dir: self.data_dir.clone(),
+            listen: None,
+            database: self.database.clone(),
+            index: self.index.clone(),
+        };
+        Config::load(self.config.as_deref(), &overrides)
+    }
+}
+
+/// Tells what went wrong: to people on standard error, to programs on standard output.
+fn complain(error: &Error, json: bool) {
+    if json {
+        print::json(&json!({"error": error.body()}));
+    } else {
+        print::aside(format!("merchant-copilot: {error}"));
+    }
+    tracing::debug!(code = error.code(), causes = error.causes(), "the command failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_before_and_after_the_command() {
+        let cli = Cli::try_parse_from(["merchant-copilot", "--json", "tenant", "list", "--data-dir", "/tmp/x"]).unwrap();
+        assert!(cli.options.json && cli.options.tenant == "demo");
+        assert_eq!(cli.options.data_dir, Some(PathBuf::from("/tmp/x")));
+    }
+}

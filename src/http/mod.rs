@@ -1,1 +1,158 @@
-//! (being built)
+//! The doors: every route in one list, and the server that stands behind them. Handlers extract, make
+//! one call, and wrap; what went wrong becomes a status in [`problem`] and nowhere else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::HeaderValue;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use self::state::{HttpState, Shared};
+use crate::app::{App, DEMO};
+use crate::config::Secret;
+use crate::error::Result;
+use crate::ids::{TenantId, random_token};
+use crate::telemetry;
+
+mod assets;
+mod auth;
+mod chat;
+mod conversations;
+mod knowledge;
+mod message;
+mod openai;
+mod ops;
+mod origin;
+mod problem;
+mod session;
+mod state;
+mod ws;
+
+pub use ws::SUBPROTOCOL;
+
+/// How long connections may take to say goodbye after the turns have ended.
+const GOODBYES: Duration = Duration::from_secs(5);
+/// Names a request in logs and answers.
+const REQUEST_ID: &str = "x-request-id";
+
+/// Every route.
+fn router(state: Shared) -> Router {
+    let largest_body = state.app.config.limits.frame_bytes;
+    Router::new()
+        // pages
+        .route("/", get(assets::demo_page))
+        .route("/widget.js", get(assets::launcher))
+        .route("/widget/{*path}", get(assets::widget))
+        .route("/console", get(assets::to_console))
+        .route("/console/", get(assets::console))
+        .route("/console/{*path}", get(assets::console_file))
+        // the conversation
+        .route("/ws", get(ws::upgrade))
+        .route("/api/v1/chat", post(chat::answer))
+        .route("/api/v1/conversations", get(conversations::list))
+        .route("/api/v1/conversations/{id}", get(conversations::one))
+        .route("/api/v1/responses/{id}/trace", get(conversations::trace))
+        .route("/api/v1/responses/{id}/sources/{n}", get(conversations::source))
+        // the OpenAI-compatible API
+        .route("/v1/models", get(openai::models))
+        .route("/v1/models/{*id}", get(openai::model))
+        .route("/v1/chat/completions", post(openai::complete))
+        // the console
+        .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
+        .route("/api/v1/models", get(ops::models))
+        .route("/api/v1/knowledge/search", get(knowledge::search))
+        .route("/api/v1/knowledge/stats", get(knowledge::stats))
+        .route("/api/v1/knowledge/entries", get(knowledge::entries))
+        .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
+        // operations
+        .route("/healthz", get(ops::healthz))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(from_fn(measure))
+        .layer(DefaultBodyLimit::max(largest_body))
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(Arc::clone(&state), origin::cors))
+        .layer(from_fn(problem::shape))
+        .layer(from_fn(name_request))
+        .with_state(state)
+}
+
+/// Serves until `stop`: then no new connection is taken, running turns get their time, and whoever is
+/// still connected is told goodbye.
+pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
+    let listen = listener.local_addr()?;
+    let demo_key = demo_key(&app, listen).await?;
+    let engine = app.engine.clone();
+    let follower = tokio::spawn(follow(app.clone(), stop.clone()));
+    let state = Arc::new(HttpState::new(app, demo_key));
+    let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = stop.clone();
+    let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
+
+    stop.cancelled().await;
+    engine.shutdown().await;
+    closing.cancel();
+    tasks.close();
+    let goodbyes = async {
+        tasks.wait().await;
+        let _ = server.await;
+        follower.await
+    };
+    if timeout(GOODBYES, goodbyes).await.is_err() {
+        tracing::warn!("some connections did not close in time");
+    }
+    Ok(())
+}
+
+/// Brings the indexes up and keeps them there.
+async fn follow(app: App, stop: CancellationToken) {
+    match app.knowledge.catch_up().await {
+        Ok(revision) => tracing::info!(revision, "the knowledge can be searched"),
+        Err(error) => tracing::error!(code = error.code(), causes = error.causes(), "catching up failed, trying on: {error}"),
+    }
+    app.knowledge.follow_forever(stop).await;
+}
+
+/// The demo page's site key, when there is a demo shop.
+async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
+    let origins = origin::own_origins(listen, &app.config);
+    match app.tenants.ensure_demo_site_key(&TenantId::from_text(DEMO), &origins).await {
+        Ok(key) => Ok(Some(key)),
+        Err(error) if error.code() == "tenant_not_found" => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives every request a name, or keeps the one it came with.
+async fn name_request(request: Request, next: Next) -> Response {
+    let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
+    let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
+    let mut response = next.run(request).await;
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Counts and times requests by route, never by path: paths hold ids.
+async fn measure(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::histogram!(telemetry::HTTP_SECONDS, "route" => route.clone()).record(started.elapsed().as_secs_f64());
+    metrics::counter!(telemetry::HTTP_REQUESTS, "route" => route, "status" => status).increment(1);
+    response
+}

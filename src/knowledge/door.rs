@@ -1,57 +1,184 @@
-//! Knowledge: the front door of the room.
-use std::collections::BTreeMap;
+//! Knowledge: the front door of the room. Built once from the config; cheap to clone.
+
+use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
-use serde::Serialize;
-use crate::config::{Config, SearchConfig};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::index::PassageIndex;
+use super::index::lexical::LexicalIndex;
+use super::index::vectors::VectorIndex;
+use super::store::{KnowledgeStore, Selection, Stats};
+use super::{KnowledgeEntry, Revision};
+use crate::config::SearchConfig;
 use crate::db::Db;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{Clock, EntryId, TenantId};
 use crate::models::Embedder;
-use super::store::{KnowledgeStore, Selection};
-use super::{KnowledgeEntry, Query, Revision, SearchOutcome};
 
 /// What the room is built from.
 pub struct KnowledgeParts {
+    /// Where entries, passages and vectors are kept.
     pub db: Db,
+    /// The time that validity is judged by.
     pub clock: Clock,
+    /// Turns texts into vectors.
     pub embedder: Arc<dyn Embedder>,
+    /// Where index folders live.
     pub index_dir: PathBuf,
+    /// Weights and thresholds.
     pub search: SearchConfig,
 }
 
-/// Counts for `kb stats` and the console.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Stats {
-    pub entries: u64,
-    pub passages: u64,
-    pub revision: Revision,
-    pub by_category: BTreeMap<String, u64>,
-    pub by_locale: BTreeMap<String, u64>,
-    pub by_market: BTreeMap<String, u64>,
-    pub expiring_7d: u64,
-    pub expired: u64,
-    pub embedder: String,
+/// What the shop knows: search it, change it, follow it.
+#[derive(Clone)]
+pub struct Knowledge(Arc<Inner>);
+
+struct Inner {
+    store: KnowledgeStore,
+    clock: Clock,
+    embedder: Arc<dyn Embedder>,
+    lexical: LexicalIndex,
+    semantic: VectorIndex,
+    search: SearchConfig,
+    index_dir: PathBuf,
+    /// Held for as long as this process writes the index folder.
+    lock: Mutex<Option<File>>,
+    seen: AtomicI64,
+    ready: Mutex<HashSet<TenantId>>,
+    fresh: Mutex<HashSet<TenantId>>,
+    nudge: Notify,
 }
 
-#[derive(Clone)]
-pub struct Knowledge { }
-
 impl Knowledge {
-    pub fn build(parts: KnowledgeParts) -> Result<Self> { unimplemented!() }
-    /// Brings every index to the latest revision once; then `follow_forever` keeps them there.
-    pub async fn catch_up(&self) -> Result<Revision> { unimplemented!() }
-    /// Follows the database until `stop` resolves (the server's background loop).
-    pub async fn follow_forever(&self, stop: tokio_util::sync::CancellationToken) { unimplemented!() }
-    /// Whether the tenant's indexes have been brought up at least once (for /readyz).
-    pub fn ready(&self, tenant: &TenantId) -> bool { unimplemented!() }
-    pub async fn search(&self, tenant: &TenantId, query: &Query) -> Result<SearchOutcome> { unimplemented!() }
-    pub async fn entry(&self, tenant: &TenantId, id: &EntryId) -> Result<Option<KnowledgeEntry>> { unimplemented!() }
-    pub async fn stats(&self, tenant: &TenantId) -> Result<Stats> { unimplemented!() }
-    pub async fn delete(&self, tenant: &TenantId, selection: &Selection) -> Result<(u64, Revision)> { unimplemented!() }
-    /// Throws the tenant's indexes away and builds them again from the database.
-    pub async fn reindex(&self, tenant: &TenantId) -> Result<Revision> { unimplemented!() }
-    pub fn store(&self) -> &KnowledgeStore { unimplemented!() }
-    pub fn embedder(&self) -> &Arc<dyn Embedder> { unimplemented!() }
-    pub fn clock(&self) -> &Clock { unimplemented!() }
+    /// Opens the room; the indexes catch up with [`Knowledge::catch_up`].
+    pub async fn open(parts: KnowledgeParts) -> Result<Self> {
+        std::fs::create_dir_all(&parts.index_dir)?;
+        let store = KnowledgeStore::new(parts.db, parts.clock.clone());
+        let lexical = LexicalIndex::new(parts.index_dir.clone(), store.database_id().await?);
+        let knowledge = Self(Arc::new(Inner {
+            store,
+            clock: parts.clock,
+            embedder: parts.embedder,
+            lexical,
+            semantic: VectorIndex::default(),
+            search: parts.search,
+            index_dir: parts.index_dir,
+            lock: Mutex::default(),
+            seen: AtomicI64::new(-1),
+            ready: Mutex::default(),
+            fresh: Mutex::default(),
+            nudge: Notify::new(),
+        }));
+        knowledge.try_own_index()?;
+        Ok(knowledge)
+    }
+
+    /// Takes the index folder's lock unless another process has it.
+    pub fn try_own_index(&self) -> Result<bool> {
+        let mut lock = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            let file = File::options().create(true).append(true).open(self.0.index_dir.join("lock"))?;
+            match file.try_lock() {
+                Ok(()) => {
+                    *lock = Some(file);
+                    self.0.lexical.reopen();
+                }
+                Err(std::fs::TryLockError::WouldBlock) => {}
+                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            }
+        }
+        self.0.lexical.set_writable(lock.is_some());
+        Ok(lock.is_some())
+    }
+
+    /// Whether this process writes the index folder.
+    pub fn owns_index(&self) -> bool {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    pub(super) fn reopen_lexical(&self) {
+        self.0.lexical.reopen();
+    }
+
+    pub(super) fn legs(&self) -> (&dyn PassageIndex, &dyn PassageIndex) {
+        (&self.0.lexical, &self.0.semantic)
+    }
+
+    /// Weights and thresholds in force.
+    pub fn search_config(&self) -> &SearchConfig {
+        &self.0.search
+    }
+
+    pub(super) fn saw_revision(&self, revision: Revision) {
+        self.0.seen.store(revision, Ordering::Release);
+    }
+
+    /// The knowledge version the indexes have followed to.
+    pub fn revision_seen(&self) -> Revision {
+        self.0.seen.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_ready(&self, tenant: &TenantId) {
+        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+    }
+
+    /// Whether the tenant can be searched.
+    pub fn ready(&self, tenant: &TenantId) -> bool {
+        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    }
+
+    pub(super) fn may_be_stale(&self, tenant: &TenantId) -> bool {
+        !self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+    }
+
+    pub(super) fn set_fresh(&self, tenant: &TenantId) {
+        self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+    }
+
+    pub(super) async fn nudged(&self) {
+        self.0.nudge.notified().await;
+    }
+
+    /// Tells the follower of this process that something was committed.
+    pub fn nudge(&self) {
+        self.0.nudge.notify_one();
+    }
+
+    /// One row, live or not yet valid; `entry_not_found` when it does not exist for this tenant.
+    pub async fn entry(&self, tenant: &TenantId, id: &EntryId) -> Result<KnowledgeEntry> {
+        let mut found = self.0.store.entries(tenant, std::slice::from_ref(id)).await?;
+        found.pop().ok_or_else(|| Error::not_found("entry_not_found", format!("There is no entry `{id}`.")))
+    }
+
+    /// Counts of what is stored.
+    pub async fn stats(&self, tenant: &TenantId) -> Result<Stats> {
+        self.0.store.stats(tenant, self.0.embedder.id()).await
+    }
+
+    /// Deletes the selected entries; returns how many and the revision.
+    pub async fn delete(&self, tenant: &TenantId, selection: &Selection) -> Result<(u64, Revision)> {
+        let ids = self.0.store.selected(tenant, selection).await?;
+        let revision = self.0.store.commit(tenant, self.0.embedder.id(), &[], &ids).await?;
+        self.nudge();
+        Ok((ids.len() as u64, revision))
+    }
+
+    /// The room's SQL.
+    pub fn store(&self) -> &KnowledgeStore {
+        &self.0.store
+    }
+
+    /// The current embedder.
+    pub fn embedder(&self) -> &Arc<dyn Embedder> {
+        &self.0.embedder
+    }
+
+    /// The time that validity is judged by.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
 }

@@ -1,1 +1,185 @@
-//! (being built)
+//! Brings each index up to the latest revision. The same loop is start-up recovery, the CLI importing
+//! while the server runs, and `reindex`: the database is the truth, indexes ask "what changed since".
+//! One process at a time writes the index folder; the others read what it has committed.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::index::PassageIndex;
+use super::store::EntryWrite;
+use super::{Knowledge, PassageKind, Revision, split};
+use crate::error::{Error, Result};
+use crate::ids::TenantId;
+use crate::models::EmbedKind;
+
+/// How often a server looks for another process's commit.
+const POLL: Duration = Duration::from_millis(200);
+/// How many entries are taken over at once.
+const BATCH: usize = 2_000;
+/// How long a reader waits for the process that owns the index.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Entries whose vectors another embedder made, renewed at once.
+const RENEW: usize = 128;
+
+impl Knowledge {
+    /// Brings every tenant's indexes to the latest revision, or waits until the process that owns
+    /// the index folder has done so.
+    pub async fn catch_up(&self) -> Result<Revision> {
+        let latest = self.store().revision().await?;
+        for tenant in self.store().tenants().await? {
+            self.catch_up_tenant(&tenant).await?;
+        }
+        self.saw_revision(latest);
+        Ok(latest)
+    }
+
+    async fn catch_up_tenant(&self, tenant: &TenantId) -> Result<()> {
+        let (lexical, semantic) = self.legs();
+        if self.owns_index() {
+            self.follow(lexical, tenant).await?;
+        } else {
+            self.wait_for_owner(tenant).await?;
+        }
+        self.follow(semantic, tenant).await?;
+        self.set_ready(tenant);
+        Ok(())
+    }
+
+    /// Applies what changed since the leg's revision, batch by batch.
+    async fn follow(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
+        let newest = self.store().tenant_revision(tenant).await?;
+        if leg.applied(tenant).await? > newest {
+            // The database was replaced by an older copy of itself: what was followed is void.
+            leg.clear(tenant).await?;
+        }
+        loop {
+            let after = leg.applied(tenant).await?;
+            let changes = self.store().changes(tenant, self.embedder().id(), after, BATCH).await?;
+            let Some(last) = changes.last() else { return Ok(()) };
+            leg.apply(tenant, &changes, last.revision).await?;
+        }
+    }
+
+    async fn wait_for_owner(&self, tenant: &TenantId) -> Result<()> {
+        let newest = self.store().tenant_revision(tenant).await?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            self.reopen_lexical();
+            let applied = match self.legs().0.applied(tenant).await {
+                Ok(applied) => applied,
+                Err(error) if error.code() == "index_not_ready" => 0,
+                Err(error) => return Err(error),
+            };
+            if applied >= newest {
+                return Ok(());
+            }
+            if self.try_own_index()? {
+                return self.follow(self.legs().0, tenant).await;
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(Error::unavailable(
+                    "index_behind",
+                    "The server that owns this data directory has not caught up with the latest import. Try again in a moment.",
+                ));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Follows the database until told to stop (the server's background loop). An error is logged
+    /// and tried again: a full disk that has room again heals by itself.
+    pub async fn follow_forever(&self, stop: CancellationToken) {
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+                () = self.nudged() => {}
+            }
+            match self.follow_once().await {
+                Ok(()) => failing = false,
+                Err(error) if failing => tracing::debug!(%error, "still cannot follow the knowledge"),
+                Err(error) => {
+                    failing = true;
+                    tracing::error!(%error, causes = error.causes(), "cannot follow the knowledge; trying again");
+                    tokio::time::sleep(POLL * 5).await;
+                }
+            }
+        }
+    }
+
+    async fn follow_once(&self) -> Result<()> {
+        if self.store().revision().await? != self.revision_seen() {
+            self.catch_up().await?;
+        }
+        self.renew_vectors().await
+    }
+
+    /// Re-embeds a few entries whose vectors another embedder made; the others keep serving by
+    /// their words meanwhile.
+    async fn renew_vectors(&self) -> Result<()> {
+        for tenant in self.store().tenants().await? {
+            if !self.may_be_stale(&tenant) {
+                continue;
+            }
+            let stale = self.store().stale(&tenant, self.embedder().id(), RENEW).await?;
+            if stale.is_empty() {
+                self.set_fresh(&tenant);
+                continue;
+            }
+            let mut writes = Vec::with_capacity(stale.len());
+            for entry in stale {
+                writes.push(EntryWrite {
+                    id: entry.id,
+                    question_key: super::text::question_key(&entry.draft.question),
+                    content_hash: entry.content_hash,
+                    passages: self.embed_passages(&entry.draft).await?,
+                    draft: entry.draft,
+                });
+            }
+            self.store().commit(&tenant, self.embedder().id(), &writes, &[]).await?;
+        }
+        Ok(())
+    }
+
+    async fn embed_passages(&self, draft: &super::EntryDraft) -> Result<Vec<super::store::StoredPassage>> {
+        let passages = split::passages(draft);
+        let texts = passages.iter().map(|passage| embedding_text(draft, passage)).collect();
+        let vectors = self.embedder().embed(texts, EmbedKind::Passage).await?;
+        Ok(passages.into_iter().zip(vectors).map(|(passage, vector)| stored(passage, vector)).collect())
+    }
+
+    /// Throws the tenant's indexes away and builds them again from the database.
+    ///
+    /// # Errors
+    /// `index_owned` when a running server owns the folder.
+    pub async fn reindex(&self, tenant: &TenantId) -> Result<Revision> {
+        if !self.try_own_index()? {
+            return Err(Error::conflict(
+                "index_owned",
+                "A server is running on this data directory and keeps its indexes itself. Stop it first, then run `kb reindex`.",
+            ));
+        }
+        let (lexical, semantic) = self.legs();
+        lexical.clear(tenant).await?;
+        semantic.clear(tenant).await?;
+        self.catch_up().await
+    }
+}
+
+/// What is embedded for a passage: a piece of an answer is embedded together with its question, so
+/// that it is found by what it is about.
+pub fn embedding_text(draft: &super::EntryDraft, passage: &super::Passage) -> String {
+    let text = match passage.kind {
+        PassageKind::Body if !draft.question.is_empty() => format!("{}\n{}", draft.question, passage.text),
+        _ => passage.text.clone(),
+    };
+    super::text::normalise(&text)
+}
+
+/// A passage with its vector; an all-zero vector (no known token) is kept as none.
+pub fn stored(passage: super::Passage, vector: Vec<f32>) -> super::store::StoredPassage {
+    let vector = vector.iter().any(|&x| x != 0.0).then_some(vector);
+    super::store::StoredPassage { passage, vector }
+}

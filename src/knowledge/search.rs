@@ -1,9 +1,27 @@
-//! stub
-use super::{Decision, Hit, Revision};
+//! From a question to its rows: embed → both legs → fuse → load → decide. Every hit says how each leg
+//! ranked it and, when it was not good enough, why.
+
+use std::time::Instant;
+
 use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::decide::{Asked, decide, evidence};
+use super::fuse::{Fused, LegResult, weighted};
+use super::index::{Filter, LegQuery, PassageIndex, Scored};
+use super::{Decision, Hit, Knowledge, LegRank, Revision, text};
+use crate::error::Result;
+use crate::ids::{EntryId, TenantId};
+use crate::models::EmbedKind;
+
+/// Entries beyond those asked for that are loaded, so that rows which `not` or validity takes out
+/// leave no gap.
+const SPARE: usize = 5;
+
 /// What is searched with.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
+    /// The stand-alone question.
     pub text: String,
     /// Rows of this market and of none; `None` does not filter.
     pub market: Option<String>,
@@ -12,20 +30,193 @@ pub struct Query {
     /// Most hits to return.
     pub top: usize,
 }
+
 /// What a search brought.
 #[derive(Clone, Debug)]
 pub struct SearchOutcome {
+    /// The question searched with.
     pub query: String,
+    /// How it may be answered.
     pub decision: Decision,
-    /// In rank order, failed near-misses included (`passed` false).
+    /// In rank order, near-misses included (`passed` false).
     pub hits: Vec<Hit>,
+    /// The question's words as the lexical leg saw them.
+    pub terms: Vec<String>,
+    /// The knowledge version searched.
     pub revision: Revision,
+    /// Time per stage.
     pub timings: SearchTimings,
 }
+
 /// Milliseconds per stage.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct SearchTimings { pub embed: f64, pub legs: f64, pub fuse: f64, pub load: f64, pub total: f64 }
+pub struct SearchTimings {
+    /// Cutting the question into words and embedding it.
+    pub embed: f64,
+    /// Both legs, side by side.
+    pub legs: f64,
+    /// Fusion.
+    pub fuse: f64,
+    /// Loading the rows and deciding.
+    pub decide: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// Both legs' rankings and their fusion, before any row is loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Ranking {
+    /// The BM25 leg, best first.
+    pub lexical: Vec<Scored>,
+    /// Scores of the other leg's candidates.
+    pub lexical_others: Vec<Scored>,
+    /// The vector leg, best first.
+    pub semantic: Vec<Scored>,
+    /// Scores of the other leg's candidates.
+    pub semantic_others: Vec<Scored>,
+    /// What the legs were asked with.
+    pub asked: LegQuery,
+    /// Time so far.
+    pub timings: SearchTimings,
+}
+
+impl Ranking {
+    /// Both legs fused, best first.
+    pub fn fused(&self, lexical_weight: f32) -> Vec<Fused> {
+        let lexical = LegResult { ranked: &self.lexical, others: &self.lexical_others };
+        let semantic = LegResult { ranked: &self.semantic, others: &self.semantic_others };
+        weighted(lexical, semantic, lexical_weight)
+    }
+
+    /// Takes entries out, as if they were not there.
+    pub fn without(&mut self, ids: &[EntryId]) {
+        for list in [&mut self.lexical, &mut self.lexical_others, &mut self.semantic, &mut self.semantic_others] {
+            list.retain(|scored| !ids.contains(&scored.entry));
+        }
+    }
+}
+
+impl Knowledge {
+    /// Finds the rows for a question and decides how it may be answered.
+    pub async fn search(&self, tenant: &TenantId, query: &Query) -> Result<SearchOutcome> {
+        let started = Instant::now();
+        let ranking = self.rank(tenant, query).await?;
+        let fusing = Instant::now();
+        let fused = ranking.fused(self.search_config().lexical_weight);
+        let mut timings = SearchTimings { fuse: ms(fusing), ..ranking.timings };
+        let deciding = Instant::now();
+        let (decision, hits) = self.conclude(tenant, query, &ranking, fused).await?;
+        timings.decide = ms(deciding);
+        timings.total = ms(started);
+        let terms = ranking.asked.tokens;
+        Ok(SearchOutcome { query: query.text.clone(), decision, hits, terms, revision: self.revision_seen(), timings })
+    }
+
+    /// Asks both legs side by side, and each for its scores of the other's candidates.
+    pub async fn rank(&self, tenant: &TenantId, query: &Query) -> Result<Ranking> {
+        let mut timings = SearchTimings::default();
+        let started = Instant::now();
+        let asked = self.leg_query(query).await?;
+        timings.embed = ms(started);
+        let started = Instant::now();
+        let (lexical, semantic) = self.legs();
+        let limit = self.search_config().candidates;
+        let (by_words, by_vector) = tokio::try_join!(lexical.search(tenant, &asked, limit), semantic.search(tenant, &asked, limit))?;
+        let (missing_words, missing_vector) = (missing(&by_vector, &by_words), missing(&by_words, &by_vector));
+        let (lexical_others, semantic_others) =
+            tokio::try_join!(score(lexical, tenant, &asked, &missing_words), score(semantic, tenant, &asked, &missing_vector))?;
+        timings.legs = ms(started);
+        Ok(Ranking { lexical: by_words, lexical_others, semantic: by_vector, semantic_others, asked, timings })
+    }
+
+    async fn leg_query(&self, query: &Query) -> Result<LegQuery> {
+        let normal = text::normalise(&query.text);
+        let vector = self.embedder().embed(vec![normal], EmbedKind::Query).await?.pop().unwrap_or_default();
+        let filter = Filter { market: query.market.clone(), locale: query.locale.clone(), now: self.clock().now() };
+        Ok(LegQuery { tokens: text::tokens(&query.text), vector, filter })
+    }
+
+    /// Loads the best rows and decides over them.
+    pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<(Decision, Vec<Hit>)> {
+        let asked = &ranking.asked;
+        let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
+        let asked_for = Asked::new(&query.text, &asked.tokens, weights.as_deref());
+        let best: Vec<Fused> = fused.into_iter().take(query.top + SPARE).collect();
+        let ids: Vec<EntryId> = best.iter().map(|fused| fused.entry.clone()).collect();
+        let mut rows = self.store().entries(tenant, &ids).await?;
+        let mut hits = Vec::with_capacity(best.len());
+        for fused in best {
+            // A row that is gone or no longer valid since the index followed is simply not there.
+            let Some(at) = rows.iter().position(|row| row.id == fused.entry) else { continue };
+            let entry = rows.swap_remove(at);
+            if !entry.is_valid_at(asked.filter.now) {
+                continue;
+            }
+            let cosine = fused.semantic.map_or(0.0, |place| place.score);
+            let confidence = evidence(&asked_for, &entry.draft, cosine).confidence();
+            let passage = passage_text(&entry.draft, fused.seq);
+            hits.push(Hit {
+                entry,
+                passage,
+                score: confidence,
+                fused: fused.score,
+                lexical: listed(fused.lexical),
+                semantic: listed(fused.semantic),
+                passed: false,
+                reason: None,
+            });
+        }
+        hits.truncate(query.top);
+        let decision = decide(&asked_for, &mut hits, self.search_config());
+        Ok((decision, hits))
+    }
+}
+
+/// A leg's place is told only when it scored the entry at all.
+fn listed(place: Option<LegRank>) -> Option<LegRank> {
+    place.filter(|place| place.rank > 0 || place.score > 0.0)
+}
+
+/// The passage's text; passages are cut the same way every time, so the number is enough.
+fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
+    super::split::passages(draft).into_iter().find(|passage| passage.seq == seq).map_or_else(String::new, |passage| passage.text)
+}
+
+fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
+    let known: std::collections::HashSet<&EntryId> = listed.iter().map(|hit| &hit.entry).collect();
+    of.iter().map(|hit| &hit.entry).filter(|id| !known.contains(id)).cloned().collect()
+}
+
+async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
+    if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
 impl SearchOutcome {
     /// The contract's `kb search` JSON.
-    pub fn to_json(&self) -> serde_json::Value { unimplemented!() }
+    pub fn to_json(&self) -> Value {
+        let place = |place: Option<LegRank>| place.map(|place| json!({"rank": place.rank, "score": place.score}));
+        let hits: Vec<Value> = self
+            .hits
+            .iter()
+            .map(|hit| {
+                let mut row = json!({
+                    "id": hit.entry.id, "question": hit.entry.draft.question, "answer": hit.entry.draft.answer,
+                    "score": hit.score, "fused": hit.fused, "passage": hit.passage,
+                    "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed,
+                });
+                if let Some(reason) = &hit.reason {
+                    row["reason"] = json!(reason);
+                }
+                row
+            })
+            .collect();
+        json!({
+            "query": self.query, "decision": self.decision, "hits": hits, "terms": self.terms,
+            "revision": self.revision, "timings_ms": self.timings,
+        })
+    }
 }

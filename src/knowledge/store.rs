@@ -1,42 +1,64 @@
-//! Entries, passages and the revision in SQL. Every function takes the tenant first.
-use crate::db::Db;
+//! Entries, passages and the revision in SQL. Every function takes the tenant first. A commit writes
+//! entries, their passages and the next revision in one transaction, so that commit order is revision
+//! order and indexes can follow by "what changed since n".
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::{AssertSqlSafe, FromRow, Row};
+
+use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
+use crate::db::{Db, Tx};
 use crate::error::Result;
-use crate::ids::{Clock, EntryId, TenantId};
-use super::{EntryDraft, KnowledgeEntry, Passage, Revision};
+use crate::ids::{Clock, EntryId, TenantId, Timestamp};
+use crate::{in_tx, on};
+
+/// Ids bound in one `in (…)` list; both databases allow far more.
+const IDS_PER_STATEMENT: usize = 500;
 
 /// A passage as stored: with its vector, when its text has one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPassage {
     /// The piece of text.
     pub passage: Passage,
-    /// Its embedding.
+    /// Its embedding by the current embedder; `None` when the text has none or it is another's.
     pub vector: Option<Vec<f32>>,
 }
 
 /// One entry to write, ready: id made, hash computed, passages embedded.
 #[derive(Clone, Debug)]
 pub struct EntryWrite {
+    /// Its identity.
     pub id: EntryId,
+    /// Its content.
     pub draft: EntryDraft,
+    /// The normalised standard question (`text::question_key`).
     pub question_key: String,
+    /// SHA-256 of the normalised content.
     pub content_hash: String,
+    /// What will be retrieved.
     pub passages: Vec<StoredPassage>,
 }
 
 /// What changed to one entry since a revision.
 #[derive(Clone, Debug)]
 pub struct Change {
+    /// The entry.
     pub id: EntryId,
+    /// When.
     pub revision: Revision,
-    /// `None`: deleted.
+    /// Its new state; `None` when it was deleted.
     pub entry: Option<(KnowledgeEntry, Vec<StoredPassage>)>,
 }
 
 /// What the plan needs to know of a stored entry.
 #[derive(Clone, Debug)]
 pub struct Known {
+    /// The entry.
     pub id: EntryId,
+    /// Its stored content hash.
     pub content_hash: String,
+    /// Its stored question key.
     pub question_key: String,
     /// Vectors were made by another embedder than the current one.
     pub stale_vectors: bool,
@@ -45,27 +67,418 @@ pub struct Known {
 /// Which entries a deletion means.
 #[derive(Clone, Debug)]
 pub enum Selection {
+    /// These.
     Ids(Vec<EntryId>),
+    /// All that came from one source.
     Source(String),
+    /// Every entry of the tenant.
     All,
 }
 
+/// Counts for `kb stats` and the console.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Live entries.
+    pub entries: u64,
+    /// Their passages.
+    pub passages: u64,
+    /// The knowledge version.
+    pub revision: Revision,
+    /// Live entries per category; `""` has none.
+    pub by_category: BTreeMap<String, u64>,
+    /// Live entries per locale.
+    pub by_locale: BTreeMap<String, u64>,
+    /// Live entries per market; `""` is for all markets.
+    pub by_market: BTreeMap<String, u64>,
+    /// Entries that stop being served within seven days.
+    pub expiring_7d: u64,
+    /// Entries that are no longer served.
+    pub expired: u64,
+    /// Entries that will be served later.
+    pub coming: u64,
+    /// The embedder whose vectors are current.
+    pub embedder: String,
+}
+
+/// The room's SQL.
 #[derive(Clone, Debug)]
-pub struct KnowledgeStore { db: Db, clock: Clock }
+pub struct KnowledgeStore {
+    db: Db,
+    clock: Clock,
+}
+
+const COLUMNS: &str = "id, question, answer, similar, negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
+
+#[derive(FromRow)]
+struct EntryRow {
+    id: EntryId,
+    question: String,
+    answer: String,
+    similar: String,
+    negative: String,
+    category: Option<String>,
+    tags: String,
+    market: Option<String>,
+    locale: Option<String>,
+    valid_from_ms: Option<Timestamp>,
+    valid_to_ms: Option<Timestamp>,
+    source: Option<String>,
+    url: Option<String>,
+    direct: bool,
+    content_hash: String,
+    deleted: bool,
+    revision: Revision,
+    created_ms: Timestamp,
+    updated_ms: Timestamp,
+}
+
+impl EntryRow {
+    fn into_entry(self) -> Result<KnowledgeEntry> {
+        let draft = EntryDraft {
+            id: Some(self.id.as_str().to_owned()),
+            question: self.question,
+            answer: self.answer,
+            similar: serde_json::from_str(&self.similar)?,
+            negative: serde_json::from_str(&self.negative)?,
+            category: self.category,
+            tags: serde_json::from_str(&self.tags)?,
+            market: self.market,
+            locale: self.locale,
+            valid_from: self.valid_from_ms,
+            valid_to: self.valid_to_ms,
+            source: self.source,
+            url: self.url,
+            direct: self.direct,
+        };
+        Ok(KnowledgeEntry {
+            id: self.id,
+            draft,
+            content_hash: self.content_hash,
+            revision: self.revision,
+            created: self.created_ms,
+            updated: self.updated_ms,
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct PassageRow {
+    entry_id: EntryId,
+    seq: i64,
+    kind: String,
+    text: String,
+    embedder: String,
+    vector: Option<Vec<u8>>,
+}
+
+#[derive(FromRow)]
+struct KnownRow {
+    id: EntryId,
+    content_hash: String,
+    question_key: String,
+    stale: i64,
+}
 
 impl KnowledgeStore {
-    pub fn new(db: Db, clock: Clock) -> Self { Self { db, clock } }
-    pub async fn revision(&self) -> Result<Revision> { unimplemented!() }
-    /// Writes and deletes in one transaction under one new revision; returns it (the current one when there is nothing to do).
-    pub async fn commit(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId]) -> Result<Revision> { unimplemented!() }
-    pub async fn changes(&self, tenant: &TenantId, after: Revision, limit: usize) -> Result<Vec<Change>> { unimplemented!() }
-    pub async fn entries(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<KnowledgeEntry>> { unimplemented!() }
-    /// Live entries with these ids.
-    pub async fn known(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<Vec<Known>> { unimplemented!() }
-    /// Live entries (full) whose normalised standard question is one of these keys.
-    pub async fn with_question_keys(&self, tenant: &TenantId, keys: &[String]) -> Result<Vec<KnowledgeEntry>> { unimplemented!() }
+    /// Over an open database.
+    pub fn new(db: Db, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    /// The knowledge version of the whole database.
+    pub async fn revision(&self) -> Result<Revision> {
+        let sql = "select revision from knowledge_revision where one = 1";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).fetch_one(pool).await)?)
+    }
+
+    /// Every tenant, for the follower.
+    pub async fn tenants(&self) -> Result<Vec<TenantId>> {
+        let sql = "select id from tenants order by id";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).fetch_all(pool).await)?)
+    }
+
+    /// The newest revision that touched this tenant, 0 when none did.
+    pub async fn tenant_revision(&self, tenant: &TenantId) -> Result<Revision> {
+        let sql = "select coalesce(max(revision), 0) from entries where tenant_id = $1";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).fetch_one(pool).await)?)
+    }
+
+    /// Writes and deletes in one transaction under one new revision and returns it; the current one
+    /// when there is nothing to do.
+    pub async fn commit(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId]) -> Result<Revision> {
+        if writes.is_empty() && deletes.is_empty() {
+            return self.revision().await;
+        }
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let revision = bump(&mut tx).await?;
+        for write in writes {
+            upsert_entry(&mut tx, tenant, write, revision, now).await?;
+            replace_passages(&mut tx, tenant, embedder, write).await?;
+        }
+        for id in deletes {
+            let hide = "update entries set deleted = $3, revision = $4, updated_ms = $5 where tenant_id = $1 and id = $2";
+            in_tx!(&mut tx, conn => sqlx::query(hide).bind(tenant).bind(id).bind(true).bind(revision).bind(now).execute(conn).await.map(drop))?;
+            delete_passages(&mut tx, tenant, id).await?;
+        }
+        tx.commit().await?;
+        Ok(revision)
+    }
+
+    /// Entries touched after a revision, oldest change first. The last revision in the answer is
+    /// complete even when `limit` falls inside it.
+    pub async fn changes(&self, tenant: &TenantId, embedder: &str, after: Revision, limit: usize) -> Result<Vec<Change>> {
+        let until_sql = "select max(revision) from (select revision from entries where tenant_id = $1 and revision > $2 order by revision limit $3) first";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let until: Option<Revision> =
+            on!(&self.db, pool => sqlx::query_scalar(until_sql).bind(tenant).bind(after).bind(limit).fetch_one(pool).await)?;
+        let Some(until) = until else { return Ok(Vec::new()) };
+        let sql = AssertSqlSafe(format!(
+            "select {COLUMNS} from entries where tenant_id = $1 and revision > $2 and revision <= $3 order by revision, id"
+        ));
+        let rows: Vec<EntryRow> =
+            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(after).bind(until).fetch_all(pool).await)?;
+        let live: Vec<EntryId> = rows.iter().filter(|row| !row.deleted).map(|row| row.id.clone()).collect();
+        let mut passages = self.passages(tenant, embedder, &live).await?;
+        rows.into_iter()
+            .map(|row| {
+                let (id, revision) = (row.id.clone(), row.revision);
+                let entry = if row.deleted {
+                    None
+                } else {
+                    let own = passages.remove(id.as_str()).unwrap_or_default();
+                    Some((row.into_entry()?, own))
+                };
+                Ok(Change { id, revision, entry })
+            })
+            .collect()
+    }
+
+    async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
+        let mut by_entry: BTreeMap<String, Vec<StoredPassage>> = BTreeMap::new();
+        for chunk in ids.chunks(IDS_PER_STATEMENT) {
+            let sql = format!(
+                "select entry_id, seq, kind, text, embedder, vector from passages where tenant_id = $1 and entry_id in ({}) order by entry_id, seq",
+                placeholders(2, chunk.len())
+            );
+            let rows: Vec<PassageRow> = on!(&self.db, pool => {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant);
+                for id in chunk { query = query.bind(id); }
+                query.fetch_all(pool).await
+            })?;
+            for row in rows {
+                let vector = row.vector.filter(|_| row.embedder == embedder).map(|bytes| floats(&bytes));
+                let passage = Passage {
+                    seq: u32::try_from(row.seq).unwrap_or(u32::MAX),
+                    kind: PassageKind::from_word(&row.kind),
+                    text: row.text,
+                };
+                by_entry.entry(row.entry_id.as_str().to_owned()).or_default().push(StoredPassage { passage, vector });
+            }
+        }
+        Ok(by_entry)
+    }
+
+    /// Live entries with these ids, in no particular order.
+    pub async fn entries(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<KnowledgeEntry>> {
+        let keys: Vec<&str> = ids.iter().map(EntryId::as_str).collect();
+        self.entries_where(tenant, "id", &keys).await
+    }
+
+    /// Live entries whose normalised standard question is one of these keys.
+    pub async fn with_question_keys(&self, tenant: &TenantId, keys: &[String]) -> Result<Vec<KnowledgeEntry>> {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.entries_where(tenant, "question_key", &keys).await
+    }
+
+    async fn entries_where(&self, tenant: &TenantId, column: &'static str, keys: &[&str]) -> Result<Vec<KnowledgeEntry>> {
+        let mut entries = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(IDS_PER_STATEMENT) {
+            let sql = format!(
+                "select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and {column} in ({})",
+                placeholders(3, chunk.len())
+            );
+            let rows: Vec<EntryRow> = on!(&self.db, pool => {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(false);
+                for key in chunk { query = query.bind(*key); }
+                query.fetch_all(pool).await
+            })?;
+            for row in rows {
+                entries.push(row.into_entry()?);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What is stored under these ids (live entries only).
+    pub async fn known(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<Vec<Known>> {
+        let mut known = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(IDS_PER_STATEMENT) {
+            let sql = format!(
+                "select e.id, e.content_hash, e.question_key, count(p.seq) as stale from entries e \
+                 left join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id and p.embedder <> $2 \
+                 where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash, e.question_key",
+                placeholders(4, chunk.len())
+            );
+            let rows: Vec<KnownRow> = on!(&self.db, pool => {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(embedder).bind(false);
+                for id in chunk { query = query.bind(id); }
+                query.fetch_all(pool).await
+            })?;
+            known.extend(rows.into_iter().map(|row| Known {
+                id: row.id,
+                content_hash: row.content_hash,
+                question_key: row.question_key,
+                stale_vectors: row.stale > 0,
+            }));
+        }
+        Ok(known)
+    }
+
     /// A page of live entries in id order, for export.
-    pub async fn page(&self, tenant: &TenantId, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> { unimplemented!() }
+    pub async fn page(&self, tenant: &TenantId, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
+        let sql = AssertSqlSafe(format!(
+            "select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"
+        ));
+        let after = after.map_or("", EntryId::as_str);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<EntryRow> =
+            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).bind(after).bind(limit).fetch_all(pool).await)?;
+        rows.into_iter().map(EntryRow::into_entry).collect()
+    }
+
     /// Ids of live entries in the selection.
-    pub async fn selected(&self, tenant: &TenantId, selection: &Selection) -> Result<Vec<EntryId>> { unimplemented!() }
+    pub async fn selected(&self, tenant: &TenantId, selection: &Selection) -> Result<Vec<EntryId>> {
+        match selection {
+            Selection::Ids(ids) => Ok(self.entries(tenant, ids).await?.into_iter().map(|entry| entry.id).collect()),
+            Selection::Source(source) => {
+                let sql = "select id from entries where tenant_id = $1 and deleted = $2 and source = $3 order by id";
+                Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(false).bind(source).fetch_all(pool).await)?)
+            }
+            Selection::All => {
+                let sql = "select id from entries where tenant_id = $1 and deleted = $2 order by id";
+                Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(false).fetch_all(pool).await)?)
+            }
+        }
+    }
+
+    /// A page of live entries with vectors of another embedder (or none of this one yet).
+    pub async fn stale(&self, tenant: &TenantId, embedder: &str, limit: usize) -> Result<Vec<KnowledgeEntry>> {
+        let sql = "select distinct entry_id from passages where tenant_id = $1 and embedder <> $2 limit $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let ids: Vec<EntryId> =
+            on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(embedder).bind(limit).fetch_all(pool).await)?;
+        self.entries(tenant, &ids).await
+    }
+
+    /// Counts of what is stored.
+    pub async fn stats(&self, tenant: &TenantId, embedder: &str) -> Result<Stats> {
+        let now = self.clock.now();
+        let week = Timestamp(now.0 + 7 * 24 * 3_600_000);
+        let counts = "select count(*) as entries, \
+            coalesce(sum(case when valid_to_ms <= $3 then 1 else 0 end), 0) as expired, \
+            coalesce(sum(case when valid_to_ms > $3 and valid_to_ms <= $4 then 1 else 0 end), 0) as expiring, \
+            coalesce(sum(case when valid_from_ms > $3 then 1 else 0 end), 0) as coming \
+            from entries where tenant_id = $1 and deleted = $2";
+        let (entries, expired, expiring, coming): (i64, i64, i64, i64) = on!(&self.db, pool => {
+            let row = sqlx::query(counts).bind(tenant).bind(false).bind(now).bind(week).fetch_one(pool).await?;
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)
+        });
+        let passages: i64 =
+            on!(&self.db, pool => sqlx::query_scalar("select count(*) from passages where tenant_id = $1").bind(tenant).fetch_one(pool).await)?;
+        Ok(Stats {
+            entries: unsigned(entries),
+            passages: unsigned(passages),
+            revision: self.revision().await?,
+            by_category: self.count_by(tenant, "category").await?,
+            by_locale: self.count_by(tenant, "locale").await?,
+            by_market: self.count_by(tenant, "market").await?,
+            expiring_7d: unsigned(expiring),
+            expired: unsigned(expired),
+            coming: unsigned(coming),
+            embedder: embedder.to_owned(),
+        })
+    }
+
+    async fn count_by(&self, tenant: &TenantId, column: &'static str) -> Result<BTreeMap<String, u64>> {
+        let sql = AssertSqlSafe(format!(
+            "select coalesce({column}, ''), count(*) from entries where tenant_id = $1 and deleted = $2 group by 1"
+        ));
+        let rows: Vec<(String, i64)> =
+            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(|(name, count)| (name, unsigned(count))).collect())
+    }
+
+    /// Names this database, so that an index can tell when it was built from another one.
+    pub async fn database_id(&self) -> Result<String> {
+        let fresh = crate::ids::random_token("db_", 16);
+        let insert = "insert into meta (key, value) values ('database_id', $1) on conflict (key) do nothing";
+        on!(&self.db, pool => sqlx::query(insert).bind(fresh).execute(pool).await.map(drop))?;
+        let select = "select value from meta where key = 'database_id'";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(select).fetch_one(pool).await)?)
+    }
+}
+
+async fn bump(tx: &mut Tx) -> Result<Revision> {
+    let sql = "update knowledge_revision set revision = revision + 1 where one = 1 returning revision";
+    Ok(in_tx!(tx, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?)
+}
+
+async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
+    let sql = "insert into entries (tenant_id, id, question, answer, similar, negative, category, tags, market, locale, \
+         valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20) \
+         on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
+         similar = excluded.similar, negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
+         market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
+         valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
+         question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \
+         revision = excluded.revision, updated_ms = excluded.updated_ms";
+    let draft = &write.draft;
+    let similar = serde_json::to_string(&draft.similar)?;
+    let negative = serde_json::to_string(&draft.negative)?;
+    let tags = serde_json::to_string(&draft.tags)?;
+    in_tx!(tx, conn => sqlx::query(sql)
+        .bind(tenant).bind(&write.id).bind(&draft.question).bind(&draft.answer).bind(similar).bind(negative)
+        .bind(&draft.category).bind(tags).bind(&draft.market).bind(&draft.locale).bind(draft.valid_from)
+        .bind(draft.valid_to).bind(&draft.source).bind(&draft.url).bind(draft.direct).bind(&write.question_key)
+        .bind(&write.content_hash).bind(false).bind(revision).bind(now)
+        .execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result<()> {
+    let sql = "delete from passages where tenant_id = $1 and entry_id = $2";
+    in_tx!(tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write: &EntryWrite) -> Result<()> {
+    delete_passages(tx, tenant, &write.id).await?;
+    let sql = "insert into passages (tenant_id, entry_id, seq, kind, text, embedder, vector) values ($1, $2, $3, $4, $5, $6, $7)";
+    for stored in &write.passages {
+        let vector = stored.vector.as_deref().map(bytes);
+        in_tx!(tx, conn => sqlx::query(sql)
+            .bind(tenant).bind(&write.id).bind(i64::from(stored.passage.seq)).bind(stored.passage.kind.as_str())
+            .bind(&stored.passage.text).bind(embedder).bind(vector)
+            .execute(conn).await.map(drop))?;
+    }
+    Ok(())
+}
+
+/// `$first, $first+1, …`
+fn placeholders(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
 }

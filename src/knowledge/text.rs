@@ -1,5 +1,142 @@
-//! stub
-/// NFKC, lower case, traditional to simplified, white space folded: what two spellings of the same text share.
-pub fn normalise(text: &str) -> String { text.to_lowercase() }
-/// `normalise` without anything but letters, digits and Han characters: the identity of a question.
-pub fn question_key(text: &str) -> String { normalise(text).chars().filter(|c| c.is_alphanumeric()).collect() }
+//! One text pipeline for every index: NFKC (which folds full width to half), lower case, traditional
+//! to simplified; then words: Chinese by jieba's search cut, English by its stem, and codes such as
+//! order numbers and SKUs kept whole. Queries and passages go through the same functions.
+
+use std::sync::LazyLock;
+
+use ferrous_opencc::OpenCC;
+use ferrous_opencc::config::BuiltinConfig;
+use jieba_rs::Jieba;
+use rust_stemmers::{Algorithm, Stemmer};
+use unicode_normalization::UnicodeNormalization;
+
+// The dictionaries are immutable and cost tens of milliseconds to load, so each process has one.
+static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
+static SIMPLIFY: LazyLock<Option<OpenCC>> = LazyLock::new(|| OpenCC::from_config(BuiltinConfig::T2s).ok());
+static STEM: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
+
+/// Loads the dictionaries, so that the first question does not pay for it.
+pub fn warm() {
+    LazyLock::force(&JIEBA);
+    LazyLock::force(&SIMPLIFY);
+    LazyLock::force(&STEM);
+}
+
+/// Whether a character is a Chinese ideograph.
+pub fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
+/// NFKC, lower case, traditional to simplified, white space folded: what spellings of the same text
+/// have in common.
+pub fn normalise(text: &str) -> String {
+    let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
+    let simple = match &*SIMPLIFY {
+        Some(converter) if folded.chars().any(is_han) => converter.convert(&folded),
+        _ => folded,
+    };
+    let mut out = String::with_capacity(simple.len());
+    for word in simple.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
+}
+
+/// The identity of a question: `normalise` with only letters and digits left.
+pub fn question_key(text: &str) -> String {
+    normalise(text).chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// The words a text is found by, in order, repeats kept.
+pub fn tokens(text: &str) -> Vec<String> {
+    let text = normalise(text);
+    let mut out = Vec::with_capacity(text.len() / 3);
+    let mut rest = text.as_str();
+    while let Some(first) = rest.chars().next() {
+        let run = |same: fn(char) -> bool| rest.find(|c| !same(c)).unwrap_or(rest.len());
+        let end = if is_han(first) {
+            let end = run(is_han);
+            out.extend(JIEBA.cut_for_search(&rest[..end], false).into_iter().map(|token| token.word.to_owned()));
+            end
+        } else if is_code(first) && first.is_alphanumeric() {
+            let end = run(|c| is_code(c));
+            push_code(rest[..end].trim_end_matches(|c: char| !c.is_alphanumeric()), &mut out);
+            end
+        } else {
+            first.len_utf8()
+        };
+        rest = &rest[end..];
+    }
+    out
+}
+
+/// Letters and digits, and what holds an order number, a SKU or a decimal together.
+fn is_code(c: char) -> bool {
+    (c.is_alphanumeric() && !is_han(c)) || matches!(c, '-' | '_' | '.' | '\'')
+}
+
+fn push_code(word: &str, out: &mut Vec<String>) {
+    let parts: Vec<&str> = word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    if parts.len() > 1 && word.chars().any(|c| c.is_ascii_digit()) {
+        out.push(word.to_owned());
+    }
+    for part in parts {
+        for piece in letters_and_digits(part) {
+            let stem = if piece.chars().all(|c| c.is_ascii_alphabetic()) { STEM.stem(piece).into_owned() } else { piece.to_owned() };
+            out.push(stem);
+        }
+    }
+}
+
+/// `7days` is `7` and `days`; a long mixture is a code and stays whole.
+fn letters_and_digits(part: &str) -> Vec<&str> {
+    let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+    if digits > 0 && digits < part.len() && part[digits..].chars().all(char::is_alphabetic) {
+        return vec![&part[..digits], &part[digits..]];
+    }
+    vec![part]
+}
+
+/// The numbers in a text, as written (`15`, `0.5`, `2026`), for guards that must not confuse 7 days
+/// with 15.
+pub fn numbers(text: &str) -> Vec<String> {
+    let text = normalise(text);
+    let mut found = Vec::new();
+    let mut current = String::new();
+    for c in text.chars().chain([' ']) {
+        if c.is_ascii_digit() || (matches!(c, '.' | ',') && !current.is_empty()) {
+            current.push(c);
+        } else if !current.is_empty() {
+            found.push(current.trim_end_matches(['.', ',']).replace(',', ""));
+            current.clear();
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_the_same_text_meet() {
+        assert_eq!(normalise("ＡＢＣ　保證金\n多少？"), "abc 保证金 多少?");
+        assert_eq!(question_key("跨境店 保证金，要交多少？"), question_key("跨境店保證金要交多少"));
+    }
+
+    #[test]
+    fn words_codes_and_stems() {
+        let words = tokens("保税仓发货时限 SKU-4471B refunds 7days");
+        for word in ["保税", "发货", "时限", "sku-4471b", "refund", "7", "day"] {
+            assert!(words.iter().any(|w| w == word), "{word} in {words:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_as_written() {
+        assert_eq!(numbers("60,000 元，7 天内；0.5%。"), ["60000", "7", "0.5"]);
+    }
+}

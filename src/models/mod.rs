@@ -11,8 +11,13 @@ use serde::{Deserialize, Serialize};
 pub mod embed;
 pub mod extractive;
 pub mod openai;
+pub mod probe;
 pub mod registry;
 pub mod tokens;
+
+#[cfg(test)]
+pub(crate) mod fake;
+mod onnx;
 
 pub use registry::Models;
 

@@ -2,15 +2,22 @@
 //! each may ask. A [`Caller`] is proof that a key was checked; everything behind it takes the tenant
 //! from there and from nowhere else.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::ids::{KeyId, OwnerId, TenantId};
 
+mod key;
 mod limits;
+mod origin;
 mod store;
 
+pub use key::{Admission, ApiKey, Credentials, NewKey, origin_not_allowed};
 pub use limits::RateLimits;
-pub use store::{ApiKey, Tenant, Tenants};
+pub use origin::OriginPattern;
+pub use store::{LINK_MS, SESSION_MS, Tenant, Tenants};
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,6 +42,17 @@ impl Role {
     }
 }
 
+impl FromStr for Role {
+    type Err = Error;
+
+    fn from_str(word: &str) -> Result<Self, Error> {
+        [Self::Admin, Self::Member, Self::Site]
+            .into_iter()
+            .find(|role| role.as_str() == word)
+            .ok_or_else(|| Error::invalid("bad_role", format!("`{word}` is not a role: admin, member or site.")))
+    }
+}
+
 /// Somebody whose key was checked.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -46,4 +64,11 @@ pub struct Caller {
     pub key: KeyId,
     /// Who owns the conversations it opens: the key, or for a site key the visitor.
     pub owner: OwnerId,
+}
+
+impl Caller {
+    /// Whose conversations it may see: its own, or as an admin everybody's (`None`).
+    pub fn sees(&self) -> Option<&OwnerId> {
+        (self.role != Role::Admin).then_some(&self.owner)
+    }
 }

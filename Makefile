@@ -1,0 +1,57 @@
+# run · test · check · bench · web · release: the same targets that CI calls.
+# Downloads come from the ordinary package registries only; nothing from model hubs or CDNs.
+
+# Tools and environments that the checks need live here, outside the clone, so that a fresh clone
+# does not fetch them again. CARGO_TARGET_DIR, when set, is shared the same way.
+MC_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/merchant-copilot
+export MC_CACHE
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO := cargo
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+
+.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench release clean
+
+## run: build what is missing, then serve on http://127.0.0.1:8787
+run: web
+	$(CARGO) build --bin merchant-copilot
+	$(TARGET)/debug/merchant-copilot serve
+
+## web: the pages, built into web/dist and from there into the binary
+web: web/dist/.built
+web/dist/.built: $(WEB_SOURCES)
+	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
+	touch $@
+
+## test: every test, after installing what they need
+test: web test-tools
+	cd web && npm run --silent test
+	./scripts/with-postgres.sh $(CARGO) test --all-targets
+
+test-tools:
+	./scripts/test-tools.sh
+
+## check: format, lints, docs, dependencies, pages
+check: fmt-check clippy doc deny web-check
+fmt-check:
+	$(CARGO) fmt --check
+clippy: web
+	$(CARGO) clippy --all-targets -- -D warnings
+doc: web
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items
+deny:
+	./scripts/cargo-deny.sh check --hide-inclusion-graph licenses bans sources
+web-check: web
+	cd web && npm run --silent check && npm run --silent size
+
+## bench: what the README's numbers were measured with (optimised build)
+bench: web
+	$(CARGO) bench --bench first_text
+
+## release: one stripped binary in dist/
+release: web
+	$(CARGO) build --release --bin merchant-copilot
+	mkdir -p dist && cp $(TARGET)/release/merchant-copilot dist/
+	ls -l dist/merchant-copilot
+
+clean:
+	rm -rf web/dist dist

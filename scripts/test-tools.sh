@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests need and the machine lacks: a browser with Chinese fonts, a second
+# database, and third-party clients and providers (see tests/peers/). Idempotent and quiet.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cache="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}"
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+fc-list 2>/dev/null | grep -qi "noto.*cjk" || missing+=(fonts-noto-cjk fontconfig)
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
+if ((${#missing[@]})); then
+    echo "installing ${missing[*]}"
+    as_root=()
+    [ "$(id -u)" = 0 ] || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    # The database package would start a server of its own; the tests start theirs in a temporary folder.
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+stamp="$cache/peers/$(cat tests/peers/requirements.txt tests/peers/package.json | sha256sum | cut -c1-16)"
+if [ ! -f "$stamp" ]; then
+    echo "installing third-party peers for the wire tests"
+    mkdir -p "$cache/peers"
+    python3 -m venv "$cache/peers/venv"
+    "$cache/peers/venv/bin/pip" install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
+    cp tests/peers/package.json "$cache/peers/package.json"
+    (cd "$cache/peers" && npm install --no-audit --no-fund --loglevel=error)
+    touch "$stamp"
+fi

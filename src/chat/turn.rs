@@ -1,0 +1,472 @@
+//! One turn, from the stored question to its terminal event: window → rewrite → search → decide →
+//! compose → stream → record. Down once, up once; exactly one `response.done`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::cite::CiteScanner;
+use super::compose::{Parts, compose};
+use super::engine::{ChatEngine, message_id};
+use super::reason::{Piece, ReasonSplitter};
+use super::replay::EventLog;
+use super::rewrite::{self, Intent};
+use super::{ChatRequest, Done, ErrorReport, EventKind, Source, Stage, Status, Timings, UsageReport, words};
+use crate::error::{Error, Result};
+use crate::ids::TenantId;
+use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
+use crate::memory::{self, Outcome, Turn};
+use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
+
+/// Turns looked back on for the window and for follow-ups.
+const LOOK_BACK: i64 = 12;
+/// Hits looked at beyond the sources, for suggestions and the trace.
+const LOOK_ASIDE: usize = 5;
+/// Longest snippet of a source, in characters.
+const SNIPPET: usize = 240;
+/// Questions suggested after an answer.
+const SUGGESTIONS: usize = 3;
+
+/// A turn while it runs.
+pub(super) struct Turning {
+    engine: ChatEngine,
+    tenant: TenantId,
+    request: ChatRequest,
+    model: Arc<Model>,
+    turn: Turn,
+    log: Arc<EventLog>,
+    cancel: CancellationToken,
+    arrived: Instant,
+    language: Language,
+    sent: Sent,
+    outcome: Outcome,
+    timings: Timings,
+}
+
+/// What has gone out so far.
+#[derive(Default)]
+struct Sent {
+    text: String,
+    chars: usize,
+}
+
+/// How the answering part of a turn ended.
+enum Ending {
+    Finished(FinishReason),
+    Cancelled,
+    Broken(ErrorReport),
+}
+
+impl Turning {
+    #[expect(clippy::too_many_arguments, reason = "built in one place, from what that place has at hand")]
+    pub(super) fn new(
+        engine: ChatEngine,
+        tenant: TenantId,
+        request: ChatRequest,
+        model: Arc<Model>,
+        turn: Turn,
+        log: Arc<EventLog>,
+        cancel: CancellationToken,
+        arrived: Instant,
+    ) -> Self {
+        let language = language_of(&request);
+        Self {
+            engine,
+            tenant,
+            request,
+            model,
+            turn,
+            log,
+            cancel,
+            arrived,
+            language,
+            sent: Sent::default(),
+            outcome: Outcome::default(),
+            timings: Timings::default(),
+        }
+    }
+
+    /// Runs to the terminal event, whatever happens on the way.
+    pub(super) async fn run(mut self) {
+        self.timings.queue = self.elapsed();
+        let model = self.model.card().id.clone();
+        self.emit(EventKind::ResponseCreated { message_id: message_id(&self.turn.id), model });
+        let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(&error)));
+        self.finish(ending).await;
+    }
+
+    /// The recipe.
+    async fn answer(&mut self) -> Result<Ending> {
+        self.emit(EventKind::ResponseStatus { stage: Stage::Retrieving, detail: None });
+        let earlier = self.earlier().await?;
+        let before = earlier_query(&earlier, self.request.history.as_deref());
+        let query = match rewrite::read(before.as_deref(), &self.request.text) {
+            Intent::Ask(query) => query,
+            Intent::Greet => return Ok(self.greet()),
+        };
+        let found = self.search(&query).await?;
+        if self.cancel.is_cancelled() {
+            return Ok(Ending::Cancelled);
+        }
+        let sources = self.cite_sources(&found);
+        match found.decision {
+            Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
+            Decision::None => Ok(self.admit(&found.hits)),
+            Decision::Grounded => {
+                let request = self.compose(&query, &sources, &earlier)?;
+                self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
+                self.outcome.suggestions = json!(suggestions(&found.hits, &sources));
+                self.stream(request, sources.len()).await
+            }
+        }
+    }
+
+    async fn earlier(&self) -> Result<Vec<Turn>> {
+        if self.turn.ordinal <= 1 || self.request.history.is_some() {
+            return Ok(Vec::new());
+        }
+        let memory = &self.engine.0.parts.memory;
+        memory.earlier(&self.tenant, &self.turn.conversation_id, self.turn.ordinal, LOOK_BACK).await
+    }
+
+    async fn search(&mut self, query: &str) -> Result<SearchOutcome> {
+        let parts = &self.engine.0.parts;
+        let asked = Query { text: query.to_owned(), market: self.request.market.clone(), locale: None, top: parts.sources + LOOK_ASIDE };
+        let started = Instant::now();
+        let found = parts.knowledge.search(&self.tenant, &asked).await?;
+        self.timings.retrieval = ms(started);
+        self.outcome.query = query.to_owned();
+        self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
+        self.outcome.trace = json!({"search": found.to_json()});
+        Ok(found)
+    }
+
+    /// Numbers the hits that count and tells them before any text.
+    fn cite_sources(&mut self, found: &SearchOutcome) -> Vec<Hit> {
+        let most = match found.decision {
+            Decision::Direct => 1,
+            Decision::Grounded => self.engine.0.parts.sources,
+            Decision::None => 0,
+        };
+        let hits: Vec<Hit> = found.hits.iter().filter(|hit| hit.passed).take(most).cloned().collect();
+        let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
+        self.outcome.sources = json!(sources);
+        self.emit(EventKind::ResponseSources { decision: found.decision, sources });
+        hits
+    }
+
+    fn greet(&mut self) -> Ending {
+        self.outcome.query = self.request.text.clone();
+        self.outcome.decision = Some("none".to_owned());
+        self.outcome.trace = json!({"intent": "greeting"});
+        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
+        self.say(words::greeting(self.language));
+        Ending::Finished(FinishReason::Stop)
+    }
+
+    /// The row itself is the answer.
+    fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
+        let Some(row) = sources.first() else { return self.admit(hits) };
+        let mut cite = CiteScanner::new(1);
+        let text = cite.push(&format!("{} [1]", row.entry.draft.answer.trim_end()));
+        self.say(&text);
+        let rest = cite.finish();
+        self.say(&rest);
+        self.outcome.citations = json!(cite.citations());
+        self.outcome.suggestions = json!(suggestions(hits, sources));
+        Ending::Finished(FinishReason::Stop)
+    }
+
+    /// The base does not know: says so and offers the nearest questions.
+    fn admit(&mut self, hits: &[Hit]) -> Ending {
+        self.outcome.suggestions = json!(suggestions(hits, &[]));
+        self.say(words::not_found(self.language));
+        Ending::Finished(FinishReason::Stop)
+    }
+
+    fn compose(&mut self, query: &str, sources: &[Hit], earlier: &[Turn]) -> Result<CompletionRequest> {
+        let parts = &self.engine.0.parts;
+        let name = match self.language {
+            Language::Zh => "answer.zh",
+            Language::En => "answer.en",
+        };
+        let template = parts.prompts.get(name)?;
+        let window = match &self.request.history {
+            Some(history) => history.clone(),
+            None => memory::window(earlier, parts.config.memory_tokens),
+        };
+        let request = compose(Parts {
+            template,
+            reasoning: self.reasoning(),
+            shop: self.tenant.as_str(),
+            question: &self.request.text,
+            query,
+            language: self.language,
+            hits: sources,
+            market: self.request.market.as_deref(),
+            window,
+            now: parts.knowledge.clock().now(),
+            zone: parts.zone,
+            budget: parts.config.prompt_tokens,
+            answer_tokens: parts.config.answer_tokens,
+        })?;
+        self.outcome.trace["prompt"] = json!({"template": name, "version": template.version, "messages": request.messages});
+        Ok(request)
+    }
+
+    fn reasoning(&self) -> Reasoning {
+        let parts = &self.engine.0.parts;
+        let by_template = || parts.prompts.get("answer.zh").map_or(Reasoning::Hidden, |template| template.reasoning);
+        match parts.config.reasoning.as_str() {
+            "off" => Reasoning::Off,
+            "hidden" => Reasoning::Hidden,
+            "shown" => Reasoning::Shown,
+            "native" => Reasoning::Native,
+            _ => by_template(),
+        }
+    }
+
+    /// The model speaks; its reasoning is split off and its markers are resolved on the way.
+    async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
+        let model = Arc::clone(&self.model);
+        let shown = matches!(self.reasoning(), Reasoning::Shown | Reasoning::Native);
+        let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
+        let cancel = self.cancel.clone();
+        let mut answer = Answering::new(sources, shown);
+        let mut usage = None;
+        let ending = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Ending::Cancelled,
+            ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
+        };
+        answer.end(self);
+        self.outcome.citations = json!(answer.cite.citations());
+        self.count(usage, &prompt, &answer.said);
+        Ok(ending)
+    }
+
+    /// Takes the deltas as they come. Dropping this ends the provider's call.
+    async fn listen(&mut self, model: &Model, request: CompletionRequest, answer: &mut Answering, usage: &mut Option<Usage>) -> Ending {
+        let mut stream: DeltaStream = match model.stream(request).await {
+            Ok(stream) => stream,
+            Err(error) => return Ending::Broken(model_report(&error)),
+        };
+        let mut finish = FinishReason::Stop;
+        while let Some(delta) = stream.next().await {
+            match delta {
+                Ok(Delta::Text(text)) => answer.text(self, &text),
+                Ok(Delta::Reasoning(text)) => answer.reasoning(self, &text),
+                Ok(Delta::Usage(tokens)) => *usage = Some(tokens),
+                Ok(Delta::Finish(reason)) => finish = reason,
+                Err(error) => return Ending::Broken(model_report(&error)),
+            }
+        }
+        Ending::Finished(finish)
+    }
+
+    /// Tokens and money; counted here when the provider told nothing.
+    fn count(&mut self, told: Option<Usage>, prompt: &str, said: &str) {
+        let usage = told.unwrap_or_else(|| Usage {
+            prompt_tokens: crate::models::tokens::count(prompt) as u64,
+            completion_tokens: crate::models::tokens::count(said) as u64,
+        });
+        let report = UsageReport {
+            prompt_tokens: usage.prompt_tokens,
+            completion_tokens: usage.completion_tokens,
+            cost: self.model.cost(usage),
+            currency: self.model.card().currency.clone(),
+        };
+        self.outcome.usage = json!(report);
+    }
+
+    /// Records the turn, then tells its end: who sees `response.done` finds it stored.
+    async fn finish(mut self, ending: Ending) {
+        let (status, finish_reason, error) = match ending {
+            Ending::Finished(FinishReason::Stop) => (Status::Completed, "stop", None),
+            Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
+            Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
+            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", None),
+            Ending::Cancelled => (Status::Cancelled, "cancelled", None),
+            Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
+            Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
+        };
+        self.emit(EventKind::ResponseTextDone { text: self.sent.text.clone() });
+        self.timings.total = self.elapsed();
+        let done = self.done(status, finish_reason, error);
+        self.outcome.answer = std::mem::take(&mut self.sent.text);
+        self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+        self.outcome.finish_reason = finish_reason.to_owned();
+        self.outcome.error = done.error.as_ref().map(|error| json!(error));
+        self.outcome.timings = json!(self.timings);
+        normalise(&mut self.outcome);
+        let recorded = self.engine.0.parts.memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await;
+        if let Err(error) = recorded {
+            tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
+        }
+        metrics::counter!(crate::telemetry::TURNS, "status" => self.outcome.status.clone()).increment(1);
+        metrics::histogram!(crate::telemetry::FIRST_TOKEN).record(self.timings.first_token / 1000.0);
+        self.engine.finished(&self.turn.id);
+        self.emit(EventKind::ResponseDone(Box::new(done)));
+    }
+
+    fn done(&self, status: Status, finish_reason: &str, error: Option<ErrorReport>) -> Done {
+        Done {
+            status,
+            finish_reason: finish_reason.to_owned(),
+            usage: serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage()),
+            citations: serde_json::from_value(self.outcome.citations.clone()).unwrap_or_default(),
+            suggestions: serde_json::from_value(self.outcome.suggestions.clone()).unwrap_or_default(),
+            timings_ms: self.timings,
+            error,
+        }
+    }
+
+    fn no_usage(&self) -> UsageReport {
+        UsageReport { currency: self.model.card().currency.clone(), ..Default::default() }
+    }
+
+    /// Sends a piece of the answer.
+    fn say(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        if self.sent.chars == 0 {
+            self.timings.first_token = self.elapsed();
+        }
+        let offset = self.sent.chars;
+        self.sent.chars += text.chars().count();
+        self.sent.text.push_str(text);
+        self.emit(EventKind::ResponseTextDelta { delta: text.to_owned(), offset });
+    }
+
+    fn emit(&self, kind: EventKind) {
+        self.log.push(Some(&self.turn.id), kind);
+    }
+
+    fn elapsed(&self) -> f64 {
+        ms(self.arrived)
+    }
+}
+
+/// The answer while a model speaks.
+struct Answering {
+    split: ReasonSplitter,
+    cite: CiteScanner,
+    shown: bool,
+    /// Everything the model said, for counting tokens.
+    said: String,
+}
+
+impl Answering {
+    fn new(sources: usize, shown: bool) -> Self {
+        let most = u32::try_from(sources).unwrap_or_default();
+        Self { split: ReasonSplitter::new(), cite: CiteScanner::new(most), shown, said: String::new() }
+    }
+
+    fn text(&mut self, turning: &mut Turning, text: &str) {
+        self.said.push_str(text);
+        let pieces = self.split.push(text);
+        self.pieces(turning, pieces);
+    }
+
+    fn reasoning(&mut self, turning: &mut Turning, text: &str) {
+        self.said.push_str(text);
+        self.show(turning, text.to_owned());
+    }
+
+    fn end(&mut self, turning: &mut Turning) {
+        let pieces = self.split.finish();
+        self.pieces(turning, pieces);
+        let rest = self.cite.finish();
+        turning.say(&rest);
+    }
+
+    fn pieces(&mut self, turning: &mut Turning, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => {
+                    let ready = self.cite.push(&text);
+                    turning.say(&ready);
+                }
+                Piece::Reasoning(text) => self.show(turning, text),
+            }
+        }
+    }
+
+    fn show(&self, turning: &Turning, delta: String) {
+        if self.shown && !delta.is_empty() {
+            turning.emit(EventKind::ResponseReasoningDelta { delta });
+        }
+    }
+}
+
+/// The language to speak: the question's own, else the one the page asked for.
+fn language_of(request: &ChatRequest) -> Language {
+    let letters = request.text.chars().any(char::is_alphabetic);
+    match request.locale.as_deref() {
+        Some(locale) if !letters => if locale.starts_with("en") { Language::En } else { Language::Zh },
+        _ => Language::of(&request.text),
+    }
+}
+
+/// The query before this question: as it was searched with, or the client's last user message.
+fn earlier_query(earlier: &[Turn], history: Option<&[Message]>) -> Option<String> {
+    if let Some(history) = history {
+        return history.iter().rev().find(|message| message.role == Role::User).map(|message| message.content.clone());
+    }
+    let asked = earlier.iter().rev().find(|turn| turn.trace.get("intent").is_none())?;
+    Some(if asked.query.is_empty() { asked.question.clone() } else { asked.query.clone() })
+}
+
+fn source(n: u32, hit: &Hit) -> Source {
+    let draft = &hit.entry.draft;
+    let quoted = if draft.answer.contains(&hit.passage) && !hit.passage.is_empty() { &hit.passage } else { &draft.answer };
+    Source {
+        n,
+        entry_id: hit.entry.id.to_string(),
+        title: if draft.question.is_empty() { quoted.chars().take(40).collect() } else { draft.question.clone() },
+        snippet: quoted.chars().take(SNIPPET).collect(),
+        url: draft.url.clone(),
+        score: hit.score,
+    }
+}
+
+/// The questions of the nearest rows that are not already sources.
+fn suggestions(hits: &[Hit], sources: &[Hit]) -> Vec<String> {
+    let used = |hit: &&Hit| sources.iter().take(1).any(|source| source.entry.id == hit.entry.id);
+    let questions = hits.iter().filter(|hit| !used(hit)).map(|hit| hit.entry.draft.question.clone());
+    questions.filter(|question| !question.is_empty()).take(SUGGESTIONS).collect()
+}
+
+/// JSON columns are never null.
+fn normalise(outcome: &mut Outcome) {
+    for list in [&mut outcome.sources, &mut outcome.citations, &mut outcome.suggestions] {
+        if list.is_null() {
+            *list = Value::Array(Vec::new());
+        }
+    }
+    for object in [&mut outcome.usage, &mut outcome.timings, &mut outcome.trace] {
+        if object.is_null() {
+            *object = json!({});
+        }
+    }
+}
+
+fn report(error: &Error) -> ErrorReport {
+    if error.kind() == crate::error::Kind::Internal {
+        tracing::error!(code = error.code(), %error, causes = error.causes(), "a turn failed");
+    }
+    ErrorReport { code: error.code().to_owned(), message: error.message().to_owned(), retryable: error.retryable() }
+}
+
+fn model_report(error: &ModelError) -> ErrorReport {
+    tracing::warn!(code = error.code(), %error, "the model did not answer");
+    ErrorReport { code: error.code().to_owned(), message: words::model_failed(error), retryable: error.retryable() }
+}
+
+fn ms(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}

@@ -1,0 +1,200 @@
+//! `doctor`: what is configured, reachable, missing, and what to do about it. Changes nothing but
+//! what any command would (the data directory, a new database's tables).
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{DONE, PROBLEM, print};
+use crate::app::{Ground, ServerNote, listen};
+use crate::config::{Config, DEFAULTS, ProviderConfig};
+use crate::error::{Error, Result};
+use crate::models::{ModelError, embed, probe};
+
+/// How long the indexes may take before doctor says that they are behind.
+const CATCH_UP: Duration = Duration::from_secs(20);
+
+/// `doctor …`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print every configuration key with its default
+    #[arg(long)]
+    defaults: bool,
+}
+
+/// How a thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Note,
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    state: State,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: &str, found: impl Into<String>) -> Self {
+        Self { what: what.to_owned(), state: State::Ok, found: found.into(), advice: None }
+    }
+    fn note(what: &str, found: impl Into<String>, advice: &str) -> Self {
+        Self { what: what.to_owned(), state: State::Note, found: found.into(), advice: Some(advice.to_owned()) }
+    }
+    fn problem(what: &str, found: impl Into<String>, advice: &str) -> Self {
+        Self { what: what.to_owned(), state: State::Problem, found: found.into(), advice: Some(advice.to_owned()) }
+    }
+    fn error(what: &str, error: &Error) -> Self {
+        Self { what: what.to_owned(), state: State::Problem, found: error.to_string(), advice: None }
+    }
+}
+
+impl Doctor {
+    /// Runs it.
+    pub async fn run(self, config: Config, json: bool) -> Result<u8> {
+        if self.defaults {
+            print::piece(DEFAULTS);
+            return Ok(DONE);
+        }
+        let findings = examine(config).await;
+        let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
+        if json {
+            print::json(&json!({"findings": findings, "problems": problems}));
+        } else {
+            findings.iter().for_each(show);
+            print::line(if problems == 0 { "\nAll is well.".to_owned() } else { format!("\nProblems: {problems}") });
+        }
+        Ok(if problems == 0 { DONE } else { PROBLEM })
+    }
+}
+
+fn show(finding: &Finding) {
+    let mark = match finding.state {
+        State::Ok => "ok",
+        State::Note => "note",
+        State::Problem => "PROBLEM",
+    };
+    print::line(format!("{mark:8} {:22} {}", finding.what, finding.found));
+    if let Some(advice) = &finding.advice {
+        print::line(format!("{:31} → {advice}", ""));
+    }
+}
+
+async fn examine(config: Config) -> Vec<Finding> {
+    let mut findings = vec![data_dir(&config), address(&config).await];
+    match Ground::open(config.clone()).await {
+        Ok(ground) => {
+            findings.extend(database(&ground).await);
+            findings.extend(knowledge(&ground).await);
+            ground.db.close().await;
+        }
+        Err(error) => findings.push(Finding::error("database", &error)),
+    }
+    findings.extend(models(&config).await);
+    findings
+}
+
+fn data_dir(config: &Config) -> Finding {
+    let dir = &config.data_dir;
+    let probe = dir.join(".doctor");
+    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    match written {
+        Ok(()) => Finding::ok("data directory", dir.display().to_string()),
+        Err(error) => {
+            let found = format!("{} cannot be written: {error}", dir.display());
+            Finding::problem("data directory", found, "Give its rights to this user, or choose another with --data-dir.")
+        }
+    }
+}
+
+async fn address(config: &Config) -> Finding {
+    let running = ServerNote::read(&config.data_dir);
+    match (listen(&config.listen).await, running) {
+        (_, Some(note)) => Finding::ok("server", format!("running on {} (process {})", note.listen, note.pid)),
+        (Ok(_), None) => Finding::ok("server", format!("not running; {} is free", config.listen)),
+        (Err(error), None) => Finding::error("server", &error),
+    }
+}
+
+async fn database(ground: &Ground) -> Vec<Finding> {
+    let name = format!("database ({})", ground.db.name());
+    let tenants = match ground.db.ping().await {
+        Ok(()) => ground.tenants.list().await,
+        Err(error) => Err(error),
+    };
+    match tenants {
+        Ok(tenants) if tenants.is_empty() => {
+            vec![Finding::ok(&name, "answers"), Finding::note("tenants", "none yet", "The first `serve` adds `demo` with sample knowledge; `tenant add NAME` adds your own.")]
+        }
+        Ok(tenants) => {
+            let names: Vec<&str> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+            vec![Finding::ok(&name, "answers"), Finding::ok("tenants", names.join(", "))]
+        }
+        Err(error) => vec![Finding::error(&name, &error)],
+    }
+}
+
+async fn knowledge(ground: &Ground) -> Vec<Finding> {
+    let knowledge = match ground.knowledge().await {
+        Ok(knowledge) => knowledge,
+        Err(error) => return vec![Finding::error("embedder", &error)],
+    };
+    let embedder = format!("{}, {} dimensions, run by {}", knowledge.embedder().id(), knowledge.embedder().dimensions(), embed::runtime());
+    let embedder = match embed::runtime() {
+        "tract" if ground.config.embedder.source != "builtin" => {
+            Finding::note("embedder", embedder, "Set ORT_DYLIB_PATH to a libonnxruntime (the PyPI wheel onnxruntime has one): transformers run 3-4 times faster.")
+        }
+        _ => Finding::ok("embedder", embedder),
+    };
+    let index = match timeout(CATCH_UP, knowledge.catch_up()).await {
+        Ok(Ok(revision)) => Finding::ok("index", format!("at revision {revision}, as the database")),
+        Ok(Err(error)) => Finding::error("index", &error),
+        Err(_) => Finding::note("index", "still catching up with the database", "The server serves meanwhile; `kb reindex` builds it anew."),
+    };
+    vec![embedder, index]
+}
+
+async fn models(config: &Config) -> Vec<Finding> {
+    if config.models.providers.is_empty() {
+        return vec![Finding::note(
+            "models",
+            "the built-in one only; it quotes the knowledge",
+            "For a real model set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL), DASHSCOPE_API_KEY, DEEPSEEK_API_KEY or GEMINI_API_KEY.",
+        )];
+    }
+    let limit = Duration::from_millis(config.models.connect_ms);
+    let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit).await);
+    let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
+    findings.push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
+    findings
+}
+
+async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration) -> Finding {
+    let what = format!("provider {name}");
+    let models: Vec<&str> = provider.models.iter().map(|model| model.id.as_str()).collect();
+    let key = if provider.api_key.is_empty() { "no key" } else { "key set" };
+    let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
+    match probe::probe(provider, limit).await {
+        Ok(()) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
+        Ok(()) => Finding::ok(&what, format!("{found} answers")),
+        Err(error) => Finding::problem(&what, format!("{found}: {error}"), remedy(&error)),
+    }
+}
+
+fn remedy(error: &ModelError) -> &'static str {
+    match error {
+        ModelError::Unauthorized(_) => "The key is refused: check it and its balance with the provider.",
+        ModelError::Timeout(_) => "Nothing came in time: check the network and base_url, or raise models.connect_ms.",
+        _ => "Check base_url, the network and a proxy on the way; answers fall back to other models meanwhile.",
+    }
+}

@@ -1,0 +1,27 @@
+//! Writing to the terminal. A reader that went away (`… | head`) ends nothing and breaks nothing.
+
+use std::fmt::Display;
+use std::io::{Write, stderr, stdout};
+
+use serde_json::Value;
+
+/// A line of result.
+pub fn line(text: impl Display) {
+    let _ = writeln!(stdout(), "{text}");
+}
+
+/// A piece of result without a line's end, at once.
+pub fn piece(text: impl Display) {
+    let mut out = stdout();
+    let _ = write!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// The one object of `--json`.
+pub fn json(object: &Value) {
+    line(object);
+}
+
+/// A line for people beside the result.
+pub fn aside(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}

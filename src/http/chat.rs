@@ -1,0 +1,87 @@
+//! `POST /api/v1/chat`: one question, its events as server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream::{Stream, StreamExt};
+use serde_json::{Value, json};
+
+use super::auth::{Anyone, VISITOR_HEADER};
+use super::message::{MessageCreate, events};
+use super::problem::{Body, report};
+use super::state::Shared;
+use crate::chat::ChatEvent;
+use crate::error::{Error, Result};
+use crate::tenants::Admission;
+
+/// Proxies close connections that are silent for a minute.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Answers a question with the events of its turn. Going away does not stop the turn.
+pub async fn answer(
+    State(state): State<Shared>,
+    Anyone(Admission { caller, visitor_token }): Anyone,
+    headers: HeaderMap,
+    Body(message): Body<MessageCreate>,
+) -> Result<Response> {
+    if headers.contains_key("last-event-id") {
+        return Err(Error::invalid("resume_not_supported", "Resuming is not supported yet: read the answer with GET /api/v1/conversations/{id}."));
+    }
+    let request = message.into_request("sse")?;
+    let accepted = state.app.engine.answer(&caller, request).await?;
+    let mut response = sse(events(accepted).map(|event| Ok(frame(event))));
+    if let Some(token) = visitor_token.and_then(|token| HeaderValue::from_str(&token).ok()) {
+        response.headers_mut().insert(HeaderName::from_static(VISITOR_HEADER), token);
+    }
+    Ok(response)
+}
+
+/// An event stream that proxies pass on at once.
+pub fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
+    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+fn frame(event: Result<ChatEvent>) -> Event {
+    let (id, data) = match event {
+        Ok(event) => (Some(format!("{}:{}", event.conversation_id, event.seq)), json!(event)),
+        Err(error) => (None, error_frame(&error, None)),
+    };
+    let kind = data["type"].as_str().unwrap_or("error").to_owned();
+    let frame = Event::default().event(kind).data(data.to_string());
+    id.into_iter().fold(frame, Event::id)
+}
+
+/// The contract's `error` frame.
+pub fn error_frame(error: &Error, reference: Option<&str>) -> Value {
+    let mut frame = report(error);
+    frame["type"] = json!("error");
+    frame["retryable"] = json!(error.retryable());
+    if let Some(reference) = reference {
+        frame["ref"] = json!(reference);
+    }
+    if let Some(wait) = error.retry_after() {
+        frame["retry_after_ms"] = json!(wait.as_millis() as u64);
+    }
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_frame_carries_what_a_client_branches_on() {
+        let error = Error::rate_limited("rate_limited", "wait", Duration::from_millis(1500));
+        let expected = json!({"type": "error", "ref": "m1", "code": "rate_limited", "message": "wait", "retryable": true, "retry_after_ms": 1500});
+        assert_eq!(error_frame(&error, Some("m1")), expected);
+    }
+}

@@ -1,0 +1,124 @@
+//! The OpenAI-compatible API: `/v1/models` and `/v1/chat/completions`. Stateless: the client sends
+//! the history, and a client that goes away stops its answer, because nobody could read it later.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use futures::stream::{self, Stream, StreamExt};
+use serde_json::{Value, json};
+
+use self::answer::{Answer, Ending};
+use self::wire::CompletionBody;
+use super::auth::Program;
+use super::chat::sse;
+use super::message::{events, too_slow};
+use super::origin::public_base;
+use super::problem::{Body, failed_answer, openai_error, report, status};
+use super::state::Shared;
+use crate::chat::engine::Accepted;
+use crate::chat::{ChatEngine, ChatEvent, EventKind};
+use crate::error::{Error, Result};
+use crate::ids::TurnId;
+use crate::models::registry::ModelCard;
+use crate::tenants::Caller;
+
+mod answer;
+mod wire;
+
+/// Every model that may be named.
+pub async fn models(State(state): State<Shared>, _: Program) -> Json<Value> {
+    let created = state.started.0 / 1000;
+    let cards: Vec<Value> = state.app.models.cards().iter().map(|card| model_object(card, created)).collect();
+    Json(json!({"object": "list", "data": cards}))
+}
+
+/// One model.
+pub async fn model(State(state): State<Shared>, _: Program, Path(id): Path<String>) -> Result<Json<Value>> {
+    let model = state.app.models.select(Some(&id))?;
+    Ok(Json(model_object(model.card(), state.started.0 / 1000)))
+}
+
+/// Answers the last user message.
+pub async fn complete(State(state): State<Shared>, Program(caller): Program, headers: HeaderMap, Body(body): Body<CompletionBody>) -> Result<Response> {
+    // An unknown model is an answer of its own kind, not a failed one.
+    let model = state.app.models.select(body.model.as_deref().filter(|model| !model.is_empty()))?;
+    let (streams, usage) = (body.streams(), body.wants_usage());
+    let request = body.into_request()?;
+    let accepted = state.app.engine.answer(&caller, request).await?;
+    let created = state.app.clock.now().0 / 1000;
+    let answer = Answer::new(accepted.response_id.as_str(), created, &model.card().id, &public_base(&headers, &state.app.config));
+    let running = Running::new(&state.app.engine, caller, &accepted);
+    match streams {
+        true => Ok(sse(chunks(accepted, answer, usage, running).map(|data| Ok(Event::default().data(data))))),
+        false => whole(accepted, answer, running).await,
+    }
+}
+
+/// The answer as data lines, `[DONE]` last.
+fn chunks(accepted: Accepted, mut answer: Answer, usage: bool, mut running: Running) -> impl Stream<Item = String> + Send {
+    let lines = events(accepted).flat_map(move |event| {
+        let chunks = match event {
+            Ok(event) => {
+                running.saw(&event);
+                answer.chunks(event, usage)
+            }
+            Err(error) => vec![openai_error(status(error.kind(), error.code()), &report(&error))],
+        };
+        stream::iter(chunks.into_iter().map(|chunk| chunk.to_string()))
+    });
+    lines.chain(stream::once(async { "[DONE]".to_owned() }))
+}
+
+/// The answer in one piece.
+async fn whole(accepted: Accepted, mut answer: Answer, mut running: Running) -> Result<Response> {
+    let mut events = std::pin::pin!(events(accepted));
+    while let Some(event) = events.next().await {
+        let event = event?;
+        running.saw(&event);
+        match answer.collect(event) {
+            Some(Ending::Finished(completion)) => return Ok(Json(completion).into_response()),
+            Some(Ending::Failed(error)) => return Ok(failed_answer(&error)),
+            None => {}
+        }
+    }
+    Err(too_slow())
+}
+
+fn model_object(card: &ModelCard, created: i64) -> Value {
+    json!({"id": card.id, "object": "model", "created": created, "owned_by": card.provider})
+}
+
+/// Cancels the answer when it is dropped before the end was seen.
+struct Running {
+    engine: ChatEngine,
+    caller: Caller,
+    response: TurnId,
+    ended: bool,
+}
+
+impl Running {
+    fn new(engine: &ChatEngine, caller: Caller, accepted: &Accepted) -> Self {
+        Self { engine: engine.clone(), caller, response: accepted.response_id.clone(), ended: false }
+    }
+
+    fn saw(&mut self, event: &ChatEvent) {
+        self.ended |= matches!(event.kind, EventKind::ResponseDone(_));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Err(error) = self.engine.cancel(&self.caller, &self.response)
+        {
+            log_cancel(&error);
+        }
+    }
+}
+
+/// It may have ended by itself in the meantime.
+fn log_cancel(error: &Error) {
+    tracing::debug!(code = error.code(), "an abandoned answer was not cancelled");
+}

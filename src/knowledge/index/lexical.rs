@@ -1,0 +1,349 @@
+//! The lexical leg in this process: BM25 by tantivy over the words of `text::tokens`, one index
+//! folder per tenant (so neither words nor their statistics ever cross tenants). A passage is a
+//! document with two fields, the question's phrasing (`title`) and a piece of the answer (`body`).
+//! The commit's payload says which database and revision it followed to; a folder that is torn, of
+//! another layout or of another database is built again, never trusted.
+
+use std::collections::HashMap;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use tantivy::collector::TopDocs;
+use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermQuery, TermSetQuery};
+use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+
+use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
+use crate::error::{Error, Result};
+use crate::ids::{EntryId, TenantId};
+use crate::knowledge::store::Change;
+use crate::knowledge::{KnowledgeEntry, PassageKind, Revision, text};
+
+/// Raise it when the fields or `text::tokens` change: old folders are then built again.
+const LAYOUT: u32 = 1;
+/// Memory of a writer while it applies changes; it is dropped afterwards.
+const WRITER_BYTES: usize = 30_000_000;
+/// What a word in the question's phrasing counts, against one in the answer.
+const TITLE_BOOST: f32 = 1.0;
+const BODY_BOOST: f32 = 0.7;
+/// An entry has several passages; this many documents are taken for each entry that is wanted.
+const PASSAGES_PER_ENTRY: usize = 4;
+/// The longest question that is searched with, in distinct words; the rest adds time and no meaning.
+const MOST_WORDS: usize = 128;
+
+/// BM25 indexes of all tenants below one folder.
+pub struct LexicalIndex {
+    folder: PathBuf,
+    database: String,
+    /// Only the process that holds the index lock may build or repair a folder.
+    writable: AtomicBool,
+    shelves: RwLock<HashMap<TenantId, Arc<Shelf>>>,
+}
+
+struct Shelf {
+    index: Index,
+    reader: IndexReader,
+    fields: Fields,
+    applied: Mutex<Revision>,
+}
+
+#[derive(Clone, Copy)]
+struct Fields {
+    entry: Field,
+    seq: Field,
+    market: Field,
+    locale: Field,
+    valid_from: Field,
+    valid_to: Field,
+    title: Field,
+    body: Field,
+}
+
+impl LexicalIndex {
+    /// Indexes below `folder`, following the database named `database`.
+    pub fn new(folder: PathBuf, database: String) -> Self {
+        Self { folder, database, writable: AtomicBool::new(true), shelves: RwLock::default() }
+    }
+
+    /// Says whether this process holds the index lock.
+    pub fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Release);
+    }
+
+    /// Forgets what is open, so that the next look sees what another process has committed since.
+    pub fn reopen(&self) {
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn shelf(&self, tenant: &TenantId) -> Result<Arc<Shelf>> {
+        if let Some(shelf) = self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(tenant) {
+            return Ok(Arc::clone(shelf));
+        }
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shelf) = shelves.get(tenant) {
+            return Ok(Arc::clone(shelf));
+        }
+        let shelf = Arc::new(self.open(tenant)?);
+        shelves.insert(tenant.clone(), Arc::clone(&shelf));
+        Ok(shelf)
+    }
+
+    fn open(&self, tenant: &TenantId) -> Result<Shelf> {
+        let folder = self.folder.join(tenant.as_str());
+        if let Ok(shelf) = self.open_folder(&folder) {
+            return Ok(shelf);
+        }
+        if !self.writable.load(Ordering::Acquire) {
+            return Err(Error::unavailable("index_not_ready", "The server that owns this data directory is still building the index. Try again in a moment."));
+        }
+        if folder.exists() {
+            tracing::warn!(%tenant, "the lexical index is torn or of another database; it is built again");
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        let (schema, fields) = layout();
+        let index = Index::create_in_dir(&folder, schema).map_err(broken)?;
+        Shelf::new(index, fields, 0)
+    }
+
+    fn open_folder(&self, folder: &Path) -> Result<Shelf> {
+        let index = Index::open_in_dir(folder).map_err(broken)?;
+        let (schema, fields) = layout();
+        let payload = index.load_metas().map_err(broken)?.payload.unwrap_or_default();
+        let revision = self.followed(&payload).ok_or_else(|| Error::internal("index_foreign", "not this database's"))?;
+        let damaged = index.validate_checksum().map_err(broken)?;
+        if index.schema() != schema || !damaged.is_empty() {
+            return Err(Error::internal("index_torn", "a checksum differs"));
+        }
+        Shelf::new(index, fields, revision)
+    }
+
+    fn payload(&self, revision: Revision) -> String {
+        format!("{LAYOUT}:{}:{revision}", self.database)
+    }
+
+    fn followed(&self, payload: &str) -> Option<Revision> {
+        let mut parts = payload.split(':');
+        let (layout, database, revision) = (parts.next()?, parts.next()?, parts.next()?);
+        (layout.parse() == Ok(LAYOUT) && database == self.database).then(|| revision.parse().ok())?
+    }
+}
+
+#[async_trait]
+impl PassageIndex for LexicalIndex {
+    async fn applied(&self, tenant: &TenantId) -> Result<Revision> {
+        let shelf = self.shelf(tenant)?;
+        let applied = *shelf.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(applied)
+    }
+
+    async fn apply(&self, tenant: &TenantId, changes: &[Change], revision: Revision) -> Result<()> {
+        let shelf = self.shelf(tenant)?;
+        let payload = self.payload(revision);
+        let changes = changes.to_vec();
+        tokio::task::spawn_blocking(move || shelf.apply(&changes, revision, &payload)).await?
+    }
+
+    async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
+        let shelf = self.shelf(tenant)?;
+        let query = query.clone();
+        tokio::task::spawn_blocking(move || shelf.search(&query, None, limit)).await?
+    }
+
+    async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
+        let shelf = self.shelf(tenant)?;
+        let (query, entries) = (query.clone(), entries.to_vec());
+        tokio::task::spawn_blocking(move || shelf.search(&query, Some(&entries), entries.len())).await?
+    }
+
+    async fn clear(&self, tenant: &TenantId) -> Result<()> {
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        let folder = self.folder.join(tenant.as_str());
+        if folder.exists() {
+            std::fs::remove_dir_all(folder)?;
+        }
+        Ok(())
+    }
+
+    async fn weights(&self, tenant: &TenantId, tokens: &[String]) -> Result<Option<Vec<f32>>> {
+        let shelf = self.shelf(tenant)?;
+        let searcher = shelf.reader.searcher();
+        let documents = searcher.num_docs() as f32;
+        let weigh = |token: &String| -> Result<f32> {
+            let in_title = searcher.doc_freq(&Term::from_field_text(shelf.fields.title, token)).map_err(broken)?;
+            let in_body = searcher.doc_freq(&Term::from_field_text(shelf.fields.body, token)).map_err(broken)?;
+            let with = in_title.max(in_body) as f32;
+            // BM25's idf as in Lucene: ln(1 + (N - n + 0.5) / (n + 0.5)).
+            Ok((1.0 + (documents - with + 0.5).max(0.0) / (with + 0.5)).ln())
+        };
+        tokens.iter().map(weigh).collect::<Result<Vec<f32>>>().map(Some)
+    }
+}
+
+impl Shelf {
+    fn new(index: Index, fields: Fields, applied: Revision) -> Result<Self> {
+        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
+        Ok(Self { index, reader, fields, applied: Mutex::new(applied) })
+    }
+
+    fn apply(&self, changes: &[Change], revision: Revision, payload: &str) -> Result<()> {
+        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(broken)?;
+        for change in changes {
+            writer.delete_term(Term::from_field_text(self.fields.entry, change.id.as_str()));
+            if let Some((entry, passages)) = &change.entry {
+                for stored in passages {
+                    let passage = &stored.passage;
+                    let document = self.document(entry, passage.seq, passage.kind, &passage.text);
+                    writer.add_document(document).map_err(broken)?;
+                }
+            }
+        }
+        let mut commit = writer.prepare_commit().map_err(broken)?;
+        commit.set_payload(payload);
+        commit.commit().map_err(broken)?;
+        writer.wait_merging_threads().map_err(broken)?;
+        self.reader.reload().map_err(broken)?;
+        *applied = revision;
+        Ok(())
+    }
+
+    fn document(&self, entry: &KnowledgeEntry, seq: u32, kind: PassageKind, passage: &str) -> TantivyDocument {
+        let (title, body) = match kind {
+            PassageKind::Phrasing => (passage, ""),
+            PassageKind::Body => (entry.draft.question.as_str(), passage),
+        };
+        let draft = &entry.draft;
+        let mut document = TantivyDocument::new();
+        document.add_text(self.fields.entry, entry.id.as_str());
+        document.add_u64(self.fields.seq, u64::from(seq));
+        document.add_text(self.fields.market, draft.market.as_deref().unwrap_or_default());
+        document.add_text(self.fields.locale, draft.locale.as_deref().unwrap_or_default());
+        document.add_i64(self.fields.valid_from, draft.valid_from.map_or(i64::MIN, |at| at.0));
+        document.add_i64(self.fields.valid_to, draft.valid_to.map_or(i64::MAX, |at| at.0));
+        document.add_text(self.fields.title, text::tokens(title).join(" "));
+        document.add_text(self.fields.body, text::tokens(body).join(" "));
+        document
+    }
+
+    fn search(&self, query: &LegQuery, only: Option<&[EntryId]>, limit: usize) -> Result<Vec<Scored>> {
+        if query.tokens.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let searcher = self.reader.searcher();
+        let documents = limit.saturating_mul(PASSAGES_PER_ENTRY);
+        let top = TopDocs::with_limit(documents).order_by_score();
+        let found = searcher.search(&self.query(query, only), &top).map_err(broken)?;
+        let scored = found.into_iter().map(|(score, at)| self.scored(&searcher, score, at)).collect::<Result<_>>()?;
+        Ok(best_per_entry(scored, limit))
+    }
+
+    fn scored(&self, searcher: &Searcher, score: f32, at: tantivy::DocAddress) -> Result<Scored> {
+        let fast = searcher.segment_reader(at.segment_ord).fast_fields();
+        let missing = || Error::internal("index_torn", "An index segment has no entry column.");
+        let entries = fast.str("entry").map_err(broken)?.ok_or_else(missing)?;
+        let ordinal = entries.term_ords(at.doc_id).next().ok_or_else(missing)?;
+        let mut entry = String::new();
+        entries.ord_to_str(ordinal, &mut entry)?;
+        let seq = fast.u64("seq").map_err(broken)?.first(at.doc_id).unwrap_or_default();
+        Ok(Scored { entry: EntryId::from_text(entry), seq: u32::try_from(seq).unwrap_or_default(), score })
+    }
+
+    fn query(&self, query: &LegQuery, only: Option<&[EntryId]>) -> BooleanQuery {
+        let mut words: Vec<&String> = query.tokens.iter().collect();
+        let mut seen = std::collections::HashSet::new();
+        words.retain(|word| seen.insert(word.as_str()));
+        words.truncate(MOST_WORDS);
+        let clauses = words.into_iter().flat_map(|word| {
+            [(self.fields.title, TITLE_BOOST), (self.fields.body, BODY_BOOST)].map(|(field, boost)| {
+                let term = TermQuery::new(Term::from_field_text(field, word), IndexRecordOption::WithFreqs);
+                (Occur::Should, Box::new(BoostQuery::new(Box::new(term), boost)) as Box<dyn Query>)
+            })
+        });
+        let mut must: Vec<(Occur, Box<dyn Query>)> =
+            vec![(Occur::Must, Box::new(BooleanQuery::new(clauses.collect())) as Box<dyn Query>)];
+        must.extend(self.filters(&query.filter).into_iter().map(silent));
+        if let Some(only) = only {
+            let terms = only.iter().map(|id| Term::from_field_text(self.fields.entry, id.as_str()));
+            must.push(silent(Box::new(TermSetQuery::new(terms))));
+        }
+        BooleanQuery::new(must)
+    }
+
+    fn filters(&self, filter: &Filter) -> Vec<Box<dyn Query>> {
+        let now = filter.now.0;
+        let until = Bound::Included(Term::from_field_i64(self.fields.valid_from, now));
+        let beyond = Bound::Excluded(Term::from_field_i64(self.fields.valid_to, now));
+        let mut filters: Vec<Box<dyn Query>> =
+            vec![Box::new(RangeQuery::new(Bound::Unbounded, until)), Box::new(RangeQuery::new(beyond, Bound::Unbounded))];
+        for (field, wanted) in [(self.fields.market, &filter.market), (self.fields.locale, &filter.locale)] {
+            if let Some(wanted) = wanted {
+                let either = ["", wanted].map(|word| Term::from_field_text(field, word));
+                filters.push(Box::new(TermSetQuery::new(either)));
+            }
+        }
+        filters
+    }
+}
+
+/// A condition that must hold and adds nothing to the score.
+fn silent(query: Box<dyn Query>) -> (Occur, Box<dyn Query>) {
+    (Occur::Must, Box::new(ConstScoreQuery::new(query, 0.0)))
+}
+
+fn layout() -> (Schema, Fields) {
+    // Texts arrive as words joined by single spaces, so the tokenizer here only cuts at spaces.
+    let words = TextFieldIndexing::default().set_tokenizer("whitespace").set_index_option(IndexRecordOption::WithFreqs);
+    let words = TextOptions::default().set_indexing_options(words);
+    let mut schema = Schema::builder();
+    let fields = Fields {
+        entry: schema.add_text_field("entry", STRING | FAST),
+        seq: schema.add_u64_field("seq", FAST),
+        market: schema.add_text_field("market", STRING),
+        locale: schema.add_text_field("locale", STRING),
+        valid_from: schema.add_i64_field("valid_from", FAST),
+        valid_to: schema.add_i64_field("valid_to", FAST),
+        title: schema.add_text_field("title", words.clone()),
+        body: schema.add_text_field("body", words),
+    };
+    (schema.build(), fields)
+}
+
+fn broken(error: tantivy::TantivyError) -> Error {
+    if let tantivy::TantivyError::IoError(io) = &error
+        && io.kind() == std::io::ErrorKind::StorageFull
+    {
+        return Error::unavailable("disk_full", "The disk is full: the index cannot be written. Free some space; nothing is lost.").because(error);
+    }
+    Error::internal("index_error", "The lexical index failed; `kb reindex` builds it again.").because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(folder: &Path) -> LexicalIndex {
+        LexicalIndex::new(folder.to_owned(), "db_test".into())
+    }
+
+    #[tokio::test]
+    async fn keeps_the_contract_of_a_leg() {
+        let folder = tempfile::tempdir().unwrap();
+        super::super::contract::holds(&index(folder.path())).await;
+    }
+
+    #[tokio::test]
+    async fn a_torn_or_foreign_folder_starts_again_from_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        index(folder.path()).apply(&tenant, &[], 7).await.unwrap();
+        assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 7);
+        let foreign = LexicalIndex::new(folder.path().to_owned(), "db_other".into());
+        assert_eq!(foreign.applied(&tenant).await.unwrap(), 0);
+        std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
+        assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 0);
+    }
+}

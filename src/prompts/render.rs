@@ -1,0 +1,182 @@
+//! A template with values → the messages of a prompt.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, UndefinedBehavior};
+use serde_json::{Map, Value, json};
+
+use super::lint::{Level, LintFinding};
+use super::{Demo, Part, PromptTemplate, Section, VariableKind};
+use crate::error::{Error, Result};
+use crate::models::{Message, Reasoning, Role};
+
+/// The messages of a prompt, before earlier turns are put between them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// Instruction, reasoning and output.
+    pub system: String,
+    /// Worked examples: a user's and an assistant's message each.
+    pub demos: Vec<Message>,
+    /// Context and input.
+    pub user: String,
+}
+
+impl PromptTemplate {
+    /// Renders with values for the declared variables; others are ignored, so that a template need not
+    /// use all that a caller knows.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line: a variable that is missing, of another type, or not declared.
+    pub fn render(&self, vars: &Value, mode: Reasoning) -> Result<Rendered> {
+        let values = self.values(vars)?;
+        let thinks = matches!(mode, Reasoning::Hidden | Reasoning::Shown);
+        let reasoning = if thinks { self.part(Part::Reasoning, &values)? } else { String::new() };
+        let system = [self.part(Part::Instruction, &values)?, reasoning, self.part(Part::Output, &values)?];
+        let user = [self.part(Part::Context, &values)?, self.part(Part::Input, &values)?];
+        let mut demos = Vec::with_capacity(self.demos.len() * 2);
+        for demo in &self.demos {
+            demos.extend(self.demo(demo, &values, thinks)?);
+        }
+        Ok(Rendered { system: paragraphs(&system), demos, user: paragraphs(&user) })
+    }
+
+    /// The names of the variables, for messages.
+    pub(super) fn declared(&self) -> String {
+        self.variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A demo in the form of the real question: its own context, and the same input with its question
+    /// and without anything optional.
+    fn demo(&self, demo: &Demo, values: &Map<String, Value>, thinks: bool) -> Result<[Message; 2]> {
+        let mut values = values.clone();
+        for (name, variable) in self.variables.iter().filter(|(_, variable)| variable.optional) {
+            values.insert(name.clone(), variable.kind.empty());
+        }
+        values.insert("question".to_owned(), demo.question.trim().into());
+        let asked = paragraphs(&[demo.context.trim().to_owned(), self.part(Part::Input, &values)?]);
+        let reasoning = demo.reasoning.trim();
+        let answer = demo.answer.trim();
+        let said = match thinks && !reasoning.is_empty() {
+            true => format!("<think>\n{reasoning}\n</think>\n\n{answer}"),
+            false => answer.to_owned(),
+        };
+        Ok([Message { role: Role::User, content: asked }, Message { role: Role::Assistant, content: said }])
+    }
+
+    /// The declared variables with their values.
+    fn values(&self, vars: &Value) -> Result<Map<String, Value>> {
+        let mut values = Map::new();
+        for (name, variable) in &self.variables {
+            let given = &vars[name.as_str()];
+            let wrong = |what: &str| self.invalid(variable.line, format!("`{name}` {what}."));
+            let value = match given {
+                Value::Null if variable.optional => variable.kind.empty(),
+                Value::Null => return Err(wrong("has no value, and it is not optional")),
+                _ if !variable.kind.fits(given) => return Err(wrong(&format!("must be a {}", variable.kind.word()))),
+                _ => given.clone(),
+            };
+            values.insert(name.clone(), value);
+        }
+        Ok(values)
+    }
+
+    /// One part, rendered; empty when the template has none.
+    fn part(&self, part: Part, values: &Map<String, Value>) -> Result<String> {
+        let Some(section) = self.sections.iter().find(|section| section.part == part) else { return Ok(String::new()) };
+        let values = minijinja::Value::from(Serde(values));
+        environment().render_str(&section.source, values).map(|text| text.trim().to_owned()).map_err(|error| {
+            let (line, message) = describe(&error, section);
+            self.invalid(line, format!("{message}; declared are: {}.", self.declared()))
+        })
+    }
+
+    fn invalid(&self, line: usize, message: String) -> Error {
+        LintFinding { file: self.file.clone(), line, level: Level::Error, message }.to_error()
+    }
+}
+
+impl VariableKind {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Number => value.is_number(),
+            Self::Bool => value.is_boolean(),
+            Self::List => value.is_array(),
+        }
+    }
+
+    fn empty(self) -> Value {
+        match self {
+            Self::String => json!(""),
+            Self::Number => json!(0),
+            Self::Bool => json!(false),
+            Self::List => json!([]),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Bool => "bool",
+            Self::List => "list",
+        }
+    }
+}
+
+/// Checks a section's syntax; the line and the reason when it is wrong.
+pub(super) fn syntax(section: &Section) -> Result<(), (usize, String)> {
+    environment().template_from_str(&section.source).map(drop).map_err(|error| describe(&error, section))
+}
+
+/// The variables a section looks up, sorted, without minijinja's own functions.
+pub(super) fn variables(section: &Section) -> Vec<String> {
+    let environment = environment();
+    let Ok(template) = environment.template_from_str(&section.source) else { return Vec::new() };
+    let own: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
+    let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+    names.retain(|name| !own.contains(&name.as_str()));
+    names.sort();
+    names
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // A line with nothing but a tag leaves no empty line behind.
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        environment.set_syntax(syntax);
+    }
+    environment.add_filter("data", data);
+    environment
+}
+
+/// Keeps a source's text from closing its own tag, or from opening one: `</source>` → `‹/source>`.
+fn data(text: String) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('<') {
+        out.push_str(&rest[..at]);
+        let name = rest[at + 1..].trim_start_matches('/').to_ascii_lowercase();
+        out.push(if name.starts_with("source") || name.starts_with("think") { '‹' } else { '<' });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The file's line and a sentence for a template error.
+fn describe(error: &minijinja::Error, section: &Section) -> (usize, String) {
+    let message = match error.detail() {
+        Some(detail) if error.kind() == ErrorKind::UndefinedError => detail.to_owned(),
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    (error.line().unwrap_or(section.line), message)
+}
+
+/// Joins what is not empty with a blank line between.
+fn paragraphs(parts: &[String]) -> String {
+    let said: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    said.join("\n\n")
+}

@@ -1,0 +1,46 @@
+// Builds web/dist: the launcher and the panel as classic scripts, the pages as Vite apps.
+import { rm } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+import { onlyLexer } from './only-lexer.mjs';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const watch = process.argv.includes('--watch') ? {} : null;
+
+const common = { configFile: false, logLevel: 'warn' };
+const output = { emptyOutDir: false, reportCompressedSize: false, target: 'es2022', watch };
+
+// One self-contained classic script. JSX becomes h(…) with an import, which is shorter than the JSX runtime.
+function script(entry, file) {
+  const oxc = { jsx: { runtime: 'classic', pragma: 'h', pragmaFrag: 'Fragment' } };
+  if (entry.endsWith('.tsx')) oxc.jsxInject = "import { h, Fragment } from 'preact'";
+  return {
+    ...common,
+    oxc,
+    plugins: [onlyLexer],
+    define: { 'process.env.NODE_ENV': '"production"' },
+    build: {
+      ...output,
+      outDir: here('dist'),
+      lib: { entry: here(entry), formats: ['iife'], name: 'mc', fileName: () => file },
+    },
+  };
+}
+
+function page(name, base, outDir, assetsDir) {
+  const files = { entryFileNames: `${assetsDir}/${name}-[hash].js`, assetFileNames: `${assetsDir}/${name}-[hash][extname]` };
+  return {
+    ...common,
+    root: here(name),
+    base,
+    oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+    build: { ...output, outDir: here(outDir), assetsDir, modulePreload: false, rolldownOptions: { output: files } },
+  };
+}
+
+await rm(here('dist'), { recursive: true, force: true });
+await build(script('widget/launcher.ts', 'widget.js'));
+await build(script('widget/panel.tsx', 'widget/panel.js'));
+// The server hands out assets only from /console/assets/, so the demo page's live there too.
+await build(page('demo', '/', 'dist', 'console/assets'));
+await build(page('console', '/console/', 'dist/console', 'assets'));

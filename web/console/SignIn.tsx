@@ -1,0 +1,62 @@
+import type { VNode } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import type { SessionInfo } from '../shared/wire';
+import { ApiError, call } from './api';
+import type { Words } from './words';
+
+interface Props {
+  say: Words;
+  /** A one-time token from the address, tried at once. */
+  token: string | undefined;
+  note: keyof Words | undefined;
+  signedIn(session: SessionInfo): void;
+}
+
+export function SignIn({ say, token, note, signedIn }: Props): VNode {
+  const [busy, setBusy] = useState(!!token);
+  // A word's name, so that it follows the language; or what the server said.
+  const [problem, setProblem] = useState<string | undefined>(note);
+  const field = useRef<HTMLInputElement>(null);
+
+  const signIn = async (secret: string, wrong: keyof Words) => {
+    setBusy(true);
+    setProblem(undefined);
+    try {
+      const session = await call<SessionInfo | undefined>('POST', '/session', { token: secret });
+      signedIn(session?.tenant ? session : await call<SessionInfo>('GET', '/session'));
+    } catch (error) {
+      const status = error instanceof ApiError ? error.status : -1;
+      setProblem(status === 401 ? wrong : status === 403 ? 'forbidden' : status === 0 ? 'offline' : (error as Error).message);
+      setBusy(false);
+      field.current?.focus();
+    }
+  };
+  useEffect(() => {
+    if (token) void signIn(token, 'signInUsed');
+    else field.current?.focus();
+  }, []);
+
+  return (
+    <main class="sign-in">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          const key = field.current!.value.trim();
+          if (key) void signIn(key, 'signInWrong');
+        }}
+      >
+        <p class="product">{say.product}</p>
+        <h1>{say.signInTitle}</h1>
+        <p class="lead">{say.signInLead}</p>
+        <label for="key">{say.signInKey}</label>
+        <input id="key" ref={field} type="password" autocomplete="off" spellcheck={false} disabled={busy} aria-describedby="sign-in-problem" data-testid="key" />
+        <p id="sign-in-problem" class="wrong" role="alert">{problem && (say[problem as keyof Words] ?? problem)}</p>
+        <button type="submit" class="primary" disabled={busy} data-testid="sign-in">{busy ? say.signingIn : say.signIn}</button>
+        <p class="hint">
+          {say.signInHint}
+          <code>merchant-copilot key issue --role admin</code>
+        </p>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,292 @@
+// The widget in a real browser against a real server:
+//   node e2e/widget.mjs <base_url> [screenshot-dir]
+// One line per check, exit code 1 when one fails. E2E_SLOW_MODEL=<model id> also checks the
+// intermediate state of a slow answer and the stop button. CHROMIUM names another browser.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const [base = 'http://127.0.0.1:8787', shots] = process.argv.slice(2);
+const slowModel = process.env.E2E_SLOW_MODEL;
+const QUESTION = '跨境店保证金要交多少？';
+const FOLLOW_UP = '那什么时候可以退还？';
+const LIMIT = 55_000;
+
+let failures = 0;
+const complaints = [];
+
+/** Runs one check; what it returns is printed as a remark. */
+async function check(name, action) {
+  const start = Date.now();
+  try {
+    const remark = await action();
+    console.log(`ok    ${name}${remark ? ` — ${remark}` : ''} (${Date.now() - start} ms)`);
+    return true;
+  } catch (error) {
+    failures++;
+    console.log(`FAIL  ${name} — ${String(error.message ?? error).split('\n')[0]}`);
+    return false;
+  }
+}
+
+function must(fact, otherwise) {
+  if (!fact) throw new Error(otherwise);
+}
+
+async function until(condition, otherwise, timeout = 8000) {
+  const end = Date.now() + timeout;
+  while (Date.now() < end) {
+    const value = await condition();
+    if (value) return value;
+    await new Promise((next) => setTimeout(next, 30));
+  }
+  throw new Error(otherwise);
+}
+
+async function visit(browser, options) {
+  const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(8000);
+  page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
+  page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
+  const sent = [];
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(JSON.parse(String(payload)))));
+  await page.goto(base);
+  const id = (name) => page.getByTestId(name);
+  const shot = (name) => shots && page.screenshot({ path: join(shots, `${name}.png`) });
+  return { page, context, id, shot, sent };
+}
+
+/** Writes down, inside the page, every status line and every length of the last answer: however short they live. */
+function record(page) {
+  return page.evaluate(() => {
+    const root = document.querySelector('merchant-copilot').shadowRoot;
+    const seen = (window.seen = { status: [], lengths: [] });
+    window.watcher?.disconnect();
+    window.watcher = new MutationObserver(() => {
+      const status = root.querySelector('[data-testid=status]')?.textContent;
+      if (status && seen.status.at(-1) !== status) seen.status.push(status);
+      const length = [...root.querySelectorAll('[data-testid=answer]')].at(-1)?.querySelector('.md')?.textContent.length;
+      if (length && seen.lengths.at(-1) !== length) seen.lengths.push(length);
+    });
+    window.watcher.observe(root, { subtree: true, childList: true, characterData: true });
+  });
+}
+
+/** The test id of what has the focus, inside the shadow root or outside. */
+function focused(page) {
+  return page.evaluate(() => {
+    const inner = document.activeElement?.shadowRoot?.activeElement;
+    return (inner ?? document.activeElement)?.getAttribute('data-testid') ?? '';
+  });
+}
+
+const lastAnswer = ({ id }) => id('answer').last();
+const status = (visit) => lastAnswer(visit).getAttribute('data-status');
+
+async function ended(visit, count, timeout = 20_000) {
+  await until(async () => (await visit.id('answer').count()) === count && !['waiting', 'sent', 'accepted', 'running'].includes(await status(visit)), 'the answer did not end', timeout);
+  return status(visit);
+}
+
+async function openByKeyboard(visit) {
+  await until(() => visit.page.evaluate(() => !!window.MerchantCopilot), 'the launcher did not load');
+  await visit.page.waitForTimeout(300); // data-open may open it by itself
+  if (await visit.id('panel').isVisible().catch(() => false)) {
+    await visit.id('composer').focus();
+    await visit.page.keyboard.press('Escape');
+  }
+  await visit.id('launcher').focus();
+  await visit.page.keyboard.press('Enter');
+  await visit.id('panel').waitFor();
+  await until(async () => (await focused(visit.page)) === 'composer', 'the focus is not in the composer');
+}
+
+async function desktop(browser) {
+  const desk = await visit(browser, { viewport: { width: 1440, height: 900 } });
+  const { page, id, shot, sent } = desk;
+
+  await check('demo page and widget load', async () => {
+    must(await page.title(), 'the page has no title');
+    must(!(await page.content()).includes('__SITE_KEY__'), 'the site key was not filled in');
+    await until(() => page.evaluate(() => !!window.MerchantCopilot), 'window.MerchantCopilot is missing');
+    return Object.keys(await page.evaluate(() => ({ ...window.MerchantCopilot }))).join(', ');
+  });
+  await check('opens by keyboard with the focus in the composer', () => openByKeyboard(desk));
+  await check('connects', () => until(async () => (await id('connection').getAttribute('data-state')) === 'up', 'no session.ready'));
+  await check('shows three starter questions', async () => must((await id('starter').count()) === 3, 'not three'));
+  await check('Enter while composing does not send', async () => {
+    await id('composer').evaluate((box) => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })));
+    must((await id('answer').count()) === 0, 'it was sent');
+  });
+
+  await record(page);
+  await check('asks by keyboard', async () => {
+    await page.keyboard.type(QUESTION);
+    await page.keyboard.press('Enter');
+    await id('answer').first().waitFor();
+  });
+  await check('the answer completes', async () => {
+    const end = await ended(desk, 1);
+    must(end === 'completed', `it ended ${end}`);
+    return (await lastAnswer(desk).locator('.md').innerText()).replace(/\s+/g, ' ').slice(0, 60);
+  });
+  const seen = await page.evaluate(() => window.seen);
+  await check('says what it is doing', async () => {
+    must(seen.status.some((text) => text.includes('查找')), `seen: ${seen.status.join(' | ') || 'nothing'}`);
+    return seen.status.join(' → ');
+  });
+  await check('the answer arrives', async () => {
+    must(seen.lengths.length > 0, 'no text');
+    return `${seen.lengths.length} steps to ${seen.lengths.at(-1)} characters`;
+  });
+  await check('says that AI made it', async () => must((await lastAnswer(desk).innerText()).includes('由 AI 生成'), 'no mark'));
+  await check('announces whole sentences', async () => {
+    const said = await until(() => id('announcer').locator('p').allInnerTexts(), 'nothing was announced');
+    must(said.length > 0, 'nothing was announced');
+    return `${said.length} lines`;
+  });
+  await check('shows source chips', async () => {
+    await id('source-chip').first().waitFor();
+    return (await id('source-chip').first().innerText()).trim();
+  });
+  await shot('desktop-answer');
+
+  await check('a source opens with its question and answer', async () => {
+    await id('source-chip').first().focus();
+    await page.keyboard.press('Enter');
+    await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', `the row did not load (${await id('source-sheet').getAttribute('data-state')})`);
+    const question = (await id('source-sheet').locator('h3').innerText()).trim();
+    const answer = (await id('source-sheet').locator('.row-text').innerText()).trim();
+    must(question.length > 3, 'no question');
+    must(answer.length > 3, 'no answer');
+    return `${question} / ${answer.length} characters, ${await id('source-sheet').locator('mark').count()} marked`;
+  });
+  await page.waitForTimeout(200);
+  await shot('desktop-source');
+  await check('Escape closes the source, the focus is back on the chip', async () => {
+    await page.keyboard.press('Escape');
+    await id('source-sheet').waitFor({ state: 'detached' });
+    await until(async () => (await focused(page)) === 'source-chip', 'the focus is elsewhere');
+  });
+
+  await check('a follow-up stays in the conversation', async () => {
+    await id('composer').focus();
+    await page.keyboard.type(FOLLOW_UP);
+    await page.keyboard.press('Enter');
+    const end = await ended(desk, 2);
+    must(end === 'completed', `it ended ${end}`);
+    const [first, second] = sent.filter((frame) => frame.type === 'message.create');
+    must(!first.conversation_id && second.conversation_id, 'no conversation_id was sent');
+    must(first.client_msg_id !== second.client_msg_id, 'the same client_msg_id');
+  });
+  await check('a reload shows the conversation again', async () => {
+    await page.reload();
+    await until(() => page.evaluate(() => !!window.MerchantCopilot), 'the launcher did not load');
+    await page.evaluate(() => window.MerchantCopilot.open());
+    await until(async () => (await id('answer').count()) === 2, 'the history is gone');
+  });
+  await check('Escape closes the panel, the focus is back on the launcher', async () => {
+    await id('composer').focus();
+    await page.keyboard.press('Escape');
+    await id('panel').waitFor({ state: 'hidden' });
+    must((await focused(page)) === 'launcher', `the focus is on ${(await focused(page)) || 'nothing'}`);
+  });
+  await check('a page can ask through MerchantCopilot.ask', async () => {
+    await page.evaluate((question) => window.MerchantCopilot.ask(question), '被扣分了怎么申诉？');
+    return ended(desk, 3);
+  });
+  if (slowModel) await slow(desk);
+  await desk.context.close();
+}
+
+async function slow(desk) {
+  const { page, id, shot } = desk;
+  await check(`selects the model ${slowModel}`, async () => {
+    await id('new-conversation').click();
+    await id('menu').click();
+    await id('model-select').selectOption(slowModel);
+  });
+  await record(page);
+  await check('a slow answer: status, growing text, stop button', async () => {
+    await id('composer').fill(QUESTION);
+    await page.keyboard.press('Enter');
+    await id('status').waitFor();
+    const line = await id('status').innerText();
+    const text = lastAnswer(desk).locator('.md');
+    await until(async () => (await text.count()) && (await text.innerText()).length > 0, 'no text came', 15_000);
+    const before = (await text.innerText()).length;
+    must((await status(desk)) === 'running', `it is ${await status(desk)} already: not slow enough`);
+    must(await id('stop').isVisible(), 'no stop button');
+    await shot('desktop-streaming');
+    await until(async () => (await text.innerText()).length > before, 'the text does not grow', 15_000);
+    return line;
+  });
+  await check('stop ends it', async () => {
+    await id('stop').click();
+    const end = await ended(desk, 1, 10_000);
+    must(end === 'cancelled', `it ended ${end}`);
+    await id('send').waitFor();
+    const length = (await lastAnswer(desk).innerText()).length;
+    await page.waitForTimeout(500);
+    must((await lastAnswer(desk).innerText()).length === length, 'text came after the stop');
+  });
+}
+
+async function phone(browser) {
+  const size = { width: 360, height: 740 };
+  const hand = await visit(browser, { viewport: size, hasTouch: true, isMobile: true, deviceScaleFactor: 2, colorScheme: 'dark' });
+  const { page, id, shot } = hand;
+  await check('phone: closed at first, full screen when opened', async () => {
+    await id('launcher').waitFor();
+    await page.waitForTimeout(300);
+    must(!(await id('panel').isVisible().catch(() => false)), 'it opened by itself');
+    await id('launcher').tap();
+    await id('panel').waitFor();
+    await page.waitForTimeout(200);
+    const box = await id('panel').boundingBox();
+    must(box.x === 0 && box.y === 0 && box.width === size.width && box.height === size.height, JSON.stringify(box));
+  });
+  await check('phone: a starter question is answered', async () => {
+    await id('starter').first().tap();
+    const end = await ended(hand, 1);
+    must(end === 'completed', `it ended ${end}`);
+    await id('source-chip').first().waitFor();
+  });
+  await shot('phone-answer');
+  await check('phone: nothing is wider than the screen', async () => {
+    const wide = await id('history').evaluate((box) => box.scrollWidth - box.clientWidth);
+    must(wide <= 0, `${wide} px too wide`);
+  });
+  await check('phone: a source opens', async () => {
+    await id('source-chip').first().tap();
+    await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
+    await page.waitForTimeout(200);
+  });
+  await shot('phone-source');
+  await hand.context.close();
+}
+
+if (shots) mkdirSync(shots, { recursive: true });
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+});
+const overdue = setTimeout(() => {
+  console.log(`FAIL  not done after ${LIMIT / 1000} s`);
+  process.exit(1);
+}, LIMIT);
+try {
+  await desktop(browser);
+  await phone(browser);
+  await check('no errors in the browser’s console', async () => must(complaints.length === 0, complaints.join(' | ')));
+} catch (error) {
+  failures++;
+  console.log(`FAIL  ${error.message}`);
+} finally {
+  clearTimeout(overdue);
+  await browser.close();
+}
+console.log(failures ? `${failures} failed` : 'all passed');
+process.exit(failures ? 1 : 0);

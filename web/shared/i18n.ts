@@ -1,0 +1,22 @@
+export type Lang = 'zh' | 'en';
+
+/** Chooses the language: what was asked for, else what the page is written in, else the browser's. */
+export function chooseLang(wish: string | null | undefined, page = '', browser = ''): Lang {
+  for (const tag of [wish, page, browser]) {
+    const known = langOf(tag);
+    if (known) return known;
+  }
+  return 'en';
+}
+
+function langOf(tag: string | null | undefined): Lang | null {
+  if (!tag || tag === 'auto') return null;
+  if (/^zh\b/i.test(tag)) return 'zh';
+  if (/^en\b/i.test(tag)) return 'en';
+  return null;
+}
+
+/** Puts values into a text: `fill('{n} left', {n: 3})`. */
+export function fill(text: string, values: Record<string, string | number>): string {
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}

@@ -1,0 +1,186 @@
+// Markdown to elements, never to HTML text. The grammar is marked's lexer; here is only what each
+// token may become: no raw HTML, no images, links to http(s) alone, and [n] as a button.
+
+import { Lexer, type Token, type Tokens } from 'marked';
+import { createElement, type ComponentChild, type VNode } from 'preact';
+import { useRef } from 'preact/hooks';
+
+interface Cites {
+  has(n: number): boolean;
+  label(n: number): string;
+  open(n: number, opener: HTMLElement): void;
+}
+
+interface Props {
+  text: string;
+  /** Still growing: the unfinished end is mended or held back. */
+  live?: boolean;
+  cites?: Cites;
+  /** Changes when `cites` answers differently, so that finished blocks are drawn anew. */
+  version?: string;
+}
+
+export function Markdown({ text, live = false, cites, version = '' }: Props): VNode {
+  // A finished block keeps its vnode, so a growing answer redraws only its last block.
+  const kept = useRef<{ key: string; drawn: ComponentChild }[]>([]);
+  const blocks = lex(live ? mend(text) : text);
+  const last = blocks.at(-1);
+  if (live && last?.type === 'paragraph' && last.raw.startsWith('|')) blocks.pop(); // a table to be
+  kept.current.length = Math.min(kept.current.length, blocks.length);
+  const drawn = blocks.map((token, i) => {
+    const key = version + token.raw;
+    const old = kept.current[i];
+    if (old?.key === key) return old.drawn;
+    const fresh = block(token, cites, i);
+    kept.current[i] = { key, drawn: fresh };
+    return fresh;
+  });
+  return <div class="md">{drawn}</div>;
+}
+
+// ── grammar ──
+
+/** `**结论：**请…` is bold to every Chinese reader, but not to CommonMark's flanking rule. */
+function boldBesideChinese(this: { lexer: Lexer }, source: string) {
+  const match = /^\*\*(?![\s*])([^*\n`]*[^*\s`])\*\*(?!\*)/.exec(source);
+  if (!match) return undefined;
+  return { type: 'strong', raw: match[0], text: match[1]!, tokens: this.lexer.inlineTokens(match[1]!) };
+}
+
+function lex(text: string): Token[] {
+  const extensions = { inline: [boldBesideChinese], renderers: {}, childTokens: {} };
+  return new Lexer({ gfm: true, breaks: true, extensions: extensions as never }).lex(text);
+}
+
+/** Makes the end of a growing text presentable: syntax that may still change is closed or held back. */
+export function mend(text: string): string {
+  const fences = text.match(/^ {0,3}(?:```|~~~)/gm)?.length ?? 0;
+  if (fences % 2) return text;
+  const held = text
+    .replace(/(^|\n)[ \t]*(?:[-*+=#>|~]{1,4}|`{1,3}|\d{1,3}[.)]?)?[ \t]*$/, '$1')
+    .replace(/!?\[[^\]\n]{0,3}$/, '')
+    .replace(/(?:^|(?<=[^*_~`]))[*_~`]{1,3}$/, '');
+  const tail = held.slice(held.lastIndexOf('\n\n') + 1);
+  const ticks = (tail.match(/`/g)?.length ?? 0) % 2 ? '`' : '';
+  const stars = !ticks && (tail.match(/\*\*/g)?.length ?? 0) % 2 ? '**' : '';
+  return held.trimEnd() + ticks + stars;
+}
+
+/** The address when a link may lead there, else nothing. */
+export function safeHref(href: string): string | undefined {
+  try {
+    const url = new URL(href);
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+// ── elements ──
+
+function block(token: Token, cites: Cites | undefined, key: number): ComponentChild {
+  const inside = (tokens: Token[] | undefined) => (tokens ?? []).map((token, i) => block(token, cites, i));
+  switch (token.type) {
+    case 'space':
+      return null;
+    case 'heading':
+      return createElement(`h${Math.min(6, (token as Tokens.Heading).depth + 2)}`, { key }, inline(token, cites));
+    case 'paragraph':
+      return <p key={key}>{inline(token, cites)}</p>;
+    case 'text':
+      return <>{inline(token, cites)}</>;
+    case 'blockquote':
+      return <blockquote key={key}>{inside((token as Tokens.Blockquote).tokens)}</blockquote>;
+    case 'list': {
+      const { ordered, start, items } = token as Tokens.List;
+      const drawn = items.map((item, i) => <li key={i}>{inside(item.tokens)}</li>);
+      return ordered ? <ol key={key} start={start === '' ? 1 : start}>{drawn}</ol> : <ul key={key}>{drawn}</ul>;
+    }
+    case 'code':
+      return <pre key={key} tabIndex={0}><code>{(token as Tokens.Code).text}</code></pre>;
+    case 'hr':
+      return <hr key={key} />;
+    case 'table': {
+      const { header, rows } = token as Tokens.Table;
+      const cell = (kind: 'th' | 'td') => (cell: Tokens.TableCell, i: number) =>
+        createElement(kind, { key: i, class: cell.align ?? undefined }, inline(cell, cites));
+      return (
+        <div key={key} class="table" tabIndex={0}>
+          <table>
+            <thead><tr>{header.map(cell('th'))}</tr></thead>
+            <tbody>{rows.map((row, i) => <tr key={i}>{row.map(cell('td'))}</tr>)}</tbody>
+          </table>
+        </div>
+      );
+    }
+    case 'checkbox':
+      return token.raw;
+    default: // html, def and whatever comes: as it was written
+      return <p key={key}>{leaf(token.raw.trim(), cites)}</p>;
+  }
+}
+
+function inline(parent: { tokens?: Token[]; text?: string }, cites: Cites | undefined): ComponentChild[] {
+  if (!parent.tokens) return leaf(parent.text ?? '', cites);
+  return parent.tokens.map((token) => {
+    switch (token.type) {
+      case 'strong':
+        return <strong>{inline(token, cites)}</strong>;
+      case 'em':
+        return <em>{inline(token, cites)}</em>;
+      case 'del':
+        return <del>{inline(token, cites)}</del>;
+      case 'codespan':
+        return <code>{(token as Tokens.Codespan).text}</code>;
+      case 'br':
+        return <br />;
+      case 'link':
+      case 'image':
+        return link(token as Tokens.Link, cites);
+      case 'html':
+        return /^<br\s*\/?>$/i.test(token.raw.trim()) ? <br /> : token.raw;
+      case 'escape':
+        return (token as Tokens.Escape).text;
+      case 'text':
+        return inline({ ...token, text: entities((token as Tokens.Text).text) }, cites);
+      default:
+        return token.raw;
+    }
+  });
+}
+
+function link(token: Tokens.Link, cites: Cites | undefined): ComponentChild {
+  const { raw, text } = token;
+  // A bare address in Chinese text ends where the Chinese begins.
+  const [bare] = raw === text ? /^[^\u3000-\u9fff\uff00-\uffef]*/.exec(raw)! : [''];
+  const href = safeHref(bare.includes('://') ? bare : token.href);
+  if (!href || (cites && /^\[\d{1,3}\]$/.test(raw))) return leaf(raw, cites);
+  return (
+    <>
+      <a href={href} target="_blank" rel="noopener noreferrer nofollow">{bare || (token.type === 'link' ? inline(token, cites) : text || href)}</a>
+      {bare && text.slice(bare.length)}
+    </>
+  );
+}
+
+/** Text, with its [n] turned into buttons where source n exists; a stop after it stays on its line. */
+function leaf(text: string, cites: Cites | undefined): ComponentChild[] {
+  if (!cites) return [text];
+  return text.split(/( ?\[\d{1,3}\][，。；：、！？）,.;:!?)]*)/).map((part, i) => {
+    const [, n = 0, stops] = i % 2 ? /\[(\d+)\](.*)/.exec(part)! : [];
+    if (!cites.has(+n)) return part;
+    return (
+      <span class="glue">
+        <button type="button" class="cite" data-testid="citation" aria-label={cites.label(+n)} onClick={(event) => cites.open(+n, event.currentTarget)}>
+          {n}
+        </button>
+        {stops}
+      </span>
+    );
+  });
+}
+
+/** `&lt;` was meant as a sign to show; the browser knows all the names. */
+function entities(text: string): string {
+  return text.replace(/&#?\w+;/g, (entity) => new DOMParser().parseFromString(entity, 'text/html').body.textContent ?? entity);
+}

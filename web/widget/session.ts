@@ -1,0 +1,298 @@
+// The widget's one object with a life: joins conversation, connection and storage,
+// and tells the view once per animation frame that something changed.
+
+import type { Lang } from '../shared/i18n';
+import type { ErrorFrame, ModelInfo, ServerFrame, SessionOpen, SessionReady, SourceRow } from '../shared/wire';
+import { Connection, type Link } from './connection';
+import { ask, change, emptyChat, forget, isOpen, lose, openTurn, receive, unsend, withdraw, type Chat, type Problem, type Turn } from './state';
+import { Store } from './store';
+
+/** No frame of the resumed turn for this long: the rest is not coming. */
+const RESUME_WITHIN = 20_000;
+/** A repeated message whose answer does not follow by itself is fetched by resuming. */
+const REPEAT_WITHIN = 3_000;
+/** A stop that nobody confirms. */
+const STOP_WITHIN = 8_000;
+const SAVE_AFTER = 300;
+const IDLE_AFTER = 60_000;
+
+export interface View {
+  chat: Chat;
+  link: Link;
+  models: ModelInfo[];
+  /** The chosen model; empty: the server's default. */
+  model: string;
+  /** The longest message the server takes, in code points. */
+  longest?: number;
+  problem?: Problem;
+  /** A text given back to the composer. */
+  draft?: string;
+}
+
+interface Options {
+  siteKey: string;
+  server: string;
+  lang(): Lang;
+}
+
+export class Session {
+  view: View;
+  readonly #options: Options;
+  readonly #store: Store;
+  readonly #connection: Connection;
+  readonly #watchers = new Set<() => void>();
+  #greeting: SessionOpen | undefined;
+  #tokenDropped = false;
+  /** The turn whose message was repeated because resuming failed. */
+  #repeated: string | undefined;
+  #painting = false;
+  #saver: ReturnType<typeof setTimeout> | undefined;
+  #resumer: ReturnType<typeof setTimeout> | undefined;
+  #idler: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#store = new Store(options.siteKey);
+    const kept = this.#store.load();
+    this.view = {
+      chat: unsend(kept?.chat ?? emptyChat),
+      link: { state: 'idle', attempts: 0 },
+      models: [],
+      model: kept?.model ?? '',
+    };
+    this.#connection = new Connection({
+      url: options.server.replace(/^http/, 'ws') + '/ws',
+      greet: () => this.#greet(),
+      onFrame: (frame) => this.#take(frame),
+      onLink: (link) => this.#linked(link),
+    });
+    addEventListener('online', () => (this.#connection.nudge(), this.#set({})));
+    addEventListener('offline', () => this.#set({}));
+    addEventListener('pagehide', () => this.#save());
+    document.addEventListener('visibilitychange', () => {
+      if (document.hidden) this.#save();
+      else this.#connection.nudge();
+    });
+  }
+
+  watch(watcher: () => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  // ── what the merchant does ──
+
+  /** The panel came up or went away. An idle hidden panel gives its socket back. */
+  shown(visible: boolean): void {
+    clearTimeout(this.#idler);
+    if (visible) this.connect();
+    else this.#idler = setTimeout(() => openTurn(this.view.chat) || this.#connection.close(), IDLE_AFTER);
+  }
+
+  connect(): void {
+    if (this.view.link.state !== 'ready') this.#connection.open();
+  }
+
+  /** Asks, unless an answer is still running: then the text waits in the composer. */
+  ask(text: string): boolean {
+    const trimmed = text.trim();
+    if (!trimmed) return false;
+    if (openTurn(this.view.chat)) {
+      this.#set({ draft: trimmed });
+      return false;
+    }
+    const turn = { id: newId(), text: trimmed, locale: this.#options.lang(), model: this.view.model || undefined };
+    this.#set({ chat: ask(this.view.chat, turn), problem: undefined, link: { ...this.view.link, code: undefined } });
+    this.connect();
+    this.#flush();
+    this.#paint(); // one's own question shows at once
+    return true;
+  }
+
+  again(turn: Turn): void {
+    if (openTurn(this.view.chat)) return;
+    this.#set({ chat: withdraw(this.view.chat, turn.id) });
+    this.ask(turn.text);
+  }
+
+  stop(): void {
+    const turn = openTurn(this.view.chat);
+    if (!turn) return;
+    if (turn.delivery === 'waiting' && !turn.answer) {
+      this.#set({ chat: withdraw(this.view.chat, turn.id), draft: turn.text });
+      return;
+    }
+    this.#set({ chat: change(this.view.chat, turn.id, { stopping: true }) });
+    this.#cancel(turn);
+    setTimeout(() => openTurn(this.view.chat)?.id === turn.id && this.#set({ chat: lose(this.view.chat) }), STOP_WITHIN);
+  }
+
+  fresh(): void {
+    const turn = openTurn(this.view.chat);
+    if (turn) this.#cancel(turn);
+    this.#set({ chat: emptyChat });
+  }
+
+  choose(model: string): void {
+    this.#set({ model });
+  }
+
+  takeDraft(): void {
+    this.#set({ draft: undefined });
+  }
+
+  async source(responseId: string, n: number): Promise<SourceRow> {
+    const { server, siteKey } = this.#options;
+    const visitor = this.#store.visitorToken();
+    const reply = await fetch(`${server}/api/v1/responses/${encodeURIComponent(responseId)}/sources/${n}`, {
+      headers: { Authorization: `Bearer ${siteKey}`, ...(visitor && { 'X-Visitor-Token': visitor }) },
+    });
+    if (!reply.ok) throw new Error(`source: ${reply.status}`);
+    return (await reply.json()) as SourceRow;
+  }
+
+  // ── what the connection does ──
+
+  #greet(): SessionOpen {
+    const { conversationId, lastSeq, turns } = this.view.chat;
+    const running = turns.some((turn) => turn.delivery === 'accepted' && isOpen(turn));
+    this.#greeting = {
+      type: 'session.open',
+      id: this.#connection.nextId(),
+      token: this.#options.siteKey,
+      visitor_token: this.#store.visitorToken(),
+      resume: running && conversationId ? { conversation_id: conversationId, last_seq: lastSeq } : undefined,
+    };
+    return this.#greeting;
+  }
+
+  #linked(link: Link): void {
+    clearTimeout(this.#resumer);
+    const { code } = link;
+    const dead = link.state === 'waiting' || link.state === 'stopped';
+    if (dead && code === 1009) this.#giveBack();
+    if (dead && code === 4401 && this.#store.visitorToken() && !this.#tokenDropped) {
+      // Perhaps only the visitor is unknown here: come back once as a new one.
+      this.#tokenDropped = true;
+      this.#store.keepVisitorToken(undefined);
+      this.#set({ chat: unsend(forget(lose(this.view.chat))), link });
+      this.#connection.open();
+      return;
+    }
+    this.#set({ link, chat: dead ? unsend(this.view.chat) : this.view.chat });
+    if (link.state === 'ready') {
+      if (this.#greeting?.resume) this.#resumer = setTimeout(() => this.#set({ chat: lose(this.view.chat) }), RESUME_WITHIN);
+      const turn = openTurn(this.view.chat);
+      if (turn?.stopping) this.#cancel(turn);
+      this.#flush();
+    }
+  }
+
+  #take(frame: ServerFrame): void {
+    if (frame.type === 'session.ready') return this.#ready(frame);
+    if (frame.type === 'error') return this.#failed(frame);
+    if (frame.type === 'pong') return;
+    clearTimeout(this.#resumer);
+    this.#set({ chat: receive(this.view.chat, frame) });
+    if (frame.type === 'message.accepted' && frame.duplicate) {
+      this.#resumer = setTimeout(() => this.#connection.reopen(), REPEAT_WITHIN);
+    }
+    if (frame.type === 'response.created') {
+      const turn = openTurn(this.view.chat);
+      if (turn?.stopping) this.#cancel(turn);
+    }
+  }
+
+  #ready(frame: SessionReady): void {
+    if (frame.visitor_token) this.#store.keepVisitorToken(frame.visitor_token);
+    const models = frame.models ?? [];
+    const model = models.some(({ id }) => id === this.view.model) ? this.view.model : '';
+    this.#set({ models, model, longest: frame.limits?.message_chars });
+  }
+
+  #failed(frame: ErrorFrame): void {
+    if (frame.ref && frame.ref === this.#greeting?.id) {
+      // Without a resume to refuse, the close code that follows says it.
+      if (this.#greeting.resume) this.#cannotResume();
+      return;
+    }
+    const { chat } = this.view;
+    const turn = chat.turns.find((turn) => turn.id === frame.ref);
+    const problem: Problem = { ...frame, retryAt: Date.now() + (frame.retry_after_ms ?? 0) };
+    if (!turn) {
+      if (!frame.ref) this.#set({ problem });
+    } else if (chat.conversationId && /not_found$/.test(frame.code)) {
+      // The server forgot this conversation (or this visitor's claim to it): begin another.
+      this.#set({ chat: change(forget(chat), turn.id, { delivery: 'waiting' }) });
+      this.#flush();
+    } else {
+      const next = receive(chat, frame);
+      this.#set({ chat: next === chat ? chat : change(next, turn.id, { problem }) });
+    }
+  }
+
+  /** Repeating the message under its id makes the server tell the turn again; once. Else the rest is lost. */
+  #cannotResume(): void {
+    const { chat, link } = this.view;
+    const turn = openTurn(chat);
+    const repeat = turn && this.#repeated !== turn.id;
+    this.#repeated = turn?.id;
+    this.#set({ chat: repeat ? change(chat, turn.id, { delivery: 'waiting' }) : lose(chat) });
+    if (link.state === 'ready') this.#flush();
+    else setTimeout(() => this.view.link.state === 'connecting' && this.#connection.reopen(), 1000);
+  }
+
+  #flush(): void {
+    for (const turn of this.view.chat.turns) {
+      if (turn.delivery !== 'waiting') continue;
+      const sent = this.#connection.send({
+        type: 'message.create',
+        id: turn.id,
+        client_msg_id: turn.id,
+        text: turn.text,
+        locale: turn.locale,
+        model: turn.model,
+        conversation_id: this.view.chat.conversationId,
+      });
+      if (sent) this.#set({ chat: change(this.view.chat, turn.id, { delivery: 'sent' }) });
+    }
+  }
+
+  #cancel(turn: Turn): void {
+    if (turn.answer?.id) this.#connection.send({ type: 'response.cancel', id: this.#connection.nextId(), response_id: turn.answer.id });
+  }
+
+  /** A message too large to send must not go out again by itself. */
+  #giveBack(): void {
+    const turn = this.view.chat.turns.find((turn) => turn.delivery === 'sent');
+    if (turn) this.#set({ chat: withdraw(this.view.chat, turn.id), draft: turn.text });
+  }
+
+  // ── telling and keeping ──
+
+  #set(patch: Partial<View>): void {
+    this.view = { ...this.view, ...patch };
+    this.#saver ??= setTimeout(() => this.#save(), SAVE_AFTER);
+    if (this.#painting) return;
+    this.#painting = true;
+    if (document.hidden) setTimeout(this.#paint, 250);
+    else requestAnimationFrame(this.#paint);
+  }
+
+  #paint = (): void => {
+    this.#painting = false;
+    for (const watcher of this.#watchers) watcher();
+  };
+
+  #save(): void {
+    clearTimeout(this.#saver);
+    this.#saver = undefined;
+    const { chat, model } = this.view;
+    this.#store.save({ chat, model });
+  }
+}
+
+/** randomUUID is missing on plain http pages; this is not. */
+export function newId(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
+}

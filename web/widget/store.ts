@@ -1,0 +1,52 @@
+// What this browser keeps: the visitor token for good, the conversation for this tab.
+// A browser that forbids storage only loses the memory, not the widget.
+
+import type { Chat } from './state';
+
+const KEPT_TURNS = 40;
+
+export interface Kept {
+  chat: Chat;
+  model: string;
+}
+
+export class Store {
+  readonly #siteKey: string;
+
+  constructor(siteKey: string) {
+    this.#siteKey = siteKey;
+  }
+
+  visitorToken(): string | undefined {
+    return read(() => localStorage.getItem(this.#name('visitor'))) ?? undefined;
+  }
+
+  keepVisitorToken(token: string | undefined): void {
+    read(() => {
+      if (token) localStorage.setItem(this.#name('visitor'), token);
+      else localStorage.removeItem(this.#name('visitor'));
+    });
+  }
+
+  load(): Kept | undefined {
+    const kept = read(() => JSON.parse(sessionStorage.getItem(this.#name('chat')) ?? 'null') as Kept | null);
+    return Array.isArray(kept?.chat?.turns) ? kept : undefined;
+  }
+
+  save({ chat, model }: Kept): void {
+    const kept = { model, chat: { ...chat, turns: chat.turns.slice(-KEPT_TURNS) } };
+    read(() => sessionStorage.setItem(this.#name('chat'), JSON.stringify(kept)));
+  }
+
+  #name(what: string): string {
+    return `mc:${this.#siteKey}:${what}`;
+  }
+}
+
+function read<T>(action: () => T): T | undefined {
+  try {
+    return action();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,276 @@
+import type { RefObject, VNode } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { fill } from '../../shared/i18n';
+import type { Source } from '../../shared/wire';
+import { sentences } from '../announce';
+import type { Link } from '../connection';
+import type { Session, View } from '../session';
+import { isOpen, openTurn, type Turn } from '../state';
+import { why, type Words } from '../words';
+import { Composer } from './Composer';
+import { useFollow } from './follow';
+import { Icon } from './icons';
+import { Sheet } from './Sheet';
+import { outcomeText, TurnView, useCountdown } from './Turn';
+
+interface Props {
+  session: Session;
+  say: Words;
+  greeting: string;
+  visible: boolean;
+  /** Grows with each request to put the focus into the composer. */
+  focusWish: number;
+  close(): void;
+}
+
+interface Opened {
+  responseId: string;
+  source: Source;
+  opener: HTMLElement;
+}
+
+const PHONE = '(max-width: 479px)';
+
+export function PanelView({ session, say, greeting, visible, focusWish, close }: Props): VNode {
+  const view = useSession(session);
+  const { turns } = view.chat;
+  const panel = useRef<HTMLElement>(null);
+  const history = useRef<HTMLDivElement>(null);
+  const box = useRef<HTMLTextAreaElement>(null);
+  const [menu, setMenu] = useState(false);
+  const [opened, setOpened] = useState<Opened>();
+  const { below, toEnd } = useFollow(history, view.chat, turns.length);
+  const phone = matchMedia(PHONE).matches;
+  const busy = openTurn(view.chat);
+
+  const toComposer = () => box.current?.focus();
+  useEffect(() => {
+    if (focusWish) toComposer();
+  }, [focusWish]);
+  useLayoutEffect(() => {
+    if (visible) toEnd();
+  }, [visible]);
+  useViewport(panel);
+
+  const closeSheet = () => {
+    setOpened(undefined);
+    const back = opened?.opener;
+    // Only now may the focus go back: the rest of the panel is inert under the sheet.
+    requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
+  };
+  const askFrom = (text: string) => {
+    session.ask(text);
+    if (!matchMedia('(pointer: coarse)').matches) toComposer();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === 'Tab' && phone) return keepInside(event, panel.current!);
+    if (event.key !== 'Escape') return;
+    event.stopPropagation();
+    if (opened) closeSheet();
+    else if (menu) setMenu(false), toComposer();
+    else close();
+  };
+
+  return (
+    <section class="panel" ref={panel} role="dialog" aria-label={say.name} aria-modal={phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
+      <div class="frame" inert={!!opened}>
+        <div class="head">
+          <div class="title">
+            <h2>{say.name}</h2>
+            <LinkLine say={say} link={view.link} />
+          </div>
+          <button type="button" class="tool" aria-label={say.fresh} title={say.fresh} data-testid="new-conversation" disabled={!turns.length} onClick={() => (session.fresh(), toComposer())}>
+            <Icon name="fresh" />
+          </button>
+          {view.models.length > 1 && (
+            <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
+              <Icon name="menu" />
+            </button>
+          )}
+          <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="close" onClick={close}>
+            <Icon name="close" />
+          </button>
+        </div>
+        {menu && (
+          <div class="menu">
+            <label>
+              {say.model}
+              <select data-testid="model-select" value={view.model ?? ''} onChange={(event) => (session.choose(event.currentTarget.value), setMenu(false), toComposer())}>
+                <option value="">{say.modelAuto}</option>
+                {view.models.map(({ id, name }) => <option key={id} value={id}>{name || id}</option>)}
+              </select>
+            </label>
+          </div>
+        )}
+        <div class="history" ref={history} role="log" aria-live="off" aria-label={say.history} tabIndex={0} data-testid="history">
+          {turns.length === 0 && <Welcome say={say} greeting={greeting} ask={askFrom} />}
+          {turns.map((turn, i) => (
+            <TurnView
+              key={turn.id}
+              say={say}
+              turn={turn}
+              last={i === turns.length - 1}
+              busy={!!busy}
+              again={(turn) => session.again(turn)}
+              ask={askFrom}
+              openSource={(answer, n, opener) => {
+                const source = answer.sources.find((source) => source.n === n);
+                if (source) setOpened({ responseId: answer.id, source, opener });
+              }}
+            />
+          ))}
+        </div>
+        <div class="dock">
+          {below && (
+            <button type="button" class="below" data-testid="new-below" onClick={toEnd}>
+              <Icon name="down" /> {say.newBelow}
+            </button>
+          )}
+          <Notice say={say} view={view} connect={() => session.connect()} />
+          <Composer
+            say={say}
+            box={box}
+            draft={view.draft}
+            longest={view.longest}
+            busy={!!busy}
+            stopping={!!busy?.stopping}
+            send={(text) => session.ask(text)}
+            stop={() => (session.stop(), toComposer())}
+            tookDraft={() => session.takeDraft()}
+          />
+        </div>
+      </div>
+      {opened && (
+        <Sheet
+          key={`${opened.responseId}/${opened.source.n}`}
+          say={say}
+          source={opened.source}
+          load={() => session.source(opened.responseId, opened.source.n)}
+          close={closeSheet}
+        />
+      )}
+      <Announcer say={say} turn={turns.at(-1)} notice={noticeOf(say, view)} />
+    </section>
+  );
+}
+
+function LinkLine({ say, link }: { say: Words; link: Link }): VNode {
+  const [state, text] = !navigator.onLine
+    ? ['down', say.offline]
+    : link.state === 'ready'
+      ? ['up', say.online]
+      : link.state === 'stopped'
+        ? ['down', say.stopped]
+        : link.attempts
+          ? ['wait', say.reconnecting]
+          : ['wait', say.connecting];
+  return <p class="link" data-state={state} data-testid="connection">{text}</p>;
+}
+
+function Welcome({ say, greeting, ask }: { say: Words; greeting: string; ask(text: string): void }): VNode {
+  return (
+    <div class="welcome">
+      <p class="greeting">{greeting || say.greeting}</p>
+      <h3 id="starters">{say.startersTitle}</h3>
+      <ul class="suggestions" aria-labelledby="starters">
+        {[say.starter1, say.starter2, say.starter3].map((text) => (
+          <li key={text}>
+            <button type="button" data-testid="starter" onClick={() => ask(text)}>{text}</button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+/** What stands in the way of the conversation, still without its numbers. */
+function noticeOf(say: Words, { link: { code, state, attempts }, problem }: View): string | undefined {
+  // A text that was too long stays explained after the line is back; the other closings are then over.
+  if (state !== 'ready' || code === 1009) {
+    const known = code === 4408 || code === 1013 ? say.slow : say[`close${code}` as keyof Words];
+    if (known) return known;
+    if (attempts > 2) return say.unreachable;
+  }
+  return problem && why(say, problem);
+}
+
+function Notice({ say, view, connect }: { say: Words; view: View; connect(): void }): VNode | null {
+  const { code, state, retryAt = 0 } = view.link;
+  const seconds = useCountdown(retryAt);
+  const text = noticeOf(say, view);
+  if (!text) return null;
+  const reload = code === 4400 || code === 4401;
+  return (
+    <div class="notice" data-testid="notice">
+      <span>{fill(text, { origin: location.origin, s: seconds })}</span>
+      {state !== 'ready' && code !== 4429 && (
+        <button type="button" class="plain" onClick={() => (reload ? location.reload() : connect())}>
+          {reload ? say.reload : code === 4409 ? say.continueHere : say.connectNow}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** The one polite live region: whole sentences of the answer that is coming in, and notices. */
+function Announcer({ say, turn, notice }: { say: Words; turn: Turn | undefined; notice: string | undefined }): VNode {
+  const heard = useRef({ id: '', next: 0, done: true });
+  const [lines, setLines] = useState<string[]>([]);
+  const tell = (line: string | undefined | false) => line && setLines((lines) => [...lines, line]);
+  useEffect(() => void tell(notice && fill(notice, { origin: location.origin, s: 30 })), [notice]);
+  const answer = turn?.answer;
+  useEffect(() => {
+    if (!turn) return;
+    const running = isOpen(turn);
+    // What was already over when the panel came is not read out again.
+    if (heard.current.id !== turn.id) {
+      heard.current = { id: turn.id, next: 0, done: !running };
+      setLines([]);
+    }
+    const ear = heard.current;
+    if (ear.done) return;
+    ear.done = !running;
+    const { said, next } = sentences(answer?.text ?? '', ear.next, ear.done);
+    ear.next = next;
+    tell(said);
+    tell(ear.done && (outcomeText(say, turn) ?? fill(say.answered, { n: answer?.sources.length ?? 0 })));
+  }, [turn]);
+  return (
+    <div class="hidden" aria-live="polite" aria-relevant="additions" data-testid="announcer">
+      {lines.map((line, i) => <p key={i}>{line}</p>)}
+    </div>
+  );
+}
+
+// ── small hooks ──
+
+function useSession(session: Session): View {
+  const [, paint] = useState(0);
+  useLayoutEffect(() => session.watch(() => paint((n) => n + 1)), [session]);
+  return session.view;
+}
+
+/** On a phone the panel fills what the on-screen keyboard leaves. */
+function useViewport(panel: RefObject<HTMLElement | null>): void {
+  useEffect(() => {
+    const seen = window.visualViewport;
+    if (!seen) return;
+    seen.onresize = seen.onscroll = () => {
+      panel.current?.style.setProperty('--mc-height', `${seen.height}px`);
+      panel.current?.style.setProperty('--mc-top', `${seen.offsetTop}px`);
+    };
+  }, []);
+}
+
+/** Full screen covers the page, so Tab stays in the panel. */
+function keepInside(event: KeyboardEvent, panel: HTMLElement): void {
+  const stops = [...panel.querySelectorAll<HTMLElement>('button, textarea, select, summary, a, [tabindex="0"]')].filter(
+    (stop) => !stop.matches(':disabled, [inert] *') && stop.offsetParent,
+  );
+  const current = (panel.getRootNode() as ShadowRoot).activeElement;
+  const edge = event.shiftKey ? stops[0] : stops.at(-1);
+  if (current !== edge) return;
+  event.preventDefault();
+  (event.shiftKey ? stops.at(-1) : stops[0])?.focus();
+}

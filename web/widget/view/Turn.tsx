@@ -1,0 +1,186 @@
+import type { VNode } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import { fill } from '../../shared/i18n';
+import type { Source } from '../../shared/wire';
+import { Markdown } from '../markdown';
+import type { Answer, Turn } from '../state';
+import { why, type Words } from '../words';
+
+export interface Actions {
+  again(turn: Turn): void;
+  ask(text: string): void;
+  openSource(answer: Answer, n: number, opener: HTMLElement): void;
+}
+
+interface Props extends Actions {
+  say: Words;
+  turn: Turn;
+  /** The last turn: only here are the next questions offered. */
+  last: boolean;
+  busy: boolean;
+}
+
+export function TurnView({ say, turn, last, busy, ...actions }: Props): VNode {
+  const { answer } = turn;
+  return (
+    <div class="turn">
+      <div class="question">
+        <span class="hidden">{say.you}: </span>
+        {turn.text}
+      </div>
+      <article class="answer" data-testid="answer" data-status={answer?.status ?? turn.delivery}>
+        <StatusLine say={say} turn={turn} />
+        {answer && <AnswerBody say={say} answer={answer} {...actions} />}
+        <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
+      </article>
+      {last && answer && answer.suggestions.length > 0 && (
+        <ul class="suggestions" aria-label={say.suggestions}>
+          {answer.suggestions.map((text) => (
+            <li key={text}>
+              <button type="button" data-testid="suggestion" onClick={() => actions.ask(text)}>{text}</button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+/** One line on what is going on, gone as soon as there is text to read. */
+function StatusLine({ say, turn }: { say: Words; turn: Turn }): VNode | null {
+  const text = statusText(say, turn);
+  return text ? <p class="status" data-testid="status">{text}</p> : null;
+}
+
+function statusText(say: Words, { answer, delivery, stopping }: Turn): string | undefined {
+  const over = answer ? answer.status !== 'running' : delivery === 'refused';
+  if (over) return undefined;
+  if (stopping) return say.stopping;
+  if (answer?.text) return undefined;
+  if (delivery === 'waiting') return say.waiting;
+  if (answer?.stage !== 'generating') return say.retrieving;
+  const found = answer.sources.length;
+  return found ? fill(say.generatingFrom, { n: found }) : say.generating;
+}
+
+function AnswerBody({ say, answer, openSource }: Pick<Actions, 'openSource'> & { say: Words; answer: Answer }): VNode {
+  const { sources, text, reasoning } = answer;
+  const live = answer.status === 'running' && !answer.final;
+  const titles = new Map(sources.map((source) => [source.n, source.title]));
+  const cites = {
+    has: (n: number) => titles.has(n),
+    label: (n: number) => fill(say.sourceOf, { n, title: titles.get(n) ?? '' }),
+    open: (n: number, opener: HTMLElement) => openSource(answer, n, opener),
+  };
+  return (
+    <>
+      {reasoning && (
+        <details class="reasoning">
+          <summary>{say.reasoning}</summary>
+          <div>{reasoning}</div>
+        </details>
+      )}
+      {text && <Markdown text={text} live={live} cites={cites} version={`${answer.id}/${sources.length}/${say.sourceOf}`} />}
+      {answer.status !== 'running' && text && (
+        <>
+          <SourceChips say={say} answer={answer} open={cites.open} />
+          <p class="mark">
+            {say.aiMark}
+            <Copy say={say} text={text} />
+          </p>
+        </>
+      )}
+    </>
+  );
+}
+
+/** The quoted sources first; what else was found is one press away. */
+function SourceChips({ say, answer, open }: { say: Words; answer: Answer; open(n: number, opener: HTMLElement): void }): VNode | null {
+  const [all, setAll] = useState(false);
+  const cited = new Set(answer.citations.map((citation) => citation.n));
+  const quoted = answer.sources.filter((source) => cited.has(source.n));
+  const shown = all || !quoted.length ? answer.sources : quoted;
+  const rest = answer.sources.length - shown.length;
+  if (!shown.length) return null;
+  const chip = ({ n, title }: Source) => (
+    <li key={n}>
+      <button
+        type="button"
+        class="chip"
+        data-testid="source-chip"
+        aria-label={fill(say.sourceOf, { n, title })}
+        title={title}
+        onClick={(event) => open(n, event.currentTarget)}
+      >
+        <span aria-hidden="true">[{n}]</span> {title}
+      </button>
+    </li>
+  );
+  return (
+    <ul class="chips" aria-label={say.sources}>
+      {shown.map(chip)}
+      {rest > 0 && (
+        <li>
+          <button type="button" class="plain" onClick={() => setAll(true)}>{fill(say.moreSources, { n: rest })}</button>
+        </li>
+      )}
+    </ul>
+  );
+}
+
+function Copy({ say, text }: { say: Words; text: string }): VNode | null {
+  const [copied, setCopied] = useState(false);
+  if (!navigator.clipboard) return null;
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true), () => undefined);
+  return (
+    <button type="button" class="plain copy" onClick={copy} onBlur={() => setCopied(false)}>
+      {copied ? say.copied : say.copy}
+    </button>
+  );
+}
+
+/** How it ended, when it did not simply end well, and what to do about it. */
+function Outcome({ say, turn, busy, again }: { say: Words; turn: Turn; busy: boolean } & Pick<Actions, 'again'>): VNode | null {
+  const retryAt = turn.problem?.retryAt ?? 0;
+  const wait = useCountdown(retryAt);
+  const text = outcomeText(say, turn);
+  if (!text) return null;
+  const label = turn.delivery === 'refused' ? say.retry : say.again;
+  const calm = turn.answer?.status === 'cancelled' || turn.answer?.status === 'incomplete';
+  return (
+    <div class={calm ? 'outcome calm' : 'outcome'}>
+      <span>{text}</span>
+      <button type="button" class="plain" disabled={busy || wait > 0} onClick={() => again(turn)}>
+        {label}
+        {wait > 0 ? ` (${wait} s)` : ''}
+      </button>
+    </div>
+  );
+}
+
+export function outcomeText(say: Words, { answer, delivery, problem }: Turn): string | undefined {
+  if (delivery === 'refused') return fill(say.refused, { why: why(say, problem) });
+  switch (answer?.status) {
+    case 'lost':
+      return say.lost;
+    case 'failed':
+      return fill(say.failed, { why: why(say, answer.error) });
+    case 'incomplete':
+      return say.incomplete;
+    case 'cancelled':
+      return say.cancelled;
+    default:
+      return undefined;
+  }
+}
+
+/** Whole seconds until a moment, counted down. */
+export function useCountdown(until: number): number {
+  const [, tick] = useState(0);
+  const left = Math.max(0, Math.ceil((until - Date.now()) / 1000));
+  useEffect(() => {
+    const timer = left && setTimeout(() => tick((n) => n + 1), 1000);
+    return () => clearTimeout(timer);
+  });
+  return left;
+}
