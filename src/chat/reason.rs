@@ -174,9 +174,15 @@ fn certain(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::models::fake::{Fake, answer};
+    use crate::models::openai::Endpoint;
+    use crate::models::{CompletionRequest, Delta};
 
     /// Reasoning and answer, joined, of a text that comes in these parts.
     fn split<'a>(parts: impl IntoIterator<Item = &'a str>) -> (String, String) {
@@ -233,6 +239,26 @@ mod tests {
         assert_eq!(splitter.push("金 "), [Piece::Text("金 ".into())]);
         let mut splitter = ReasonSplitter::new();
         assert_eq!(splitter.push("<think>步骤"), [Piece::Reasoning("步骤".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_provider_may_cut_its_inline_reasoning_anywhere() {
+        let output = "<think>\n看来源[1]\n</think>\n\n1000 元[1]。";
+        let cuts: Vec<usize> = output.char_indices().map(|(at, _)| at).collect();
+        let script = move |nth: usize| match cuts.get(nth) {
+            Some(&at) => answer(&[&output[..at], &output[at..]]),
+            None => answer(&output.char_indices().map(|(at, c)| &output[at..at + c.len_utf8()]).collect::<Vec<_>>()),
+        };
+        let fake = Fake::start(script).await;
+        let model = Endpoint::open("fake", &fake.provider(), Duration::from_secs(1)).unwrap().model("m");
+        for _ in 0..=output.chars().count() {
+            let deltas = model.stream(CompletionRequest::default()).await.unwrap();
+            let texts: Vec<String> = deltas
+                .filter_map(|delta| async { if let Delta::Text(text) = delta.unwrap() { Some(text) } else { None } })
+                .collect()
+                .await;
+            assert_eq!(split(texts.iter().map(String::as_str)), ("看来源[1]".into(), "1000 元[1]。".into()), "{texts:?}");
+        }
     }
 
     proptest! {

@@ -24,23 +24,46 @@ pub enum ExportFormat {
     Csv,
 }
 
-/// Every live entry of a tenant in id order, as pieces of the file.
+impl ExportFormat {
+    /// Reads the word of `--format`.
+    ///
+    /// # Errors
+    /// `unknown_format` with the words that are known.
+    pub fn from_word(word: &str) -> Result<Self> {
+        match word.to_lowercase().as_str() {
+            "jsonl" => Ok(Self::Jsonl),
+            "csv" => Ok(Self::Csv),
+            _ => Err(Error::invalid("unknown_format", format!("`{word}` is no format this version writes; use jsonl or csv."))),
+        }
+    }
+}
+
+/// A piece of the file.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// Rows in it.
+    pub rows: usize,
+    /// Its text.
+    pub bytes: Vec<u8>,
+}
+
+/// Every live entry of a tenant in id order, page by page.
 pub fn export<'a>(
     store: &'a KnowledgeStore,
     tenant: &'a TenantId,
     format: ExportFormat,
     zone: Tz,
-) -> impl Stream<Item = Result<Vec<u8>>> + 'a {
+) -> impl Stream<Item = Result<Page>> + 'a {
     let start = Some((None::<EntryId>, true));
     stream::try_unfold(start, move |state| async move {
         let Some((after, first)) = state else { return Ok(None) };
         let page = store.page(tenant, after.as_ref(), PAGE).await?;
-        let piece = match format {
+        let bytes = match format {
             ExportFormat::Jsonl => lines(&page, zone),
             ExportFormat::Csv => table(&page, first, zone)?,
         };
         let next = page.last().map(|entry| (Some(entry.id.clone()), false));
-        Ok(if piece.is_empty() { None } else { Some((piece, next)) })
+        Ok(if bytes.is_empty() { None } else { Some((Page { rows: page.len(), bytes }, next)) })
     })
 }
 
@@ -100,23 +123,36 @@ mod tests {
 
     #[test]
     fn an_object_has_the_contracts_names() {
-        let draft = EntryDraft { id: Some("a".into()), question: "问".into(), answer: "答".into(), similar: vec!["x".into()], ..EntryDraft::default() };
+        let draft = EntryDraft {
+            id: Some("a".into()),
+            question: "问".into(),
+            answer: "答".into(),
+            similar: vec!["x".into()],
+            ..EntryDraft::default()
+        };
         let expected = json!({"id": "a", "question": "问", "answer": "答", "similar": ["x"], "not": [], "tags": [], "direct": false});
         assert_eq!(object(&draft, ZONE), expected);
     }
 
     fn any_draft() -> impl Strategy<Value = EntryDraft> {
         let word = "[a-z一-三|；,#;\\[\"=]{0,6}[a-z]";
-        let words = || proptest::collection::vec(word, 0..3).prop_map(|mut words| {
-            words.dedup();
-            words.sort();
-            words.dedup();
-            words
-        });
+        let words = || {
+            proptest::collection::vec(word, 0..3).prop_map(|mut words| {
+                words.dedup();
+                words.sort();
+                words.dedup();
+                words
+            })
+        };
         let label = || proptest::option::of("[a-z]{2}[A-Z]");
         let time = || proptest::option::of(0..4_000_000_000_000_i64);
-        (("[a-z#]{1,4}", word, "[a-z\",;\t一\n]{0,9}[a-z]"), (words(), words(), words()), (label(), label(), label()), (time(), any::<bool>())).prop_map(
-            |((id, question, answer), (similar, negative, tags), (category, market, url), (from, direct))| EntryDraft {
+        (
+            ("[a-z#]{1,4}", word, "[a-z\",;\t一\n]{0,9}[a-z]"),
+            (words(), words(), words()),
+            (label(), label(), label()),
+            (time(), any::<bool>()),
+        )
+            .prop_map(|((id, question, answer), (similar, negative, tags), (category, market, url), (from, direct))| EntryDraft {
                 id: Some(id),
                 question,
                 answer: answer.trim().to_owned(),
@@ -131,8 +167,7 @@ mod tests {
                 source: category,
                 url,
                 direct,
-            },
-        )
+            })
     }
 
     proptest! {

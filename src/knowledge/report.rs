@@ -123,7 +123,7 @@ impl RowTable {
         Ok(table)
     }
 
-    /// Adds a row: `status` is `failed`, `conflict` or `duplicate`.
+    /// Adds a row: `status` is `failed`, `conflicting` or `duplicate`.
     pub fn add(&mut self, status: &str, problem: &Problem, cells: &Cells) -> Result<()> {
         let row = problem.row.to_string();
         let head = [&problem.file, &row, status, problem.code, &problem.message];

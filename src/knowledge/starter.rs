@@ -1,8 +1,7 @@
-//! The starter pack: a small knowledge base, compiled in, so that a first start has something true to
-//! answer from. It goes the same way as any import.
+//! The starter pack, compiled in: `knowledge/starter` goes through the same reader, plan and ingest
+//! as a merchant's own file.
 
-use chrono_tz::Tz;
-use rust_embed::{Embed, EmbeddedFile};
+use rust_embed::RustEmbed;
 
 use super::Knowledge;
 use super::ingest::{ImportOptions, import_sources};
@@ -11,22 +10,21 @@ use super::report::ImportReport;
 use crate::error::Result;
 use crate::ids::TenantId;
 
-#[derive(Embed)]
-#[folder = "knowledge/starter/"]
+#[derive(RustEmbed)]
+#[folder = "knowledge/starter"]
 struct Pack;
 
-/// Imports the starter pack into a tenant; what is there already is passed over.
-pub async fn import_starter(knowledge: &Knowledge, tenant: &TenantId, zone: Tz) -> Result<ImportReport> {
-    let report = import_sources(knowledge, tenant, sources()?, ImportOptions::default(), zone, |_| {}).await?;
-    if report.has_problems() {
-        tracing::warn!(failed = report.failed, conflicts = report.conflicts, first = ?report.errors.first(), "the starter pack has rows that could not be taken");
-    }
-    Ok(report)
-}
-
-fn sources() -> Result<Vec<Source>> {
+/// Imports the starter pack; run again after an interruption it goes on where it stopped.
+pub async fn import_starter(knowledge: &Knowledge, tenant: &TenantId, zone: chrono_tz::Tz) -> Result<ImportReport> {
     let mut names: Vec<_> = Pack::iter().collect();
     names.sort();
-    let file = |name: &str| Pack::get(name).map(|EmbeddedFile { data, .. }| data.into_owned());
-    names.iter().filter_map(|name| Some(Source::memory(name, file(name)?, None))).collect()
+    let mut sources = Vec::with_capacity(names.len());
+    for name in &names {
+        if let Some(file) = Pack::get(name) {
+            sources.push(Source::memory(&format!("starter/{name}"), file.data.into_owned(), None)?);
+        }
+    }
+    // The pack is reviewed here; rows that differ by market or date only are meant so.
+    let options = ImportOptions { as_is: true, ..Default::default() };
+    import_sources(knowledge, tenant, sources, options, zone, |_| {}).await
 }

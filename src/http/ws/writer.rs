@@ -88,17 +88,17 @@ where
     S: Sink<Message> + Unpin,
 {
     let (sender, queue) = mpsc::channel(QUEUE);
-    (Outbox(sender), write(queue, socket))
+    (Outbox(sender), write(queue, socket, PATIENCE))
 }
 
-async fn write<S: Sink<Message> + Unpin>(mut queue: mpsc::Receiver<Outgoing>, mut socket: S) -> u16 {
+async fn write<S: Sink<Message> + Unpin>(mut queue: mpsc::Receiver<Outgoing>, mut socket: S, patience: Duration) -> u16 {
     while let Some(outgoing) = queue.recv().await {
         let message = match outgoing {
             Outgoing::Text(text) => Message::Text(text.into()),
             Outgoing::Ping => Message::Ping(bytes::Bytes::new()),
             Outgoing::Close(close) => return say_goodbye(&mut socket, close).await,
         };
-        match timeout(PATIENCE, socket.send(message)).await {
+        match timeout(patience, socket.send(message)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return 1006,
             Err(_) => return say_goodbye(&mut socket, Close::TOO_SLOW).await,
@@ -136,13 +136,14 @@ mod tests {
         assert_eq!(sent, [Message::Text("1".into()), Message::Ping(bytes::Bytes::new()), Message::Close(Some(goodbye))]);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_socket_that_takes_nothing_is_given_up() {
         let (socket, _never_read) = pipe::channel(0);
-        let (outbox, task) = writer(socket);
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let outbox = Outbox(sender);
         outbox.send(&1).await.unwrap();
         outbox.send(&2).await.unwrap();
-        assert_eq!(task.await, 1013);
+        assert_eq!(write(queue, socket, Duration::from_millis(20)).await, 1013);
         outbox.gone().await;
     }
 }

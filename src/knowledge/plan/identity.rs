@@ -24,9 +24,8 @@ pub fn content_hash(draft: &EntryDraft) -> String {
         url,
         direct,
     } = draft;
-    let content = serde_json::json!([
-        question, answer, similar, negative, category, tags, market, locale, valid_from, valid_to, source, url, direct
-    ]);
+    let content =
+        serde_json::json!([question, answer, similar, negative, category, tags, market, locale, valid_from, valid_to, source, url, direct]);
     hex(&Sha256::digest(content.to_string()))
 }
 

@@ -138,7 +138,10 @@ impl Planner {
         };
         let known = base.known.get(&id);
         let same = known.is_some_and(|known| known.content_hash == row.content_hash);
-        if !same && !self.rules.as_is && let Some(verdict) = self.rival(row, &id, base) {
+        if !same
+            && !self.rules.as_is
+            && let Some(verdict) = self.rival(row, &id, base)
+        {
             if row.draft.id.is_some() {
                 self.seen.take(&id, row.taken(false));
             }
@@ -175,7 +178,8 @@ impl Planner {
 
     fn duplicate_id(&self, row: &Candidate, first: &Taken) -> Verdict {
         let id = row.draft.id.as_deref().unwrap_or_default();
-        let message = format!("The id `{id}` is already used by {}, with other content. Give one of them another id.", self.name(first.place));
+        let message =
+            format!("The id `{id}` is already used by {}, with other content. Give one of them another id.", self.name(first.place));
         Verdict::Failed { code: "duplicate_id", message }
     }
 

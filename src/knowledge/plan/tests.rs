@@ -167,7 +167,8 @@ fn an_id_used_twice_fails_and_names_the_first_row() {
 #[test]
 fn as_is_writes_every_row() {
     let mut shop = Shop::default();
-    let rows = [row("一", "a"), row("一", "b"), row("一", "c"), with_id("x", "一", "a"), with_id("y", "一", "a"), row("", "s"), row("", "s")];
+    let rows =
+        [row("一", "a"), row("一", "b"), row("一", "c"), with_id("x", "一", "a"), with_id("y", "一", "a"), row("", "s"), row("", "s")];
     assert_eq!(shop.import(AS_IS, &rows), ["added", "added", "added", "added", "added", "added", "duplicate"]);
     assert_eq!(shop.import(AS_IS, &rows[..6]), ["unchanged"; 6]);
 }

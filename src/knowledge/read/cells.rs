@@ -136,7 +136,10 @@ impl Cells {
             if text.contains(BAD) {
                 return Err((
                     "bad_encoding",
-                    format!("`{}` has bytes that are no text in the file's encoding. Correct the cell, or name the encoding with --encoding.", field.name()),
+                    format!(
+                        "`{}` has bytes that are no text in the file's encoding. Correct the cell, or name the encoding with --encoding.",
+                        field.name()
+                    ),
                 ));
             }
             check_length(field.name(), text, most(field))?;
@@ -167,7 +170,10 @@ impl Cells {
         let to = self.date(Field::ValidTo, zone, End::To)?;
         if from.zip(to).is_some_and(|(from, to)| to <= from) {
             let (from, to) = (self.get(Field::ValidFrom).trim(), self.get(Field::ValidTo).trim());
-            return Err(("bad_validity", format!("`valid_to` ({to}) is not after `valid_from` ({from}), so the row would never be served.")));
+            return Err((
+                "bad_validity",
+                format!("`valid_to` ({to}) is not after `valid_from` ({from}), so the row would never be served."),
+            ));
         }
         Ok((from, to))
     }
@@ -178,7 +184,8 @@ impl Cells {
             return Ok(None);
         }
         dates::parse(text, zone, end).map(Some).ok_or_else(|| {
-            let message = format!("`{}` is `{}`, which is no date. Write it like 2026-11-01 or 2026-11-01 08:30.", field.name(), excerpt(text));
+            let message =
+                format!("`{}` is `{}`, which is no date. Write it like 2026-11-01 or 2026-11-01 08:30.", field.name(), excerpt(text));
             ("bad_date", message)
         })
     }
@@ -208,9 +215,7 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), Wrong> {
 fn list(cell: &str, separators: &[char]) -> Vec<String> {
     let cell = cell.trim();
     let array = if cell.starts_with('[') { serde_json::from_str::<Vec<String>>(cell).ok() } else { None };
-    let items = array.unwrap_or_else(|| {
-        cell.split("##").flat_map(|part| part.split(separators)).map(str::to_owned).collect()
-    });
+    let items = array.unwrap_or_else(|| cell.split("##").flat_map(|part| part.split(separators)).map(str::to_owned).collect());
     let mut seen = HashSet::new();
     items.iter().map(|item| fold(item)).filter(|item| !item.is_empty() && seen.insert(item.clone())).collect()
 }

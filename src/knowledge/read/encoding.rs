@@ -109,10 +109,7 @@ fn by_label(label: &str) -> Result<&'static Encoding> {
 }
 
 fn binary() -> Error {
-    Error::invalid(
-        "file_unreadable",
-        "This is a binary file, not text. Save a spreadsheet as CSV, a document as Markdown.",
-    )
+    Error::invalid("file_unreadable", "This is a binary file, not text. Save a spreadsheet as CSV, a document as Markdown.")
 }
 
 /// UTF-16 without a mark shows in its commas and line ends: every second byte of them is zero.
@@ -210,8 +207,7 @@ impl<R: Read> Utf8Reader<R> {
         }
         let last = self.to == 0;
         let mut text = [0; 8 * 1024];
-        let (result, read, written) =
-            self.decoder.decode_to_utf8_without_replacement(&self.input[self.from..self.to], &mut text, last);
+        let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(&self.input[self.from..self.to], &mut text, last);
         self.from += read;
         self.push(&text[..written]);
         match result {

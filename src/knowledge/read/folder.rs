@@ -31,10 +31,7 @@ pub fn files(folder: &Path) -> Result<Vec<(PathBuf, Format)>> {
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     if found.is_empty() {
-        return Err(Error::invalid(
-            "no_readable_files",
-            format!("{} has no .csv, .tsv, .jsonl, .jsonl.gz or .md file.", folder.display()),
-        ));
+        return Err(Error::invalid("no_readable_files", format!("{} has no .csv, .tsv, .jsonl, .jsonl.gz or .md file.", folder.display())));
     }
     Ok(found)
 }
@@ -56,11 +53,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
         }
-        let names: Vec<_> = files(root.path())
-            .unwrap()
-            .iter()
-            .map(|(path, _)| path.strip_prefix(root.path()).unwrap().display().to_string())
-            .collect();
+        let names: Vec<_> =
+            files(root.path()).unwrap().iter().map(|(path, _)| path.strip_prefix(root.path()).unwrap().display().to_string()).collect();
         assert_eq!(names, ["a/y.jsonl.gz", "a/z.md", "b.csv"]);
         let empty = tempfile::tempdir().unwrap();
         assert_eq!(files(empty.path()).unwrap_err().code(), "no_readable_files");

@@ -143,8 +143,7 @@ impl Columns {
     pub fn map<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let headers: Vec<&str> = headers.into_iter().map(str::trim).collect();
         let found: Vec<_> = headers.iter().map(|header| Field::find(header)).collect();
-        let fields: Vec<_> =
-            (0..found.len()).map(|at| found[at].filter(|_| is_chosen(&found, at)).map(|(field, _)| field)).collect();
+        let fields: Vec<_> = (0..found.len()).map(|at| found[at].filter(|_| is_chosen(&found, at)).map(|(field, _)| field)).collect();
         if !fields.contains(&Some(Field::Answer)) {
             return Err(missing(&headers, fields.contains(&Some(Field::Question))));
         }
@@ -165,9 +164,8 @@ impl Columns {
 /// Whether no other column has a better name (or the same, further left) for the same single field.
 fn is_chosen(found: &[Option<(Field, usize)>], at: usize) -> bool {
     let Some((field, place)) = found[at] else { return false };
-    let beaten = |(other, rival): (usize, &Option<(Field, usize)>)| {
-        rival.is_some_and(|(rival, rank)| rival == field && (rank, other) < (place, at))
-    };
+    let beaten =
+        |(other, rival): (usize, &Option<(Field, usize)>)| rival.is_some_and(|(rival, rank)| rival == field && (rank, other) < (place, at));
     field.is_list() || !found.iter().enumerate().any(beaten)
 }
 

@@ -31,10 +31,8 @@ pub fn read(text: impl Read, name: &str, zone: Tz) -> Result<RowReader> {
     }
     let (title, locale) = title_and_locale(name);
     let mut seen = HashMap::new();
-    let rows: Vec<ReadRow> = sections(&document)
-        .into_iter()
-        .map(|section| section.row(&document, title, locale, &mut seen, zone))
-        .collect();
+    let rows: Vec<ReadRow> =
+        sections(&document).into_iter().map(|section| section.row(&document, title, locale, &mut seen, zone)).collect();
     Ok(RowReader { rows: Box::new(rows.into_iter()), notes: Vec::new() })
 }
 
@@ -43,9 +41,7 @@ fn title_and_locale(name: &str) -> (&str, Option<&str>) {
     let stem = name.strip_suffix(".gz").unwrap_or(name);
     let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
     match stem.rsplit_once('.') {
-        Some((title, locale)) if locale.len() == 2 && locale.bytes().all(|byte| byte.is_ascii_lowercase()) => {
-            (title, Some(locale))
-        }
+        Some((title, locale)) if locale.len() == 2 && locale.bytes().all(|byte| byte.is_ascii_lowercase()) => (title, Some(locale)),
         _ => (stem, None),
     }
 }
@@ -66,14 +62,7 @@ impl Section {
         self.body.iter().map(|range| &document[range.clone()]).collect::<String>().trim().to_owned()
     }
 
-    fn row(
-        &self,
-        document: &str,
-        title: &str,
-        locale: Option<&str>,
-        seen: &mut HashMap<String, usize>,
-        zone: Tz,
-    ) -> ReadRow {
+    fn row(&self, document: &str, title: &str, locale: Option<&str>, seen: &mut HashMap<String, usize>, zone: Tz) -> ReadRow {
         let mut cells = Cells::default();
         let question = if self.path.is_empty() { title.to_owned() } else { self.path.join(PATH) };
         // A heading that comes again in the same place is another section, not the same one changed.
@@ -92,7 +81,14 @@ impl Section {
 /// The sections that have text, in order.
 fn sections(document: &str) -> Vec<Section> {
     let start = front_matter(document);
-    let mut walk = Walk { document, found: vec![Section { at: start, ..Section::default() }], headings: Vec::new(), heading: None, depth: 0, done: start };
+    let mut walk = Walk {
+        document,
+        found: vec![Section { at: start, ..Section::default() }],
+        headings: Vec::new(),
+        heading: None,
+        depth: 0,
+        done: start,
+    };
     let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_HEADING_ATTRIBUTES;
     for (event, range) in Parser::new_ext(&document[start..], options).into_offset_iter() {
         walk.take(event, range.start + start..range.end + start);

@@ -120,10 +120,7 @@ fn json_lines_are_taken_as_they_come() {
 {"question": "六", "answer": "f"
 {"question": {"zh": "七"}, "answer": "g"}
 "#;
-    assert_eq!(
-        seen("t.jsonl", lines),
-        ["1 一=a", "3 三=b", "4 !missing_answer", "5 !bad_json", "6 !bad_json", "7 !bad_field"]
-    );
+    assert_eq!(seen("t.jsonl", lines), ["1 一=a", "3 三=b", "4 !missing_answer", "5 !bad_json", "6 !bad_json", "7 !bad_field"]);
     let first = rows("t.jsonl", lines).unwrap().remove(0).draft.unwrap();
     assert_eq!((first.id.as_deref(), first.direct), (Some("7"), true));
     assert_eq!((first.similar, first.negative), (vec!["x|y".to_owned(), "z".to_owned()], vec!["p".to_owned(), "q".to_owned()]));

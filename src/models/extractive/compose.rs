@@ -13,7 +13,7 @@ const QUOTE: usize = 300;
 /// Most characters of a list that is quoted because its introduction was.
 const LIST: usize = 600;
 /// Most pieces looked at in one source; retrieval hands over passages, not books.
-const PIECES: usize = 40;
+const PIECES: usize = 24;
 /// How close to the best piece another must be to be quoted too.
 const CLOSE: f32 = 0.6;
 /// Below this relevance no piece stands out, and the source is quoted from its beginning.

@@ -63,8 +63,9 @@ pub struct Progress<'a> {
 /// Imports files and folders.
 ///
 /// # Errors
-/// Before anything is written: what [`read::sources`] says, `report_unwritable`, and a single file's
-/// own error. In the middle: what the database or the embedder says; what was committed stays.
+/// Before anything is written: what [`read::sources`] says, `report_unwritable`, and the first file's
+/// own error when no file can be read. Later: what the database or the embedder says; what was
+/// committed stays.
 pub async fn import(
     knowledge: &Knowledge,
     tenant: &TenantId,
@@ -91,7 +92,7 @@ pub async fn import_sources(
     progress: impl Fn(Progress<'_>) + Send,
 ) -> Result<ImportReport> {
     let total_bytes = sources.iter().map(Source::size).sum();
-    let mut run = Run::start(knowledge, tenant, &sources, &options).await?;
+    let mut run = Run::start(knowledge, tenant, &sources, &options, zone).await?;
     let (mut batches, reading) = read_ahead(sources.clone(), &options, zone);
     while let Some(batch) = batches.recv().await {
         run.take(batch).await?;
@@ -109,9 +110,17 @@ pub async fn import_sources(
 
 /// What the reading thread found, in order.
 enum Item {
-    Row { file: u32, row: u64, sheet: Option<String>, content: Result<Box<Candidate>, RowError> },
+    Row {
+        file: u32,
+        row: u64,
+        sheet: Option<String>,
+        content: Result<Box<Candidate>, RowError>,
+    },
     /// A file that cannot be read at all.
-    Unreadable { file: u32, error: Error },
+    Unreadable {
+        file: u32,
+        error: Error,
+    },
     Note(String),
 }
 
@@ -193,8 +202,10 @@ struct Run<'a> {
     planner: Planner,
     as_is: bool,
     dry_run: bool,
+    zone: Tz,
     report: ImportReport,
     table: Option<RowTable>,
+    unreadable: Vec<Error>,
 }
 
 /// A row that goes into the table of those not taken.
@@ -205,7 +216,7 @@ struct Left {
 }
 
 impl<'a> Run<'a> {
-    async fn start(knowledge: &'a Knowledge, tenant: &'a TenantId, sources: &[Source], options: &ImportOptions) -> Result<Self> {
+    async fn start(knowledge: &'a Knowledge, tenant: &'a TenantId, sources: &[Source], options: &ImportOptions, zone: Tz) -> Result<Self> {
         let table = match options.report.clone() {
             Some(path) => Some(tokio::task::spawn_blocking(move || RowTable::create(&path)).await??),
             None => None,
@@ -216,9 +227,11 @@ impl<'a> Run<'a> {
             report: ImportReport { dry_run: options.dry_run, ..ImportReport::default() },
             as_is: options.as_is,
             dry_run: options.dry_run,
+            unreadable: Vec::new(),
             knowledge,
             tenant,
             files,
+            zone,
             table,
         })
     }
@@ -229,11 +242,10 @@ impl<'a> Run<'a> {
         for item in batch {
             match item {
                 Item::Note(note) => self.report.notes.push(note),
-                // One bad file among several is reported; alone, there is nothing else to tell.
-                Item::Unreadable { error, .. } if self.files.len() == 1 => return Err(error),
                 Item::Unreadable { file, error } => {
                     let problem = self.problem(file, 1, None, error.code(), error.message().to_owned());
                     left.push(Left { status: "failed", problem, cells: Cells::default() });
+                    self.unreadable.push(error);
                 }
                 Item::Row { file, row, sheet, content: Err(error) } => {
                     let problem = self.problem(file, row, sheet, error.code, error.message);
@@ -274,11 +286,11 @@ impl<'a> Run<'a> {
                     counted.duplicates += 1;
                     ("duplicate", "duplicate", message)
                 }
-                Verdict::Conflicting(message) => ("conflict", "conflict", message),
+                Verdict::Conflicting(message) => ("conflicting", "conflicting", message),
                 Verdict::Failed { code, message } => ("failed", code, message),
             };
             let problem = self.problem(row.place.file, row.place.row, sheet, code, message);
-            left.push(Left { status, problem, cells: Cells::of(&row.draft, chrono_tz::UTC) });
+            left.push(Left { status, problem, cells: Cells::of(&row.draft, self.zone) });
         }
         if !self.dry_run {
             self.write(writes).await?;
@@ -348,7 +360,7 @@ impl<'a> Run<'a> {
         for Left { status, problem, .. } in &left {
             match *status {
                 "failed" => self.report.add_failed(problem.clone()),
-                "conflict" => self.report.add_conflict(problem.clone()),
+                "conflicting" => self.report.add_conflict(problem.clone()),
                 _ => {}
             }
         }
@@ -363,7 +375,16 @@ impl<'a> Run<'a> {
     }
 
     async fn finish(mut self) -> Result<ImportReport> {
+        // When nothing at all could be read, that is the answer, not a report of zero rows.
+        if self.unreadable.len() == self.files.len()
+            && let Some(error) = self.unreadable.into_iter().next()
+        {
+            return Err(error);
+        }
         self.report.revision = self.knowledge.store().revision().await?;
         Ok(self.report)
     }
 }
+
+#[cfg(test)]
+mod tests;
