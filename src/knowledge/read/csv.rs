@@ -77,7 +77,7 @@ enum Next {
     Record(StringRecord),
     End,
     /// Nothing can be read any further, and why.
-    Broken(ReadRow),
+    Broken(Box<ReadRow>),
 }
 
 type Ended<R> = std::io::Chain<R, Cursor<String>>;
@@ -96,7 +96,7 @@ impl<R: Read> Table<Ended<R>> {
         self.budget.store(ROW_BYTES, Ordering::Relaxed);
         let more = match self.records.read_record(&mut record) {
             Ok(more) => more,
-            Err(error) => return Next::Broken(self.broken(error)),
+            Err(error) => return Next::Broken(Box::new(self.broken(error))),
         };
         // Every line ends in a single `\n`: those neither inside cells nor at the end are blank lines.
         let lines = self.records.position().line() - before;
@@ -106,7 +106,7 @@ impl<R: Read> Table<Ended<R>> {
             return Next::End;
         }
         if record.iter().any(|cell| cell.contains(END)) {
-            return Next::Broken(self.unclosed());
+            return Next::Broken(Box::new(self.unclosed()));
         }
         Next::Record(record)
     }
@@ -170,7 +170,7 @@ impl<R: Read> Iterator for Rows<Ended<R>> {
                 Next::End => self.over = true,
                 Next::Broken(row) => {
                     self.over = true;
-                    return Some(row);
+                    return Some(*row);
                 }
             }
         }
@@ -186,14 +186,14 @@ impl<R> Rows<R> {
                 cells.put(field, cell);
             }
         }
-        let extra: Vec<_> = record.iter().skip(self.columns.len()).filter(|cell| !cell.trim().is_empty()).collect();
+        let extra: Vec<_> = record.iter().skip(self.columns.count()).filter(|cell| !cell.trim().is_empty()).collect();
         let draft = if extra.is_empty() {
             cells.into_draft(self.zone)
         } else {
             let message = format!(
                 "The row has {} cells, but the header only {}; too many: {}. A cell with a separator inside must stand in quotes.",
                 record.len(),
-                self.columns.len(),
+                self.columns.count(),
                 excerpt(&extra.join(" ¦ "))
             );
             Err(cells.error("too_many_cells", message))

@@ -151,7 +151,7 @@ impl Columns {
     }
 
     /// How many columns the header has.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.fields.len()
     }
 
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn the_better_name_wins_and_the_rest_is_noted() {
         let columns = Columns::map(["标题", "问题", "答案", "备注", "相似问题1", "相似问题2", ""]).unwrap();
-        let fields: Vec<_> = (0..columns.len()).map(|at| columns.field(at)).collect();
+        let fields: Vec<_> = (0..columns.count()).map(|at| columns.field(at)).collect();
         let similar = Some(Field::Similar);
         assert_eq!(fields, [None, Some(Field::Question), Some(Field::Answer), None, similar, similar, None]);
         assert_eq!(columns.notes, ["columns not used: `标题`, `备注`"]);
