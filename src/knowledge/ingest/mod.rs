@@ -26,6 +26,9 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Batches read ahead.
 const AHEAD: usize = 2;
 
+/// From this many conflicts on, when they are also one row in twenty, people are told of `--as-is`.
+const MANY_CONFLICTS: u64 = 20;
+
 /// How an import is done.
 #[derive(Clone, Debug, Default)]
 pub struct ImportOptions {
@@ -380,6 +383,11 @@ impl<'a> Run<'a> {
             && let Some(error) = self.unreadable.into_iter().next()
         {
             return Err(error);
+        }
+        // A handful are contradictions; this many are headings that come again in every document.
+        if self.report.conflicts >= MANY_CONFLICTS && self.report.conflicts * 20 > self.report.rows() {
+            let note = "many rows share their question with another: for sections of documents, whose headings repeat, import with --as-is";
+            self.report.notes.push(note.to_owned());
         }
         self.report.revision = self.knowledge.store().revision().await?;
         Ok(self.report)

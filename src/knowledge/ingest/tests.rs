@@ -120,7 +120,9 @@ async fn every_row_is_counted_once_and_only_news_is_embedded() {
     assert_eq!(counts(&report), [3, 0, 0, 1, 1, 2]);
     let errors: Vec<_> = report.errors.iter().map(|error| (error.row, error.code)).collect();
     assert_eq!(errors, [(7, "missing_answer"), (8, "bad_date")]);
-    assert!(report.conflicting[0].message.contains("row 3 of") && report.conflicting[0].message.contains("here 2000; there 1000"));
+    assert!(
+        report.conflicting[0].message.contains("differently in row 3 (") && report.conflicting[0].message.contains("here 2000; there 1000")
+    );
     assert_eq!(shop.embedded(), 3 + 2 + 3);
     let again = shop.import(&path).await;
     assert_eq!(counts(&again), [0, 0, 3, 1, 1, 2]);

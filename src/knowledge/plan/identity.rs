@@ -30,9 +30,8 @@ pub fn content_hash(draft: &EntryDraft) -> String {
 }
 
 /// What a row is found again by: its normalised question, or its answer when it has none.
-pub fn key(draft: &EntryDraft) -> String {
-    let question = text::question_key(&draft.question);
-    if question.is_empty() { format!("a:{}", text::question_key(&draft.answer)) } else { question }
+pub fn key(question_key: &str, answer: &str) -> String {
+    if question_key.is_empty() { format!("a:{}", text::question_key(answer)) } else { question_key.to_owned() }
 }
 
 /// The ids a row may have. One with an id of its own has only that. For the others it is made from

@@ -17,6 +17,9 @@ pub use seen::Place;
 use identity::fingerprint;
 use seen::{Answered, Scope, Seen, Taken};
 
+/// Differing numbers that a conflict names on each side.
+const NUMBERS: usize = 5;
+
 /// What an import is allowed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
@@ -47,10 +50,11 @@ impl Candidate {
     /// Prepares a row.
     pub fn new(draft: EntryDraft, place: Place) -> Self {
         let content_hash = content_hash(&draft);
-        let key = identity::key(&draft);
+        let question_key = text::question_key(&draft.question);
+        let key = identity::key(&question_key, &draft.answer);
         Self {
             ids: identity::candidates(&draft, &key, &content_hash),
-            question_key: text::question_key(&draft.question),
+            question_key,
             key: fingerprint(&key),
             answer: fingerprint(&text::normalise(&draft.answer)),
             content_hash,
@@ -69,21 +73,30 @@ impl Candidate {
 pub struct Base {
     known: HashMap<EntryId, Known>,
     /// Entries by normalised question.
-    entries: HashMap<String, Vec<KnowledgeEntry>>,
+    stored: HashMap<String, Vec<Stored>>,
+}
+
+/// An entry that answers the question of a row.
+#[derive(Debug)]
+struct Stored {
+    entry: KnowledgeEntry,
+    answer: u128,
+    scope: Scope,
 }
 
 impl Base {
     /// From what the store says about the candidates' ids and question keys.
     pub fn new(known: Vec<Known>, same_question: Vec<KnowledgeEntry>) -> Self {
-        let mut entries: HashMap<_, Vec<_>> = HashMap::new();
+        let mut stored: HashMap<_, Vec<_>> = HashMap::new();
         for entry in same_question {
-            entries.entry(text::question_key(&entry.draft.question)).or_default().push(entry);
+            let (answer, scope) = (fingerprint(&text::normalise(&entry.draft.answer)), Scope::of(&entry.draft));
+            stored.entry(text::question_key(&entry.draft.question)).or_default().push(Stored { entry, answer, scope });
         }
-        Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), entries }
+        Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), stored }
     }
 
-    fn same_question(&self, key: &str) -> &[KnowledgeEntry] {
-        self.entries.get(key).map_or(&[], Vec::as_slice)
+    fn same_question(&self, key: &str) -> &[Stored] {
+        self.stored.get(key).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -162,7 +175,7 @@ impl Planner {
         let content = fingerprint(&row.content_hash);
         let again = row.ids.iter().filter_map(|id| self.seen.id(id)).find(|taken| taken.content == content);
         if let Some(first) = again {
-            return Err(Verdict::Duplicate(format!("The same as {}.", self.name(first.place))));
+            return Err(Verdict::Duplicate(format!("The same as {}.", self.name(first.place, row.place))));
         }
         let free: Vec<_> = row.ids.iter().filter(|id| self.seen.id(id).is_none()).collect();
         // Rows may change places in their file: one that is stored as it is keeps its id, and the more
@@ -178,8 +191,10 @@ impl Planner {
 
     fn duplicate_id(&self, row: &Candidate, first: &Taken) -> Verdict {
         let id = row.draft.id.as_deref().unwrap_or_default();
-        let message =
-            format!("The id `{id}` is already used by {}, with other content. Give one of them another id.", self.name(first.place));
+        let message = format!(
+            "The id `{id}` is already used by {}, with other content. Give one of them another id.",
+            self.name(first.place, row.place)
+        );
         Verdict::Failed { code: "duplicate_id", message }
     }
 
@@ -192,16 +207,18 @@ impl Planner {
             false if other.meets(&scope) && !self.rules.accept_conflicts => Some(Verdict::Conflicting as fn(String) -> Verdict),
             _ => None,
         };
+        let in_base = base.same_question(&row.question_key);
         let earlier = self.seen.answers(row.key).iter().find_map(|other| {
             let verdict = judge(other.answer, other.scope)?;
-            let text = self.recent.get(&other.answer).or_else(|| stored_answer(row, base, other.answer));
-            Some(verdict(explain(&self.name(other.place), row, other.answer, text)))
+            // Of an earlier batch only fingerprints are left, but meanwhile its rows are stored.
+            let stored = || in_base.iter().find(|stored| stored.answer == other.answer).map(|stored| &stored.entry.draft.answer);
+            let text = self.recent.get(&other.answer).or_else(stored);
+            Some(verdict(explain(&self.name(other.place, row.place), row, other.answer, text)))
         });
         earlier.or_else(|| {
-            base.same_question(&row.question_key).iter().filter(|entry| entry.id != *id && !self.is_superseded(entry)).find_map(|entry| {
-                let answer = fingerprint(&text::normalise(&entry.draft.answer));
-                let verdict = judge(answer, Scope::of(&entry.draft))?;
-                Some(verdict(explain(&name_of(entry), row, answer, Some(&entry.draft.answer))))
+            in_base.iter().filter(|stored| stored.entry.id != *id && !self.is_superseded(&stored.entry)).find_map(|stored| {
+                let verdict = judge(stored.answer, stored.scope)?;
+                Some(verdict(explain(&name_of(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer))))
             })
         })
     }
@@ -211,9 +228,12 @@ impl Planner {
         self.seen.id(&entry.id).is_some_and(|taken| taken.live)
     }
 
-    fn name(&self, place: Place) -> String {
-        let file = self.files.get(place.file as usize).map_or("another file", String::as_str);
-        format!("row {} of {file}", place.row)
+    /// A row's place as another row's problem names it.
+    fn name(&self, place: Place, seen_from: Place) -> String {
+        match self.files.get(place.file as usize) {
+            Some(file) if place.file != seen_from.file => format!("row {} of {file}", place.row),
+            _ => format!("row {}", place.row),
+        }
     }
 }
 
@@ -222,7 +242,7 @@ impl Planner {
 /// market or time.
 fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
     let scope = Scope::of(&row.draft);
-    let own_before = |entry: &KnowledgeEntry| entry.id == *id && Scope::of(&entry.draft) == scope;
+    let own_before = |stored: &Stored| stored.entry.id == *id && stored.scope == scope;
     base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(&row.question_key).iter().any(own_before))
 }
 
@@ -231,12 +251,6 @@ fn name_of(entry: &KnowledgeEntry) -> String {
         Some(source) => format!("entry `{}` from {source}", entry.id),
         None => format!("entry `{}`", entry.id),
     }
-}
-
-/// The text of an answer of which only the fingerprint is left, when its row was stored meanwhile.
-fn stored_answer<'a>(row: &Candidate, base: &'a Base, answer: u128) -> Option<&'a String> {
-    let answers = base.same_question(&row.question_key).iter().map(|entry| &entry.draft.answer);
-    answers.into_iter().find(|text| fingerprint(&text::normalise(text)) == answer)
 }
 
 fn explain(other: &str, row: &Candidate, answer: u128, their_answer: Option<&String>) -> String {
@@ -252,7 +266,16 @@ fn explain(other: &str, row: &Candidate, answer: u128, their_answer: Option<&Str
 /// The numbers in which two answers differ: what merchants would argue about.
 fn difference(ours: &str, theirs: &str) -> String {
     let (ours, theirs) = (text::numbers(ours), text::numbers(theirs));
-    let only = |a: &[String], b: &[String]| a.iter().filter(|n| !b.contains(n)).cloned().collect::<Vec<_>>().join(", ");
+    let only = |these: &[String], those: &[String]| {
+        let mut only: Vec<&str> = Vec::new();
+        for number in these.iter().filter(|number| !those.contains(number)) {
+            if !only.contains(&number.as_str()) {
+                only.push(number);
+            }
+        }
+        only.truncate(NUMBERS);
+        only.join(", ")
+    };
     match (only(&ours, &theirs), only(&theirs, &ours)) {
         (a, b) if a.is_empty() && b.is_empty() => String::new(),
         (a, b) if b.is_empty() => format!(" (only here: {a})"),

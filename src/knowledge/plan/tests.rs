@@ -161,7 +161,7 @@ fn an_id_used_twice_fails_and_names_the_first_row() {
     let candidates: Vec<_> = rows.into_iter().zip(2..).map(|(draft, row)| Candidate::new(draft, Place { file: 0, row })).collect();
     let verdicts = Planner::new(STRICT, vec!["faq.csv".into()]).judge(&candidates, &Base::default());
     let Verdict::Failed { message, .. } = &verdicts[2] else { panic!("{verdicts:?}") };
-    assert!(message.contains("`a`") && message.contains("row 2 of faq.csv"), "{message}");
+    assert!(message.contains("`a`") && message.contains("used by row 2,"), "{message}");
 }
 
 #[test]
