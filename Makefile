@@ -26,6 +26,7 @@ web/dist/.built: $(WEB_SOURCES)
 test: web test-tools
 	cd web && npm run --silent test
 	./scripts/with-postgres.sh $(CARGO) test --all-targets
+	./tests/peers/run.sh $(TARGET)/debug/merchant-copilot
 
 test-tools:
 	./scripts/test-tools.sh

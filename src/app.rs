@@ -148,7 +148,7 @@ async fn first_start(ground: &Ground, knowledge: &Knowledge) -> Result<()> {
 }
 
 /// Only its owner may look into the data directory: it holds the merchants' conversations.
-fn create_data_dir(dir: &Path) -> Result<()> {
+pub fn create_data_dir(dir: &Path) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
         Error::unavailable(
             "data_dir_unusable",
@@ -199,7 +199,10 @@ impl ServerLock {
             Ok(()) => Ok(Self { _file: file, data_dir: data_dir.to_owned() }),
             Err(std::fs::TryLockError::WouldBlock) => Err(Error::conflict(
                 "data_dir_in_use",
-                format!("Another server is running on the data directory {}. Stop it first, or choose another with --data-dir.", data_dir.display()),
+                format!(
+                    "Another server is running on the data directory {}. Stop it first, or choose another with --data-dir.",
+                    data_dir.display()
+                ),
             )),
             Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
         }
@@ -237,7 +240,10 @@ pub async fn listen(address: &str) -> Result<TcpListener> {
             "address_in_use",
             format!("{address} is in use by another program. Choose another address with --listen, e.g. --listen 127.0.0.1:8788."),
         ),
-        _ => Error::invalid("bad_listen_address", format!("Cannot listen on {address}: {error}. Give host and port, e.g. --listen 127.0.0.1:8787.")),
+        _ => Error::invalid(
+            "bad_listen_address",
+            format!("Cannot listen on {address}: {error}. Give host and port, e.g. --listen 127.0.0.1:8787."),
+        ),
     })
 }
 

@@ -228,11 +228,7 @@ impl Config {
                 .into_iter()
                 .map(|id| ModelConfig { id, name: String::new(), price_in: 0.0, price_out: 0.0, currency: usd() })
                 .collect();
-            self.models.providers.entry(usual.name.to_owned()).or_insert(ProviderConfig {
-                base_url,
-                api_key: Secret::new(key),
-                models,
-            });
+            self.models.providers.entry(usual.name.to_owned()).or_insert(ProviderConfig { base_url, api_key: Secret::new(key), models });
         }
     }
 
@@ -368,10 +364,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named() {
-        let error = Figment::from(Toml::string(DEFAULTS))
-            .merge(Toml::string("[models]\nconect_ms = 1"))
-            .extract::<Config>()
-            .unwrap_err();
+        let error = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string("[models]\nconect_ms = 1")).extract::<Config>().unwrap_err();
         assert!(describe(&error).contains("conect_ms"), "{}", describe(&error));
     }
 }

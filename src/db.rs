@@ -64,11 +64,7 @@ impl Db {
     /// # Errors
     /// `bad_database_url`, `database_unreachable`, or `migration_failed`.
     pub async fn open(url: &str, data_dir: &Path) -> Result<Self> {
-        let url = if url.is_empty() {
-            format!("sqlite://{}", data_dir.join("copilot.db").display())
-        } else {
-            url.to_owned()
-        };
+        let url = if url.is_empty() { format!("sqlite://{}", data_dir.join("copilot.db").display()) } else { url.to_owned() };
         let db = match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::Sqlite(open_sqlite(&url).await?),
             Some("postgres" | "postgresql") => Self::Postgres(open_postgres(&url).await?),
@@ -162,14 +158,10 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
 
 async fn open_postgres(url: &str) -> Result<PgPool> {
     // The URL holds a password: its text never goes into an error.
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_| Error::invalid("bad_database_url", "The postgres:// URL cannot be read; expected postgres://user:password@host:port/name."))?;
-    PgPoolOptions::new()
-        .max_connections(16)
-        .acquire_timeout(Duration::from_secs(10))
-        .connect_with(options)
-        .await
-        .map_err(unreachable)
+    let options = PgConnectOptions::from_str(url).map_err(|_| {
+        Error::invalid("bad_database_url", "The postgres:// URL cannot be read; expected postgres://user:password@host:port/name.")
+    })?;
+    PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect_with(options).await.map_err(unreachable)
 }
 
 fn unreachable(error: sqlx::Error) -> Error {

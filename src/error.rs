@@ -62,14 +62,7 @@ macro_rules! constructors {
 impl Error {
     /// An error from its parts.
     pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            code,
-            message: message.into(),
-            details: None,
-            retry_after: None,
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, code, message: message.into(), details: None, retry_after: None, source: None }))
     }
 
     constructors! {
@@ -184,9 +177,10 @@ impl From<sqlx::Error> for Error {
             _ if code == "5" || code == "261" || matches!(error, sqlx::Error::PoolTimedOut) => {
                 Self::unavailable("database_busy", "The database is busy. Try again in a moment.")
             }
-            sqlx::Error::Io(_) => {
-                Self::unavailable("database_unreachable", "The database does not answer. `merchant-copilot doctor` tells which one is configured.")
-            }
+            sqlx::Error::Io(_) => Self::unavailable(
+                "database_unreachable",
+                "The database does not answer. `merchant-copilot doctor` tells which one is configured.",
+            ),
             _ => Self::internal("database_error", "The database refused a statement; the log has the cause."),
         }
         .because(error)

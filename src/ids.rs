@@ -72,7 +72,10 @@ impl TenantId {
         if text.is_empty() || text.len() > Self::MAX || !text.chars().all(legal) || text.starts_with('-') {
             return Err(Error::invalid(
                 "bad_tenant_name",
-                format!("`{text}` cannot be a tenant's name: use 1 to {} lower-case letters, digits and hyphens, not starting with a hyphen.", Self::MAX),
+                format!(
+                    "`{text}` cannot be a tenant's name: use 1 to {} lower-case letters, digits and hyphens, not starting with a hyphen.",
+                    Self::MAX
+                ),
             ));
         }
         Ok(Self(text.to_owned()))
@@ -117,9 +120,7 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// RFC 3339 in UTC, with seconds.
     pub fn rfc3339(self) -> String {
-        chrono::DateTime::from_timestamp_millis(self.0)
-            .unwrap_or_default()
-            .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        chrono::DateTime::from_timestamp_millis(self.0).unwrap_or_default().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 }
 

@@ -4,24 +4,24 @@
 //! keeps that true). ARCHITECTURE.md is the map with the walk of one message.
 
 // ground floor: no business words
+pub mod bus;
+pub mod config; // Config: plain data from file, environment, flags
+pub mod db; // SQLite or Postgres behind one door
 pub mod error; // what went wrong, for people and programs
 pub mod ids; // typed ids, Timestamp, Clock
-pub mod config; // Config: plain data from file, environment, flags
-pub mod telemetry; // tracing set-up, every metric name
-pub mod db; // SQLite or Postgres behind one door
-pub mod bus; // "something changed"
+pub mod telemetry; // tracing set-up, every metric name // "something changed"
 
 // first floor: what a shop has
-pub mod tenants; // who is asking: tenants, keys, roles, origins, rate limits
+pub mod knowledge; // what the shop knows: import, search, evaluation
+pub mod memory;
 pub mod models; // words in, words out
 pub mod prompts; // templates kept apart from code
-pub mod knowledge; // what the shop knows: import, search, evaluation
-pub mod memory; // conversations and turns
+pub mod tenants; // who is asking: tenants, keys, roles, origins, rate limits // conversations and turns
 
 // second floor: the conversation
 pub mod chat; // the turn from question to answer
 
 // the roof: wiring and doors
 pub mod app; // builds every room from the config
-pub mod http; // routes, WebSocket, OpenAI-compatible API, pages
-pub mod cli; // the command line
+pub mod cli;
+pub mod http; // routes, WebSocket, OpenAI-compatible API, pages // the command line

@@ -1,5 +1,6 @@
 //! Logs and metrics: tracing to standard error as text or JSON, and every metric name in one list.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -16,18 +17,10 @@ pub const HTTP_SECONDS: &str = "copilot_http_request_seconds";
 pub const SOCKETS: &str = "copilot_sockets";
 /// WebSocket connections that ended, by `code`.
 pub const SOCKETS_CLOSED: &str = "copilot_sockets_closed_total";
-/// Turns ended, by `tenant`, `decision` and `status`.
+/// Turns ended, by `status`.
 pub const TURNS: &str = "copilot_turns_total";
-/// From a question's arrival to the first text, by `tenant`.
+/// From a question's arrival to the first text.
 pub const FIRST_TOKEN: &str = "copilot_first_token_seconds";
-/// From a question's arrival to the end of its answer, by `tenant`.
-pub const TURN_SECONDS: &str = "copilot_turn_seconds";
-/// Searching the knowledge, by `tenant`.
-pub const RETRIEVAL_SECONDS: &str = "copilot_retrieval_seconds";
-/// Tokens sent to and received from models, by `tenant`, `model` and `direction`.
-pub const MODEL_TOKENS: &str = "copilot_model_tokens_total";
-/// Model calls that failed, by `model` and `code`.
-pub const MODEL_ERRORS: &str = "copilot_model_errors_total";
 
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
@@ -38,7 +31,7 @@ const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 pub fn log_to_stderr(log: &LogConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&log.filter)
         .map_err(|error| Error::invalid("bad_config", format!("`log.filter` is `{}`: {error}.", log.filter)))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let _already_started = match log.format.as_str() {
         "json" => lines.json().try_init(),
         _ => lines.try_init(),
@@ -73,8 +66,4 @@ fn describe() {
     metrics::describe_counter!(SOCKETS_CLOSED, "WebSocket connections that ended");
     metrics::describe_counter!(TURNS, "Turns ended");
     metrics::describe_histogram!(FIRST_TOKEN, "From a question's arrival to the first text");
-    metrics::describe_histogram!(TURN_SECONDS, "From a question's arrival to the end of its answer");
-    metrics::describe_histogram!(RETRIEVAL_SECONDS, "Searching the knowledge");
-    metrics::describe_counter!(MODEL_TOKENS, "Tokens sent to and received from models");
-    metrics::describe_counter!(MODEL_ERRORS, "Model calls that failed");
 }

@@ -50,7 +50,7 @@ create table entries (
     id text not null,
     question text not null,
     answer text not null,
-    similar text not null,
+    "similar" text not null,
     negative text not null,
     category text,
     tags text not null,

@@ -34,6 +34,18 @@ struct Held {
     closed: bool,
 }
 
+/// A row as it stands, with the marker of source `n` behind it: nothing inside it is read as a marker.
+pub fn whole(text: &str, n: u32) -> (String, Citation) {
+    let text = text.trim_end();
+    // After Latin text a space keeps the marker out of a word or an address.
+    let space = if text.ends_with(|c: char| c.is_ascii()) { " " } else { "" };
+    let before = format!("{text}{space}");
+    let start = before.chars().count();
+    let cited = format!("{before}[{n}]");
+    let end = cited.chars().count();
+    (cited, Citation { n, start, end })
+}
+
 impl CiteScanner {
     /// A scanner for an answer whose sources are numbered 1 to `known`.
     pub fn new(known: u32) -> Self {
@@ -241,6 +253,12 @@ mod tests {
                 assert_eq!(scan(3, [&text[..at], &text[at..]]), whole, "{text:?} at {at}");
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_cited_as_it_stands() {
+        assert_eq!(whole("见[7]。\n", 1), ("见[7]。[1]".to_owned(), Citation { n: 1, start: 5, end: 8 }));
+        assert_eq!(whole("in 3 days", 2), ("in 3 days [2]".to_owned(), Citation { n: 2, start: 10, end: 13 }));
     }
 
     #[test]

@@ -126,7 +126,10 @@ impl ChatEngine {
         }
         let (chars, most) = (request.text.chars().count(), self.0.parts.config.message_chars);
         if chars > most {
-            return Err(Error::invalid("message_too_long", format!("The message has {chars} characters; at most {most} are read. Shorten it and send it again.")));
+            return Err(Error::invalid(
+                "message_too_long",
+                format!("The message has {chars} characters; at most {most} are read. Shorten it and send it again."),
+            ));
         }
         if request.client_msg_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > CLIENT_MSG_ID_CHARS) {
             return Err(Error::invalid("bad_client_msg_id", format!("client_msg_id must have 1 to {CLIENT_MSG_ID_CHARS} characters.")));
@@ -156,11 +159,8 @@ impl ChatEngine {
     fn accepted_before(&self, caller: &Caller, turn: Turn) -> Accepted {
         let ordinal = u64::try_from(turn.ordinal).unwrap_or_default();
         let begin = ordinal * SEQ_PER_TURN;
-        let log = if self.running().contains_key(&turn.id) {
-            self.live(&caller.tenant, &turn.conversation_id).0
-        } else {
-            stored_events(&turn)
-        };
+        let log =
+            if self.running().contains_key(&turn.id) { self.live(&caller.tenant, &turn.conversation_id).0 } else { stored_events(&turn) };
         let events = log.after(begin).of_duplicate(turn.id.clone());
         Accepted { conversation_id: turn.conversation_id, response_id: turn.id, duplicate: true, events }
     }

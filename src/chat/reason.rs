@@ -253,10 +253,8 @@ mod tests {
         let model = Endpoint::open("fake", &fake.provider(), Duration::from_secs(1)).unwrap().model("m");
         for _ in 0..=output.chars().count() {
             let deltas = model.stream(CompletionRequest::default()).await.unwrap();
-            let texts: Vec<String> = deltas
-                .filter_map(|delta| async { if let Delta::Text(text) = delta.unwrap() { Some(text) } else { None } })
-                .collect()
-                .await;
+            let texts: Vec<String> =
+                deltas.filter_map(|delta| async { if let Delta::Text(text) = delta.unwrap() { Some(text) } else { None } }).collect().await;
             assert_eq!(split(texts.iter().map(String::as_str)), ("看来源[1]".into(), "1000 元[1]。".into()), "{texts:?}");
         }
     }

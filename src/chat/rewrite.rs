@@ -34,23 +34,28 @@ pub fn standalone(before: Option<&str>, question: &str) -> String {
     }
 }
 
+#[rustfmt::skip]
 const GREETINGS: &[&str] = &[
     "你好", "您好", "你好呀", "嗨", "hi", "hello", "hey", "早上好", "下午好", "晚上好", "在吗", "在么", "谢谢", "谢谢你", "多谢", "感谢", "好的", "好的谢谢",
     "thanks", "thankyou", "thx", "ok", "okay", "好", "知道了", "明白了", "再见", "拜拜", "bye", "goodmorning", "goodafternoon",
 ];
 
 /// Openings that go on from what was said.
+#[rustfmt::skip]
 const OPENINGS: &[&str] = &[
     "那", "那么", "还有", "另外", "以及", "如果是", "要是", "换成", "and ", "what about", "how about", "what if", "then ", "also ", "same for", "but ",
 ];
 
 /// Words that stand for something said before.
+#[rustfmt::skip]
 const POINTING: &[&str] = &[
-    "这个", "那个", "这种", "那种", "这些", "那些", "这样", "那样", "它", "上面", "上述", "刚才", "刚刚", "前面", "这笔", "这块", "这项", "该", "此",
+    "这个", "那个", "这种", "那种", "这些", "那些", "这样", "那样", "它", "上面", "上述", "刚才", "刚刚", "前面", "这笔", "这块", "这项",
 ];
+#[rustfmt::skip]
 const POINTING_EN: &[&str] = &["it", "that", "this", "those", "these", "them", "they", "one", "there"];
 
 /// Words that ask about a side of something and name nothing themselves.
+#[rustfmt::skip]
 const SIDES: &[&str] = &[
     "多久", "多长", "长时间", "时间", "时限", "期限", "费用", "收费", "钱", "金额", "流程", "步骤", "材料", "资料", "条件", "要求", "申请", "办理", "提交", "入口",
     "地方", "位置", "查", "看", "查看", "退", "交", "收", "付", "改", "开", "关", "取消", "超时", "超过", "过期", "逾期", "失败", "不行", "通过", "具体", "详细",
@@ -62,6 +67,7 @@ const SIDES: &[&str] = &[
 ];
 
 /// Sets of which a merchant means one at a time: naming another replaces the one before.
+#[rustfmt::skip]
 const FACETS: &[&[&str]] = &[
     &["中国站", "新加坡站", "马来西亚站", "马来站", "美国站", "英国站", "德国站", "日本站", "新加坡", "马来西亚", "美国", "英国", "德国", "日本", "中国", "欧洲",
       "cn", "sg", "my", "us", "uk", "de", "jp", "singapore", "malaysia", "japan", "germany", "china", "united states", "united kingdom"],
@@ -84,14 +90,18 @@ fn leans(question: &str) -> bool {
     let points = POINTING.iter().any(|word| plain.contains(word)) || words.iter().any(|word| POINTING_EN.contains(word));
     let opens = OPENINGS.iter().any(|opening| plain.starts_with(opening));
     let trails = tail.ends_with('呢') && chars <= 14;
-    opens || trails || points || names_nothing(tail)
+    opens || trails || (points && telling(tail) <= 1) || telling(tail) == 0
 }
 
-/// Whether every telling word only asks about a side of something (要多久, how do I apply).
-fn names_nothing(question: &str) -> bool {
-    text::tokens(question).iter().all(|word| {
-        SIDES.contains(&word.as_str()) || decide::is_asking(word) || word.chars().all(|c| c.is_ascii_digit())
-    })
+/// How many words name something, and do not only ask about a side of it (要多久, how do I apply) or
+/// point back.
+fn telling(question: &str) -> usize {
+    let tells = |word: &&String| {
+        let word = word.as_str();
+        let points = POINTING.contains(&word) || POINTING_EN.contains(&word);
+        !(SIDES.contains(&word) || points || decide::is_asking(word) || word.chars().all(|c| c.is_ascii_digit()))
+    };
+    text::tokens(question).iter().filter(tells).count()
 }
 
 /// The question before with what the new one replaces taken out, then the new one.
@@ -142,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_new_topic_stands_alone() {
-        for question in ["广告费怎么充值到广告账户？", "开发票需要什么抬头信息", "How do I create a coupon for my shop?"] {
+        for question in
+            ["Will it rain tomorrow?", "广告费怎么充值到广告账户？", "开发票需要什么抬头信息", "How do I create a coupon for my shop?"]
+        {
             assert_eq!(standalone(Some("普通店的保证金要交多少？"), question), question);
         }
         assert_eq!(standalone(None, "那跨境的呢？"), "那跨境的呢？");

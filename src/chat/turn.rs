@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::cite::CiteScanner;
+use super::cite::{self, CiteScanner};
 use super::compose::{Parts, compose};
 use super::engine::{ChatEngine, message_id};
 use super::reason::{Piece, ReasonSplitter};
@@ -20,6 +20,7 @@ use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
 use crate::memory::{self, Outcome, Turn};
 use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
+use crate::telemetry;
 
 /// Turns looked back on for the window and for follow-ups.
 const LOOK_BACK: i64 = 12;
@@ -170,12 +171,9 @@ impl Turning {
     /// The row itself is the answer.
     fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
         let Some(row) = sources.first() else { return self.admit(hits) };
-        let mut cite = CiteScanner::new(1);
-        let text = cite.push(&format!("{} [1]", row.entry.draft.answer.trim_end()));
+        let (text, citation) = cite::whole(&row.entry.draft.answer, 1);
         self.say(&text);
-        let rest = cite.finish();
-        self.say(&rest);
-        self.outcome.citations = json!(cite.citations());
+        self.outcome.citations = json!([citation]);
         self.outcome.suggestions = json!(suggestions(hits, sources));
         Ending::Finished(FinishReason::Stop)
     }
@@ -189,10 +187,7 @@ impl Turning {
 
     fn compose(&mut self, query: &str, sources: &[Hit], earlier: &[Turn]) -> Result<CompletionRequest> {
         let parts = &self.engine.0.parts;
-        let name = match self.language {
-            Language::Zh => "answer.zh",
-            Language::En => "answer.en",
-        };
+        let name = self.template_name();
         let template = parts.prompts.get(name)?;
         let window = match &self.request.history {
             Some(history) => history.clone(),
@@ -200,9 +195,9 @@ impl Turning {
         };
         let request = compose(Parts {
             template,
-            reasoning: self.reasoning(),
+            reasoning: self.reasoning()?,
             shop: self.tenant.as_str(),
-            question: &self.request.text,
+            question: self.request.text.trim(),
             query,
             language: self.language,
             hits: sources,
@@ -217,22 +212,29 @@ impl Turning {
         Ok(request)
     }
 
-    fn reasoning(&self) -> Reasoning {
+    fn template_name(&self) -> &'static str {
+        match self.language {
+            Language::Zh => "answer.zh",
+            Language::En => "answer.en",
+        }
+    }
+
+    /// The operator's choice, else the template's.
+    fn reasoning(&self) -> Result<Reasoning> {
         let parts = &self.engine.0.parts;
-        let by_template = || parts.prompts.get("answer.zh").map_or(Reasoning::Hidden, |template| template.reasoning);
-        match parts.config.reasoning.as_str() {
+        Ok(match parts.config.reasoning.as_str() {
             "off" => Reasoning::Off,
             "hidden" => Reasoning::Hidden,
             "shown" => Reasoning::Shown,
             "native" => Reasoning::Native,
-            _ => by_template(),
-        }
+            _ => parts.prompts.get(self.template_name())?.reasoning,
+        })
     }
 
     /// The model speaks; its reasoning is split off and its markers are resolved on the way.
     async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
         let model = Arc::clone(&self.model);
-        let shown = matches!(self.reasoning(), Reasoning::Shown | Reasoning::Native);
+        let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
         let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
         let cancel = self.cancel.clone();
         let mut answer = Answering::new(sources, shown);
@@ -306,10 +308,27 @@ impl Turning {
         if let Err(error) = recorded {
             tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
         }
-        metrics::counter!(crate::telemetry::TURNS, "status" => self.outcome.status.clone()).increment(1);
-        metrics::histogram!(crate::telemetry::FIRST_TOKEN).record(self.timings.first_token / 1000.0);
+        self.measure();
         self.engine.finished(&self.turn.id);
         self.emit(EventKind::ResponseDone(Box::new(done)));
+    }
+
+    fn measure(&self) {
+        let (tenant, model) = (self.tenant.to_string(), self.model.card().id.clone());
+        let decision = self.outcome.decision.clone().unwrap_or_default();
+        let status = self.outcome.status.clone();
+        metrics::counter!(telemetry::TURNS, "tenant" => tenant.clone(), "decision" => decision, "status" => status).increment(1);
+        metrics::histogram!(telemetry::FIRST_TOKEN, "tenant" => tenant.clone()).record(self.timings.first_token / 1000.0);
+        metrics::histogram!(telemetry::TURN_SECONDS, "tenant" => tenant.clone()).record(self.timings.total / 1000.0);
+        metrics::histogram!(telemetry::RETRIEVAL_SECONDS, "tenant" => tenant.clone()).record(self.timings.retrieval / 1000.0);
+        for (direction, field) in [("in", "prompt_tokens"), ("out", "completion_tokens")] {
+            let tokens = self.outcome.usage[field].as_u64().unwrap_or_default();
+            let labels = [("tenant", tenant.clone()), ("model", model.clone()), ("direction", direction.to_owned())];
+            metrics::counter!(telemetry::MODEL_TOKENS, &labels).increment(tokens);
+        }
+        if let Some(code) = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()) {
+            metrics::counter!(telemetry::MODEL_ERRORS, "model" => model, "code" => code.to_owned()).increment(1);
+        }
     }
 
     fn done(&self, status: Status, finish_reason: &str, error: Option<ErrorReport>) -> Done {
@@ -407,7 +426,13 @@ impl Answering {
 fn language_of(request: &ChatRequest) -> Language {
     let letters = request.text.chars().any(char::is_alphabetic);
     match request.locale.as_deref() {
-        Some(locale) if !letters => if locale.starts_with("en") { Language::En } else { Language::Zh },
+        Some(locale) if !letters => {
+            if locale.starts_with("en") {
+                Language::En
+            } else {
+                Language::Zh
+            }
+        }
         _ => Language::of(&request.text),
     }
 }

@@ -69,11 +69,15 @@ impl TenantCommand {
             Self::Add { name, title } => {
                 let id = TenantId::parse(&name)?;
                 let tenant = ground.tenants.add(&id, title.as_deref().unwrap_or(&name)).await?;
-                tell(json, json!(tenant), || print::line(format!("Added tenant `{id}`. Give it knowledge: merchant-copilot kb import FILE --tenant {id}")));
+                tell(json, json!(tenant), || {
+                    print::line(format!("Added tenant `{id}`. Give it knowledge: merchant-copilot kb import FILE --tenant {id}"))
+                });
             }
             Self::List => {
                 let tenants = ground.tenants.list().await?;
-                tell(json, json!({"tenants": tenants}), || tenants.iter().for_each(|tenant| print::line(format!("{:20}  {}", tenant.id.as_str(), tenant.name))));
+                tell(json, json!({"tenants": tenants}), || {
+                    tenants.iter().for_each(|tenant| print::line(format!("{:20}  {}", tenant.id.as_str(), tenant.name)))
+                });
             }
         }
         ground.db.close().await;
@@ -92,7 +96,11 @@ impl KeyCommand {
                 object["key"] = json!(secret.reveal());
                 tell(json, object, || {
                     print::line(secret.reveal());
-                    print::aside(format!("This {} key of tenant `{tenant}` is shown only now. Revoke it with `key revoke {}`.", key.role.as_str(), key.id));
+                    print::aside(format!(
+                        "This {} key of tenant `{tenant}` is shown only now. Revoke it with `key revoke {}`.",
+                        key.role.as_str(),
+                        key.id
+                    ));
                 });
             }
             Self::List => {

@@ -49,7 +49,10 @@ fn start_command(dir: &Path, database: &Path, named: bool) -> String {
 fn prepare(dir: &Path) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     if std::fs::read_dir(dir)?.next().is_some() {
-        return Err(Error::conflict("backup_dir_not_empty", format!("{} is not empty. Give a new directory for each backup.", dir.display())));
+        return Err(Error::conflict(
+            "backup_dir_not_empty",
+            format!("{} is not empty. Give a new directory for each backup.", dir.display()),
+        ));
     }
     Ok(())
 }

@@ -107,7 +107,10 @@ async fn examine(config: Config) -> Vec<Finding> {
 fn data_dir(config: &Config) -> Finding {
     let dir = &config.data_dir;
     let probe = dir.join(".doctor");
-    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&probe, b"")).and_then(|()| std::fs::remove_file(&probe));
+    let written = crate::app::create_data_dir(dir)
+        .map_err(std::io::Error::other)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
     match written {
         Ok(()) => Finding::ok("data directory", dir.display().to_string()),
         Err(error) => {
@@ -134,7 +137,14 @@ async fn database(ground: &Ground) -> Vec<Finding> {
     };
     match tenants {
         Ok(tenants) if tenants.is_empty() => {
-            vec![Finding::ok(&name, "answers"), Finding::note("tenants", "none yet", "The first `serve` adds `demo` with sample knowledge; `tenant add NAME` adds your own.")]
+            vec![
+                Finding::ok(&name, "answers"),
+                Finding::note(
+                    "tenants",
+                    "none yet",
+                    "The first `serve` adds `demo` with sample knowledge; `tenant add NAME` adds your own.",
+                ),
+            ]
         }
         Ok(tenants) => {
             let names: Vec<&str> = tenants.iter().map(|tenant| tenant.id.as_str()).collect();
@@ -151,15 +161,19 @@ async fn knowledge(ground: &Ground) -> Vec<Finding> {
     };
     let embedder = format!("{}, {} dimensions, run by {}", knowledge.embedder().id(), knowledge.embedder().dimensions(), embed::runtime());
     let embedder = match embed::runtime() {
-        "tract" if ground.config.embedder.source != "builtin" => {
-            Finding::note("embedder", embedder, "Set ORT_DYLIB_PATH to a libonnxruntime (the PyPI wheel onnxruntime has one): transformers run 3-4 times faster.")
-        }
+        "tract" if ground.config.embedder.source != "builtin" => Finding::note(
+            "embedder",
+            embedder,
+            "Set ORT_DYLIB_PATH to a libonnxruntime (the PyPI wheel onnxruntime has one): transformers run 3-4 times faster.",
+        ),
         _ => Finding::ok("embedder", embedder),
     };
     let index = match timeout(CATCH_UP, knowledge.catch_up()).await {
         Ok(Ok(revision)) => Finding::ok("index", format!("at revision {revision}, as the database")),
         Ok(Err(error)) => Finding::error("index", &error),
-        Err(_) => Finding::note("index", "still catching up with the database", "The server serves meanwhile; `kb reindex` builds it anew."),
+        Err(_) => {
+            Finding::note("index", "still catching up with the database", "The server serves meanwhile; `kb reindex` builds it anew.")
+        }
     };
     vec![embedder, index]
 }
@@ -175,7 +189,8 @@ async fn models(config: &Config) -> Vec<Finding> {
     let limit = Duration::from_millis(config.models.connect_ms);
     let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit).await);
     let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
-    findings.push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
+    findings
+        .push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
     findings
 }
 
@@ -195,6 +210,6 @@ fn remedy(error: &ModelError) -> &'static str {
     match error {
         ModelError::Unauthorized(_) => "The key is refused: check it and its balance with the provider.",
         ModelError::Timeout(_) => "Nothing came in time: check the network and base_url, or raise models.connect_ms.",
-        _ => "Check base_url, the network and a proxy on the way; answers fall back to other models meanwhile.",
+        _ => "Check base_url, the network and a proxy on the way, or select another model meanwhile.",
     }
 }

@@ -105,7 +105,11 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 async fn execute(Cli { options, command }: Cli) -> Result<u8> {
-    let config = options.config()?;
+    let mut config = options.config()?;
+    if !matches!(command, Command::Serve(_)) && config.log.filter == "info" {
+        // What a server tells of its day is noise beside a command's result.
+        config.log.filter = "warn".to_owned();
+    }
     telemetry::log_to_stderr(&config.log)?;
     let Options { tenant, json, .. } = options;
     match command {
@@ -131,12 +135,8 @@ async fn knowledge(command: kb::KbCommand, config: Config, tenant: &str, json: b
 
 impl Options {
     fn config(&self) -> Result<Config> {
-        let overrides = Overrides {
-            data_dir: self.data_dir.clone(),
-            listen: None,
-            database: self.database.clone(),
-            index: self.index.clone(),
-        };
+        let overrides =
+            Overrides { data_dir: self.data_dir.clone(), listen: None, database: self.database.clone(), index: self.index.clone() };
         Config::load(self.config.as_deref(), &overrides)
     }
 }

@@ -56,20 +56,29 @@ fn list(prompts: &Prompts, json: bool) -> Result<u8> {
     if json {
         print::json(&json!({"prompts": templates.iter().map(|template| head(template)).collect::<Vec<_>>()}));
     } else {
-        templates.iter().for_each(|template| print::line(format!("{:16} v{:<3} {}", template.name, template.version, template.description)));
+        templates
+            .iter()
+            .for_each(|template| print::line(format!("{:16} v{:<3} {}", template.name, template.version, template.description)));
     }
     Ok(DONE)
 }
 
 fn show(template: &PromptTemplate, json: bool) -> Result<u8> {
     let mut object = head(template);
-    object["variables"] = template.variables.iter().map(|(name, variable)| json!({"name": name, "kind": kind(variable), "optional": variable.optional})).collect();
+    object["variables"] = template
+        .variables
+        .iter()
+        .map(|(name, variable)| json!({"name": name, "kind": kind(variable), "optional": variable.optional}))
+        .collect();
     object["demos"] = json!(template.demos);
     if json {
         print::json(&object);
         return Ok(DONE);
     }
-    print::line(format!("{} v{}: {}\nreasoning: {}\nvariables:", template.name, template.version, template.description, object["reasoning"]));
+    print::line(format!(
+        "{} v{}: {}\nreasoning: {}\nvariables:",
+        template.name, template.version, template.description, object["reasoning"]
+    ));
     for (name, variable) in &template.variables {
         let optional = if variable.optional { ", optional" } else { "" };
         print::line(format!("  {name} ({}{optional})", kind(variable)));
@@ -105,7 +114,9 @@ fn lint(findings: &[LintFinding], json: bool) -> u8 {
         print::json(&json!({"findings": findings, "errors": errors}));
     } else {
         let word = |level| if level == Level::Error { "error" } else { "warning" };
-        findings.iter().for_each(|finding| print::line(format!("{}:{}: {}: {}", finding.file, finding.line, word(finding.level), finding.message)));
+        findings
+            .iter()
+            .for_each(|finding| print::line(format!("{}:{}: {}: {}", finding.file, finding.line, word(finding.level), finding.message)));
         print::line(format!("{errors} errors, {} warnings", findings.len() - errors));
     }
     if errors == 0 { DONE } else { PROBLEM }

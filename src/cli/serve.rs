@@ -70,7 +70,9 @@ async fn greet(app: &App, address: SocketAddr, tenant: &str, json: bool) -> Resu
     };
     if json {
         let tenant = signin.as_ref().map(|(tenant, _)| tenant.as_str());
-        print::json(&json!({"listen": address, "url": format!("{base}/"), "console": console, "tenant": tenant, "model": app.models.default_id()}));
+        print::json(
+            &json!({"listen": address, "url": format!("{base}/"), "console": console, "tenant": tenant, "model": app.models.default_id()}),
+        );
         return Ok(());
     }
     print::line(format!(
@@ -114,6 +116,9 @@ fn model_line(app: &App) -> String {
 pub fn no_server(data_dir: &std::path::Path) -> Error {
     Error::unavailable(
         "no_server",
-        format!("A server holds {} but does not say where it listens. Wait until it has started, or give --url and --key.", data_dir.display()),
+        format!(
+            "A server holds {} but does not say where it listens. Wait until it has started, or give --url and --key.",
+            data_dir.display()
+        ),
     )
 }

@@ -68,7 +68,8 @@ pub async fn console_file(Path(path): Path<String>, headers: HeaderMap) -> Resul
 }
 
 fn file(path: &str, keep: Keep, headers: &HeaderMap) -> Result<Response> {
-    let EmbeddedFile { data, .. } = Dist::get(path).ok_or_else(|| Error::not_found("route_not_found", format!("There is no file {path}.")))?;
+    let EmbeddedFile { data, .. } =
+        Dist::get(path).ok_or_else(|| Error::not_found("route_not_found", format!("There is no file {path}.")))?;
     Ok(send(path, data, keep, headers))
 }
 

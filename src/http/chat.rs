@@ -29,7 +29,10 @@ pub async fn answer(
     Body(message): Body<MessageCreate>,
 ) -> Result<Response> {
     if headers.contains_key("last-event-id") {
-        return Err(Error::invalid("resume_not_supported", "Resuming is not supported yet: read the answer with GET /api/v1/conversations/{id}."));
+        return Err(Error::invalid(
+            "resume_not_supported",
+            "Resuming is not supported yet: read the answer with GET /api/v1/conversations/{id}.",
+        ));
     }
     let request = message.into_request("sse")?;
     let accepted = state.app.engine.answer(&caller, request).await?;
@@ -81,7 +84,8 @@ mod tests {
     #[test]
     fn an_error_frame_carries_what_a_client_branches_on() {
         let error = Error::rate_limited("rate_limited", "wait", Duration::from_millis(1500));
-        let expected = json!({"type": "error", "ref": "m1", "code": "rate_limited", "message": "wait", "retryable": true, "retry_after_ms": 1500});
+        let expected =
+            json!({"type": "error", "ref": "m1", "code": "rate_limited", "message": "wait", "retryable": true, "retry_after_ms": 1500});
         assert_eq!(error_frame(&error, Some("m1")), expected);
     }
 }

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Anyone;
+use super::rows::row;
 use super::state::Shared;
 use crate::chat::Source;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, EntryId, TurnId};
-use crate::knowledge::KnowledgeEntry;
 use crate::memory::Turn;
 
 /// Most conversations in one answer.
@@ -49,7 +49,7 @@ pub async fn source(State(state): State<Shared>, Anyone(who): Anyone, Path((id, 
     let turn = state.app.memory.turn(&who.caller.tenant, who.caller.sees(), &id).await?;
     let source = numbered(&turn, n)?;
     let entry = state.app.knowledge.entry(&who.caller.tenant, &EntryId::from_text(&source.entry_id)).await?;
-    Ok(Json(source_row(&source, entry)))
+    Ok(Json(source_row(&source, &row(entry, state.app.config.zone()))))
 }
 
 fn numbered(turn: &Turn, n: u32) -> Result<Source> {
@@ -58,14 +58,14 @@ fn numbered(turn: &Turn, n: u32) -> Result<Source> {
     sources.into_iter().find(|source| source.n == n).ok_or_else(unknown)
 }
 
-fn source_row(source: &Source, entry: KnowledgeEntry) -> Value {
-    let draft = entry.draft;
-    json!({
-        "n": source.n, "entry_id": entry.id, "question": draft.question, "answer": draft.answer,
-        "category": draft.category, "market": draft.market, "locale": draft.locale,
-        "valid_from": draft.valid_from.map(|at| at.rfc3339()), "valid_to": draft.valid_to.map(|at| at.rfc3339()),
-        "source": draft.source, "url": draft.url, "snippet": source.snippet,
-    })
+/// The row's fields that concern a reader, with what was quoted of it.
+fn source_row(source: &Source, row: &Value) -> Value {
+    let told = ["question", "answer", "category", "market", "locale", "valid_from", "valid_to", "source", "url"];
+    let mut body: Value = told.iter().map(|&name| (name.to_owned(), row[name].clone())).collect();
+    body["n"] = json!(source.n);
+    body["entry_id"] = json!(source.entry_id);
+    body["snippet"] = json!(source.snippet);
+    body
 }
 
 /// The trace is long and has a door of its own.

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Admin;
+use super::rows::row;
 use super::state::Shared;
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
+use crate::knowledge;
 use crate::knowledge::store::Stats;
-use crate::knowledge::{self, KnowledgeEntry};
 
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
@@ -53,23 +54,12 @@ pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(pa
     let limit = paging.limit.unwrap_or(50).clamp(1, MOST);
     let page = state.app.knowledge.store().page(&caller.tenant, paging.after.as_ref(), limit).await?;
     let next = page.last().filter(|_| page.len() == limit).map(|entry| entry.id.clone());
-    Ok(Json(json!({"entries": page.into_iter().map(row).collect::<Vec<_>>(), "next": next})))
+    let zone = state.app.config.zone();
+    Ok(Json(json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next})))
 }
 
 /// One row.
 pub async fn entry(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
-    Ok(Json(row(state.app.knowledge.entry(&caller.tenant, &id).await?)))
-}
-
-/// An entry under the names of a knowledge row, with when it was written.
-fn row(entry: KnowledgeEntry) -> Value {
-    let draft = entry.draft;
-    json!({
-        "id": entry.id, "question": draft.question, "answer": draft.answer,
-        "similar": draft.similar, "not": draft.negative, "category": draft.category, "tags": draft.tags,
-        "market": draft.market, "locale": draft.locale,
-        "valid_from": draft.valid_from.map(|at| at.rfc3339()), "valid_to": draft.valid_to.map(|at| at.rfc3339()),
-        "source": draft.source, "url": draft.url, "direct": draft.direct,
-        "revision": entry.revision, "created_ms": entry.created, "updated_ms": entry.updated,
-    })
+    let entry = state.app.knowledge.entry(&caller.tenant, &id).await?;
+    Ok(Json(row(entry, state.app.config.zone())))
 }

@@ -85,7 +85,10 @@ fn of_answer(batch: Vec<ChatEvent>, id: &TurnId) -> (VecDeque<Result<ChatEvent>>
 
 /// The reader is beyond help: it has to ask for the stored answer instead.
 pub fn too_slow() -> Error {
-    Error::unavailable("too_slow", "The connection is too slow: events were lost. The answer is kept; read it with GET /api/v1/conversations/{id}.")
+    Error::unavailable(
+        "too_slow",
+        "The connection is too slow: events were lost. The answer is kept; read it with GET /api/v1/conversations/{id}.",
+    )
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod openai;
 mod ops;
 mod origin;
 mod problem;
+mod rows;
 mod session;
 mod state;
 mod ws;

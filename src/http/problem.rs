@@ -43,7 +43,8 @@ pub fn report(error: &Error) -> Value {
             tracing::error!(code = error.code(), causes = error.causes(), "{error}");
             json!({"code": error.code(), "message": "Something went wrong on our side; the server's log has the details. Try again, and report it if it stays."})
         }
-        Kind::Unavailable | Kind::Timeout => {
+        // Without a cause it is our own "not yet" or "full", which tells itself.
+        Kind::Unavailable | Kind::Timeout if !error.causes().is_empty() => {
             tracing::warn!(code = error.code(), causes = error.causes(), "{error}");
             error.body()
         }
@@ -174,7 +175,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 fn malformed(error: &serde_json::Error) -> Error {
     match error.classify() {
-        serde_json::error::Category::Data => Error::invalid("invalid_request", format!("The JSON body is not what this route takes: {error}.")),
+        serde_json::error::Category::Data => {
+            Error::invalid("invalid_request", format!("The JSON body is not what this route takes: {error}."))
+        }
         _ => Error::invalid("malformed_json", format!("The body is not JSON: {error}.")),
     }
 }
@@ -221,7 +224,9 @@ mod tests {
             #[expect(dead_code, reason = "only its absence matters")]
             text: String,
         }
-        for (sent, code) in [("{", "malformed_json"), ("", "malformed_json"), ("{}", "invalid_request"), (r#"{"text":1}"#, "invalid_request")] {
+        for (sent, code) in
+            [("{", "malformed_json"), ("", "malformed_json"), ("{}", "invalid_request"), (r#"{"text":1}"#, "invalid_request")]
+        {
             let request = Request::new(axum::body::Body::from(sent));
             let refused = Body::<Wanted>::from_request(request, &()).await.err().unwrap();
             assert_eq!(refused.code(), code, "{sent}");

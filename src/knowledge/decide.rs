@@ -4,6 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
+
 use super::{Decision, EntryDraft, Hit, text};
 use crate::config::SearchConfig;
 
@@ -16,6 +18,8 @@ pub struct Asked {
     pub numbers: Vec<String>,
     /// `text::question_key` of the question.
     pub key: String,
+    /// The market the question came with.
+    pub market: Option<String>,
 }
 
 impl Asked {
@@ -23,7 +27,7 @@ impl Asked {
     pub fn new(question: &str, tokens: &[String], weights: Option<&[f32]>) -> Self {
         let weight = |i: usize| weights.and_then(|all| all.get(i)).copied().unwrap_or(1.0);
         let words = tokens.iter().enumerate().map(|(i, token)| (token.clone(), weight(i) * word_share(token))).collect();
-        Self { words, numbers: text::numbers(question), key: text::question_key(question) }
+        Self { words, numbers: text::numbers(question), key: text::question_key(question), market: None }
     }
 
     fn covered_by(&self, words: &HashSet<String>) -> f32 {
@@ -45,17 +49,19 @@ fn word_share(word: &str) -> f32 {
     if is_asking(word) { 0.2 } else { 1.0 }
 }
 
+#[rustfmt::skip]
 const ASKING: &[&str] = &[
-    "的", "了", "吗", "呢", "吧", "啊", "呀", "是", "我", "你", "我们", "你们", "请问", "请", "问", "怎么", "怎么办", "怎样", "如何", "什么",
-    "哪", "哪些", "哪里", "多少", "几", "要", "能", "可以", "能不能", "可不可以", "是不是", "有没有", "会", "会不会", "想", "在", "和", "与", "或",
-    "这", "那", "个", "一", "一个", "一下", "就", "都", "也", "还", "还有", "被", "把", "给", "跟", "到", "从", "后", "时", "时候", "么", "啥", "为",
-    "为什么", "需要", "应该", "有", "没有", "没", "不", "the", "a", "an", "is", "are", "be", "do", "doe", "did", "i", "my", "me", "we", "our", "you", "your",
-    "it", "to", "of", "for", "in", "on", "at", "and", "or", "what", "how", "when", "where", "which", "who", "whi", "can", "could", "should", "would", "will",
-    "if", "with", "from", "by", "there", "have", "has", "get", "need", "want", "pleas", "tell", "about", "much", "mani", "long",
+    "的", "了", "吗", "呢", "吧", "啊", "呀", "是", "我", "你", "我们", "你们", "请问", "请", "问", "怎么", "怎么办", "怎样", "如何", "什么", "哪",
+    "哪些", "哪里", "多少", "几", "要", "能", "可以", "能不能", "可不可以", "是不是", "有没有", "会", "会不会", "想", "在", "和", "与", "或", "这", "那",
+    "个", "一", "一个", "一下", "就", "都", "也", "还", "还有", "被", "把", "给", "跟", "到", "从", "后", "时", "时候", "么", "啥", "为",
+    "为什么", "需要", "应该", "有", "没有", "没", "不", "the", "a", "an", "is", "are", "be", "do", "doe", "did", "i", "my", "me",
+    "we", "our", "you", "your", "it", "to", "of", "for", "in", "on", "at", "and", "or", "what", "how", "when",
+    "where", "which", "who", "whi", "can", "could", "should", "would", "will", "if", "with", "from", "by", "there",
+    "have", "has", "get", "need", "want", "pleas", "tell", "about", "much", "mani", "long",
 ];
 
 /// What speaks for an entry, each from 0 to 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Evidence {
     /// Cosine of the question and the entry's closest passage.
     pub cosine: f32,
@@ -137,12 +143,32 @@ pub fn decide(asked: &Asked, hits: &mut [Hit], config: &SearchConfig) -> Decisio
     let rivals = hits.iter().filter(|hit| hit.passed && hit.entry.id != first.entry.id);
     let rival = rivals.map(|hit| hit.score).fold(0.0, f32::max);
     let clear = first.score >= config.direct_threshold && first.score > rival;
-    if first.entry.draft.direct && clear && numbers_agree(asked, &first.entry.draft) {
-        Decision::Direct
-    } else {
-        Decision::Grounded
-    }
+    let draft = &first.entry.draft;
+    if draft.direct && clear && numbers_agree(asked, draft) && market_meant(asked, draft) { Decision::Direct } else { Decision::Grounded }
 }
+
+/// A row of one market answers directly only a question about that market: one that names it, comes
+/// with it, or is a phrasing of the row letter by letter.
+fn market_meant(asked: &Asked, draft: &EntryDraft) -> bool {
+    let Some(market) = &draft.market else { return true };
+    let phrasings = std::iter::once(&draft.question).chain(&draft.similar);
+    asked.market.as_ref() == Some(market)
+        || asked.words.contains_key(&market.to_lowercase())
+        || phrasings.clone().any(|phrasing| text::question_key(phrasing) == asked.key)
+        || place_words(&draft.question).any(|word| asked.words.contains_key(&word))
+}
+
+/// The words of a question that name a place of business, such as 德国站 or Singapore.
+fn place_words(question: &str) -> impl Iterator<Item = String> {
+    text::tokens(question).into_iter().filter(|word| PLACES.contains(&word.as_str()))
+}
+
+#[rustfmt::skip]
+const PLACES: &[&str] = &[
+    "中国", "中国站", "国内", "大陆", "新加坡", "马来西亚", "马来", "美国", "英国", "德国", "日本", "欧洲", "欧盟", "法国", "韩国", "泰国", "越南", "澳洲", "加拿大",
+    "cn", "sg", "my", "us", "uk", "de", "jp", "eu", "china", "singapor", "malaysia", "america", "american", "usa", "britain", "british", "german", "germani",
+    "japan", "japanes", "europ", "franc", "korea", "thailand", "vietnam", "australia", "canada",
+];
 
 /// A question about 7 days is not answered directly with the row about 15 days because they look
 /// alike: every number asked about must occur in the row.
@@ -175,7 +201,17 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         };
-        Hit { entry, passage: String::new(), score, fused: score, lexical: None, semantic: None, passed: false, reason: None }
+        Hit {
+            entry,
+            passage: String::new(),
+            score,
+            fused: score,
+            lexical: None,
+            semantic: None,
+            evidence: Evidence::default(),
+            passed: false,
+            reason: None,
+        }
     }
 
     fn config() -> SearchConfig {

@@ -150,6 +150,8 @@ pub struct Hit {
     pub lexical: Option<LegRank>,
     /// Where the vector leg had it.
     pub semantic: Option<LegRank>,
+    /// What spoke for it.
+    pub evidence: decide::Evidence,
     /// Whether it is good enough to be a source.
     pub passed: bool,
     /// Why not, for people.

@@ -140,7 +140,7 @@ impl Knowledge {
     pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<(Decision, Vec<Hit>)> {
         let asked = &ranking.asked;
         let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
-        let asked_for = Asked::new(&query.text, &asked.tokens, weights.as_deref());
+        let asked_for = Asked { market: query.market.clone(), ..Asked::new(&query.text, &asked.tokens, weights.as_deref()) };
         let best: Vec<Fused> = fused.into_iter().take(query.top + SPARE).collect();
         let ids: Vec<EntryId> = best.iter().map(|fused| fused.entry.clone()).collect();
         let mut rows = self.store().entries(tenant, &ids).await?;
@@ -153,12 +153,13 @@ impl Knowledge {
                 continue;
             }
             let cosine = fused.semantic.map_or(0.0, |place| place.score);
-            let confidence = evidence(&asked_for, &entry.draft, cosine).confidence();
+            let evidence = evidence(&asked_for, &entry.draft, cosine);
             let passage = passage_text(&entry.draft, fused.seq);
             hits.push(Hit {
                 entry,
                 passage,
-                score: confidence,
+                score: evidence.confidence(),
+                evidence,
                 fused: fused.score,
                 lexical: listed(fused.lexical),
                 semantic: listed(fused.semantic),
@@ -205,7 +206,7 @@ impl SearchOutcome {
             .map(|hit| {
                 let mut row = json!({
                     "id": hit.entry.id, "question": hit.entry.draft.question, "answer": hit.entry.draft.answer,
-                    "score": hit.score, "fused": hit.fused, "passage": hit.passage,
+                    "score": hit.score, "fused": hit.fused, "passage": hit.passage, "evidence": hit.evidence,
                     "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed,
                 });
                 if let Some(reason) = &hit.reason {

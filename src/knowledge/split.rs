@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn phrasings_first_then_the_answer_in_sentences() {
-        let draft = EntryDraft { question: "问".into(), similar: vec!["再问".into()], answer: "答。".repeat(300), ..Default::default() };
+        let draft =
+            EntryDraft { question: "问".into(), similar: vec!["再问".into()], answer: "答。".repeat(300), ..Default::default() };
         let cut = passages(&draft);
         assert_eq!((cut[0].text.as_str(), cut[1].text.as_str()), ("问", "再问"));
         assert!(cut[2..].iter().all(|passage| passage.kind == PassageKind::Body && passage.text.ends_with('。')));

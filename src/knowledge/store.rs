@@ -107,7 +107,8 @@ pub struct KnowledgeStore {
     clock: Clock,
 }
 
-const COLUMNS: &str = "id, question, answer, similar, negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
+/// `similar` is a reserved word in Postgres.
+const COLUMNS: &str = "id, question, answer, \"similar\", negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
 
 #[derive(FromRow)]
 struct EntryRow {
@@ -236,8 +237,7 @@ impl KnowledgeStore {
         let sql = AssertSqlSafe(format!(
             "select {COLUMNS} from entries where tenant_id = $1 and revision > $2 and revision <= $3 order by revision, id"
         ));
-        let rows: Vec<EntryRow> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(after).bind(until).fetch_all(pool).await)?;
+        let rows: Vec<EntryRow> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(after).bind(until).fetch_all(pool).await)?;
         let live: Vec<EntryId> = rows.iter().filter(|row| !row.deleted).map(|row| row.id.clone()).collect();
         let mut passages = self.passages(tenant, embedder, &live).await?;
         rows.into_iter()
@@ -268,11 +268,8 @@ impl KnowledgeStore {
             })?;
             for row in rows {
                 let vector = row.vector.filter(|_| row.embedder == embedder).map(|bytes| floats(&bytes));
-                let passage = Passage {
-                    seq: u32::try_from(row.seq).unwrap_or(u32::MAX),
-                    kind: PassageKind::from_word(&row.kind),
-                    text: row.text,
-                };
+                let passage =
+                    Passage { seq: u32::try_from(row.seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(&row.kind), text: row.text };
                 by_entry.entry(row.entry_id.as_str().to_owned()).or_default().push(StoredPassage { passage, vector });
             }
         }
@@ -337,9 +334,8 @@ impl KnowledgeStore {
 
     /// A page of live entries in id order, for export.
     pub async fn page(&self, tenant: &TenantId, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let sql = AssertSqlSafe(format!(
-            "select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"
-        ));
+        let sql =
+            AssertSqlSafe(format!("select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"));
         let after = after.map_or("", EntryId::as_str);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<EntryRow> =
@@ -384,8 +380,7 @@ impl KnowledgeStore {
             let row = sqlx::query(counts).bind(tenant).bind(false).bind(now).bind(week).fetch_one(pool).await?;
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)
         });
-        let passages: i64 =
-            on!(&self.db, pool => sqlx::query_scalar("select count(*) from passages where tenant_id = $1").bind(tenant).fetch_one(pool).await)?;
+        let passages: i64 = on!(&self.db, pool => sqlx::query_scalar("select count(*) from passages where tenant_id = $1").bind(tenant).fetch_one(pool).await)?;
         Ok(Stats {
             entries: unsigned(entries),
             passages: unsigned(passages),
@@ -401,11 +396,9 @@ impl KnowledgeStore {
     }
 
     async fn count_by(&self, tenant: &TenantId, column: &'static str) -> Result<BTreeMap<String, u64>> {
-        let sql = AssertSqlSafe(format!(
-            "select coalesce({column}, ''), count(*) from entries where tenant_id = $1 and deleted = $2 group by 1"
-        ));
-        let rows: Vec<(String, i64)> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
+        let sql =
+            AssertSqlSafe(format!("select coalesce({column}, ''), count(*) from entries where tenant_id = $1 and deleted = $2 group by 1"));
+        let rows: Vec<(String, i64)> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(|(name, count)| (name, unsigned(count))).collect())
     }
 
@@ -425,11 +418,11 @@ async fn bump(tx: &mut Tx) -> Result<Revision> {
 }
 
 async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
-    let sql = "insert into entries (tenant_id, id, question, answer, similar, negative, category, tags, market, locale, \
+    let sql = "insert into entries (tenant_id, id, question, answer, \"similar\", negative, category, tags, market, locale, \
          valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20) \
          on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
-         similar = excluded.similar, negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
+         \"similar\" = excluded.\"similar\", negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
          market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
          valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
          question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \

@@ -76,7 +76,6 @@ pub struct Turn {
     /// Time per stage.
     pub timings: Value,
     /// How the answer came about: for the owner and the knowledge team.
-    #[serde(skip)]
     pub trace: Value,
     /// When it was asked.
     pub created_ms: Timestamp,

@@ -236,8 +236,7 @@ impl Memory {
     /// `conversation_not_found` when it does not exist or is another's.
     pub async fn conversation(&self, tenant: &TenantId, owner: Option<&OwnerId>, id: &ConversationId) -> Result<Conversation> {
         let sql = AssertSqlSafe(format!("select {CONVERSATION} from conversations where tenant_id = $1 and id = $2"));
-        let row: Option<ConversationRow> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(id).fetch_optional(pool).await)?;
+        let row: Option<ConversationRow> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(id).fetch_optional(pool).await)?;
         let found = row.map(Conversation::from).filter(|found| owner.is_none_or(|owner| *owner == found.owner));
         found.ok_or_else(no_conversation)
     }
@@ -286,7 +285,8 @@ async fn open_conversation(tx: &mut Tx, tenant: &TenantId, new: &NewTurn<'_>, no
 }
 
 async fn continue_conversation(tx: &mut Tx, tenant: &TenantId, owner: &OwnerId, id: &ConversationId, now: Timestamp) -> Result<i64> {
-    let sql = "update conversations set turns = turns + 1, updated_ms = $4 where tenant_id = $1 and id = $2 and owner_id = $3 returning turns";
+    let sql =
+        "update conversations set turns = turns + 1, updated_ms = $4 where tenant_id = $1 and id = $2 and owner_id = $3 returning turns";
     let ordinal: Option<i64> =
         in_tx!(tx, conn => sqlx::query_scalar(sql).bind(tenant).bind(id).bind(owner).bind(now).fetch_optional(conn).await)?;
     ordinal.ok_or_else(no_conversation)

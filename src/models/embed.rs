@@ -197,10 +197,8 @@ impl Embedder for LocalEmbedder {
         let mut vectors = vec![vec![0.0; dimensions]; texts.len()];
         // Some models give a text of nothing but marks a vector that is close to everything.
         let said: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chars().any(char::is_alphanumeric)).collect();
-        let batches: Vec<Vec<String>> = said
-            .chunks(BATCH)
-            .map(|batch| batch.iter().map(|&i| with_prefix(prefix, std::mem::take(&mut texts[i]))).collect())
-            .collect();
+        let batches: Vec<Vec<String>> =
+            said.chunks(BATCH).map(|batch| batch.iter().map(|&i| with_prefix(prefix, std::mem::take(&mut texts[i]))).collect()).collect();
         // No more under way than there are copies, so that a question waits for one batch at most.
         let computed: Vec<Vec<Vec<f32>>> = stream::iter(batches)
             .map(|batch| embed_batch(Arc::clone(&self.pool), batch))
@@ -268,9 +266,9 @@ impl Pool {
             if texts.iter().all(silent) {
                 return Ok(vec![Vec::new(); texts.len()]);
             }
-            return model.embed(texts, Some(BATCH)).map_err(|error| {
-                Error::internal("embedding_failed", "The embedding model failed; the log has the cause.").because(error)
-            });
+            return model
+                .embed(texts, Some(BATCH))
+                .map_err(|error| Error::internal("embedding_failed", "The embedding model failed; the log has the cause.").because(error));
         }
         Err(Error::internal("embedding_failed", "Every copy of the embedding model is busy."))
     }
@@ -319,7 +317,8 @@ mod tests {
     #[tokio::test]
     async fn a_text_without_a_known_token_is_a_zero_vector() {
         let model = builtin();
-        for texts in [["", " \n", "？！…"], ["ᐃᓄᒃᑎᑐᑦ", "தமிழ்", "😀"], ["ᐃᓄ", "𪚥", ""], ["退款", "", "ᐃᓄ"]] {
+        for texts in [["", " \n", "？！…"], ["ᐃᓄᒃᑎᑐᑦ", "தமிழ்", "😀"], ["ᐃᓄ", "𪚥", ""], ["退款", "", "ᐃᓄ"]]
+        {
             for (text, vector) in texts.iter().zip(embed(&*model, &texts).await) {
                 let zero = vector.iter().all(|&x| x == 0.0);
                 assert_eq!(zero, *text != "退款", "{text:?}");

@@ -78,9 +78,7 @@ async fn count(request: CompletionRequest, answer: String) -> Usage {
 fn nothing_known(language: Language) -> &'static str {
     match language {
         Language::Zh => "知识库里没有找到能回答这个问题的内容。可以换一种说法再问，或补充更多细节。",
-        Language::En => {
-            "The knowledge base has no answer to this question. Try asking in other words, or add more detail."
-        }
+        Language::En => "The knowledge base has no answer to this question. Try asking in other words, or add more detail.",
     }
 }
 
@@ -131,10 +129,10 @@ mod tests {
             ..CompletionRequest::default()
         };
         let deltas = ask(request).await;
-        assert_eq!(joined(&deltas), "保证金为 1000 元[1]。");
+        assert_eq!(joined(&deltas), "保证金为 1000 元。[1]");
         assert!(deltas.len() >= 5, "{deltas:?}");
         let [.., Delta::Usage(usage), Delta::Finish(FinishReason::Stop)] = &deltas[..] else { panic!("{deltas:?}") };
-        assert_eq!(usage.completion_tokens, tokens::count("保证金为 1000 元[1]。") as u64);
+        assert_eq!(usage.completion_tokens, tokens::count("保证金为 1000 元。[1]") as u64);
         assert!(usage.prompt_tokens > 0);
     }
 
@@ -151,15 +149,14 @@ mod tests {
         let filler = "平台每年更新一次规则说明文档，请各位留意站内信的通知内容。".repeat(8);
         let text = format!("{filler}钱款一般在三个工作日内原路返回买家账户。{filler}");
         let source = Grounding { n: 2, title: "售后".into(), text, score: 0.8 };
-        let request =
-            CompletionRequest { grounding: vec![source], question: "退款几天到账".into(), ..CompletionRequest::default() };
+        let request = CompletionRequest { grounding: vec![source], question: "退款几天到账".into(), ..CompletionRequest::default() };
         let said = joined(&ask(request).await);
-        assert!(said.contains("三个工作日") && said.ends_with("[2]。"), "{said}");
+        assert!(said.contains("三个工作日") && said.ends_with("。[2]"), "{said}");
     }
 
     #[test]
     fn pieces_are_small_and_lose_nothing() {
-        let answer = "保证金为 1000 元[1]。See the second rule.";
+        let answer = "保证金为 1000 元。[1] See the second rule.";
         assert_eq!(pieces(answer).concat(), answer);
         assert!(pieces(answer).iter().all(|piece| piece.chars().count() <= 9));
     }

@@ -61,10 +61,6 @@ fn tract() -> OrtApi {
 
 /// Accepts the names of open dimensions and drops them. `unsafe` only because the table of functions
 /// asks for that type: it reads none of its pointers, so any caller is safe.
-unsafe extern "system" fn ignore_symbols(
-    _: *mut OrtTensorTypeAndShapeInfo,
-    _: *mut *const c_char,
-    _: usize,
-) -> OrtStatusPtr {
+unsafe extern "system" fn ignore_symbols(_: *mut OrtTensorTypeAndShapeInfo, _: *mut *const c_char, _: usize) -> OrtStatusPtr {
     OrtStatusPtr::default()
 }

@@ -60,8 +60,7 @@ impl Endpoint {
             move |factory| exchange(http.clone(), authorization.clone(), key.clone(), factory)
         });
         // All four set, because unset ones are taken from the environment and sent to whoever it is.
-        let settings =
-            OpenAIConfig::new().with_api_base(base_url).with_api_key("").with_org_id("").with_project_id("");
+        let settings = OpenAIConfig::new().with_api_base(base_url).with_api_key("").with_org_id("").with_project_id("");
         Ok(Arc::new(Self {
             client: async_openai::Client::build(http, settings).with_http_service(service),
             key: config.api_key.clone(),
@@ -108,13 +107,7 @@ impl ChatModel for RemoteModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
         let body = wire::body(&self.id, self.endpoint.quirks, &request);
         let chunks = self.endpoint.client.chat().create_stream_byot(body).await.map_err(failure)?;
-        let reader = Reader {
-            chunks,
-            endpoint: Arc::clone(&self.endpoint),
-            ready: VecDeque::new(),
-            finish: None,
-            over: false,
-        };
+        let reader = Reader { chunks, endpoint: Arc::clone(&self.endpoint), ready: VecDeque::new(), finish: None, over: false };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
         Ok(stream::unfold(reader, next).boxed())
     }

@@ -15,7 +15,8 @@ pub async fn probe(provider: &ProviderConfig, limit: Duration) -> Result<(), Mod
     if !provider.api_key.is_empty() {
         request = request.bearer_auth(provider.api_key.reveal());
     }
-    let reply = request.send().await.map_err(|error| if error.is_timeout() { ModelError::Timeout("doctor") } else { unavailable(error) })?;
+    let reply =
+        request.send().await.map_err(|error| if error.is_timeout() { ModelError::Timeout("doctor") } else { unavailable(error) })?;
     match reply.status() {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ModelError::Unauthorized(reply.status().to_string())),
         status if status.is_server_error() => Err(ModelError::Unavailable(status.to_string())),

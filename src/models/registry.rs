@@ -56,10 +56,7 @@ impl Models {
     /// `bad_config` for an address or key that cannot be used, `model_not_found` when the default is
     /// not among the models.
     pub fn build(config: &ModelsConfig, embedder: Arc<dyn Embedder>) -> Result<Self> {
-        let limits = Limits {
-            first_token: Duration::from_millis(config.first_token_ms),
-            stall: Duration::from_millis(config.stall_ms),
-        };
+        let limits = Limits { first_token: Duration::from_millis(config.first_token_ms), stall: Duration::from_millis(config.stall_ms) };
         let mut taken = HashSet::from([BUILTIN.to_owned()]);
         let mut all = Vec::new();
         for (name, provider) in &config.providers {
@@ -269,10 +266,8 @@ mod tests {
     }
 
     async fn ask(config: &ModelsConfig) -> Vec<std::result::Result<Delta, ModelError>> {
-        let request = CompletionRequest {
-            messages: vec![Message { role: Role::User, content: "q".into() }],
-            ..CompletionRequest::default()
-        };
+        let request =
+            CompletionRequest { messages: vec![Message { role: Role::User, content: "q".into() }], ..CompletionRequest::default() };
         match build(config).unwrap().select(None).unwrap().stream(request).await {
             Ok(deltas) => deltas.collect().await,
             Err(error) => vec![Err(error)],

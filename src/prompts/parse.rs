@@ -35,13 +35,12 @@ pub(super) fn stem(file: &str) -> &str {
 pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFinding> {
     let error = |line: usize, message: String| LintFinding { file: file.to_owned(), line, level: Level::Error, message };
     let text = text.trim_start_matches('\u{feff}');
-    let (front, body, body_line) = split(text).ok_or_else(|| {
-        error(1, "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned())
-    })?;
+    let (front, body, body_line) =
+        split(text).ok_or_else(|| error(1, "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned()))?;
     // The front matter starts on line 2, after the fence.
     let line_at = |offset: usize| 2 + front[..offset.min(front.len())].matches('\n').count();
-    let parsed: Front = toml::from_str(front)
-        .map_err(|wrong| error(line_at(wrong.span().map_or(0, |span| span.start)), wrong.message().to_owned()))?;
+    let parsed: Front =
+        toml::from_str(front).map_err(|wrong| error(line_at(wrong.span().map_or(0, |span| span.start)), wrong.message().to_owned()))?;
     if parsed.name != stem(file) {
         let message = format!("`name` is `{}`, but the file's name says `{}`.", parsed.name, stem(file));
         return Err(error(2, message));
@@ -49,9 +48,8 @@ pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFin
     let mut variables = BTreeMap::new();
     for (name, written) in &parsed.variables {
         let line = line_at(written.span().start);
-        let variable = variable(written.get_ref(), line).ok_or_else(|| {
-            error(line, format!("`{name}` has no known type: use string, number, bool or list, with `?` if optional."))
-        })?;
+        let variable = variable(written.get_ref(), line)
+            .ok_or_else(|| error(line, format!("`{name}` has no known type: use string, number, bool or list, with `?` if optional.")))?;
         variables.insert(name.clone(), variable);
     }
     let sections = sections(body, body_line).map_err(|(line, message)| error(line, message))?;

@@ -80,9 +80,10 @@ fn an_earlier_question_and_no_sources_are_said() {
     vars["market"] = Value::Null;
     let prompts = Prompts::load(None).unwrap();
     let rendered = prompts.get("answer.zh").unwrap().render(&vars, Reasoning::Off).unwrap();
-    let expected = "今天是 2026-11-23。\n\n（没有找到相关资料。）\n\n这是接着上一个问题问的，上一个问题是：开店要钱吗？\n\n问题：保证金多少？";
+    let expected =
+        "今天是 2026-11-23。\n\n（没有找到相关资料。）\n\n这个问题接着前面的对话；结合前文，问的是：开店要钱吗？\n\n问题：保证金多少？";
     assert_eq!(rendered.user, expected);
-    assert!(rendered.demos.iter().all(|message| !message.content.contains("上一个问题")));
+    assert!(rendered.demos.iter().all(|message| !message.content.contains("结合前文")));
 }
 
 #[test]

@@ -111,7 +111,7 @@ pub fn origin_not_allowed(origin: Option<&str>) -> Error {
     let from = origin.map_or("without an Origin".to_owned(), |origin| format!("from {origin}"));
     Error::forbidden(
         "origin_not_allowed",
-        format!("This site key may not be used {from}. Issue one for this page with `merchant-copilot key issue --role site --origin …`."),
+        format!("The chat may not be used {from}. Issue a key for this page with `merchant-copilot key issue --role site --origin …`."),
     )
 }
 

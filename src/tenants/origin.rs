@@ -80,7 +80,9 @@ fn split(text: &str) -> Option<OriginPattern> {
 fn bad_origin(text: &str) -> Error {
     Error::invalid(
         "bad_origin",
-        format!("`{text}` is not an origin. Give scheme and host as the browser shows them, e.g. https://shop.example.com, http://localhost:3000 or https://*.example.com."),
+        format!(
+            "`{text}` is not an origin. Give scheme and host as the browser shows them, e.g. https://shop.example.com, http://localhost:3000 or https://*.example.com."
+        ),
     )
 }
 
@@ -115,7 +117,9 @@ mod tests {
     fn a_wildcard_means_subdomains_only() {
         assert!(matches("https://*.example.com", "https://a.example.com"));
         assert!(matches("https://*.example.com", "https://a.b.example.com"));
-        for foreign in ["https://example.com", "https://.example.com", "https://badexample.com", "https://*.example.com", "http://a.example.com"] {
+        for foreign in
+            ["https://example.com", "https://.example.com", "https://badexample.com", "https://*.example.com", "http://a.example.com"]
+        {
             assert!(!matches("https://*.example.com", foreign), "{foreign}");
         }
         assert!(matches("http://*:8787", "http://192.168.1.5:8787"));

@@ -121,7 +121,8 @@ impl Tenants {
                 .bind(tenant).bind(id).bind(self.clock.now())
                 .fetch_optional(pool).await
         })?;
-        let unknown = || Error::not_found("key_not_found", format!("Tenant `{tenant}` has no key `{id}`. `merchant-copilot key list` shows them."));
+        let unknown =
+            || Error::not_found("key_not_found", format!("Tenant `{tenant}` has no key `{id}`. `merchant-copilot key list` shows them."));
         row.ok_or_else(unknown)?.into_key()
     }
 
@@ -193,7 +194,9 @@ impl Tenants {
 
     async fn server_secret(&self) -> Result<String> {
         self.note_once("server_secret", &random_token("", 43)).await?;
-        self.note("server_secret").await?.ok_or_else(|| Error::internal("no_server_secret", "The server's secret is missing from the database."))
+        self.note("server_secret")
+            .await?
+            .ok_or_else(|| Error::internal("no_server_secret", "The server's secret is missing from the database."))
     }
 
     // ── signing in to the console ──

@@ -1,5 +1,32 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `peers.rs` and `browser.rs`.
 
+mod doors;
+mod fake_provider;
 mod house;
+mod openai;
+mod process;
+mod retrieval;
+mod server;
 mod story;
+mod ws;
+
+use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+/// A fresh database on the server behind `TEST_POSTGRES_URL`; `scripts/with-postgres.sh` sets it.
+pub async fn postgres_database(name: &str) -> Option<String> {
+    let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
+        println!("skipped: TEST_POSTGRES_URL is not set (scripts/with-postgres.sh cargo test sets it)");
+        return None;
+    };
+    let name = format!("mc_{name}_{}", std::process::id());
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    for statement in [format!("drop database if exists {name} with (force)"), format!("create database {name}")] {
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut admin).await.unwrap();
+    }
+    admin.close().await.unwrap();
+    Some(PgConnectOptions::from_str(&url).unwrap().database(&name).to_url_lossy().to_string())
+}

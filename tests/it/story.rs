@@ -157,13 +157,26 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     let memory = Memory::new(db.clone(), clock.clone());
     let (me, you) = (OwnerId::from_text("v_me"), OwnerId::from_text("v_you"));
     let mut new =
-        NewTurn { owner: &me, conversation: None, channel: "ws", client_msg_id: Some("m1"), question: "保证金多少？", model: "builtin" };
+        NewTurn {
+            owner: &me, conversation: None, channel: "ws", client_msg_id: Some("m1"), question: "保证金多少？", model: "builtin"
+        };
     let first = memory.record_question(shop, &new).await.unwrap();
     assert!(!first.duplicate && first.turn.ordinal == 1);
     let again = memory.record_question(shop, &new).await.unwrap();
     assert!(again.duplicate && again.turn.id == first.turn.id, "the same message is stored once");
-    let outcome = Outcome { query: "保证金".into(), answer: "60,000 元 [1]".into(), status: "completed".into(), finish_reason: "stop".into(),
-        sources: json!([{"n": 1}]), citations: json!([]), suggestions: json!([]), usage: json!({}), timings: json!({}), trace: json!({"k": 1}), ..Default::default() };
+    let outcome = Outcome {
+        query: "保证金".into(),
+        answer: "60,000 元 [1]".into(),
+        status: "completed".into(),
+        finish_reason: "stop".into(),
+        sources: json!([{"n": 1}]),
+        citations: json!([]),
+        suggestions: json!([]),
+        usage: json!({}),
+        timings: json!({}),
+        trace: json!({"k": 1}),
+        ..Default::default()
+    };
     memory.record_outcome(shop, &first.turn.id, &outcome).await.unwrap();
 
     new.conversation = Some(&first.turn.conversation_id);

@@ -84,6 +84,12 @@ describe('citations', () => {
     expect(open).toHaveBeenCalledWith(2, buttons[1]);
   });
 
+  it('keeps a marker on the line of what it belongs to', () => {
+    const { place } = draw('不计利息[1]。𠮷店 [2][1] 也是', [1, 2]);
+    expect([...place.querySelectorAll('.glue')].map((one) => one.textContent)).toEqual(['息1。', '店2', '1']);
+    expect(place.textContent).toBe('不计利息1。𠮷店21 也是');
+  });
+
   it('leaves code alone, and is not fooled by link syntax', () => {
     expect(draw('`a[1]`', [1]).place.querySelector('button')).toBeNull();
     expect(draw('规则[1](见下)', [1]).place.querySelector('button')).not.toBeNull();

@@ -163,14 +163,16 @@ function link(token: Tokens.Link, cites: Cites | undefined): ComponentChild {
   );
 }
 
-/** Text, with its [n] turned into buttons where source n exists; a stop after it stays on its line. */
+/** Text, with its [n] turned into buttons where source n exists; what stands before and
+ *  a stop after it stay on its line. */
 function leaf(text: string, cites: Cites | undefined): ComponentChild[] {
   if (!cites) return [text];
-  return text.split(/( ?\[\d{1,3}\][，。；：、！？）,.;:!?)]*)/).map((part, i) => {
-    const [, n = 0, stops] = i % 2 ? /\[(\d+)\](.*)/.exec(part)! : [];
+  return text.split(/(\S? ?\[\d{1,3}\][，。；：、！？）,.;:!?)]*)/u).map((part, i) => {
+    const [, before, n = 0, stops] = i % 2 ? /(\S?) ?\[(\d+)\](.*)/u.exec(part)! : [];
     if (!cites.has(+n)) return part;
     return (
       <span class="glue">
+        {before}
         <button type="button" class="cite" data-testid="citation" aria-label={cites.label(+n)} onClick={(event) => cites.open(+n, event.currentTarget)}>
           {n}
         </button>

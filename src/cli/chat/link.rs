@@ -127,7 +127,8 @@ impl Guest {
 
 /// Starts a server on any free port.
 async fn start(config: &Config) -> Result<(String, Option<OwnServer>)> {
-    let lock = ServerLock::take(&config.data_dir).map_err(|error| if error.code() == "data_dir_in_use" { no_server(&config.data_dir) } else { error })?;
+    let lock = ServerLock::take(&config.data_dir)
+        .map_err(|error| if error.code() == "data_dir_in_use" { no_server(&config.data_dir) } else { error })?;
     let listener = app::listen("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let app = App::build(config.clone()).await?;
@@ -139,7 +140,8 @@ async fn start(config: &Config) -> Result<(String, Option<OwnServer>)> {
 }
 
 async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Vec<String>)> {
-    let unreachable = || Error::unavailable("server_unreachable", format!("There is no copilot at {url}. `merchant-copilot serve` starts one."));
+    let unreachable =
+        || Error::unavailable("server_unreachable", format!("There is no copilot at {url}. `merchant-copilot serve` starts one."));
     let mut request = url.into_client_request().map_err(|error| unreachable().because(error))?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(http::SUBPROTOCOL));
     let (socket, _) = connect_async(request).await.map_err(|error| unreachable().because(error))?;
@@ -158,7 +160,12 @@ fn socket_url(url: &str) -> Result<String> {
     let base = url.trim_end_matches('/').trim_end_matches("/ws");
     match base.split_once("://") {
         Some(("http" | "ws", host)) => Ok(format!("ws://{host}/ws")),
-        _ => Err(Error::invalid("bad_url", format!("`{url}` is not a server's address: give http://HOST:PORT (encrypted addresses are not supported by the terminal chat)."))),
+        _ => Err(Error::invalid(
+            "bad_url",
+            format!(
+                "`{url}` is not a server's address: give http://HOST:PORT (encrypted addresses are not supported by the terminal chat)."
+            ),
+        )),
     }
 }
 

@@ -95,7 +95,8 @@ impl Answer {
         if let Some(error) = failure(done) {
             return Ending::Failed(error.clone());
         }
-        let mut message = json!({"role": "assistant", "content": self.text, "refusal": null, "annotations": self.annotations(&done.citations)});
+        let mut message =
+            json!({"role": "assistant", "content": self.text, "refusal": null, "annotations": self.annotations(&done.citations)});
         if !self.reasoning.is_empty() {
             message["reasoning_content"] = json!(self.reasoning);
         }

@@ -41,7 +41,12 @@ pub async fn model(State(state): State<Shared>, _: Program, Path(id): Path<Strin
 }
 
 /// Answers the last user message.
-pub async fn complete(State(state): State<Shared>, Program(caller): Program, headers: HeaderMap, Body(body): Body<CompletionBody>) -> Result<Response> {
+pub async fn complete(
+    State(state): State<Shared>,
+    Program(caller): Program,
+    headers: HeaderMap,
+    Body(body): Body<CompletionBody>,
+) -> Result<Response> {
     // An unknown model is an answer of its own kind, not a failed one.
     let model = state.app.models.select(body.model.as_deref().filter(|model| !model.is_empty()))?;
     let (streams, usage) = (body.streams(), body.wants_usage());

@@ -188,7 +188,15 @@ mod tests {
         for bad in ["", "{", "ping"] {
             assert_eq!(code(bad), "malformed_json", "{bad}");
         }
-        for bad in ["[]", "1", "{}", r#"{"type":1}"#, r#"{"type":"ping","id":7}"#, r#"{"type":"message.create"}"#, r#"{"type":"response.cancel","response_id":[]}"#] {
+        for bad in [
+            "[]",
+            "1",
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":"ping","id":7}"#,
+            r#"{"type":"message.create"}"#,
+            r#"{"type":"response.cancel","response_id":[]}"#,
+        ] {
             assert_eq!(code(bad), "invalid_frame", "{bad}");
         }
         let (id, frame) = parse(r#"{"type":"message.delete","id":"9"}"#);

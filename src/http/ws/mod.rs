@@ -46,8 +46,13 @@ pub struct Visit {
 }
 
 /// Opens a socket for a page that some site key is good for, for our own pages, and for programs.
-pub async fn upgrade(State(state): State<Shared>, visit: Visit, upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Result<Response> {
-    let upgrade = upgrade.map_err(|rejection| Error::invalid("websocket_expected", "This address speaks WebSocket only.").because(rejection))?;
+pub async fn upgrade(
+    State(state): State<Shared>,
+    visit: Visit,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response> {
+    let upgrade =
+        upgrade.map_err(|rejection| Error::invalid("websocket_expected", "This address speaks WebSocket only.").because(rejection))?;
     let limit = state.app.config.limits.frame_bytes;
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])

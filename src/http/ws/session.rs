@@ -131,7 +131,10 @@ impl Session {
             }
         };
         if open.resume.is_some() {
-            let error = Error::invalid("resume_not_supported", "Resuming is not supported yet: read the conversation with GET /api/v1/conversations/{id}.");
+            let error = Error::invalid(
+                "resume_not_supported",
+                "Resuming is not supported yet: read the conversation with GET /api/v1/conversations/{id}.",
+            );
             outbox.send(&error_frame(&error, id.as_deref())).await?;
         }
         outbox.send(&greeting(&state, &caller, visitor_token, id)).await?;
@@ -148,7 +151,9 @@ impl Session {
                 Err(error) => Err(error),
             },
             Ok(ClientFrame::ResponseCancel(ResponseCancel { response_id })) => self.state.app.engine.cancel(&self.caller, &response_id),
-            Ok(ClientFrame::SessionOpen(_)) => Err(Error::conflict("session_already_open", "This socket has its session; open another socket for another.")),
+            Ok(ClientFrame::SessionOpen(_)) => {
+                Err(Error::conflict("session_already_open", "This socket has its session; open another socket for another."))
+            }
             Ok(ClientFrame::ResponseRegenerate) => Err(not_yet("response.regenerate")),
             Ok(ClientFrame::FeedbackCreate) => Err(not_yet("feedback.create")),
             Err(error) => Err(error),
@@ -171,14 +176,19 @@ impl Session {
         let Accepted { conversation_id, response_id, duplicate, mut events } = accepted;
         let followed = self.following.contains_key(&conversation_id);
         let asked_before = self.asked.contains_key(&response_id);
-        self.asked.entry(response_id.clone()).or_insert_with(|| Asked { conversation: conversation_id.clone(), reference: None }).reference = reference;
+        self.asked
+            .entry(response_id.clone())
+            .or_insert_with(|| Asked { conversation: conversation_id.clone(), reference: None })
+            .reference = reference;
         if followed && !duplicate {
             return Ok(());
         }
         let mut batch = events.next().await.map_err(too_slow)?;
         if followed && asked_before {
             // What follows is on its way already: only the acceptance is said once more.
-            batch.retain(|event| matches!(event.kind, EventKind::MessageAccepted { .. }) && event.response_id.as_ref() == Some(&response_id));
+            batch.retain(|event| {
+                matches!(event.kind, EventKind::MessageAccepted { .. }) && event.response_id.as_ref() == Some(&response_id)
+            });
         }
         self.send(batch).await?;
         // A repeated message whose answer is stored has been answered whole by now.

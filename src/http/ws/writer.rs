@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// How long one frame may take to leave.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a goodbye may take to leave.
-const GOODBYE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_secs(5);
 /// Frames that may wait; beyond it their senders wait, and text deltas join meanwhile.
 const QUEUE: usize = 32;
 

@@ -1,6 +1,9 @@
 //! The lexical leg in this process: BM25 by tantivy over the words of `text::tokens`, one index
-//! folder per tenant (so neither words nor their statistics ever cross tenants). A passage is a
-//! document with two fields, the question's phrasing (`title`) and a piece of the answer (`body`).
+//! folder per tenant (so neither words nor their statistics ever cross tenants). A piece of an answer is
+//! a document with two fields: all phrasings of the question (`title`) and the piece (`body`), because
+//! the words of a question in a merchant's own language are often spread over several phrasings.
+//! To BM25 is added how much of the question's telling words the document has at all: BM25 alone
+//! rewards repeating one word and being short more than covering the question.
 //! The commit's payload says which database and revision it followed to; a folder that is torn, of
 //! another layout or of another database is built again, never trusted.
 
@@ -20,15 +23,17 @@ use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
 use crate::knowledge::store::Change;
-use crate::knowledge::{KnowledgeEntry, PassageKind, Revision, text};
+use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision, text};
 
 /// Raise it when the fields or `text::tokens` change: old folders are then built again.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Memory of a writer while it applies changes; it is dropped afterwards.
 const WRITER_BYTES: usize = 30_000_000;
 /// What a word in the question's phrasing counts, against one in the answer.
 const TITLE_BOOST: f32 = 1.0;
 const BODY_BOOST: f32 = 0.7;
+/// What a covered word counts, as a multiple of its idf (BM25 counts at most 2.2 times the idf).
+const COVERAGE: f32 = 1.0;
 /// An entry has several passages; this many documents are taken for each entry that is wanted.
 const PASSAGES_PER_ENTRY: usize = 4;
 /// The longest question that is searched with, in distinct words; the rest adds time and no meaning.
@@ -97,10 +102,15 @@ impl LexicalIndex {
             return Ok(shelf);
         }
         if !self.writable.load(Ordering::Acquire) {
-            return Err(Error::unavailable("index_not_ready", "The server that owns this data directory is still building the index. Try again in a moment."));
+            return Err(Error::unavailable(
+                "index_not_ready",
+                "The server that owns this data directory is still building the index. Try again in a moment.",
+            ));
+        }
+        if folder.join("meta.json").exists() {
+            tracing::warn!(%tenant, "the lexical index is torn or of another database; it is built again");
         }
         if folder.exists() {
-            tracing::warn!(%tenant, "the lexical index is torn or of another database; it is built again");
             std::fs::remove_dir_all(&folder)?;
         }
         std::fs::create_dir_all(&folder)?;
@@ -171,15 +181,7 @@ impl PassageIndex for LexicalIndex {
     async fn weights(&self, tenant: &TenantId, tokens: &[String]) -> Result<Option<Vec<f32>>> {
         let shelf = self.shelf(tenant)?;
         let searcher = shelf.reader.searcher();
-        let documents = searcher.num_docs() as f32;
-        let weigh = |token: &String| -> Result<f32> {
-            let in_title = searcher.doc_freq(&Term::from_field_text(shelf.fields.title, token)).map_err(broken)?;
-            let in_body = searcher.doc_freq(&Term::from_field_text(shelf.fields.body, token)).map_err(broken)?;
-            let with = in_title.max(in_body) as f32;
-            // BM25's idf as in Lucene: ln(1 + (N - n + 0.5) / (n + 0.5)).
-            Ok((1.0 + (documents - with + 0.5).max(0.0) / (with + 0.5)).ln())
-        };
-        tokens.iter().map(weigh).collect::<Result<Vec<f32>>>().map(Some)
+        tokens.iter().map(|token| shelf.idf(&searcher, token)).collect::<Result<Vec<f32>>>().map(Some)
     }
 }
 
@@ -195,10 +197,8 @@ impl Shelf {
         for change in changes {
             writer.delete_term(Term::from_field_text(self.fields.entry, change.id.as_str()));
             if let Some((entry, passages)) = &change.entry {
-                for stored in passages {
-                    let passage = &stored.passage;
-                    let document = self.document(entry, passage.seq, passage.kind, &passage.text);
-                    writer.add_document(document).map_err(broken)?;
+                for stored in passages.iter().filter(|stored| stored.passage.kind == PassageKind::Body) {
+                    writer.add_document(self.document(entry, &stored.passage)).map_err(broken)?;
                 }
             }
         }
@@ -211,21 +211,19 @@ impl Shelf {
         Ok(())
     }
 
-    fn document(&self, entry: &KnowledgeEntry, seq: u32, kind: PassageKind, passage: &str) -> TantivyDocument {
-        let (title, body) = match kind {
-            PassageKind::Phrasing => (passage, ""),
-            PassageKind::Body => (entry.draft.question.as_str(), passage),
-        };
+    fn document(&self, entry: &KnowledgeEntry, passage: &Passage) -> TantivyDocument {
         let draft = &entry.draft;
         let mut document = TantivyDocument::new();
         document.add_text(self.fields.entry, entry.id.as_str());
-        document.add_u64(self.fields.seq, u64::from(seq));
+        document.add_u64(self.fields.seq, u64::from(passage.seq));
         document.add_text(self.fields.market, draft.market.as_deref().unwrap_or_default());
         document.add_text(self.fields.locale, draft.locale.as_deref().unwrap_or_default());
         document.add_i64(self.fields.valid_from, draft.valid_from.map_or(i64::MIN, |at| at.0));
         document.add_i64(self.fields.valid_to, draft.valid_to.map_or(i64::MAX, |at| at.0));
-        document.add_text(self.fields.title, text::tokens(title).join(" "));
-        document.add_text(self.fields.body, text::tokens(body).join(" "));
+        let phrasings = std::iter::once(&draft.question).chain(&draft.similar);
+        let title: Vec<String> = phrasings.flat_map(|phrasing| text::tokens(phrasing)).collect();
+        document.add_text(self.fields.title, title.join(" "));
+        document.add_text(self.fields.body, text::tokens(&passage.text).join(" "));
         document
     }
 
@@ -236,7 +234,7 @@ impl Shelf {
         let searcher = self.reader.searcher();
         let documents = limit.saturating_mul(PASSAGES_PER_ENTRY);
         let top = TopDocs::with_limit(documents).order_by_score();
-        let found = searcher.search(&self.query(query, only), &top).map_err(broken)?;
+        let found = searcher.search(&self.query(&searcher, query, only)?, &top).map_err(broken)?;
         let scored = found.into_iter().map(|(score, at)| self.scored(&searcher, score, at)).collect::<Result<_>>()?;
         Ok(best_per_entry(scored, limit))
     }
@@ -252,25 +250,35 @@ impl Shelf {
         Ok(Scored { entry: EntryId::from_text(entry), seq: u32::try_from(seq).unwrap_or_default(), score })
     }
 
-    fn query(&self, query: &LegQuery, only: Option<&[EntryId]>) -> BooleanQuery {
+    /// BM25's idf as in Lucene: ln(1 + (N - n + 0.5) / (n + 0.5)).
+    fn idf(&self, searcher: &Searcher, word: &str) -> Result<f32> {
+        let with = |field| searcher.doc_freq(&Term::from_field_text(field, word)).map_err(broken);
+        let with = with(self.fields.title)?.max(with(self.fields.body)?) as f32;
+        Ok((1.0 + (searcher.num_docs() as f32 - with + 0.5).max(0.0) / (with + 0.5)).ln())
+    }
+
+    fn query(&self, searcher: &Searcher, query: &LegQuery, only: Option<&[EntryId]>) -> Result<BooleanQuery> {
         let mut words: Vec<&String> = query.tokens.iter().collect();
         let mut seen = std::collections::HashSet::new();
         words.retain(|word| seen.insert(word.as_str()));
         words.truncate(MOST_WORDS);
-        let clauses = words.into_iter().flat_map(|word| {
-            [(self.fields.title, TITLE_BOOST), (self.fields.body, BODY_BOOST)].map(|(field, boost)| {
-                let term = TermQuery::new(Term::from_field_text(field, word), IndexRecordOption::WithFreqs);
-                (Occur::Should, Box::new(BoostQuery::new(Box::new(term), boost)) as Box<dyn Query>)
-            })
-        });
-        let mut must: Vec<(Occur, Box<dyn Query>)> =
-            vec![(Occur::Must, Box::new(BooleanQuery::new(clauses.collect())) as Box<dyn Query>)];
+        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::with_capacity(words.len() * 3);
+        for word in words {
+            let term = |field| TermQuery::new(Term::from_field_text(field, word), IndexRecordOption::WithFreqs);
+            for (field, boost) in [(self.fields.title, TITLE_BOOST), (self.fields.body, BODY_BOOST)] {
+                clauses.push((Occur::Should, Box::new(BoostQuery::new(Box::new(term(field)), boost))));
+            }
+            let either = [self.fields.title, self.fields.body].map(|field| Box::new(term(field)) as Box<dyn Query>);
+            let covered = ConstScoreQuery::new(Box::new(BooleanQuery::union(either.into())), COVERAGE * self.idf(searcher, word)?);
+            clauses.push((Occur::Should, Box::new(covered)));
+        }
+        let mut must: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(BooleanQuery::new(clauses)))];
         must.extend(self.filters(&query.filter).into_iter().map(silent));
         if let Some(only) = only {
             let terms = only.iter().map(|id| Term::from_field_text(self.fields.entry, id.as_str()));
             must.push(silent(Box::new(TermSetQuery::new(terms))));
         }
-        BooleanQuery::new(must)
+        Ok(BooleanQuery::new(must))
     }
 
     fn filters(&self, filter: &Filter) -> Vec<Box<dyn Query>> {
@@ -316,7 +324,8 @@ fn broken(error: tantivy::TantivyError) -> Error {
     if let tantivy::TantivyError::IoError(io) = &error
         && io.kind() == std::io::ErrorKind::StorageFull
     {
-        return Error::unavailable("disk_full", "The disk is full: the index cannot be written. Free some space; nothing is lost.").because(error);
+        return Error::unavailable("disk_full", "The disk is full: the index cannot be written. Free some space; nothing is lost.")
+            .because(error);
     }
     Error::internal("index_error", "The lexical index failed; `kb reindex` builds it again.").because(error)
 }

@@ -103,7 +103,7 @@ pub(crate) mod contract {
             created: Timestamp(0),
             updated: Timestamp(0),
         };
-        let passage = Passage { seq: 0, kind: PassageKind::Phrasing, text: question.into() };
+        let passage = Passage { seq: 0, kind: PassageKind::Body, text: question.into() };
         let stored = StoredPassage { passage, vector: Some(unit(direction)) };
         Change { id: entry.id.clone(), revision, entry: Some((entry, vec![stored])) }
     }

@@ -63,6 +63,11 @@ impl Format {
 
 const READABLE: &str = "It reads .csv, .tsv, .jsonl, .jsonl.gz and .md; save a spreadsheet as CSV. --format csv|jsonl|markdown reads a file whatever its name.";
 
+/// Between the headings in a section's question.
+pub fn markdown_path() -> &'static str {
+    markdown::PATH
+}
+
 /// One row as read.
 #[derive(Clone, Debug)]
 pub struct ReadRow {

@@ -16,6 +16,9 @@ const LIST: usize = 600;
 const PIECES: usize = 24;
 /// How close to the best piece another must be to be quoted too.
 const CLOSE: f32 = 0.6;
+/// A single piece shorter than this is quoted with what follows it: a sentence that only names the matter
+/// is often explained by the next one.
+const BARE: usize = 60;
 /// Below this relevance no piece stands out, and the source is quoted from its beginning.
 const FAINT: f32 = 0.15;
 /// A second source must be this sure, compared with the first,
@@ -77,7 +80,21 @@ impl<'a> Candidate<'a> {
         }
         let mut chosen: Vec<usize> = chosen.into_iter().collect();
         chosen.sort_unstable();
+        if let [only] = chosen[..] {
+            chosen.extend(self.following(only));
+        }
         chosen
+    }
+
+    /// What follows a bare piece, until there is enough to understand it.
+    fn following(&self, only: usize) -> impl Iterator<Item = usize> + '_ {
+        let mut length = self.length(only);
+        let fits = |&next: &usize| self.pieces[next].kind != Kind::Heading && self.length(next) <= QUOTE;
+        (only + 1..self.pieces.len()).take_while(fits).take_while(move |&next| {
+            let bare = length < BARE;
+            length += self.length(next);
+            bare
+        })
     }
 
     fn length(&self, i: usize) -> usize {
@@ -98,11 +115,11 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The sources to answer from: the surest, and the next one if it covers more of the question.
+/// The sources to answer from: the first, because they come in rank order, and the next one that is
+/// nearly as sure if it covers more of the question.
 pub(super) fn candidates<'a>(question: &str, grounding: &'a [Grounding]) -> Vec<Candidate<'a>> {
     let asked = features(&without_stop_words(question));
-    let mut ranked: Vec<&Grounding> = grounding.iter().filter(|source| !source.text.trim().is_empty()).collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let ranked: Vec<&Grounding> = grounding.iter().filter(|source| !source.text.trim().is_empty()).collect();
     let Some((lead, others)) = ranked.split_first() else { return Vec::new() };
     let covered = |source: &Grounding| features(&format!("{}\n{}", source.title, source.text));
     let known = covered(lead);
@@ -156,16 +173,16 @@ fn between<'a>(text: &'a str, pieces: &[Unit], before: usize, after: usize) -> &
     }
 }
 
-/// Puts `[n]` before the final punctuation mark; after a table or code block, on a line of its own.
+/// Puts `[n]` behind a quotation, which stays as it stood; behind a table or code block, on a line of its own.
 fn mark(text: &str, n: u32) -> String {
     let last_line = text.lines().last().unwrap_or_default().trim_start();
-    if last_line.starts_with("```") || last_line.starts_with('|') {
-        return format!("{text}\n\n[{n}]");
-    }
-    let body = text.trim_end_matches(['。', '！', '？', '.', '!', '?', '；', ';']);
-    // After Latin letters a space keeps the marker out of a word or an address.
-    let space = if body.ends_with(|c: char| c.is_ascii()) { " " } else { "" };
-    format!("{body}{space}[{n}]{}", &text[body.len()..])
+    // After Latin text a space keeps the marker out of a word or an address.
+    let space = match text.chars().last() {
+        _ if last_line.starts_with("```") || last_line.starts_with('|') => "\n\n",
+        Some(last) if last.is_ascii() => " ",
+        _ => "",
+    };
+    format!("{text}{space}[{n}]")
 }
 
 /// Keeps brackets with numbers that stand in a source from being read as markers of ours.
@@ -203,12 +220,32 @@ fn is_short(text: &str) -> bool {
 
 /// Words that every question has.
 const STOP_WORDS: [&str; 22] = [
-    "请问", "怎么样", "怎么", "如何", "什么", "多少", "哪些", "哪里", "是否", "可以", "需要", "能不能", "为什么", "吗", "呢",
-    "我们", "我", "的", "了", "是", "有", "要",
+    "请问",
+    "怎么样",
+    "怎么",
+    "如何",
+    "什么",
+    "多少",
+    "哪些",
+    "哪里",
+    "是否",
+    "可以",
+    "需要",
+    "能不能",
+    "为什么",
+    "吗",
+    "呢",
+    "我们",
+    "我",
+    "的",
+    "了",
+    "是",
+    "有",
+    "要",
 ];
 const STOP_WORDS_EN: [&str; 24] = [
-    "how", "do", "does", "i", "the", "a", "an", "to", "is", "are", "what", "can", "my", "for", "of", "in", "on", "and", "it",
-    "when", "where", "which", "you", "your",
+    "how", "do", "does", "i", "the", "a", "an", "to", "is", "are", "what", "can", "my", "for", "of", "in", "on", "and", "it", "when",
+    "where", "which", "you", "your",
 ];
 
 fn without_stop_words(question: &str) -> String {
@@ -272,15 +309,15 @@ mod tests {
     #[test]
     fn a_short_answer_is_quoted_whole() {
         let sources = [source(1, "保证金是多少？", "保证金为 1000 元。退店后可退。", 0.9), source(2, "保证金退还", "7 天内退还。", 0.7)];
-        assert_eq!(say("保证金多少", &sources), "保证金为 1000 元。退店后可退[1]。");
+        assert_eq!(say("保证金多少", &sources), "保证金为 1000 元。退店后可退。[1]");
         let english = [source(3, "Refunds", "Refunds take 3 days, see https://x.com/a", 0.9)];
         assert_eq!(say("refund time", &english), "Refunds take 3 days, see https://x.com/a [3]");
     }
 
     #[test]
-    fn the_surest_source_leads_whatever_its_place() {
-        let sources = [source(1, "a", "不对。", 0.5), source(2, "b", "对。", 0.9)];
-        assert_eq!(say("问", &sources), "对[2]。");
+    fn the_first_source_leads_because_retrieval_ranked_it_so() {
+        let sources = [source(1, "a", "对。", 0.8), source(2, "b", "不对。", 0.9)];
+        assert_eq!(say("问", &sources), "对。[1]");
         assert_eq!(say("问", &[]), "");
     }
 
@@ -292,8 +329,8 @@ mod tests {
             source(3, "发票怎么开具？", "在后台开具发票。", 0.85),
             source(4, "发票在哪里开", "发票页面。", 0.84),
         ];
-        assert_eq!(say("保证金多少？发票怎么开？", &sources), "保证金为 1000 元[1]。\n\n**发票怎么开具？**\n\n在后台开具发票[3]。");
-        assert_eq!(say("保证金多少？", &sources), "保证金为 1000 元[1]。");
+        assert_eq!(say("保证金多少？发票怎么开？", &sources), "保证金为 1000 元。[1]\n\n**发票怎么开具？**\n\n在后台开具发票。[3]");
+        assert_eq!(say("保证金多少？", &sources), "保证金为 1000 元。[1]");
     }
 
     #[test]
@@ -301,7 +338,7 @@ mod tests {
         let filler = "平台每年更新一次规则说明文档，请各位留意站内信的通知内容。".repeat(8);
         let text = format!("{filler}退款通常三天到账。{filler}退款超过七天未到账请联系客服。{filler}");
         let said = say("退款多久到账？", &[source(1, "", &text, 0.9)]);
-        assert_eq!(said, "退款通常三天到账。退款超过七天未到账请联系客服[1]。");
+        assert_eq!(said, "退款通常三天到账。退款超过七天未到账请联系客服。[1]");
     }
 
     #[test]

@@ -118,8 +118,14 @@ impl Cutter<'_> {
     }
 }
 
+/// An "item" of more bytes is a whole text that lost its line breaks: it is cut into sentences.
+const LONGEST_ITEM: usize = 600;
+
 /// Whether a line begins like a list item: `- `, `1. `, `2）`, `（三）`, `四、`, `①`.
 fn is_item(line: &str) -> bool {
+    if line.len() > LONGEST_ITEM {
+        return false;
+    }
     let mut chars = line.chars();
     let Some(first) = chars.next() else { return false };
     let rest = chars.as_str();

@@ -9,10 +9,7 @@ use super::*;
 const CONNECT: Duration = Duration::from_millis(500);
 
 fn request() -> CompletionRequest {
-    CompletionRequest {
-        messages: vec![Message { role: Role::User, content: "保证金多少？".into() }],
-        ..CompletionRequest::default()
-    }
+    CompletionRequest { messages: vec![Message { role: Role::User, content: "保证金多少？".into() }], ..CompletionRequest::default() }
 }
 
 /// Everything a provider with this script makes of a question.
@@ -178,11 +175,8 @@ async fn nobody_there_is_unavailable_and_says_why() {
 
 #[test]
 fn a_wrong_address_or_key_is_named_and_the_key_not_shown() {
-    let provider = |base_url: &str, key: &str| ProviderConfig {
-        base_url: base_url.to_owned(),
-        api_key: Secret::new(key),
-        models: Vec::new(),
-    };
+    let provider =
+        |base_url: &str, key: &str| ProviderConfig { base_url: base_url.to_owned(), api_key: Secret::new(key), models: Vec::new() };
     for (provider, what) in [(provider("localhost:8000", "k"), "base_url"), (provider("http://h/v1", "se\ncret"), "api_key")] {
         let error = Endpoint::open("mine", &provider, CONNECT).err().unwrap();
         assert!(error.message().contains(&format!("models.providers.mine.{what}")), "{error}");

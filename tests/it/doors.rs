@@ -1,0 +1,354 @@
+//! Every route with every kind of caller, of the same tenant and of another: who is let in, who is
+//! refused and how; and how often each may ask.
+
+use merchant_copilot::ids::TenantId;
+use merchant_copilot::tenants::Role;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use super::server::{Came, PAGE, Server, Setup, issue};
+
+const FOREIGN: &str = "https://evil.example.net";
+
+/// Who may pass.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Door {
+    /// Everybody.
+    Public,
+    /// Everybody on this machine; from elsewhere an admin.
+    Operator,
+    /// Whoever has a key.
+    Anyone,
+    /// The member who asked, and admins of the same tenant.
+    Asker,
+    /// Members and admins.
+    Program,
+    /// Admins.
+    Admin,
+    /// Admins of the tenant that the row belongs to.
+    Keeper,
+    /// Whoever has a key, and pages before they show theirs; without an upgrade nothing more happens.
+    Socket,
+}
+
+/// Every route of `src/http/mod.rs`. `{c}`, `{r}` and `{e}` are a conversation, a response and an entry
+/// of tenant `demo`.
+const ROUTES: &[(&str, &str, &str, Door)] = &[
+    ("GET", "/", "/", Door::Public),
+    ("GET", "/widget.js", "/widget.js", Door::Public),
+    ("GET", "/widget/{*path}", "/widget/panel.js", Door::Public),
+    ("GET", "/console", "/console", Door::Public),
+    ("GET", "/console/", "/console/", Door::Public),
+    ("GET", "/console/{*path}", "/console/index.html", Door::Public),
+    ("GET", "/ws", "/ws", Door::Socket),
+    ("POST", "/api/v1/chat", "/api/v1/chat", Door::Anyone),
+    ("GET", "/api/v1/conversations", "/api/v1/conversations", Door::Anyone),
+    ("GET", "/api/v1/conversations/{id}", "/api/v1/conversations/{c}", Door::Asker),
+    ("GET", "/api/v1/responses/{id}/trace", "/api/v1/responses/{r}/trace", Door::Asker),
+    ("GET", "/api/v1/responses/{id}/sources/{n}", "/api/v1/responses/{r}/sources/1", Door::Asker),
+    ("GET", "/v1/models", "/v1/models", Door::Program),
+    ("GET", "/v1/models/{*id}", "/v1/models/builtin", Door::Program),
+    ("POST", "/v1/chat/completions", "/v1/chat/completions", Door::Program),
+    ("GET", "/api/v1/session", "/api/v1/session", Door::Admin),
+    ("POST", "/api/v1/session", "/api/v1/session", Door::Public),
+    ("DELETE", "/api/v1/session", "/api/v1/session", Door::Admin),
+    ("GET", "/api/v1/models", "/api/v1/models", Door::Admin),
+    ("GET", "/api/v1/knowledge/search", "/api/v1/knowledge/search?q=保证金", Door::Admin),
+    ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
+    ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
+    ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
+    ("GET", "/healthz", "/healthz", Door::Public),
+    ("GET", "/readyz", "/readyz", Door::Public),
+    ("GET", "/metrics", "/metrics", Door::Operator),
+];
+
+#[test]
+fn the_table_has_every_route() {
+    let source = include_str!("../../src/http/mod.rs");
+    let mut routes = Vec::new();
+    for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
+        let (path, handlers) = line.split_once('"').unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if handlers.contains(&format!("{method}(")) {
+                routes.push((method.to_uppercase(), path.to_owned()));
+            }
+        }
+    }
+    let mut table: Vec<_> = ROUTES.iter().map(|(method, route, _, _)| ((*method).to_owned(), (*route).to_owned())).collect();
+    routes.sort();
+    table.sort();
+    assert_eq!(table, routes, "a new route needs a row in ROUTES");
+    assert_eq!(source.matches(".route(").count(), source.matches(".route(\"/").count(), "a route without a literal path");
+    assert!(!source.contains(".nest(") && !source.contains(".merge("), "routes from elsewhere");
+}
+
+/// Somebody at a door.
+#[derive(Clone, Debug)]
+struct Who {
+    name: &'static str,
+    key: Option<String>,
+    origin: Option<&'static str>,
+    /// None for somebody whose key is no good.
+    role: Option<Role>,
+    own: bool,
+}
+
+impl Who {
+    /// The status that this one gets.
+    fn expected(&self, door: Door) -> u16 {
+        let foreign = self.role == Some(Role::Site) && self.origin != Some(PAGE);
+        match (door, self.role) {
+            (Door::Public | Door::Operator, _) => 200,
+            (Door::Socket, _) if self.origin.is_some_and(|origin| origin != PAGE) => 403,
+            (Door::Socket, None) if self.key.is_none() => 400,
+            (_, None) => 401,
+            _ if foreign => 403,
+            (Door::Socket, _) => 400,
+            (Door::Anyone, _) => 200,
+            (Door::Asker, Some(Role::Admin)) if self.own => 200,
+            (Door::Asker, _) => if self.name == "the asker" { 200 } else { 404 },
+            (_, Some(Role::Site)) => 403,
+            (Door::Program, _) => 200,
+            (_, Some(Role::Member)) => 403,
+            (Door::Admin, _) => 200,
+            (Door::Keeper, _) => if self.own { 200 } else { 404 },
+        }
+    }
+}
+
+/// Everybody there is.
+async fn everybody(server: &Server, other: &TenantId) -> Vec<Who> {
+    let demo = TenantId::parse("demo").unwrap();
+    let (revoked, id) = issue(&server.tenants, &demo, Role::Admin).await;
+    server.tenants.revoke(&demo, &id).await.unwrap();
+    let no_good = |name, key: Option<&str>, origin| Who { name, key: key.map(str::to_owned), origin, role: None, own: false };
+    let mut all = vec![
+        no_good("nobody", None, None),
+        no_good("nobody on a foreign page", None, Some(FOREIGN)),
+        no_good("a wrong key", Some("mc_admin_wrong"), None),
+        no_good("a revoked key", Some(&revoked), None),
+        no_good("an empty key", Some(""), None),
+        Who { name: "the asker", key: Some(server.member.clone()), origin: None, role: Some(Role::Member), own: true },
+    ];
+    for (tenant, own) in [(&demo, true), (other, false)] {
+        for role in [Role::Admin, Role::Member] {
+            let (key, _) = issue(&server.tenants, tenant, role).await;
+            all.push(Who { name: role.as_str(), key: Some(key), origin: None, role: Some(role), own });
+        }
+        let (key, _) = issue(&server.tenants, tenant, Role::Site).await;
+        for (name, origin) in [("site", Some(PAGE)), ("site on a foreign page", Some(FOREIGN)), ("site on no page", None), ("site on a file", Some("null"))] {
+            all.push(Who { name, key: Some(key.clone()), origin, role: Some(Role::Site), own });
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn every_door_lets_in_whom_it_should_and_nobody_else() {
+    let server = Server::small().await;
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let turn = server.session(&server.member).await.ask("普通店保证金要交多少？", json!({})).await;
+    let place = |path: &str| path.replace("{c}", turn.conversation()).replace("{r}", turn.response()).replace("{e}", "deposit");
+    let everybody = everybody(&server, &other).await;
+    let mut wrong = Vec::new();
+    for (method, _, path, door) in ROUTES {
+        for who in &everybody {
+            let answer = knock(&server, method, &place(path), who).await;
+            let (status, expected) = (answer.status().as_u16(), who.expected(*door));
+            let text = answer.text().await.unwrap();
+            let fine = match door {
+                // Pages may not be built and the body of a sign-in is wrong: only being refused is.
+                Door::Public => !matches!(status, 401 | 403) && status < 500,
+                _ => status == expected || (expected == 200 && status == 204),
+            };
+            let leaks = !who.own && who.name != "the asker" && text.contains("10,000") && *door != Door::Anyone;
+            if !fine || leaks {
+                wrong.push(format!("{method} {path} for {} (own: {}): {status}, expected {expected}: {text:.200}", who.name, who.own));
+            }
+            if matches!(status, 401 | 403 | 404) {
+                let body: Value = serde_json::from_str(&text).unwrap_or_default();
+                if *door != Door::Public && (!body["error"]["code"].is_string() || !body["error"]["message"].is_string()) {
+                    wrong.push(format!("{method} {path} for {}: not the error object: {text:.200}", who.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), ROUTES.len() * everybody.len(), wrong.join("\n"));
+}
+
+async fn knock(server: &Server, method: &str, path: &str, who: &Who) -> Response {
+    let mut request = server.request(method.parse::<Method>().unwrap(), path);
+    if let Some(key) = &who.key {
+        request = request.bearer_auth(key);
+    }
+    if let Some(origin) = who.origin {
+        request = request.header("origin", origin);
+    }
+    request = match path {
+        "/api/v1/chat" => request.json(&json!({"text": "面单在哪里"})),
+        "/v1/chat/completions" => request.json(&json!({"messages": [{"role": "user", "content": "面单在哪里"}]})),
+        "/api/v1/session" if method == "POST" => request.json(&json!({})),
+        _ => request,
+    };
+    request.send().await.unwrap()
+}
+
+#[tokio::test]
+async fn another_visitors_and_another_tenants_things_do_not_exist() {
+    let server = Server::small().await;
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let (other_admin, _) = issue(&server.tenants, &other, Role::Admin).await;
+
+    let mut socket = server.socket(Some(PAGE)).await.unwrap();
+    let ready = socket.open(json!({"token": server.site})).await;
+    let mine = ready["visitor_token"].as_str().unwrap();
+    let turn = socket.ask("普通店保证金要交多少？", json!({})).await;
+    let stranger = server.socket(Some(PAGE)).await.unwrap().open(json!({"token": server.site})).await["visitor_token"].clone();
+
+    let visit = async |path: String, visitor: &str| {
+        let request = server.get(&path).bearer_auth(&server.site).header("origin", PAGE).header("x-visitor-token", visitor);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let own = [
+        format!("/api/v1/conversations/{}", turn.conversation()),
+        format!("/api/v1/responses/{}/trace", turn.response()),
+        format!("/api/v1/responses/{}/sources/1", turn.response()),
+    ];
+    for path in own {
+        assert_eq!(visit(path.clone(), mine).await.0, 200, "{path}");
+        let (status, theirs) = visit(path.clone(), stranger.as_str().unwrap()).await;
+        assert_eq!(status, 404, "{path}: {theirs}");
+        // As if it did not exist: the very words for one that does not.
+        let unknown = path.replace(turn.conversation(), "c_none").replace(turn.response(), "r_none");
+        let nothing = visit(unknown, mine).await.1.to_string().replace("c_none", turn.conversation()).replace("r_none", turn.response());
+        assert_eq!(nothing, theirs.to_string());
+        assert_eq!(server.get(&path).bearer_auth(&other_admin).send().await.unwrap().status(), 404, "{path}");
+        assert_eq!(server.get(&path).bearer_auth(&server.member).send().await.unwrap().status(), 404, "{path}");
+        assert_eq!(server.get(&path).bearer_auth(&server.admin).send().await.unwrap().status(), 200, "{path}");
+    }
+    let (_, list) = visit("/api/v1/conversations".into(), mine).await;
+    assert_eq!(list["conversations"].as_array().unwrap().len(), 1);
+    assert_eq!(visit("/api/v1/conversations".into(), stranger.as_str().unwrap()).await.1["conversations"], json!([]));
+    assert_eq!(server.json("/api/v1/conversations", &other_admin).await["conversations"], json!([]));
+    assert_eq!(server.json("/api/v1/knowledge/entries", &other_admin).await["entries"], json!([]));
+    assert_eq!(server.json("/api/v1/knowledge/stats", &other_admin).await["entries"], 0);
+    let found = server.json("/api/v1/knowledge/search?q=普通店保证金要交多少", &other_admin).await;
+    assert_eq!(found["hits"], json!([]), "{found}");
+    // A shop that was just added can be asked and does not know, and the server is as ready as before.
+    let asked = server.session(&other_admin).await.ask("普通店保证金要交多少？", json!({})).await;
+    assert_eq!(asked.decision(), "none");
+    assert_eq!(server.get("/readyz").send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn metrics_are_open_on_this_machine_only() {
+    let server = Server::small().await;
+    let ask = async |key: Option<&str>| {
+        let request = server.get("/metrics").header("x-forwarded-for", "9.9.9.9");
+        let request = key.into_iter().fold(request, |request, key| request.bearer_auth(key));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((ask(None).await, ask(Some(&server.member)).await, ask(Some(&server.admin)).await), (401, 403, 200));
+    assert!(server.get("/metrics").send().await.unwrap().text().await.unwrap().contains("# TYPE"));
+}
+
+#[tokio::test]
+async fn a_console_session_works_from_its_own_pages_only() {
+    let server = Server::small().await;
+    let sign_in = async |token: &str| server.request(Method::POST, "/api/v1/session").json(&json!({"token": token})).send().await.unwrap();
+    for (token, status) in [("mc_admin_wrong", 401), ("in_wrong", 401), (server.member.as_str(), 403)] {
+        assert_eq!(sign_in(token).await.status(), status, "{token:.10}");
+    }
+    let link = server.tenants.issue_link(&TenantId::parse("demo").unwrap()).await.unwrap();
+    let answer = sign_in(link.reveal()).await;
+    assert_eq!(answer.status(), 200);
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    assert_eq!(sign_in(link.reveal()).await.status(), 401, "a link works once");
+    let cookie = cookie.split(';').next().unwrap();
+    assert_eq!(server.get("/api/v1/session").header("cookie", cookie).send().await.unwrap().status(), 200);
+    let leave = async |origin: Option<String>| {
+        let request = server.request(Method::DELETE, "/api/v1/session").header("cookie", cookie);
+        let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((leave(None).await, leave(Some(FOREIGN.into())).await), (403, 403));
+    assert_eq!(leave(Some(server.url(""))).await, 204);
+    assert_eq!(server.get("/api/v1/session").header("cookie", cookie).send().await.unwrap().status(), 401);
+}
+
+/// Asks until it is too often; the refusal.
+async fn until_refused(server: &Server, key: &str, address: &str) -> Response {
+    for _ in 0..100 {
+        let answer = server.get("/api/v1/conversations").bearer_auth(key).header("x-forwarded-for", address).send().await.unwrap();
+        if answer.status() != 200 {
+            return answer;
+        }
+    }
+    panic!("never too often");
+}
+
+async fn check_refusal(answer: Response, whose: &str) {
+    assert_eq!(answer.status(), 429);
+    assert!(answer.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() >= 1);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["error"]["code"], "rate_limited");
+    assert!(body["error"]["message"].as_str().unwrap().contains(whose), "{body}");
+}
+
+#[tokio::test]
+async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
+    let server = Server::start(Setup { config: Some(|config| config.limits.key_per_minute = 2), ..Setup::default() }).await;
+    check_refusal(until_refused(&server, &server.member, "8.8.8.8").await, "key").await;
+    let fresh = server.get("/api/v1/conversations").bearer_auth(&server.admin).header("x-forwarded-for", "8.8.8.8").send().await.unwrap();
+    assert_eq!(fresh.status(), 200, "another key of the same address");
+    let openai = server.get("/v1/models").bearer_auth(&server.member).send().await.unwrap();
+    assert!(openai.status() == 429 && openai.headers().contains_key("retry-after"));
+    assert_eq!(openai.json::<Value>().await.unwrap()["error"]["type"], "rate_limit_error");
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+    let server = Server::start(Setup { config: Some(|config| config.limits.address_per_minute = 2), ..Setup::default() }).await;
+    check_refusal(until_refused(&server, &server.member, "8.8.8.8").await, "address").await;
+    let answer = until_refused(&server, &server.admin, "8.8.8.8").await;
+    check_refusal(answer, "address").await;
+    let elsewhere = server.get("/api/v1/conversations").bearer_auth(&server.member).header("x-forwarded-for", "8.8.4.4").send().await.unwrap();
+    assert_eq!(elsewhere.status(), 200);
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_stop_asking_is_closed() {
+    let server = Server::start(Setup { config: Some(|config| config.limits.key_per_minute = 1), ..Setup::default() }).await;
+    let mut socket = server.session(&server.member).await;
+    socket.ask("普通店保证金要交多少？", json!({})).await.check();
+    let id = socket.say("再问一次", json!({})).await;
+    let refused = socket.frame().await;
+    assert_eq!((&refused["type"], &refused["code"], &refused["ref"]), (&json!("error"), &json!("rate_limited"), &json!(id)));
+    assert!(refused["retryable"] == true && refused["retry_after_ms"].as_u64() > Some(0), "{refused}");
+    for _ in 0..100 {
+        socket.say("再问一次", json!({})).await;
+        match socket.came().await {
+            Came::Frame(frame) => assert_eq!(frame["code"], "rate_limited"),
+            Came::Close(code) => return assert_eq!(code, 4429),
+        }
+    }
+    panic!("never closed");
+}
+
+#[tokio::test]
+async fn an_address_has_only_so_many_sockets() {
+    let server = Server::start(Setup { config: Some(|config| config.limits.sockets_per_address = 2), ..Setup::default() }).await;
+    let (first, _second) = (server.socket(None).await.unwrap(), server.socket(None).await.unwrap());
+    assert_eq!(server.socket(None).await.err(), Some(429));
+    first.vanish().await;
+    let freed = async {
+        while server.socket(None).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, freed).await.expect("the seat is free again");
+}

@@ -1,0 +1,257 @@
+//! An OpenAI-compatible provider whose behaviour is chosen by the model's name. It counts the requests
+//! of each model and notices when a caller leaves a stream.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::SinkExt;
+use futures::channel::mpsc;
+use merchant_copilot::config::{ModelConfig, ProviderConfig, Secret};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What every model answers that answers at all.
+pub const ANSWER: [&str; 5] = ["按规则，", "保证金是 ", "10,000 元", "[1]", "。😀"];
+/// Pieces of a `slow-N` model's answer, 50 ms apart.
+pub const SLOW: usize = 20;
+/// What must never reach a client while reasoning is hidden.
+pub const SECRET: &str = "机密推理";
+/// An answer with its reasoning written inline.
+pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
+
+/// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
+const MODELS: [&str; 21] = [
+    "normal",
+    "uncalled-1",
+    "uncalled-2",
+    "slow-1",
+    "slow-2",
+    "slow-3",
+    "slow-4",
+    "slow-5",
+    "endless-1",
+    "endless-2",
+    "endless-3",
+    "reasoning-content",
+    "reasoning",
+    "unauthorized",
+    "rate-limited",
+    "server-error",
+    "stall-first",
+    "stall-middle",
+    "dies",
+    "error-body",
+    "length",
+];
+
+/// The running provider.
+pub struct FakeProvider {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Seen {
+    requests: Mutex<Vec<Value>>,
+    /// Streams that were left before their end, per model.
+    left: watch::Sender<HashMap<String, usize>>,
+    stop: CancellationToken,
+}
+
+impl FakeProvider {
+    /// Starts on a thread of its own, so that a test that waits does not hold it up.
+    pub fn start() -> Self {
+        let stop = CancellationToken::new();
+        let seen = Arc::new(Seen { requests: Mutex::default(), left: watch::Sender::default(), stop: stop.clone() });
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&seen));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    _ = axum::serve(listener, app) => {}
+                    () = stopped.cancelled() => {}
+                }
+            });
+        });
+        Self { address, seen, stop, thread: Some(thread) }
+    }
+
+    /// Its entry in the configuration, with every model.
+    pub fn config(&self) -> ProviderConfig {
+        let cuts = (0..=INLINE.chars().count()).map(|at| format!("think-{at}"));
+        let models = MODELS.iter().map(|&id| id.to_owned()).chain(cuts).map(model).collect();
+        ProviderConfig { base_url: format!("http://{}/v1", self.address), api_key: Secret::new("sk-fake-secret"), models }
+    }
+
+    /// The bodies of the requests for a model.
+    pub fn requests(&self, model: &str) -> Vec<Value> {
+        self.seen.requests.lock().unwrap().iter().filter(|body| body["model"] == model).cloned().collect()
+    }
+
+    /// Waits until so many streams of a model were left before their end.
+    pub async fn left(&self, model: &str, times: usize) {
+        let mut left = self.seen.left.subscribe();
+        let enough = left.wait_for(|left| left.get(model).copied().unwrap_or_default() >= times);
+        tokio::time::timeout(super::server::PATIENCE, enough).await.expect("the stream was not left").unwrap();
+    }
+}
+
+impl Drop for FakeProvider {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// A provider where nobody listens.
+pub fn nobody() -> ProviderConfig {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    ProviderConfig {
+        base_url: format!("http://{address}/v1"),
+        api_key: Secret::new("sk-fake-secret"),
+        models: vec![model("unreachable".into())],
+    }
+}
+
+fn model(id: String) -> ModelConfig {
+    ModelConfig { id, name: String::new(), price_in: 1.0, price_out: 2.0, currency: "CNY".into() }
+}
+
+async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let name = body["model"].as_str().unwrap_or_default().to_owned();
+    seen.requests.lock().unwrap().push(body);
+    let error = |status: StatusCode| {
+        (status, axum::Json(json!({"error": {"message": "scripted", "type": "scripted", "code": null}}))).into_response()
+    };
+    match name.as_str() {
+        "unauthorized" => error(StatusCode::UNAUTHORIZED),
+        "server-error" => error(StatusCode::INTERNAL_SERVER_ERROR),
+        "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
+        "error-body" => error(StatusCode::OK),
+        _ => stream(seen, name),
+    }
+}
+
+/// A stream that a task writes into; the task notices when nobody reads any more.
+fn stream(seen: Arc<Seen>, model: String) -> Response {
+    let (mut out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(0);
+    tokio::spawn(async move {
+        let played = tokio::select! {
+            played = play(&model, &mut out) => played,
+            () = seen.stop.cancelled() => Ok(()),
+        };
+        if played.is_err() {
+            seen.left.send_modify(|left| *left.entry(model).or_default() += 1);
+        }
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(lines)).into_response()
+}
+
+type Out = mpsc::Sender<Result<Bytes, std::io::Error>>;
+
+/// The caller is gone.
+struct Left;
+
+async fn play(model: &str, out: &mut Out) -> Result<(), Left> {
+    match model {
+        "stall-first" => return silence(out).await,
+        "stall-middle" => {
+            text(out, "半句").await?;
+            return silence(out).await;
+        }
+        "dies" => {
+            text(out, "半句").await?;
+            out.send(Err(std::io::Error::other("scripted"))).await.map_err(|_| Left)?;
+            return Ok(());
+        }
+        endless if endless.starts_with("endless-") => loop {
+            text(out, "无").await?;
+            pause(out).await?;
+        },
+        slow if slow.starts_with("slow-") => {
+            for piece in ANSWER.iter().cycle().take(SLOW) {
+                text(out, piece).await?;
+                pause(out).await?;
+            }
+        }
+        "reasoning-content" | "reasoning" => {
+            let field = model.replace('-', "_");
+            send(out, json!({"role": "assistant", "content": null})).await?;
+            send(out, json!({field.as_str(): SECRET})).await?;
+            send(out, json!({field.as_str(): SECRET, "content": ""})).await?;
+            answer(out).await?;
+        }
+        "length" => {
+            text(out, "半句").await?;
+            finish(out, "length").await?;
+            return line(out, "[DONE]").await;
+        }
+        cut if cut.starts_with("think-") => {
+            let at = cut["think-".len()..].parse().unwrap();
+            let (before, after): (Vec<_>, Vec<_>) = INLINE.chars().enumerate().partition(|(i, _)| *i < at);
+            for part in [before, after] {
+                text(out, &part.into_iter().map(|(_, c)| c).collect::<String>()).await?;
+            }
+        }
+        _ => answer(out).await?,
+    }
+    finish(out, "stop").await?;
+    line(out, &json!({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}}).to_string()).await?;
+    line(out, "[DONE]").await
+}
+
+async fn answer(out: &mut Out) -> Result<(), Left> {
+    for piece in ANSWER {
+        text(out, piece).await?;
+    }
+    Ok(())
+}
+
+async fn text(out: &mut Out, text: &str) -> Result<(), Left> {
+    send(out, json!({"content": text})).await
+}
+
+async fn send(out: &mut Out, delta: Value) -> Result<(), Left> {
+    let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": null}]});
+    line(out, &chunk.to_string()).await
+}
+
+async fn finish(out: &mut Out, reason: &str) -> Result<(), Left> {
+    let chunk = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]});
+    line(out, &chunk.to_string()).await
+}
+
+async fn line(out: &mut Out, data: &str) -> Result<(), Left> {
+    out.send(Ok(Bytes::from(format!("data: {data}\n\n")))).await.map_err(|_| Left)
+}
+
+/// Says nothing until the caller leaves.
+async fn silence(out: &Out) -> Result<(), Left> {
+    loop {
+        pause(out).await?;
+    }
+}
+
+/// The pace of a slow model.
+async fn pause(out: &Out) -> Result<(), Left> {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    if out.is_closed() { Err(Left) } else { Ok(()) }
+}

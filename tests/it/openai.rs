@@ -1,0 +1,142 @@
+//! `/v1` as OpenAI's own clients use it: models, whole and streamed completions, and errors in the
+//! shape they know.
+
+use std::sync::Arc;
+
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use super::fake_provider::{ANSWER, FakeProvider};
+use super::server::{Server, Setup, shared};
+
+const GROUNDED: &str = "退货地址在哪里修改？";
+
+async fn server() -> (Server, Arc<FakeProvider>) {
+    let provider = Arc::new(FakeProvider::start());
+    let setup = Setup { provider: Some(Arc::clone(&provider)), ..Setup::default() };
+    (Server::start(setup).await, provider)
+}
+
+async fn complete(server: &Server, key: &str, body: Value) -> Response {
+    server.request(Method::POST, "/v1/chat/completions").bearer_auth(key).json(&body).send().await.unwrap()
+}
+
+fn ask(model: &str, more: Value) -> Value {
+    let mut body = json!({"model": model, "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": GROUNDED}]});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// The data lines of a stream, `[DONE]` checked and taken off.
+async fn chunks(answer: Response) -> Vec<Value> {
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/event-stream"));
+    let text = answer.text().await.unwrap();
+    let mut lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert_eq!(lines.pop(), Some("[DONE]"), "{text}");
+    lines.into_iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn content(chunks: &[Value]) -> String {
+    chunks.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str()).collect()
+}
+
+#[tokio::test]
+async fn models_are_listed_and_found_by_name() {
+    let (server, _) = shared().await;
+    let list = server.json("/v1/models", &server.member).await;
+    assert_eq!(list["object"], "list");
+    let models = list["data"].as_array().unwrap();
+    for id in ["builtin", "normal"] {
+        let model = models.iter().find(|model| model["id"] == id).unwrap();
+        assert!(model["object"] == "model" && model["created"].is_i64() && model["owned_by"].is_string(), "{model}");
+        assert_eq!(&server.json(&format!("/v1/models/{id}"), &server.member).await, model);
+    }
+    let none = server.get("/v1/models/gpt-99").bearer_auth(&server.member).send().await.unwrap();
+    assert_eq!(none.status(), 404);
+    assert_eq!(none.json::<Value>().await.unwrap()["error"]["code"], "model_not_found");
+}
+
+#[tokio::test]
+async fn a_whole_completion_has_openais_shape() {
+    let (server, provider) = server().await;
+    let answer = complete(&server, &server.member, ask("normal", json!({"temperature": 0.5, "user": "u", "unknown": {}}))).await;
+    assert_eq!(answer.status(), 200);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("normal")));
+    assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-") && body["created"].is_i64());
+    let choice = &body["choices"][0];
+    assert_eq!((&choice["index"], &choice["finish_reason"], &choice["message"]["role"]), (&json!(0), &json!("stop"), &json!("assistant")));
+    assert_eq!(choice["message"]["content"], ANSWER.concat());
+    assert_eq!(body["usage"], json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}));
+    assert_eq!(provider.requests("normal").len(), 1);
+    // The default model, a text in parts, and a history.
+    let parts = json!([{"type": "text", "text": GROUNDED}]);
+    let body = json!({"messages": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "你好！"}, {"role": "user", "content": parts}]});
+    let body: Value = complete(&server, &server.member, body).await.json().await.unwrap();
+    assert_eq!(body["model"], "builtin");
+    assert!(body["choices"][0]["message"]["content"].as_str().unwrap().contains("店铺设置"), "{body}");
+}
+
+#[tokio::test]
+async fn a_stream_tells_its_usage_only_when_asked() {
+    let (server, _provider) = server().await;
+    let plain = chunks(complete(&server, &server.member, ask("normal", json!({"stream": true}))).await).await;
+    assert_eq!(content(&plain), ANSWER.concat());
+    assert_eq!(plain[0]["choices"][0]["delta"]["role"], "assistant");
+    assert_eq!(plain.last().unwrap()["choices"][0]["finish_reason"], "stop");
+    assert!(plain.iter().all(|chunk| chunk["object"] == "chat.completion.chunk" && chunk["id"] == plain[0]["id"] && chunk["model"] == "normal"));
+    assert!(plain.iter().all(|chunk| chunk.get("usage").is_none_or(Value::is_null)), "{plain:?}");
+    let finished = plain.iter().filter(|chunk| chunk["choices"][0]["finish_reason"].is_string()).count();
+    assert_eq!(finished, 1);
+
+    let asked = json!({"stream": true, "stream_options": {"include_usage": true}});
+    let told = chunks(complete(&server, &server.member, ask("normal", asked)).await).await;
+    let last = told.last().unwrap();
+    assert_eq!((&last["choices"], &last["usage"]["total_tokens"]), (&json!([]), &json!(120)));
+    assert!(told[..told.len() - 1].iter().all(|chunk| chunk.get("usage").is_none_or(Value::is_null)));
+}
+
+#[tokio::test]
+async fn refusals_have_openais_shape() {
+    let (server, _) = shared().await;
+    for key in ["mc_member_wrong", "sk-something"] {
+        let answer = complete(server, key, ask("builtin", json!({}))).await;
+        assert_eq!(answer.status(), 401);
+        let error = answer.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!((&error["type"], &error["code"], &error["param"]), (&json!("authentication_error"), &json!("invalid_api_key"), &Value::Null));
+        assert!(error["message"].is_string());
+    }
+    for (body, status, code) in [
+        (ask("gpt-99", json!({})), 404, "model_not_found"),
+        (ask("gpt-99", json!({"stream": true})), 404, "model_not_found"),
+        (json!({"model": "builtin", "messages": []}), 400, "invalid_request"),
+        (json!({"model": "builtin"}), 400, "invalid_request"),
+        (json!({"model": "builtin", "messages": "hi"}), 400, "invalid_request"),
+        (json!({"model": "builtin", "messages": [{"role": "user", "content": "字".repeat(4_001)}]}), 400, "message_too_long"),
+    ] {
+        let answer = complete(server, &server.member, body.clone()).await;
+        assert_eq!(answer.status(), status, "{code}");
+        let error = answer.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!((&error["type"], &error["code"]), (&json!("invalid_request_error"), &json!(code)));
+    }
+    let answer = server.request(Method::POST, "/v1/chat/completions").bearer_auth(&server.member).body("{").send().await.unwrap();
+    assert_eq!(answer.status(), 400);
+    let answer = complete(server, &server.member, json!({"messages": [{"role": "user", "content": "x".repeat(70_000)}]})).await;
+    assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"]["code"].clone()), (413, json!("body_too_large")));
+}
+
+#[tokio::test]
+async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call() {
+    let (server, provider) = server().await;
+    for (model, status, code) in [("unauthorized", 502, "model_unauthorized"), ("rate-limited", 429, "model_rate_limited"), ("unreachable", 503, "model_unavailable")] {
+        let answer = complete(&server, &server.member, ask(model, json!({}))).await;
+        assert_eq!((answer.status().as_u16(), &answer.json::<Value>().await.unwrap()["error"]["code"]), (status, &json!(code)), "{model}");
+        let streamed = chunks(complete(&server, &server.member, ask(model, json!({"stream": true}))).await).await;
+        assert_eq!(streamed.last().unwrap()["error"]["code"], code, "{model}: {streamed:?}");
+    }
+    let mut answer = complete(&server, &server.member, ask("endless-3", json!({"stream": true}))).await;
+    while !String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()).contains('无') {}
+    drop(answer);
+    provider.left("endless-3", 1).await;
+}

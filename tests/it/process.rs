@@ -1,0 +1,450 @@
+//! The real binary: imports that are killed and run again, commands beside a running server, torn
+//! files, full disks, backups, and what each failure says.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+use tempfile::TempDir;
+
+use super::server::PATIENCE;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_merchant-copilot");
+/// Rows of the large import.
+const MANY: usize = 3_000;
+const CSV: &str = "编号,标准问题,答案\n\
+    a,保证金什么时候退？,关店后 45 天退还。\n\
+    b,怎么修改退货地址？,在店铺设置里修改。\n\
+    c,面单怎么打印？,在发货中心打印。\n";
+
+/// A data directory and a place for files.
+pub struct Shop {
+    folder: TempDir,
+    data: PathBuf,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub json: Value,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn failed_with(&self, code: &str) -> &str {
+        assert_eq!((self.code, self.json["error"]["code"].as_str()), (Some(2), Some(code)), "{self:?}");
+        self.json["error"]["message"].as_str().unwrap()
+    }
+
+    /// The six counts, in the contract's order.
+    #[track_caller]
+    fn counts(&self) -> [u64; 6] {
+        ["added", "changed", "unchanged", "duplicates", "conflicts", "failed"].map(|name| self.json[name].as_u64().unwrap_or_else(|| panic!("{self:?}")))
+    }
+
+    fn done(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self
+    }
+}
+
+impl Shop {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { data: folder.path().join("data"), folder }
+    }
+
+    fn at(data: &Path) -> Self {
+        Self { data: data.to_owned(), ..Self::new() }
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+        run(&self.data, arguments)
+    }
+
+    fn import(&self, path: &Path) -> Ran {
+        self.run([OsStr::new("kb"), OsStr::new("import"), path.as_os_str()])
+    }
+
+    fn entries(&self) -> u64 {
+        self.run(["kb", "stats"]).done().json["entries"].as_u64().unwrap()
+    }
+
+    /// Every row as exported, sorted.
+    fn export(&self) -> Vec<String> {
+        let ran = self.run(["kb", "export"]).done();
+        let mut rows: Vec<String> = ran.out.lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    }
+
+    /// The ids that a search finds, best first.
+    fn search(&self, query: &str) -> Vec<String> {
+        let ran = self.run(["kb", "search", query]).done();
+        ran.json["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// The binary with nothing of the caller's own environment that it would listen to.
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("COPILOT_") || text.ends_with("_API_KEY") {
+            command.env_remove(&name);
+        }
+    }
+    command.arg("--data-dir").arg(data).arg("--json").stdin(Stdio::null());
+    command
+}
+
+/// Runs one command with `--json`.
+pub fn run<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>) -> Ran {
+    finish(command(data).args(arguments))
+}
+
+fn finish(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (out, err) = (text(output.stdout), text(output.stderr));
+    assert!(!err.contains("panicked"), "{err}");
+    Ran { code: output.status.code(), json: serde_json::from_str(&out).unwrap_or_default(), out, err }
+}
+
+/// `serve` as a process; killed when dropped.
+struct Serving {
+    child: Child,
+    url: String,
+}
+
+impl Serving {
+    fn start(data: &Path) -> Self {
+        let mut child =
+            command(data).args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let serving = Self { child, url: format!("http://{}", said["listen"].as_str().unwrap()) };
+        assert!(said["console"].as_str().unwrap().contains("#signin="), "{said}");
+        serving
+    }
+
+    /// Asks until the answer is as wanted.
+    async fn until(&self, path: &str, key: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::new();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = client.get(format!("{}{path}", self.url)).bearer_auth(key).send().await.unwrap();
+            let status = answer.status().as_u16();
+            let body: Value = answer.json().await.unwrap_or_default();
+            if wanted(status, &body) {
+                return body;
+            }
+            assert!(Instant::now() < deadline, "{path}: {status} {body}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn ready(&self) {
+        self.until("/readyz", "", |status, _| status == 200).await;
+    }
+
+    /// SIGTERM; the exit code.
+    fn stop(mut self) -> Option<i32> {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_format_comes_in_and_the_second_time_nothing_changes() {
+    let shop = Shop::new();
+    let (gbk, _, _) = encoding_rs::GBK.encode("问题,答案\n仓库在哪里？,在广州和宁波。\n几点截单？,下午四点截单。\n");
+    let files = [
+        (shop.file("utf8.csv", CSV), 3),
+        (shop.file("gbk.csv", &gbk), 2),
+        (shop.file("rows.jsonl", "{\"id\":\"j1\",\"question\":\"How are returns paid?\",\"answer\":\"By the buyer.\"}\n"), 1),
+        (shop.file("rules.md", "# 清关规则\n\n## 身份证\n\n每人每年限额 26,000 元。\n\n## 申报\n\n按实际成交价申报。\n"), 2),
+    ];
+    for (path, rows) in &files {
+        assert_eq!(shop.import(path).done().counts(), [*rows, 0, 0, 0, 0, 0], "{}", path.display());
+    }
+    for (path, rows) in &files {
+        assert_eq!(shop.import(path).done().counts(), [0, 0, *rows, 0, 0, 0], "{}", path.display());
+    }
+    assert_eq!(shop.entries(), 8);
+    assert!(shop.export().iter().any(|row| row.contains("在广州和宁波")), "GBK was read");
+    assert_eq!(shop.search("保证金什么时候退")[0], "a");
+
+    let changed = shop.file("utf8.csv", CSV.replace("45 天", "60 天"));
+    let dry = shop.run([OsStr::new("kb"), OsStr::new("import"), changed.as_os_str(), OsStr::new("--dry-run")]).done();
+    assert_eq!(dry.counts(), [0, 1, 2, 0, 0, 0]);
+    let real = shop.import(&changed).done();
+    assert_eq!(real.counts(), [0, 1, 2, 0, 0, 0], "a dry run writes nothing");
+    assert!(real.json["revision"].as_i64() > dry.json["revision"].as_i64());
+    assert!(shop.export().iter().any(|row| row.contains("60 天")));
+}
+
+#[test]
+fn a_bad_file_says_what_is_wrong_with_it() {
+    let shop = Shop::new();
+    let noise: Vec<u8> = (0..4096_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).chain([0; 64]).collect();
+    let (gbk, _, _) = encoding_rs::GBK.encode("问题,答案\n仓库在哪里？,在广州。\n");
+    let gbk = shop.file("gbk.csv", &gbk);
+    assert!(shop.import(&shop.folder.path().join("none.csv")).failed_with("file_unreadable").contains("none.csv"));
+    shop.import(&shop.file("empty.csv", "")).failed_with("file_empty");
+    shop.import(&shop.file("noise.csv", noise)).failed_with("file_unreadable");
+    shop.import(&shop.file("header.csv", "名称,价格\n苹果,3\n")).failed_with("no_question_or_answer_column");
+    shop.import(&shop.file("rows.exe", "x")).failed_with("unknown_format");
+    let with = |encoding: &str| shop.run([OsStr::new("kb"), OsStr::new("import"), gbk.as_os_str(), OsStr::new("--encoding"), OsStr::new(encoding)]);
+    with("utf-8").failed_with("bad_encoding");
+    with("klingon").failed_with("unknown_encoding");
+    assert_eq!(with("gbk").done().counts()[0], 1);
+
+    let long = "长".repeat(100_000);
+    let rows = format!("id,question,answer\nx,问题一,答案一\ny,没有答案,\nz,太长,{long}\nx,问题二,答案二\nw,问题三,答案三\n");
+    let report = shop.folder.path().join("report.csv");
+    let mixed = shop.file("mixed.csv", rows);
+    let ran = shop.run([OsStr::new("kb"), OsStr::new("import"), mixed.as_os_str(), OsStr::new("--report"), report.as_os_str()]);
+    assert_eq!((ran.code, ran.counts()), (Some(1), [2, 0, 0, 0, 0, 3]));
+    let errors: Vec<_> = ran.json["errors"].as_array().unwrap().iter().map(|error| (error["row"].as_u64().unwrap(), error["code"].as_str().unwrap())).collect();
+    assert_eq!(errors, [(3, "missing_answer"), (4, "cell_too_long"), (5, "duplicate_id")]);
+    assert_eq!(std::fs::read_to_string(report).unwrap().lines().count(), 4, "the report has a header and the failed rows");
+    // The good rows are in, and a conflicting one is held back.
+    let conflict = shop.file("conflict.csv", "id,question,answer\nv,问题三,完全不同的答案 7 天\n");
+    let ran = shop.import(&conflict);
+    assert_eq!((ran.code, ran.counts()), (Some(1), [0, 0, 0, 0, 1, 0]));
+    let ran = shop.run([OsStr::new("kb"), OsStr::new("import"), conflict.as_os_str(), OsStr::new("--accept-conflicts")]).done();
+    assert_eq!(ran.counts(), [1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn what_cannot_run_says_why_and_exits_with_two() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    assert!(shop.run(["kb", "stats", "--tenant", "nobody"]).failed_with("tenant_not_found").contains("tenant add nobody"));
+    shop.run(["tenant", "add", "demo"]).failed_with("tenant_exists");
+    shop.run(["key", "issue", "--role", "site"]).failed_with("origin_required");
+    shop.run(["kb", "delete", "--all"]).failed_with("confirmation_needed");
+    shop.run(["kb", "delete"]).failed_with("bad_selection");
+    let eval = shop.file("eval.jsonl", "{\"query\":1}\n");
+    shop.run([OsStr::new("kb"), OsStr::new("eval"), eval.as_os_str()]).failed_with("bad_eval_file");
+    let config = shop.file("config.toml", "[models]\nconect_ms = 1\n");
+    let ran = shop.run([OsStr::new("--config"), config.as_os_str(), OsStr::new("kb"), OsStr::new("stats")]);
+    assert!(ran.failed_with("bad_config").contains("conect_ms"));
+    let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["kb", "stats"]));
+    assert!(ran.failed_with("bad_config").contains("listenn"));
+    finish(command(&shop.data).env("COPILOT_INDEX", "other://x").args(["kb", "stats"])).failed_with("bad_config");
+    assert_eq!(shop.run(["kb", "imprt"]).code, Some(2));
+    shop.run(["--database", "mysql://x", "kb", "stats"]).failed_with("bad_database_url");
+    let file = shop.file("not-a-folder", "x");
+    assert_eq!(run(&file, ["kb", "stats"]).code, Some(2));
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert!(shop.run(["serve", "--listen", &address]).failed_with("address_in_use").contains("--listen"));
+    shop.run(["serve", "--listen", "nowhere"]).failed_with("bad_listen_address");
+}
+
+/// The committed rows of a data directory while another process writes it.
+async fn committed(data: &Path) -> usize {
+    let file = data.join("copilot.db");
+    if !file.exists() {
+        return 0;
+    }
+    let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(PATIENCE).disable_statement_logging();
+    let Ok(mut connection) = SqliteConnection::connect_with(&options).await else { return 0 };
+    let count: Result<i64, _> = sqlx::query_scalar("select count(*) from entries").fetch_one(&mut connection).await;
+    let _ = connection.close().await;
+    count.map_or(0, |count| usize::try_from(count).unwrap())
+}
+
+fn many() -> String {
+    let rows = (0..MANY).map(|i| format!("row-{i},第{i}号仓库由谁盘点？,第{i}号仓库由 {} 组在每月 {} 日盘点。\n", i % 17, i % 28 + 1));
+    std::iter::once("id,question,answer\n".to_owned()).chain(rows).collect()
+}
+
+/// Starts an import and kills it, without a chance to tidy up, once so many rows are committed.
+async fn kill_at(shop: &Shop, file: &Path, rows: usize) -> bool {
+    let mut child =
+        command(&shop.data).args(["kb", "import"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while committed(&shop.data).await < rows {
+        assert!(Instant::now() < deadline, "the import does not get to {rows} rows");
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
+}
+
+#[tokio::test]
+async fn a_killed_import_goes_on_and_loses_nothing() {
+    let shop = Shop::new();
+    let file = shop.file("many.csv", many());
+    for rows in [1, MANY / 3, 2 * MANY / 3] {
+        assert!(kill_at(&shop, &file, rows).await, "killed in the middle, at {rows} rows");
+        assert!(committed(&shop.data).await < MANY);
+    }
+    // Once more when all rows are in and the indexes may be half written; it may also be done by then.
+    kill_at(&shop, &file, MANY).await;
+    let ran = shop.import(&file).done();
+    assert_eq!(ran.counts(), [0, 0, MANY as u64, 0, 0, 0]);
+    assert_eq!(shop.entries(), MANY as u64);
+    let rows = shop.export();
+    let ids: BTreeSet<&str> = rows.iter().filter_map(|row| row.split('"').find(|part| part.starts_with("row-"))).collect();
+    assert_eq!((rows.len(), ids.len()), (MANY, MANY), "every row once");
+    for i in [0, 255, 256, 1234, MANY - 1] {
+        let found = shop.search(&format!("第{i}号仓库由谁盘点？"));
+        assert!(found.contains(&format!("row-{i}")), "row-{i} in {found:?}");
+    }
+}
+
+#[test]
+fn a_torn_index_is_built_again_from_the_database() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let files = || {
+        let mut files = Vec::new();
+        let mut folders = vec![shop.data.join("index")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|item| item.unwrap().path()) {
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        files.retain(|file| file.metadata().is_ok_and(|data| data.len() > 0));
+        files.sort();
+        files
+    };
+    assert!(files().len() > 3, "{:?}", files());
+    for at in 0..files().len() {
+        let Some(file) = files().get(at).cloned() else { break };
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(shop.search("怎么修改退货地址？")[0], "b", "after {} was torn", file.display());
+    }
+    std::fs::remove_dir_all(shop.data.join("index")).unwrap();
+    assert_eq!(shop.search("怎么修改退货地址？")[0], "b", "without an index");
+    for file in files() {
+        std::fs::write(file, "garbage").unwrap();
+    }
+    assert_eq!(shop.search("怎么修改退货地址？")[0], "b", "with garbage for an index");
+    shop.run(["kb", "reindex"]).done();
+}
+
+#[test]
+fn a_disk_that_fills_up_is_reported_and_the_next_run_finishes() {
+    let shop = Shop::new();
+    let file = shop.file("many.csv", many());
+    // A limit on file sizes stands in for the full disk; the signal is off, so that writes fail.
+    let script = "trap '' XFSZ; ulimit -f 3000; exec \"$@\"";
+    let mut limited = Command::new("bash");
+    limited.args(["-c", script, "bash", BINARY, "--json", "--data-dir"]).arg(&shop.data).args(["kb", "import"]).arg(&file);
+    let ran = finish(limited.stdin(Stdio::null()));
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.json["error"]["code"].is_string(), "{ran:?}");
+    let counts = shop.import(&file).done().counts();
+    assert_eq!(counts[0] + counts[2], MANY as u64, "{counts:?}");
+    assert_eq!(shop.entries(), MANY as u64);
+}
+
+#[tokio::test]
+async fn commands_beside_a_running_server_take_effect_there() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let serving = Serving::start(&shop.data);
+    serving.ready().await;
+    let admin = shop.run(["key", "issue", "--role", "admin"]).done().json;
+    assert_eq!((&admin["role"], &admin["tenant"]), (&json!("admin"), &json!("demo")));
+    let key = admin["key"].as_str().unwrap();
+    let search = "/api/v1/knowledge/search?q=发票抬头怎么修改";
+    serving.until(search, key, |status, _| status == 200).await;
+
+    let more = shop.file("more.csv", "id,question,answer\nnew,发票抬头怎么修改？,在发票中心修改抬头。\n");
+    assert_eq!(shop.import(&more).done().counts()[0], 1);
+    let found = |body: &Value| body["hits"].as_array().is_some_and(|hits| hits.iter().any(|hit| hit["id"] == "new"));
+    serving.until(search, key, |_, body| found(body)).await;
+    assert_eq!(shop.search("发票抬头怎么修改？")[0], "new", "the command sees it too");
+    shop.run(["kb", "delete", "--id", "new", "--yes"]).done();
+    serving.until(search, key, |status, body| status == 200 && !found(body)).await;
+
+    // Another shop is added; the server goes on being ready, and serves it once it has knowledge.
+    shop.run(["tenant", "add", "second"]).done();
+    serving.ready().await;
+    let second = shop.run(["key", "issue", "--role", "admin", "--tenant", "second"]).done().json;
+    let more = more.to_str().unwrap();
+    assert_eq!(shop.run(["kb", "import", more, "--tenant", "second"]).done().counts()[0], 1);
+    serving.until(search, second["key"].as_str().unwrap(), |_, body| found(body)).await;
+    serving.until(search, key, |status, body| status == 200 && !found(body)).await;
+
+    let ran = shop.run(["serve", "--listen", "127.0.0.1:0"]);
+    assert!(ran.failed_with("data_dir_in_use").contains("--data-dir"));
+    shop.run(["kb", "reindex"]).failed_with("index_owned");
+
+    shop.run(["key", "revoke", admin["id"].as_str().unwrap()]).done();
+    serving.until(search, key, |status, _| status == 401).await;
+    assert_eq!(serving.stop(), Some(0));
+    assert!(!shop.data.join("serve.json").exists());
+}
+
+#[tokio::test]
+async fn a_first_start_has_the_starter_pack_and_can_be_backed_up_and_exported() {
+    let shop = Shop::new();
+    let serving = Serving::start(&shop.data);
+    serving.ready().await;
+    let entries = shop.entries();
+    assert!(entries > 300, "{entries}");
+    let key = shop.run(["key", "issue", "--role", "admin"]).done().json["key"].as_str().unwrap().to_owned();
+
+    let copy = shop.folder.path().join("copy");
+    let ran = shop.run([OsStr::new("backup"), copy.as_os_str()]).done();
+    assert!(ran.json["start"].as_str().unwrap().contains("--data-dir"));
+    shop.run([OsStr::new("backup"), copy.as_os_str()]).failed_with("backup_dir_not_empty");
+    let rows = shop.export();
+    assert_eq!(rows.len() as u64, entries);
+    assert_eq!(serving.stop(), Some(0));
+
+    let second = Serving::start(&copy);
+    second.ready().await;
+    let stats = second.until("/api/v1/knowledge/stats", &key, |status, _| status == 200).await;
+    assert_eq!(stats["entries"].as_u64(), Some(entries), "the copy has everything, keys too");
+    drop(second);
+    assert_eq!(Shop::at(&copy).export(), rows);
+
+    for format in ["jsonl", "csv"] {
+        let file = shop.folder.path().join(format!("all.{format}"));
+        shop.run([OsStr::new("kb"), OsStr::new("export"), OsStr::new("--format"), OsStr::new(format), OsStr::new("-o"), file.as_os_str()]).done();
+        let as_is = |shop: &Shop| shop.run([OsStr::new("kb"), OsStr::new("import"), file.as_os_str(), OsStr::new("--as-is")]).done().counts();
+        assert_eq!(as_is(&shop), [0, 0, entries, 0, 0, 0], "{format} into where it came from");
+        let fresh = Shop::new();
+        assert_eq!(as_is(&fresh), [entries, 0, 0, 0, 0, 0], "{format} into an empty place");
+        assert_eq!(fresh.export(), rows, "{format}");
+    }
+}

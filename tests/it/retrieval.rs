@@ -1,0 +1,57 @@
+//! How well the starter pack is found: the labelled questions in `knowledge/eval`, with floors below
+//! which a change is a step back.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::process::run;
+use super::server::shared;
+
+const NDCG: f64 = 0.90;
+const UNANSWERABLE_NONE: f64 = 0.85;
+const ANSWERABLE_NONE: f64 = 0.05;
+/// Share of the follow-ups with a relevant row among the first three sources.
+const FOLLOW_UPS: f64 = 0.80;
+
+#[tokio::test]
+async fn the_starter_pack_answers_the_labelled_questions() {
+    let (server, _) = shared().await;
+    let questions = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval/starter.jsonl");
+    let data = server.data_dir.clone();
+    let ran = tokio::task::spawn_blocking(move || run(&data, ["kb".as_ref(), "eval".as_ref(), questions.as_os_str()])).await.unwrap();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let figure = |name: &str| ran.json[name].as_f64().unwrap();
+    println!("{}", ran.json);
+    let (ndcg, good, bad) = (figure("ndcg@10"), figure("unanswerable_none"), figure("answerable_none"));
+    assert!(ndcg >= NDCG && good >= UNANSWERABLE_NONE && bad <= ANSWERABLE_NONE, "nDCG@10 {ndcg:.3}, refused {good:.3} and {bad:.3}");
+}
+
+#[tokio::test]
+async fn a_follow_up_finds_what_its_conversation_is_about() {
+    let (server, _) = shared().await;
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval/follow_ups.jsonl");
+    let lines = std::fs::read_to_string(path).unwrap();
+    let mut socket = server.session(&server.member).await;
+    let (mut asked, mut missed) = (0, Vec::new());
+    for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let relevant = case["relevant"].as_array().unwrap();
+        if relevant.is_empty() {
+            continue;
+        }
+        let mut fields = json!({"model": "builtin"});
+        for said in case["history"].as_array().unwrap() {
+            let turn = socket.ask(said.as_str().unwrap(), fields.clone()).await;
+            fields["conversation_id"] = json!(turn.conversation());
+        }
+        let turn = socket.ask(case["query"].as_str().unwrap(), fields).await;
+        let sources = turn.first("response.sources")["sources"].as_array().unwrap();
+        asked += 1;
+        if !sources.iter().take(3).any(|source| relevant.contains(&source["entry_id"])) {
+            missed.push(case["query"].as_str().unwrap().to_owned());
+        }
+    }
+    let share = 1.0 - missed.len() as f64 / f64::from(asked);
+    assert!(share >= FOLLOW_UPS, "{share:.2} of {asked} follow-ups; missed: {missed:?}");
+}

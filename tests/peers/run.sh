@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# The server against programs that nobody on this project wrote, and a browser:
+#   tests/peers/run.sh path/to/merchant-copilot
+# One line per check, `N passed, N failed` at the end. SHOTS=DIR keeps the browser's pictures.
+set -euo pipefail
+[ -x "${1:-}" ] || { echo "usage: $0 path/to/merchant-copilot" >&2; exit 2; }
+binary="$(realpath "$1")"
+cd "$(dirname "$0")/../.."
+./scripts/test-tools.sh
+[ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --loglevel=error)
+
+export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peers"
+deadline=$((SECONDS + 175))
+place="$(mktemp -d)"
+shots="${SHOTS:-$place/shots}"
+server="" provider="" visitor="" passed=0 failed=0
+
+stop() { # PID: asks, then insists
+    [ -n "$1" ] || return 0
+    kill "$1" 2>/dev/null || return 0
+    for _ in $(seq 100); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done
+    kill -9 "$1" 2>/dev/null || true
+}
+cleanup() {
+    stop "$visitor"
+    stop "$server"
+    stop "$provider"
+    rm -rf "$place"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+count() { # LINE: prints and counts it
+    echo "$1"
+    case "$1" in
+        "ok "*) passed=$((passed + 1)) ;;
+        "FAIL "*) failed=$((failed + 1)) ;;
+    esac
+}
+
+# NAME COMMAND…: counts the lines it prints; one that dies without saying what failed counts as well.
+peer() {
+    local name="$1" status=0 before="$failed" left line
+    shift
+    left=$((deadline - SECONDS))
+    echo "-- $name"
+    # In the background, so that a signal to this script is heard at once.
+    timeout -k 2 "$((left > 1 ? left : 1))" "$@" >"$place/out" 2>"$place/err" &
+    visitor=$!
+    wait "$visitor" || status=$?
+    visitor=""
+    while IFS= read -r line; do count "$line"; done <"$place/out"
+    if [ "$status" != 0 ] && [ "$failed" = "$before" ]; then
+        count "FAIL  $name — ended with status $status"
+        tail -n 15 "$place/err"
+    fi
+}
+
+ready() { # URL: true when it answers within 60 s
+    for _ in $(seq 300); do
+        curl -fs -o /dev/null -m 2 "$1" && return 0
+        sleep 0.2
+    done
+    return 1
+}
+
+start() { # starts the server on a free port; sets base and console
+    : >"$place/announced"
+    "$binary" serve --json --data-dir "$place/data" --listen 127.0.0.1:0 --config tests/peers/server.toml \
+        >"$place/announced" 2>>"$place/server.log" &
+    server=$!
+    for _ in $(seq 300); do
+        [ -s "$place/announced" ] && break
+        kill -0 "$server" 2>/dev/null || break
+        sleep 0.2
+    done
+    base="$(python3 -c 'import json, sys; print(json.load(sys.stdin)["url"].rstrip("/"))' <"$place/announced")" || base=""
+    console="$(python3 -c 'import json, sys; print(json.load(sys.stdin)["console"])' <"$place/announced")" || console=""
+    if [ -n "$base" ] && ready "$base/readyz"; then return 0; fi
+    tail -n 15 "$place/server.log"
+    return 1
+}
+
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+new_key() { "$binary" key issue --json --data-dir "$place/data" "$@" 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'; }
+
+# aimock plays the provider, and asks for a key.
+port="$(free_port)"
+aimock="http://127.0.0.1:$port"
+AIMOCK_API_KEYS=sk-peer-key node "$PEERS/node_modules/.bin/llmock" -p "$port" -f tests/peers/fixtures --validate-on-load --log-level warn >"$place/aimock.log" 2>&1 &
+provider=$!
+
+# The server knows it under the usual names, and by its configuration under some more. Without the
+# limits of a single visitor: all of this comes from one address.
+export OPENAI_API_KEY=sk-peer-key OPENAI_BASE_URL="$aimock/v1" OPENAI_MODEL=peer-answer
+export COPILOT_MODELS__PROVIDERS__FAULTS__BASE_URL="$aimock/v1" COPILOT_MODELS__PROVIDERS__LOCKED__BASE_URL="$aimock/v1"
+export COPILOT_LIMITS__KEY_PER_MINUTE=6000 COPILOT_LIMITS__ADDRESS_PER_MINUTE=6000
+export COPILOT_CHAT__REASONING=shown
+unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_INDEX DASHSCOPE_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY ANTHROPIC_API_KEY
+
+began=$SECONDS
+if ! start; then
+    count "FAIL  the server starts"
+    echo "$passed passed, $failed failed"
+    exit 1
+fi
+count "ok    the server starts on an empty directory and can be searched ($((SECONDS - began)) s)"
+origin=http://shop.test
+member="$(new_key --role member)"
+site="$(new_key --role site --origin "$origin")"
+
+python="$PEERS/venv/bin/python"
+export PYTHONDONTWRITEBYTECODE=1
+peer "openai from PyPI" "$python" tests/peers/openai_client.py "$base" "$member" "$site"
+peer "openai from npm" node tests/peers/openai_client.mjs "$base" "$member"
+peer "aimock as the provider" node tests/peers/provider.mjs "$base" "$member" "$aimock" sk-peer-key shown
+peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
+E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
+peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
+
+# Once more on the same directory, with the default way of reasoning.
+echo "-- a restart"
+kill "$server"
+status=0
+wait "$server" || status=$?
+server=""
+if [ "$status" = 0 ]; then count "ok    SIGTERM stops the server cleanly"; else count "FAIL  SIGTERM stops the server cleanly — status $status"; fi
+unset COPILOT_CHAT__REASONING
+began=$SECONDS
+if start; then
+    count "ok    the server starts again ($((SECONDS - began)) s)"
+    peer "aimock, reasoning hidden" node tests/peers/provider.mjs "$base" "$member" "$aimock" sk-peer-key hidden
+else
+    count "FAIL  the server starts again"
+fi
+if grep -qE "panicked|ERROR" "$place/server.log"; then
+    count "FAIL  no errors in the server's log — $(grep -m1 -E "panicked|ERROR" "$place/server.log")"
+else
+    count "ok    no errors in the server's log"
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
