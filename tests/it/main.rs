@@ -1,5 +1,5 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
-//! the built-in models. What talks to third-party programs is in `peers.rs` and `browser.rs`.
+//! the built-in models. What talks to third-party programs is in `tests/peers`.
 
 mod doors;
 mod fake_provider;
