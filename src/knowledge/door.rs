@@ -100,6 +100,11 @@ impl Knowledge {
         self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Where another process leaves its wish that this tenant's indexes be built again.
+    pub(super) fn rebuild_wish(&self, tenant: &TenantId) -> PathBuf {
+        self.0.index_dir.join(format!("{tenant}.rebuild"))
+    }
+
     pub(super) fn reopen_lexical(&self) {
         self.0.lexical.reopen();
     }

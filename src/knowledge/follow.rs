@@ -78,10 +78,7 @@ impl Knowledge {
                 return self.follow(self.legs().0, tenant).await;
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(Error::unavailable(
-                    "index_behind",
-                    "The server that owns this data directory has not caught up with the latest import. Try again in a moment.",
-                ));
+                return Err(index_behind());
             }
             tokio::time::sleep(POLL).await;
         }
@@ -110,6 +107,7 @@ impl Knowledge {
     }
 
     async fn follow_once(&self) -> Result<()> {
+        self.rebuild_as_wished().await?;
         // A tenant that was added since has no revision of its own yet, and is ready all the same.
         let added = self.store().tenants().await?.iter().any(|tenant| !self.ready(tenant));
         if added || self.store().revision().await? != self.revision_seen() {
@@ -152,22 +150,61 @@ impl Knowledge {
         Ok(passages.into_iter().zip(vectors).map(|(passage, vector)| stored(passage, vector)).collect())
     }
 
-    /// Throws the tenant's indexes away and builds them again from the database.
+    /// Throws the tenant's indexes away and builds them again from the database. Beside a running
+    /// server the server does it, because the index folder is its own; this waits until it has.
     ///
     /// # Errors
-    /// `index_owned` when a running server owns the folder.
+    /// `index_behind` when the server has not done it in time.
     pub async fn reindex(&self, tenant: &TenantId) -> Result<Revision> {
         if !self.try_own_index()? {
-            return Err(Error::conflict(
-                "index_owned",
-                "A server is running on this data directory and keeps its indexes itself. Stop it first, then run `kb reindex`.",
-            ));
+            return self.ask_owner_to_rebuild(tenant).await;
         }
+        self.rebuild(tenant).await?;
+        self.catch_up().await
+    }
+
+    async fn rebuild(&self, tenant: &TenantId) -> Result<()> {
         let (lexical, semantic) = self.legs();
         lexical.clear(tenant).await?;
         semantic.clear(tenant).await?;
+        self.catch_up_tenant(tenant).await
+    }
+
+    /// A file in the index folder is the wish; the owner takes it away when it is fulfilled.
+    async fn ask_owner_to_rebuild(&self, tenant: &TenantId) -> Result<Revision> {
+        let wish = self.rebuild_wish(tenant);
+        std::fs::write(&wish, "")?;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while wish.exists() {
+            if tokio::time::Instant::now() > deadline {
+                return Err(index_behind());
+            }
+            tokio::time::sleep(POLL).await;
+        }
         self.catch_up().await
     }
+
+    async fn rebuild_as_wished(&self) -> Result<()> {
+        if !self.owns_index() {
+            return Ok(());
+        }
+        for tenant in self.store().tenants().await? {
+            let wish = self.rebuild_wish(&tenant);
+            if wish.exists() {
+                tracing::info!(%tenant, "building the indexes again, as `kb reindex` asked");
+                self.rebuild(&tenant).await?;
+                std::fs::remove_file(wish)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn index_behind() -> Error {
+    Error::unavailable(
+        "index_behind",
+        "The server that owns this data directory has not caught up with the latest change. Try again in a moment.",
+    )
 }
 
 /// What is embedded for a passage: a piece of an answer is embedded together with its question, so
