@@ -88,6 +88,7 @@ pub struct EmbedderConfig {
 #[expect(missing_docs, reason = "config.toml documents every key")]
 pub struct SearchConfig {
     pub lexical_weight: f32,
+    pub lexical_weight_bare: f32,
     pub candidates: usize,
     pub direct_threshold: f32,
     pub grounded_threshold: f32,
@@ -245,6 +246,7 @@ impl Config {
         }
         for (name, share) in [
             ("search.lexical_weight", self.search.lexical_weight),
+            ("search.lexical_weight_bare", self.search.lexical_weight_bare),
             ("search.direct_threshold", self.search.direct_threshold),
             ("search.grounded_threshold", self.search.grounded_threshold),
         ] {

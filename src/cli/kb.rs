@@ -312,8 +312,8 @@ fn show_search(found: &SearchOutcome, explain: bool) {
 
 fn show_hit(place: usize, hit: &Hit, explain: bool) {
     let leg = |name: &str, place: Option<LegRank>| match place {
-        Some(LegRank { rank: 0, score }) => format!("{name} –  ({score:.2})"),
-        Some(LegRank { rank, score }) => format!("{name} #{rank} ({score:.2})"),
+        Some(LegRank { rank: 0, score, .. }) => format!("{name} –  ({score:.2})"),
+        Some(LegRank { rank, score, .. }) => format!("{name} #{rank} ({score:.2})"),
         None => format!("{name} –"),
     };
     let mark = if hit.passed { "✓" } else { "·" };
