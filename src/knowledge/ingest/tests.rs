@@ -204,6 +204,14 @@ async fn the_starter_pack_is_taken_whole() {
     assert!(report.added > 400 && counts(&report)[1..] == [0; 5], "{report:?}");
     let again = starter::import_starter(&shop.knowledge, &shop.tenant, ZONE).await.unwrap();
     assert_eq!(counts(&again), [0, 0, report.added, 0, 0, 0]);
+    // Sections have ids made from their file and heading; the labelled questions know them by these.
+    let ids: std::collections::HashSet<String> = shop.entries().await.into_iter().map(|entry| entry.id.as_str().to_owned()).collect();
+    let labelled = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/knowledge/eval")).unwrap();
+    let texts = labelled.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let made = regex::Regex::new("\"(e_[0-9a-f]{20})\"").unwrap();
+    let wanted: Vec<String> = texts.flat_map(|text| made.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect();
+    assert!(wanted.len() > 50, "{}", wanted.len());
+    assert_eq!(wanted.iter().find(|id| !ids.contains(*id)), None);
     // And as a merchant's own files it has neither duplicates nor conflicts.
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("knowledge/starter");
     let own = Shop::open().await.try_import(&folder, ImportOptions { dry_run: true, ..Default::default() }).await.unwrap();

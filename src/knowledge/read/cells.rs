@@ -63,6 +63,14 @@ impl Cells {
         });
     }
 
+    /// Puts items into a list field as they are, whatever separators they have in them.
+    pub fn put_list(&mut self, field: Field, items: impl IntoIterator<Item = String>) {
+        let items: Vec<String> = items.into_iter().collect();
+        if !items.is_empty() {
+            self.put(field, &serde_json::json!(items).to_string());
+        }
+    }
+
     /// The cells that [`Cells::into_draft`] reads as this entry again.
     pub fn of(entry: &EntryDraft, zone: Tz) -> Self {
         let mut cells = Self::default();
@@ -218,6 +226,11 @@ fn list(cell: &str, separators: &[char]) -> Vec<String> {
     let items = array.unwrap_or_else(|| cell.split("##").flat_map(|part| part.split(separators)).map(str::to_owned).collect());
     let mut seen = HashSet::new();
     items.iter().map(|item| fold(item)).filter(|item| !item.is_empty() && seen.insert(item.clone())).collect()
+}
+
+/// The phrasings that a cell holds.
+pub fn phrasings(cell: &str) -> Vec<String> {
+    list(cell, PHRASINGS)
 }
 
 /// The cell that [`list`] takes apart into these items: joined by `##`, or a JSON array where an item
