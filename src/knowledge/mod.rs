@@ -8,6 +8,7 @@ use crate::ids::{EntryId, Timestamp};
 
 pub mod decide;
 pub mod evaluate;
+pub mod export;
 pub mod follow;
 pub mod fuse;
 pub mod gist;
@@ -16,12 +17,12 @@ pub mod ingest;
 pub mod places;
 pub mod plan;
 pub mod read;
+pub mod report;
 pub mod search;
 pub mod split;
 pub mod starter;
 pub mod store;
 pub mod text;
-pub mod write;
 
 mod door;
 
