@@ -149,15 +149,15 @@ fn harmonic(a: f32, b: f32) -> f32 {
 
 /// Logistic weights, fitted on the even lines of `knowledge/eval` (see its README); the odd ones are
 /// reported.
-const BIAS: f32 = -2.0;
-const COSINE: f32 = 6.0;
-const SUPPORT: f32 = 8.0;
-const IN_ENTRY: f32 = 4.0;
-const PHRASING: f32 = -2.0;
-const AGAINST: f32 = -5.0;
-const AGAINST_MEAN: f32 = -5.0;
-const AGAINST_WORDS: f32 = -6.0;
-const ELSEWHERE: f32 = -4.0;
+const BIAS: f32 = -3.5;
+const COSINE: f32 = 8.8;
+const SUPPORT: f32 = 6.5;
+const IN_ENTRY: f32 = 1.9;
+const PHRASING: f32 = 0.6;
+const AGAINST: f32 = -1.0;
+const AGAINST_MEAN: f32 = -5.7;
+const AGAINST_WORDS: f32 = -9.1;
+const ELSEWHERE: f32 = -3.3;
 
 /// How much of the question a phrasing must have, and how much of the phrasing the question, for the
 /// row to answer by itself.
@@ -245,11 +245,29 @@ mod tests {
             created: Timestamp(0),
             updated: Timestamp(0),
         };
-        Hit { entry, passage: String::new(), score, fused: score, lexical: None, semantic: None, evidence, gist, passed: false, reason: None }
+        Hit {
+            entry,
+            passage: String::new(),
+            score,
+            fused: score,
+            lexical: None,
+            semantic: None,
+            evidence,
+            gist,
+            passed: false,
+            reason: None,
+        }
     }
 
     fn config() -> SearchConfig {
-        SearchConfig { lexical_weight: 0.5, lexical_weight_bare: 0.5, candidates: 100, direct_threshold: 0.86, grounded_threshold: 0.5, sources: 5 }
+        SearchConfig {
+            lexical_weight: 0.5,
+            lexical_weight_bare: 0.5,
+            candidates: 100,
+            direct_threshold: 0.86,
+            grounded_threshold: 0.5,
+            sources: 5,
+        }
     }
 
     #[test]

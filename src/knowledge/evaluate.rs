@@ -31,6 +31,9 @@ pub struct LabelledQuery {
     /// Only rows of this market.
     #[serde(default)]
     pub market: Option<String>,
+    /// The conversation would answer it with a greeting and search for nothing; the caller says so.
+    #[serde(skip)]
+    pub small_talk: bool,
 }
 
 /// Reads labelled questions, one JSON object a line (plain or `.gz`).
@@ -194,8 +197,8 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
         lexical: ids(&ranking.lexical, top),
         semantic: ids(&ranking.semantic, top),
         fused: order,
-        decision: concluded.decision,
-        confidence: concluded.hits.iter().map(|hit| hit.score).fold(0.0, f32::max),
+        decision: if query.small_talk { Decision::None } else { concluded.decision },
+        confidence: if query.small_talk { 0.0 } else { concluded.hits.iter().map(|hit| hit.score).fold(0.0, f32::max) },
         millis,
         ranking,
         query,

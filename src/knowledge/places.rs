@@ -16,8 +16,10 @@ struct Places {
 // Immutable and built once, like the dictionaries of `text`.
 static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
     let lines = include_str!("places.txt").lines().filter(|line| !line.starts_with('#'));
-    let pairs: Vec<(&str, &str)> =
-        lines.filter_map(|line| line.split_once(" = ")).flat_map(|(code, words)| words.split(" | ").map(move |word| (word, code))).collect();
+    let pairs: Vec<(&str, &str)> = lines
+        .filter_map(|line| line.split_once(" = "))
+        .flat_map(|(code, words)| words.split(" | ").map(move |word| (word, code)))
+        .collect();
     let (words, codes): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
     let words = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words).ok()?;
     Some(Places { words, codes })

@@ -130,7 +130,12 @@ pub(crate) mod contract {
     }
 
     fn ask(question: &str, direction: usize) -> LegQuery {
-        LegQuery { tokens: text::tokens(question), grams: text::grams(question), vector: unit(direction), filter: Filter { now: Timestamp(50), ..Default::default() } }
+        LegQuery {
+            tokens: text::tokens(question),
+            grams: text::grams(question),
+            vector: unit(direction),
+            filter: Filter { now: Timestamp(50), ..Default::default() },
+        }
     }
 
     async fn found(index: &dyn PassageIndex, tenant: &TenantId, query: &LegQuery) -> Vec<String> {

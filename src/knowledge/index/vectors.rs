@@ -93,7 +93,8 @@ impl Item {
 impl Shelf {
     fn against(&self, query: &[f32], best: &[Scored]) -> Vec<Scored> {
         let nots = self.entries.iter().flat_map(|(id, item)| item.nots.iter().map(move |(seq, not)| (id, item, *seq, not)));
-        let mut nearest: Vec<_> = nots.map(|(id, item, seq, not)| (dot(query, not), id, item, seq, not)).filter(|not| not.0 > 0.0).collect();
+        let mut nearest: Vec<_> =
+            nots.map(|(id, item, seq, not)| (dot(query, not), id, item, seq, not)).filter(|not| not.0 > 0.0).collect();
         let looked_at = NOTS.min(nearest.len());
         if looked_at == 0 {
             return Vec::new();

@@ -209,7 +209,8 @@ async fn the_starter_pack_is_taken_whole() {
     let labelled = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/knowledge/eval")).unwrap();
     let texts = labelled.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
     let made = regex::Regex::new("\"(e_[0-9a-f]{20})\"").unwrap();
-    let wanted: Vec<String> = texts.flat_map(|text| made.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect();
+    let wanted: Vec<String> =
+        texts.flat_map(|text| made.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect();
     assert!(wanted.len() > 50, "{}", wanted.len());
     assert_eq!(wanted.iter().find(|id| !ids.contains(*id)), None);
     // And as a merchant's own files it has neither duplicates nor conflicts.

@@ -43,7 +43,11 @@ impl Headings {
 pub fn rows(sections: Vec<Section>, name: &str, zone: Tz) -> Vec<ReadRow> {
     let (title, locale) = title_and_locale(name);
     let mut seen = HashMap::new();
-    sections.into_iter().filter(|section| !section.text.trim().is_empty()).map(|section| section.into_row(title, locale, &mut seen, zone)).collect()
+    sections
+        .into_iter()
+        .filter(|section| !section.text.trim().is_empty())
+        .map(|section| section.into_row(title, locale, &mut seen, zone))
+        .collect()
 }
 
 /// `policy.zh.md` → `policy` and `zh`.
