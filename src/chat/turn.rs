@@ -364,6 +364,9 @@ impl Turning {
 
     /// What could be asked next.
     async fn suggestions(&mut self) -> Vec<String> {
+        if self.next.is_empty() {
+            return Vec::new();
+        }
         let parts = &self.engine.0.parts;
         let asked = match &self.request.history {
             Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),

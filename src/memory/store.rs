@@ -367,13 +367,22 @@ async fn replace(tx: &mut Tx, tenant: &TenantId, instead: Instead<'_>, turn: &mu
         turn.place = old.place;
         turn.message_id = old.message_id;
     }
-    forget_from(tx, tenant, &turn.conversation_id, old.place).await
+    forget_summary(tx, tenant, &turn.conversation_id, old.place).await?;
+    match instead {
+        Instead::Again(_) => Ok(()),
+        Instead::Edited(_) => forget_facts(tx, tenant, &turn.conversation_id, old.place).await,
+    }
 }
 
-/// What was summed up or stated by a turn that is no longer meant is not remembered.
-async fn forget_from(tx: &mut Tx, tenant: &TenantId, conversation: &ConversationId, place: i64) -> Result<()> {
+/// A summary that tells of an answer that is no longer meant is made anew.
+async fn forget_summary(tx: &mut Tx, tenant: &TenantId, conversation: &ConversationId, place: i64) -> Result<()> {
     let sql = "update conversations set summary = '', summary_to = 0 where tenant_id = $1 and id = $2 and summary_to >= $3";
     in_tx!(tx, conn => sqlx::query(sql).bind(tenant).bind(conversation).bind(place).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
+/// What was stated by a message that was edited, or after it, is not remembered.
+async fn forget_facts(tx: &mut Tx, tenant: &TenantId, conversation: &ConversationId, place: i64) -> Result<()> {
     let sql = "select facts from conversations where tenant_id = $1 and id = $2";
     let facts: String = in_tx!(tx, conn => sqlx::query_scalar(sql).bind(tenant).bind(conversation).fetch_one(conn).await)?;
     let mut facts: Vec<Fact> = serde_json::from_str(&facts)?;
