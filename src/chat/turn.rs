@@ -345,6 +345,7 @@ impl Turning {
         }
         self.timings.total = self.elapsed();
         let done = self.done(status, finish_reason, error);
+        self.outcome.usage = json!(done.usage);
         self.outcome.answer = std::mem::take(&mut self.sent.text);
         self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
         self.outcome.finish_reason = finish_reason.to_owned();

@@ -259,14 +259,13 @@ async fn an_event_stream_goes_on_after_last_event_id() {
 /// Another process on the same database, as far as the server can tell.
 struct Elsewhere {
     memory: Memory,
-    tenant: TenantId,
     owner: OwnerId,
 }
 
 impl Elsewhere {
     async fn beside(server: &Server, owner: OwnerId, clock: Clock) -> Self {
         let db = Db::open("", &server.data_dir).await.unwrap();
-        Self { memory: Memory::new(db, clock), tenant: TenantId::parse("demo").unwrap(), owner }
+        Self { memory: Memory::new(db, clock), owner }
     }
 
     fn asks<'a>(&'a self, id: &'a str) -> NewTurn<'a> {
