@@ -3,15 +3,17 @@
 //! and tells what happens as events in the conversation's log.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
-use super::retell::{ANSWER_EVENTS, accepted, tell_answer};
+use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
 use super::running::{AllRunning, Running, SoFar};
 use super::turn::Turning;
 use super::{ChatRequest, Replaces};
@@ -183,12 +185,29 @@ impl ChatEngine {
         };
         self.0.running.locked().insert(turn.id.clone(), running);
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
-        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, log, cancel, so_far, arrived);
+        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, Arc::clone(&log), cancel, so_far, arrived);
+        let told = log;
+        let (engine, tenant, id) = (self.clone(), caller.tenant.clone(), response_id.clone());
         self.0.tasks.spawn(async move {
             let _turn = queue.lock_owned().await;
-            turning.run().await;
+            if AssertUnwindSafe(turning.run()).catch_unwind().await.is_err()
+                && let Err(error) = engine.end_broken(&tenant, &id, &told).await
+            {
+                tracing::error!(code = error.code(), causes = error.causes(), turn = %id, "a broken turn could not be ended");
+            }
         });
         Accepted { conversation_id, response_id, duplicate: false, events }
+    }
+
+    /// Our own fault must not leave a turn without its end.
+    async fn end_broken(&self, tenant: &TenantId, id: &TurnId, log: &Arc<EventLog>) -> Result<()> {
+        self.finished(id);
+        self.0.parts.memory.end_if_silent(tenant, id, 0).await?;
+        let turn = self.0.parts.memory.turn(tenant, None, id).await?;
+        if log.is_open(id) {
+            tell_end(log, &turn);
+        }
+        Ok(())
     }
 
     /// The events of a message that was accepted before: the running turn's, or the stored one's.

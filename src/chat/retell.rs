@@ -57,6 +57,12 @@ pub fn tell_answer(log: &Arc<EventLog>, turn: &Turn) {
     log.close(&turn.id, 0, EventKind::ResponseDone(Box::new(done(turn))));
 }
 
+/// The end of a turn that could not tell it itself.
+pub fn tell_end(log: &Arc<EventLog>, turn: &Turn) {
+    log.push(Some(&turn.id), EventKind::ResponseTextDone { text: turn.answer.clone() });
+    log.close(&turn.id, turn.ordinal, EventKind::ResponseDone(Box::new(done(turn))));
+}
+
 /// The acceptance of a turn's message.
 pub fn accepted(turn: &Turn, duplicate: bool) -> EventKind {
     EventKind::MessageAccepted { message_id: turn.message_id.clone(), duplicate }

@@ -3,6 +3,10 @@
 
 use std::sync::Arc;
 
+use merchant_copilot::config::Config;
+use merchant_copilot::db::Db;
+use merchant_copilot::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
+use merchant_copilot::memory::{Memory, NewTurn};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -244,4 +248,75 @@ async fn suggestions_can_be_answered_and_were_not_asked() {
         asked.push(next);
     }
     assert!(!asked.is_empty(), "something was suggested");
+}
+
+/// The server's database beside it, seen at another time.
+async fn memory(server: &Server, clock: Clock) -> Memory {
+    Memory::new(Db::open("", &server.data_dir).await.unwrap(), clock)
+}
+
+#[tokio::test]
+async fn a_configured_model_writes_about_what_left_the_window() {
+    let provider = Arc::new(FakeProvider::start());
+    let setup =
+        Setup { provider: Some(Arc::clone(&provider)), config: Some(|config| config.models.default = "normal".into()), ..Setup::default() };
+    let server = Server::start(setup).await;
+    let mut socket = server.session(&server.member).await;
+    let conversation = socket.ask("我们约定退货仓用宁波 7 号库", json!({"model": "builtin"})).await.conversation().to_owned();
+    for _ in 0..17 {
+        socket.ask(DIRECT, json!({"conversation_id": conversation})).await;
+    }
+    let memory = memory(&server, Clock::system()).await;
+    let (demo, id) = (TenantId::parse("demo").unwrap(), ConversationId::from_text(conversation.clone()));
+    let written = async {
+        loop {
+            let summary = memory.remembered(&demo, &id).await.unwrap().summary;
+            if !summary.prose.is_empty() {
+                return summary;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let summary = tokio::time::timeout(super::server::PATIENCE, written).await.expect("nothing was written");
+    assert_eq!(summary.prose, ANSWER.concat());
+    assert!(summary.lines[0].text.contains("宁波 7 号库"), "{summary:?}");
+    let asked: Vec<String> = provider.requests("normal").iter().map(Value::to_string).filter(|body| body.contains("<turns>")).collect();
+    assert!(asked[0].contains("宁波 7 号库"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn the_running_server_forgets_what_is_too_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = |config| Setup { data_dir: Some(folder.path().to_owned()), config, ..Setup::default() };
+    let mut server = Server::start(setup(None)).await;
+    let mut socket = server.session(&server.member).await;
+    let fresh = socket.ask(DIRECT, json!({})).await.conversation().to_owned();
+    let long_ago = Timestamp(Clock::system().now().0 - 3 * 24 * 60 * 60 * 1000);
+    let memory = memory(&server, Clock::fixed(long_ago)).await;
+    let (demo, owner) = (TenantId::parse("demo").unwrap(), OwnerId::from_text("k_gone"));
+    let new = NewTurn {
+        owner: &owner,
+        conversation: None,
+        channel: "ws",
+        client_msg_id: None,
+        question: DIRECT,
+        model: "builtin",
+        market: None,
+        locale: None,
+        instead: None,
+    };
+    memory.record_question(&demo, &new).await.unwrap();
+    let listed = async |server: &Server| -> Vec<String> {
+        let page = server.json("/api/v1/conversations", &server.admin).await;
+        page["conversations"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(listed(&server).await.len(), 2);
+    server.stop();
+    let server = Server::start(setup(Some(|config: &mut Config| config.chat.retention_days = 2))).await;
+    let forgotten = async {
+        while listed(&server).await != [fresh.clone()] {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, forgotten).await.expect("the old conversation is still there");
 }
