@@ -11,6 +11,7 @@ use crate::models::{Message, Role, tokens};
 pub mod facts;
 mod feedback_store;
 mod list_store;
+mod replace_store;
 mod running_store;
 mod store;
 pub mod summary;
@@ -19,8 +20,9 @@ mod summary_store;
 pub use facts::Fact;
 pub use feedback_store::Rated;
 pub use list_store::Filter;
+pub use replace_store::Instead;
 pub use running_store::Progress;
-pub use store::{Instead, Memory, NewTurn, Outcome, Recorded};
+pub use store::{Memory, NewTurn, Outcome, Recorded};
 
 /// A thread of turns.
 #[derive(Clone, Debug, Serialize)]
