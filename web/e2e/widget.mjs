@@ -309,7 +309,7 @@ async function broken(desk) {
   });
   await check('another answer takes the place of the one before', async () => {
     await id('regenerate').last().click();
-    await until(async () => (await status(desk)) === 'running' || sent.some((frame) => frame.type === 'response.regenerate'), 'it was not asked for');
+    await until(async () => (await status(desk)) === 'running', 'no other answer came');
     return whole(desk, 3);
   });
   await check('an edited question replaces what followed', async () => {
