@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
+use crate::chat::resume::SILENT_MS;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -24,8 +25,6 @@ use crate::tenants::{RateLimits, Tenants};
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
-/// Another node's turn that is older than this has no node any more.
-const LONGEST_TURN_MS: i64 = 10 * 60 * 1000;
 /// Under this note is how far the starter pack's import came.
 const STARTER_NOTE: &str = "starter_pack";
 
@@ -108,7 +107,7 @@ impl App {
         let knowledge = ground.knowledge().await?;
         first_start(&ground, &knowledge).await?;
         let app = Self::wire(ground, knowledge)?;
-        let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
+        let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }

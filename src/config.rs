@@ -106,6 +106,8 @@ pub struct ChatConfig {
     pub answer_tokens: u32,
     pub reasoning: String,
     pub replay_ms: u64,
+    pub retention_days: u32,
+    pub trace_days: u32,
     pub drain_ms: u64,
 }
 

@@ -54,7 +54,7 @@ const GREETINGS: &[&str] = &[
 /// Words that greet, thank and take leave.
 #[rustfmt::skip]
 const SMALL_TALK: &[&str] = &[
-    "你好", "您好", "哈喽", "嗨", "早", "早上", "早上好", "上午好", "中午好", "下午好", "晚上好", "晚安", "在吗", "在", "谢谢", "多谢", "感谢", "谢", "辛苦", "麻烦",
+    "你好", "您好", "哈喽", "嗨", "早", "早上", "早上好", "上午好", "中午好", "下午好", "晚上好", "晚安", "在吗", "在", "谢谢", "谢谢你", "谢谢您", "谢谢你们", "多谢", "感谢", "谢", "辛苦", "麻烦",
     "好的", "好", "行", "收到", "明白", "知道", "了解", "懂", "再见", "拜拜", "回头", "再聊", "聊", "没事", "不用", "搞定", "客气",
     "hi", "hello", "hey", "thank", "thx", "ok", "okai", "bye", "goodby", "great", "cool", "perfect", "nice", "sorri", "welcom", "morn", "afternoon", "even",
     "cheer", "understood", "solv", "nevermind", "mind",

@@ -6,6 +6,8 @@ mod fake_provider;
 mod house;
 mod openai;
 mod process;
+mod remembering;
+mod resume;
 mod retrieval;
 mod server;
 mod story;
