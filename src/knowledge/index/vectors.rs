@@ -165,8 +165,9 @@ impl PassageIndex for VectorIndex {
 
     async fn against(&self, tenant: &TenantId, query: &LegQuery, best: &[Scored]) -> Result<Vec<Scored>> {
         let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
-        let shelf = shelf.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(shelf.against(&query.vector, best))
+        let (vector, best) = (query.vector.clone(), best.to_vec());
+        let look = move || shelf.read().unwrap_or_else(PoisonError::into_inner).against(&vector, &best);
+        Ok(tokio::task::spawn_blocking(look).await?)
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {
