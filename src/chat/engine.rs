@@ -16,6 +16,7 @@ use crate::config::ChatConfig;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
 use crate::knowledge::{Decision, Knowledge};
+use crate::ledger::Ledger;
 use crate::memory::{Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
@@ -35,6 +36,8 @@ pub struct EngineParts {
     pub memory: Memory,
     /// Who can answer.
     pub models: Arc<Models>,
+    /// What they cost.
+    pub ledger: Ledger,
     /// How models are asked.
     pub prompts: Arc<Prompts>,
     /// Lengths and budgets.

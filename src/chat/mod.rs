@@ -88,6 +88,10 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         detail: Option<String>,
+        /// Who answers, when it is another model than `response.created` said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        model: Option<String>,
     },
     /// What the answer is drawn from; always, before the first text.
     #[serde(rename = "response.sources")]

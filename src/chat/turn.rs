@@ -18,8 +18,11 @@ use super::{ChatRequest, Done, ErrorReport, EventKind, Source, Stage, Status, Ti
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
+use crate::ledger::{Allowance, Held};
 use crate::memory::{self, Outcome, Turn};
-use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
+use crate::models::{
+    Attempts, CompletionRequest, Delta, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Started, Usage,
+};
 use crate::telemetry;
 
 /// Turns looked back on for the window and for follow-ups.
@@ -45,6 +48,11 @@ pub(super) struct Turning {
     sent: Sent,
     outcome: Outcome,
     timings: Timings,
+    /// Money that this turn may still spend; given back when it is recorded.
+    held: Option<Held>,
+    attempts: Attempts,
+    /// The model that was said to answer.
+    told_model: String,
 }
 
 /// What has gone out so far.
@@ -87,21 +95,24 @@ impl Turning {
             sent: Sent::default(),
             outcome: Outcome::default(),
             timings: Timings::default(),
+            held: None,
+            attempts: Attempts::default(),
+            told_model: String::new(),
         }
     }
 
     /// Runs to the terminal event, whatever happens on the way.
     pub(super) async fn run(mut self) {
         self.timings.queue = self.elapsed();
-        let model = self.model.card().id.clone();
-        self.emit(EventKind::ResponseCreated { message_id: message_id(&self.turn.id), model });
+        self.told_model = self.model.expected().card().id.clone();
+        self.emit(EventKind::ResponseCreated { message_id: message_id(&self.turn.id), model: self.told_model.clone() });
         let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(&error)));
         self.finish(ending).await;
     }
 
     /// The recipe.
     async fn answer(&mut self) -> Result<Ending> {
-        self.emit(EventKind::ResponseStatus { stage: Stage::Retrieving, detail: None });
+        self.emit(status(Stage::Retrieving, None));
         let earlier = self.earlier().await?;
         let before = earlier_query(&earlier, self.request.history.as_deref());
         let query = match rewrite::read(before.as_deref(), &self.request.text) {
@@ -119,7 +130,10 @@ impl Turning {
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => {
                 let request = self.compose(&query, &sources, &earlier)?;
-                self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
+                if let Some(reached) = self.spend(&request).await? {
+                    return Ok(Ending::Broken(reached));
+                }
+                self.emit(status(Stage::Generating, None));
                 self.outcome.suggestions = json!(suggestions(&found.hits, &sources));
                 self.stream(request, sources.len()).await
             }
@@ -206,7 +220,7 @@ impl Turning {
             window,
             now: parts.knowledge.clock().now(),
             zone: parts.zone,
-            budget: parts.config.prompt_tokens,
+            budget: self.model.prompt_budget(parts.config.prompt_tokens, parts.config.answer_tokens),
             answer_tokens: parts.config.answer_tokens,
         })?;
         self.outcome.trace["prompt"] = json!({"template": name, "version": template.version, "messages": request.messages});
@@ -236,7 +250,7 @@ impl Turning {
     async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
         let model = Arc::clone(&self.model);
         let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
-        let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
+        let prompt = request.messages.clone();
         let cancel = self.cancel.clone();
         let mut answer = Answering::new(sources, shown);
         let mut usage = None;
@@ -246,17 +260,28 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
-        self.count(usage, &prompt, &answer.said);
+        // A provider that never said a word is not paid for the question.
+        if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
+            self.count(usage, &prompt, &answer.said);
+        }
         Ok(ending)
     }
 
     /// Takes the deltas as they come. Dropping this ends the provider's call.
-    async fn listen(&mut self, model: &Model, request: CompletionRequest, answer: &mut Answering, usage: &mut Option<Usage>) -> Ending {
-        let mut stream: DeltaStream = match model.stream(request).await {
-            Ok(stream) => stream,
+    async fn listen(
+        &mut self,
+        model: &Arc<Model>,
+        request: CompletionRequest,
+        answer: &mut Answering,
+        usage: &mut Option<Usage>,
+    ) -> Ending {
+        let Started { model: by, deltas: mut stream } = match model.stream(request, &self.attempts).await {
+            Ok(started) => started,
             Err(error) => return Ending::Broken(model_report(&error)),
         };
+        self.answered_by(by);
         let mut finish = FinishReason::Stop;
         while let Some(delta) = stream.next().await {
             match delta {
@@ -270,18 +295,46 @@ impl Turning {
         Ending::Finished(finish)
     }
 
+    /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.
+    fn answered_by(&mut self, model: Arc<Model>) {
+        if model.card().id != self.told_model {
+            self.told_model = model.card().id.clone();
+            self.emit(status(Stage::Generating, Some(self.told_model.clone())));
+        }
+        self.outcome.model = Some(model.card().id.clone());
+        self.model = model;
+    }
+
+    /// Counts the prompt and holds back what the call may cost at most; the report when that is more
+    /// than the shop may still spend.
+    async fn spend(&mut self, request: &CompletionRequest) -> Result<Option<ErrorReport>> {
+        let texts = request.messages.iter().map(|message| message.content.as_str());
+        let (prompt_tokens, family) = (self.model.count(texts) as u64, self.model.family());
+        self.outcome.trace["tokens"] = json!({"prompt": prompt_tokens, "family": family, "exact": family.is_exact()});
+        let most = Usage { prompt_tokens, completion_tokens: request.max_tokens.unwrap_or_default().into(), cached_tokens: 0 };
+        match self.engine.0.parts.ledger.allow(&self.tenant, &self.model.most_costs(most)).await? {
+            Allowance::Granted(held) => {
+                self.held = held;
+                Ok(None)
+            }
+            Allowance::Reached(limit) => {
+                let message = words::spend_limit(self.language, &limit);
+                Ok(Some(ErrorReport { code: "spend_limit_reached".to_owned(), message, retryable: false }))
+            }
+        }
+    }
+
     /// Tokens and money; counted here when the provider told nothing.
-    fn count(&mut self, told: Option<Usage>, prompt: &str, said: &str) {
+    fn count(&mut self, told: Option<Usage>, prompt: &[Message], said: &str) {
+        self.outcome.trace["tokens"]["told"] = told.is_some().into();
         let usage = told.unwrap_or_else(|| Usage {
-            prompt_tokens: crate::models::tokens::count(prompt) as u64,
-            completion_tokens: crate::models::tokens::count(said) as u64,
+            prompt_tokens: self.model.count(prompt.iter().map(|message| message.content.as_str())) as u64,
+            completion_tokens: self.model.family().count(said) as u64,
+            cached_tokens: 0,
         });
-        let report = UsageReport {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cost: self.model.cost(usage),
-            currency: self.model.card().currency.clone(),
-        };
+        let (cost, currency) = (self.model.cost(usage), self.model.card().currency.clone());
+        self.outcome.spent = Some(self.engine.0.parts.ledger.spending(self.model.card(), usage, cost));
+        let report = UsageReport { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, cost, currency };
         self.outcome.usage = json!(report);
     }
 
@@ -488,6 +541,10 @@ fn normalise(outcome: &mut Outcome) {
             *object = json!({});
         }
     }
+}
+
+fn status(stage: Stage, model: Option<String>) -> EventKind {
+    EventKind::ResponseStatus { stage, detail: None, model }
 }
 
 fn report(error: &Error) -> ErrorReport {

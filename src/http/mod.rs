@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::state::{HttpState, Shared};
-use crate::app::{App, DEMO};
+use crate::app::{App, DEMO, health};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
@@ -36,6 +36,7 @@ mod problem;
 mod rows;
 mod session;
 mod state;
+mod usage;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
@@ -70,6 +71,7 @@ fn router(state: Shared) -> Router {
         // the console
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))
+        .route("/api/v1/usage", get(usage::month))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries))
@@ -96,6 +98,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let demo_key = demo_key(&app, listen).await?;
     let engine = app.engine.clone();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
+    let keeper = tokio::spawn(health::keep(app.clone(), stop.clone()));
     let state = Arc::new(HttpState::new(app, demo_key));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
@@ -109,6 +112,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let goodbyes = async {
         tasks.wait().await;
         let _ = server.await;
+        let _ = keeper.await;
         follower.await
     };
     if timeout(GOODBYES, goodbyes).await.is_err() {

@@ -9,7 +9,7 @@ use super::super::message::MessageCreate;
 use crate::chat::ChatEvent;
 use crate::error::{Error, Result};
 use crate::ids::TurnId;
-use crate::models::registry::ModelCard;
+use crate::models::ModelCard;
 
 /// Longest client-chosen `id`.
 const ID_CHARS: usize = 128;
