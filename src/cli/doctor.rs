@@ -102,6 +102,7 @@ async fn examine(config: Config) -> Vec<Finding> {
         Err(error) => findings.push(Finding::error("database", &error)),
     }
     findings.extend(models(&config).await);
+    findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
 }
 
@@ -190,7 +191,6 @@ async fn models(config: &Config) -> Vec<Finding> {
     let limit = Duration::from_millis(config.models.connect_ms);
     let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit).await);
     let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
-    findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
         .push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
     findings

@@ -104,7 +104,7 @@ static KINDS: [Kind; 10] = [
     // C5. Errors may come as an array; `wire.rs` reads both.
     Kind {
         kind: ProviderKind::Gemini,
-        hosts: &["generativelanguage.googleapis.com", "aiplatform.googleapis.com"],
+        hosts: &["generativelanguage.googleapis.com", "-aiplatform.googleapis.com"],
         base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
         refuses: &["enable_thinking", "thinking_budget"],
         ..USUAL
@@ -241,8 +241,11 @@ fn by_name(kind: ProviderKind) -> &'static Kind {
 }
 
 fn by_host(host: &str) -> &'static Kind {
-    let ends = |known: &&str| host.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    KINDS.iter().find(|kind| kind.hosts.iter().any(|known| ends(&known))).unwrap_or(&KINDS[0])
+    let ends = |known: &&str| {
+        let rest = host.strip_suffix(*known);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.') || known.starts_with('-'))
+    };
+    KINDS.iter().find(|kind| kind.hosts.iter().any(ends)).unwrap_or(&KINDS[0])
 }
 
 fn credential(kind: &Kind, key: &Secret) -> Result<Option<(HeaderName, HeaderValue)>, http::header::InvalidHeaderValue> {

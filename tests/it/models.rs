@@ -48,6 +48,9 @@ async fn what_models_cost_is_written_down_by_month_day_and_model() {
     let month = report["month"].as_str().unwrap();
     assert!(report["days"][0]["day"].as_str().unwrap().starts_with(month));
     assert_eq!(server.json(&format!("/api/v1/usage?month={month}"), &server.admin).await["models"], report["models"]);
+    let data_dir = server.data_dir.clone();
+    let told = tokio::task::spawn_blocking(move || super::process::run(&data_dir, ["usage"])).await.unwrap();
+    assert_eq!((told.code, &told.json), (Some(0), &report), "the command says the same");
     assert_eq!(server.json("/api/v1/usage?month=2020-01", &server.admin).await["models"], json!([]));
     for wrong in ["2026", "2026-13", "2026-1", "x"] {
         let answer = server.get(&format!("/api/v1/usage?month={wrong}")).bearer_auth(&server.admin).send().await.unwrap();
@@ -160,6 +163,12 @@ async fn a_dead_provider_is_seen_by_operators_and_doctor() {
         }
     };
     tokio::time::timeout(super::server::PATIENCE, noted).await.expect("doctor is told");
+    let data_dir = server.data_dir.clone();
+    let doctor = tokio::task::spawn_blocking(move || super::process::run(&data_dir, ["doctor"])).await.unwrap();
+    let findings = doctor.json["findings"].as_array().unwrap();
+    let dead = findings.iter().find(|finding| finding["what"] == "provider nobody, served").expect("the provider is named");
+    assert!(dead["state"] == "problem" && dead["found"].as_str().unwrap().contains("model_unavailable"), "{dead}");
+    assert_eq!(doctor.code, Some(1));
 }
 
 #[tokio::test]
