@@ -35,6 +35,8 @@ pub struct ChatRequest {
     pub locale: Option<String>,
     /// Earlier messages sent along by a stateless client (the OpenAI wire); none means our memory.
     pub history: Option<Vec<Message>>,
+    /// Most tokens of the answer, when fewer than configured are wanted.
+    pub max_tokens: Option<u32>,
     /// Where it came from: `ws`, `sse`, `openai`, `cli`.
     pub channel: &'static str,
 }

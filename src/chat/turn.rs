@@ -208,6 +208,7 @@ impl Turning {
             Some(history) => history.clone(),
             None => memory::window(earlier, parts.config.memory_tokens),
         };
+        let answer_tokens = self.request.max_tokens.unwrap_or(u32::MAX).min(parts.config.answer_tokens);
         let request = compose(Parts {
             template,
             reasoning: self.reasoning()?,
@@ -220,8 +221,8 @@ impl Turning {
             window,
             now: parts.knowledge.clock().now(),
             zone: parts.zone,
-            budget: self.model.prompt_budget(parts.config.prompt_tokens, parts.config.answer_tokens),
-            answer_tokens: parts.config.answer_tokens,
+            budget: self.model.prompt_budget(parts.config.prompt_tokens, answer_tokens),
+            answer_tokens,
         })?;
         self.outcome.trace["prompt"] = json!({"template": name, "version": template.version, "messages": request.messages});
         Ok(request)
@@ -287,7 +288,8 @@ impl Turning {
             match delta {
                 Ok(Delta::Text(text)) => answer.text(self, &text),
                 Ok(Delta::Reasoning(text)) => answer.reasoning(self, &text),
-                Ok(Delta::Usage(tokens)) => *usage = Some(tokens),
+                // Some gateways tell zeros when they do not know.
+                Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
                 Ok(Delta::Finish(reason)) => finish = reason,
                 Err(error) => return Ending::Broken(model_report(&error)),
             }

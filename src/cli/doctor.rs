@@ -210,12 +210,13 @@ async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration
 
 /// A model with its price and context.
 fn model_line(model: &ModelConfig) -> String {
-    let price = match (model.price_in, model.price_out) {
-        (0.0, 0.0) => "no price set".to_owned(),
-        (sent, received) => format!("{sent} in, {received} out per million in {}", model.currency),
-    };
-    let context = if model.context == 0 { String::new() } else { format!(", context {}", model.context) };
-    format!("{} ({price}{context})", model.id)
+    let price = (model.price_in + model.price_out > 0.0)
+        .then(|| format!("{} {} and {} per million tokens in and out", model.currency, model.price_in, model.price_out));
+    let context = (model.context > 0).then(|| format!("context {}", model.context));
+    match price.into_iter().chain(context).collect::<Vec<_>>().join(", ") {
+        known if known.is_empty() => model.id.clone(),
+        known => format!("{} ({known})", model.id),
+    }
 }
 
 /// What the running server has met at a provider, when that was no good.

@@ -48,8 +48,8 @@ impl MessageCreate {
             model: given(self.model),
             market: given(self.market),
             locale: given(self.locale),
-            history: None,
             channel,
+            ..ChatRequest::default()
         })
     }
 }

@@ -97,7 +97,7 @@ async fn matrix(models: Vec<String>) {
             let (server, faults) = (&server, &faults);
             async move { check(server, faults, &model).await.err() }
         })
-        .buffer_unordered(24)
+        .buffer_unordered(12)
         .filter_map(async |wrong| wrong)
         .collect()
         .await;

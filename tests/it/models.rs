@@ -68,14 +68,14 @@ async fn a_spend_limit_refuses_kindly_before_the_call_and_the_built_in_model_goe
     let (server, provider) = server(|config| {
         config.spend.currency = "USD".into();
         config.spend.rates.insert("CNY".into(), 0.1);
-        config.spend.tenants.insert("demo".into(), 0.000_41);
+        config.spend.tenants.insert("demo".into(), 0.000_55);
     })
     .await;
     let mut socket = server.session(&server.member).await;
     let paid = socket.ask(GROUNDED, json!({"model": "normal"})).await;
     assert_eq!(paid.done()["status"], "completed", "{}", paid.done());
     let mut refused = socket.ask(GROUNDED, json!({"model": "normal"})).await;
-    for _ in 0..20 {
+    for _ in 0..40 {
         if refused.done()["status"] == "failed" {
             break;
         }

@@ -17,6 +17,8 @@ pub struct CompletionBody {
     #[serde(default)]
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
+    max_tokens: Option<u32>,
+    max_completion_tokens: Option<u32>,
     /// The client's name for whoever asks.
     pub user: Option<String>,
     #[serde(default)]
@@ -86,6 +88,7 @@ impl CompletionBody {
             text: self.messages[last].text(),
             model: self.model.filter(|model| !model.is_empty()),
             history: Some(history),
+            max_tokens: self.max_completion_tokens.or(self.max_tokens).filter(|most| *most > 0),
             channel: "openai",
             ..ChatRequest::default()
         })
