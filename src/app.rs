@@ -18,10 +18,13 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
+use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::models::{Models, embed};
 use crate::prompts::Prompts;
 use crate::tenants::{RateLimits, Tenants};
+
+pub mod health;
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
@@ -96,6 +99,7 @@ pub struct App {
     pub limits: Arc<RateLimits>,
     pub models: Arc<Models>,
     pub knowledge: Knowledge,
+    pub ledger: Ledger,
     pub memory: Memory,
     pub engine: ChatEngine,
 }
@@ -117,18 +121,20 @@ impl App {
     fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
+        let ledger = Ledger::new(db.clone(), clock.clone(), config.zone(), config.spend.clone(), &models.cards())?;
         let memory = Memory::new(db.clone(), clock.clone());
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
+            ledger: ledger.clone(),
             prompts: Arc::new(Prompts::load(None)?),
             config: config.chat.clone(),
             sources: config.search.sources,
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, engine })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod db; // SQLite or Postgres behind one door
 pub mod tenants; // who is asking: tenants, keys, roles, origins, rate limits
 pub mod models; // words in, words out
 pub mod prompts; // templates kept apart from code
+pub mod ledger; // tokens and money per tenant, and the limit on them
 pub mod knowledge; // what the shop knows: import, search, evaluation
 pub mod memory; // conversations and turns
 

@@ -21,6 +21,7 @@ use crate::config::ChatConfig;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TenantId, TurnId};
 use crate::knowledge::Knowledge;
+use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
@@ -37,6 +38,8 @@ pub struct EngineParts {
     pub memory: Memory,
     /// Who can answer.
     pub models: Arc<Models>,
+    /// What they cost.
+    pub ledger: Ledger,
     /// How models are asked.
     pub prompts: Arc<Prompts>,
     /// Lengths and budgets.

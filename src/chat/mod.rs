@@ -43,6 +43,8 @@ pub struct ChatRequest {
     pub history: Option<Vec<Message>>,
     /// Whose place it takes.
     pub replaces: Option<Replaces>,
+    /// Most tokens of the answer, when fewer than configured are wanted.
+    pub max_tokens: Option<u32>,
     /// Where it came from: `ws`, `sse`, `openai`, `cli`.
     pub channel: &'static str,
 }
@@ -109,6 +111,10 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         detail: Option<String>,
+        /// Who answers, when it is another model than `response.created` said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        model: Option<String>,
     },
     /// What the answer is drawn from; always, before the first text.
     #[serde(rename = "response.sources")]

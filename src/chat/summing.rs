@@ -10,9 +10,10 @@ use super::reason::{Piece, ReasonSplitter};
 use super::words;
 use crate::error::Result;
 use crate::ids::{ConversationId, TenantId};
+use crate::ledger::Allowance;
 use crate::memory::summary::{Said, Summary, fitting};
 use crate::models::registry::BUILTIN;
-use crate::models::{CompletionRequest, Delta, Language, Message, Model, Role};
+use crate::models::{Attempts, CompletionRequest, Delta, DeltaStream, Language, Message, Model, Role, Usage};
 use crate::telemetry;
 
 /// Turns looked back on for the window and for follow-ups.
@@ -77,42 +78,69 @@ impl ChatEngine {
         let memory = &self.0.parts.memory;
         let said = memory.unsummarised(tenant, conversation, summary.prose_to, AT_ONCE).await?;
         let said: Vec<Said> = said.into_iter().filter(|turn| turn.place <= to).collect();
-        let Some(prose) = written(model, tenant, &summary.prose, &said).await else { return Ok(()) };
+        let Some(prose) = self.written(model, tenant, &summary.prose, &said).await? else { return Ok(()) };
         summary.prose = prose;
         summary.prose_to = to;
         memory.keep_summary(tenant, conversation, to, &summary, to).await.map(drop)
     }
 }
 
-/// The model's words; none when it did not answer: the lines are there all the same.
-async fn written(model: &Model, tenant: &TenantId, before: &str, said: &[Said]) -> Option<String> {
+impl ChatEngine {
+    /// The model's words; none when it did not answer, or may not be paid any more this month: the lines
+    /// are there all the same.
+    async fn written(&self, model: &Arc<Model>, tenant: &TenantId, before: &str, said: &[Said]) -> Result<Option<String>> {
+        let request = asking_for_prose(before, said);
+        let ledger = &self.0.parts.ledger;
+        let prompt_tokens = model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;
+        let most = Usage { prompt_tokens, completion_tokens: PROSE_TOKENS.into(), cached_tokens: 0 };
+        let Allowance::Granted(_held) = ledger.allow(tenant, &model.most_costs(most)).await? else { return Ok(None) };
+        let started = match model.stream(request, &Attempts::default()).await {
+            Ok(started) => started,
+            Err(error) => {
+                tracing::warn!(%error, "no summary was written");
+                return Ok(None);
+            }
+        };
+        let (text, told) = listen(started.deltas).await;
+        let said = u64::try_from(started.model.family().count(text.as_deref().unwrap_or_default())).unwrap_or_default();
+        let usage = told.unwrap_or(Usage { completion_tokens: said, ..most });
+        ledger.record(tenant, &started.model, usage).await?;
+        measure(&started.model, tenant, usage);
+        Ok(text)
+    }
+}
+
+fn asking_for_prose(before: &str, said: &[Said]) -> CompletionRequest {
     let language = Language::of(said.last().map_or("", |turn| turn.question.as_str()));
     let message = |role, content| Message { role, content };
-    let request = CompletionRequest {
+    CompletionRequest {
         messages: vec![message(Role::System, words::sum_up(language).to_owned()), message(Role::User, to_sum_up(before, said))],
         language,
         max_tokens: Some(PROSE_TOKENS),
         ..CompletionRequest::default()
-    };
-    let mut stream = model.stream(request).await.map_err(|error| tracing::warn!(%error, "no summary was written")).ok()?;
-    let (mut split, mut pieces) = (ReasonSplitter::new(), Vec::new());
-    while let Some(delta) = stream.next().await {
+    }
+}
+
+/// The whole text without its reasoning, none when it broke off, and the tokens the provider told.
+async fn listen(mut deltas: DeltaStream) -> (Option<String>, Option<Usage>) {
+    let (mut split, mut pieces, mut told) = (ReasonSplitter::new(), Vec::new(), None);
+    while let Some(delta) = deltas.next().await {
         match delta {
             Ok(Delta::Text(text)) => pieces.extend(split.push(&text)),
-            Ok(Delta::Usage(usage)) => measure(model, tenant, usage),
+            Ok(Delta::Usage(usage)) => told = Some(usage).filter(|usage| usage.prompt_tokens > 0).or(told),
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "a summary broke off");
-                return None;
+                return (None, told);
             }
         }
     }
     pieces.extend(split.finish());
     let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+    (Some(text.trim().to_owned()).filter(|text| !text.is_empty()), told)
 }
 
-fn measure(model: &Model, tenant: &TenantId, usage: crate::models::Usage) {
+fn measure(model: &Model, tenant: &TenantId, usage: Usage) {
     for (direction, tokens) in [("in", usage.prompt_tokens), ("out", usage.completion_tokens)] {
         let labels = [("tenant", tenant.to_string()), ("model", model.card().id.clone()), ("direction", direction.to_owned())];
         metrics::counter!(telemetry::MODEL_TOKENS, &labels).increment(tokens);

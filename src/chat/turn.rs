@@ -23,8 +23,11 @@ use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
 use crate::memory::facts::{self, Fact};
 use crate::memory::summary::Remembered;
+use crate::ledger::{Allowance, Held};
 use crate::memory::{self, Outcome, Turn};
-use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
+use crate::models::{
+    Attempts, CompletionRequest, Delta, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Started, Usage,
+};
 use crate::telemetry;
 
 /// Hits looked at beyond the sources, for suggestions and the trace.
@@ -53,6 +56,11 @@ pub(super) struct Turning {
     next: Vec<String>,
     outcome: Outcome,
     timings: Timings,
+    /// Money that this turn may still spend; given back when it is recorded.
+    held: Option<Held>,
+    attempts: Attempts,
+    /// The model that was said to answer.
+    told_model: String,
 }
 
 /// What has gone out so far.
@@ -99,23 +107,26 @@ impl Turning {
             next: Vec::new(),
             outcome: Outcome::default(),
             timings: Timings::default(),
+            held: None,
+            attempts: Attempts::default(),
+            told_model: String::new(),
         }
     }
 
     /// Runs to the terminal event, whatever happens on the way.
     pub(super) async fn run(mut self) {
         self.timings.queue = self.elapsed();
-        let model = self.model.card().id.clone();
+        self.told_model = self.model.expected().card().id.clone();
         self.log.open_turn(self.turn.ordinal);
         let (message_id, replaces) = (self.turn.message_id.clone(), self.turn.replaces.clone());
-        self.emit(EventKind::ResponseCreated { message_id, model, replaces });
+        self.emit(EventKind::ResponseCreated { message_id, model: self.told_model.clone(), replaces });
         let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(&error)));
         self.finish(ending).await;
     }
 
     /// The recipe.
     async fn answer(&mut self) -> Result<Ending> {
-        self.emit(EventKind::ResponseStatus { stage: Stage::Retrieving, detail: None });
+        self.emit(status(Stage::Retrieving, None));
         let earlier = self.earlier().await?;
         let remembered = self.remembered().await?;
         let before = earlier_query(&earlier, self.request.history.as_deref());
@@ -134,7 +145,10 @@ impl Turning {
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => {
                 let request = self.compose(&query, &sources, &earlier, &remembered)?;
-                self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
+                if let Some(reached) = self.spend(&request).await? {
+                    return Ok(Ending::Broken(reached));
+                }
+                self.emit(status(Stage::Generating, None));
                 self.next = suggest::candidates(&found.hits, &sources);
                 self.stream(request, sources.len()).await
             }
@@ -233,6 +247,7 @@ impl Turning {
         };
         let recalled = known.summary.recall(query, summary_tokens);
         let told = recalled.clone();
+        let answer_tokens = self.request.max_tokens.unwrap_or(u32::MAX).min(parts.config.answer_tokens);
         let request = compose(Parts {
             template,
             reasoning: self.reasoning()?,
@@ -247,8 +262,8 @@ impl Turning {
             memory: recalled,
             now: parts.knowledge.clock().now(),
             zone: parts.zone,
-            budget: parts.config.prompt_tokens,
-            answer_tokens: parts.config.answer_tokens,
+            budget: self.model.prompt_budget(parts.config.prompt_tokens, answer_tokens),
+            answer_tokens,
         })?;
         self.outcome.trace["memory"] = json!({"window_messages": request.messages.len(), "recalled": told});
         self.outcome.trace["prompt"] = json!({"template": name, "version": template.version, "messages": request.messages});
@@ -278,7 +293,7 @@ impl Turning {
     async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
         let model = Arc::clone(&self.model);
         let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
-        let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
+        let prompt = request.messages.clone();
         let cancel = self.cancel.clone();
         let mut answer = Answering::new(sources, shown);
         let mut usage = None;
@@ -288,24 +303,35 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
-        self.count(usage, &prompt, &answer.said);
-        self.outcome.trace["model"] = json!({"id": model.card().id, "provider": model.card().provider, "usage_told": usage.is_some()});
+        // A provider that never said a word is not paid for the question.
+        if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
+            self.count(usage, &prompt, &answer.said);
+        }
         Ok(ending)
     }
 
     /// Takes the deltas as they come. Dropping this ends the provider's call.
-    async fn listen(&mut self, model: &Model, request: CompletionRequest, answer: &mut Answering, usage: &mut Option<Usage>) -> Ending {
-        let mut stream: DeltaStream = match model.stream(request).await {
-            Ok(stream) => stream,
+    async fn listen(
+        &mut self,
+        model: &Arc<Model>,
+        request: CompletionRequest,
+        answer: &mut Answering,
+        usage: &mut Option<Usage>,
+    ) -> Ending {
+        let Started { model: by, deltas: mut stream } = match model.stream(request, &self.attempts).await {
+            Ok(started) => started,
             Err(error) => return Ending::Broken(model_report(&error)),
         };
+        self.answered_by(by);
         let mut finish = FinishReason::Stop;
         while let Some(delta) = stream.next().await {
             match delta {
                 Ok(Delta::Text(text)) => answer.text(self, &text),
                 Ok(Delta::Reasoning(text)) => answer.reasoning(self, &text),
-                Ok(Delta::Usage(tokens)) => *usage = Some(tokens),
+                // Some gateways tell zeros when they do not know.
+                Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
                 Ok(Delta::Finish(reason)) => finish = reason,
                 Err(error) => return Ending::Broken(model_report(&error)),
             }
@@ -313,18 +339,46 @@ impl Turning {
         Ending::Finished(finish)
     }
 
+    /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.
+    fn answered_by(&mut self, model: Arc<Model>) {
+        if model.card().id != self.told_model {
+            self.told_model = model.card().id.clone();
+            self.emit(status(Stage::Generating, Some(self.told_model.clone())));
+        }
+        self.outcome.model = Some(model.card().id.clone());
+        self.model = model;
+    }
+
+    /// Counts the prompt and holds back what the call may cost at most; the report when that is more
+    /// than the shop may still spend.
+    async fn spend(&mut self, request: &CompletionRequest) -> Result<Option<ErrorReport>> {
+        let texts = request.messages.iter().map(|message| message.content.as_str());
+        let (prompt_tokens, family) = (self.model.count(texts) as u64, self.model.family());
+        self.outcome.trace["tokens"] = json!({"prompt": prompt_tokens, "family": family, "exact": family.is_exact()});
+        let most = Usage { prompt_tokens, completion_tokens: request.max_tokens.unwrap_or_default().into(), cached_tokens: 0 };
+        match self.engine.0.parts.ledger.allow(&self.tenant, &self.model.most_costs(most)).await? {
+            Allowance::Granted(held) => {
+                self.held = held;
+                Ok(None)
+            }
+            Allowance::Reached(limit) => {
+                let message = words::spend_limit(self.language, &limit);
+                Ok(Some(ErrorReport { code: "spend_limit_reached".to_owned(), message, retryable: false }))
+            }
+        }
+    }
+
     /// Tokens and money; counted here when the provider told nothing.
-    fn count(&mut self, told: Option<Usage>, prompt: &str, said: &str) {
+    fn count(&mut self, told: Option<Usage>, prompt: &[Message], said: &str) {
+        self.outcome.trace["tokens"]["told"] = told.is_some().into();
         let usage = told.unwrap_or_else(|| Usage {
-            prompt_tokens: crate::models::tokens::count(prompt) as u64,
-            completion_tokens: crate::models::tokens::count(said) as u64,
+            prompt_tokens: self.model.count(prompt.iter().map(|message| message.content.as_str())) as u64,
+            completion_tokens: self.model.family().count(said) as u64,
+            cached_tokens: 0,
         });
-        let report = UsageReport {
-            prompt_tokens: usage.prompt_tokens,
-            completion_tokens: usage.completion_tokens,
-            cost: self.model.cost(usage),
-            currency: self.model.card().currency.clone(),
-        };
+        let (cost, currency) = (self.model.cost(usage), self.model.card().currency.clone());
+        self.outcome.spent = Some(self.engine.0.parts.ledger.spending(self.model.card(), usage, cost));
+        let report = UsageReport { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, cost, currency };
         self.outcome.usage = json!(report);
     }
 
@@ -562,6 +616,10 @@ fn normalise(outcome: &mut Outcome) {
             *object = json!({});
         }
     }
+}
+
+fn status(stage: Stage, model: Option<String>) -> EventKind {
+    EventKind::ResponseStatus { stage, detail: None, model }
 }
 
 fn report(error: &Error) -> ErrorReport {

@@ -1,6 +1,7 @@
 //! The few sentences the engine says itself, in the language of the question.
 
 use crate::memory::facts::{Fact, Slot};
+use crate::ledger::Limit;
 use crate::models::{Language, ModelError};
 
 /// A greeting, or thanks.
@@ -52,13 +53,28 @@ pub fn facts(facts: &[Fact], language: Language) -> String {
     told.join("; ")
 }
 
+/// The shop has spent what it may this month.
+pub fn spend_limit(language: Language, limit: &Limit) -> String {
+    let day = &limit.resets_on;
+    match language {
+        Language::Zh => {
+            format!("本月的模型额度已经用完，{day} 起恢复。在此之前可以选择内置模型（builtin）继续提问，知识库里的标准答案也照常回答。")
+        }
+        Language::En => format!(
+            "This month's budget for models is used up; it starts again on {day}. Until then select the built-in model (builtin); direct answers from the knowledge base go on too."
+        ),
+    }
+}
+
 /// The model did not answer; what it was and what to do.
 pub fn model_failed(error: &ModelError) -> String {
     match error {
         ModelError::Unauthorized(_) => {
             "The model's provider refuses the configured key. Tell the operator: `merchant-copilot doctor` shows which one.".to_owned()
         }
-        ModelError::RateLimited(_) => "The model is busy. Ask again in a moment, or select another model.".to_owned(),
+        ModelError::RateLimited(_) | ModelError::Overloaded(_) | ModelError::Busy => {
+            "The model is busy. Ask again in a moment, or select another model.".to_owned()
+        }
         ModelError::Refused(_) => "The model refuses this request. Ask in other words, or select another model.".to_owned(),
         ModelError::Unavailable(_) => "The model cannot be reached. Ask again in a moment, or select another model.".to_owned(),
         ModelError::Timeout(what) => format!("The model took too long ({what}). Ask again, or select another model."),

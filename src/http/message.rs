@@ -43,9 +43,9 @@ impl MessageCreate {
             model: given(self.model),
             market: given(self.market),
             locale: given(self.locale),
-            history: None,
             replaces: self.replaces.map(Replaces::Edited),
             channel,
+            ..ChatRequest::default()
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::state::{HttpState, Shared};
-use crate::app::{App, DEMO};
+use crate::app::{App, DEMO, health};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
@@ -38,6 +38,7 @@ mod retention;
 mod rows;
 mod session;
 mod state;
+mod usage;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
@@ -74,6 +75,7 @@ fn router(state: Shared) -> Router {
         // the console
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))
+        .route("/api/v1/usage", get(usage::month))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries))
@@ -135,9 +137,10 @@ async fn follow(app: App, stop: CancellationToken) {
     app.knowledge.follow_forever(stop).await;
 }
 
-/// Notes down running answers, and forgets what is too old.
+/// Notes down running answers and how providers are, and forgets what is too old.
 async fn housekeeping(app: App, stop: CancellationToken) {
-    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop));
+    let health = health::keep(app.clone(), stop.clone());
+    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health);
 }
 
 /// The demo page's site key, when there is a demo shop.

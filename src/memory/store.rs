@@ -8,6 +8,7 @@ use super::{Conversation, Feedback, Rating, Turn};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
+use crate::ledger::{self, Spending};
 use crate::{in_tx, on};
 
 /// A question to store.
@@ -59,6 +60,10 @@ pub struct Outcome {
     pub timings: Value,
     pub trace: Value,
     pub numbers: Value,
+    /// Who really answered, when it was another model than the one asked for.
+    pub model: Option<String>,
+    /// What the model cost.
+    pub spent: Option<Spending>,
 }
 
 /// The room's door.
@@ -218,6 +223,17 @@ impl Memory {
         Ok(Recorded { turn, duplicate: true })
     }
 
+    /// Opens a conversation of a given id, unless it is there already.
+    pub async fn open_named(&self, tenant: &TenantId, owner: &OwnerId, id: &ConversationId, channel: &str, title: &str) -> Result<()> {
+        let sql = "insert into conversations (tenant_id, id, owner_id, channel, title, turns, created_ms, updated_ms) \
+             values ($1, $2, $3, $4, $5, 0, $6, $6) on conflict (tenant_id, id) do nothing";
+        let title: String = title.chars().take(TITLE_CHARS).collect();
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(tenant).bind(id).bind(owner).bind(channel).bind(title).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     async fn said_before(&self, tenant: &TenantId, new: &NewTurn<'_>) -> Result<Option<Turn>> {
         let Some(said) = new.client_msg_id else { return Ok(None) };
         let sql = AssertSqlSafe(format!("select {TURN} from turns where tenant_id = $1 and owner_id = $2 and client_msg_id = $3"));
@@ -241,20 +257,24 @@ impl Memory {
         row.ok_or_else(|| no_response(named))?.into_turn()
     }
 
-    /// Stores how a turn ended.
+    /// Stores how a turn ended, together with what it cost.
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<()> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
-             sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16 \
-             where tenant_id = $1 and id = $2";
+             sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
+             model = coalesce($17, model) where tenant_id = $1 and id = $2";
         let error = outcome.error.as_ref().map(Value::to_string);
-        on!(&self.db, pool => sqlx::query(sql)
+        let mut tx = self.db.begin().await?;
+        in_tx!(&mut tx, conn => sqlx::query(sql)
             .bind(tenant).bind(id).bind(&outcome.query).bind(&outcome.answer).bind(&outcome.decision)
             .bind(&outcome.status).bind(&outcome.finish_reason).bind(error)
             .bind(outcome.sources.to_string()).bind(outcome.citations.to_string()).bind(outcome.suggestions.to_string())
             .bind(outcome.usage.to_string()).bind(outcome.timings.to_string()).bind(outcome.trace.to_string())
-            .bind(self.clock.now()).bind(outcome.numbers.to_string())
-            .execute(pool).await.map(drop))?;
-        Ok(())
+            .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model)
+            .execute(conn).await.map(drop))?;
+        if let Some(spent) = &outcome.spent {
+            ledger::add(&mut tx, tenant, spent).await?;
+        }
+        tx.commit().await
     }
 
     /// What is remembered before `place`, oldest first, at most `limit` of the newest: turns whose

@@ -96,7 +96,12 @@ impl FakeProvider {
     pub fn config(&self) -> ProviderConfig {
         let cuts = (0..=INLINE.chars().count()).map(|at| format!("think-{at}"));
         let models = MODELS.iter().map(|&id| id.to_owned()).chain(cuts).map(model).collect();
-        ProviderConfig { base_url: format!("http://{}/v1", self.address), api_key: Secret::new("sk-fake-secret"), models }
+        ProviderConfig {
+            base_url: format!("http://{}/v1", self.address),
+            api_key: Secret::new("sk-fake-secret"),
+            models,
+            ..ProviderConfig::default()
+        }
     }
 
     /// The bodies of the requests for a model.
@@ -127,11 +132,12 @@ pub fn nobody() -> ProviderConfig {
         base_url: format!("http://{address}/v1"),
         api_key: Secret::new("sk-fake-secret"),
         models: vec![model("unreachable".into())],
+        ..ProviderConfig::default()
     }
 }
 
 fn model(id: String) -> ModelConfig {
-    ModelConfig { id, name: String::new(), price_in: 1.0, price_out: 2.0, currency: "CNY".into() }
+    ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
 }
 
 async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
@@ -143,7 +149,7 @@ async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     };
     match name.as_str() {
         "unauthorized" => error(StatusCode::UNAUTHORIZED),
-        "server-error" => error(StatusCode::INTERNAL_SERVER_ERROR),
+        "server-error" | "server-error-2" => error(StatusCode::INTERNAL_SERVER_ERROR),
         "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
         "error-body" => error(StatusCode::OK),
         _ => stream(seen, name),

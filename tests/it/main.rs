@@ -3,7 +3,10 @@
 
 mod doors;
 mod fake_provider;
+mod fault_server;
+mod faults;
 mod house;
+mod models;
 mod openai;
 mod process;
 mod remembering;

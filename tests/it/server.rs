@@ -39,6 +39,9 @@ address,退货地址在哪里修改？,在 店铺设置 > 退货地址 里修改
 label,跨境包裹的面单怎么打印？,在 发货中心 > 打印面单 里选择承运商后打印。,no,物流
 "#;
 
+/// Changes a configuration.
+pub type Change = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// How a server is started.
 #[derive(Default)]
 pub struct Setup {
@@ -50,6 +53,8 @@ pub struct Setup {
     pub provider: Option<Arc<FakeProvider>>,
     /// Other values in the configuration.
     pub config: Option<fn(&mut Config)>,
+    /// The same for what has to be carried along.
+    pub change: Option<Change>,
 }
 
 /// A running server; it stops cleanly when dropped.
@@ -79,8 +84,8 @@ impl Server {
         let data_dir = setup.data_dir.clone().unwrap_or_else(|| temporary.as_ref().unwrap().path().join("data"));
         let stop = CancellationToken::new();
         let (send, ready) = tokio::sync::oneshot::channel();
-        let config = config(&data_dir, &setup);
         let (starter, stopped) = (setup.starter, stop.clone());
+        let config = config(&data_dir, setup);
         // A runtime of its own: the server goes on while a test waits, and may outlive the test's.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -178,7 +183,7 @@ pub async fn issue(tenants: &Tenants, tenant: &TenantId, role: Role) -> (String,
     (secret.reveal().to_owned(), key.id)
 }
 
-fn config(data_dir: &Path, setup: &Setup) -> Config {
+fn config(data_dir: &Path, setup: Setup) -> Config {
     let flags = Overrides { data_dir: Some(data_dir.to_owned()), listen: Some("127.0.0.1:0".into()), ..Overrides::default() };
     let mut config = Config::load(None, &flags).unwrap();
     // Keys in the environment of whoever runs the tests are not ours to use.
@@ -193,7 +198,12 @@ fn config(data_dir: &Path, setup: &Setup) -> Config {
     config.limits.address_per_minute = 1_000_000;
     config.limits.sockets_per_address = 1_000;
     config.chat.drain_ms = 1_000;
+    // Models that fail on purpose share a provider with those that do not.
+    config.models.breaker_failures = 0;
     if let Some(change) = setup.config {
+        change(&mut config);
+    }
+    if let Some(change) = setup.change {
         change(&mut config);
     }
     config
@@ -220,7 +230,7 @@ pub async fn shared() -> &'static (Server, Arc<FakeProvider>) {
     SHARED
         .get_or_init(|| async {
             let provider = Arc::new(FakeProvider::start());
-            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), config: None };
+            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), ..Setup::default() };
             (Server::start(setup).await, provider)
         })
         .await

@@ -1,12 +1,15 @@
 //! One story, walked on both databases: every store function in the order a shop would use it.
 
+use merchant_copilot::config::SpendConfig;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
+use merchant_copilot::ledger::{Allowance, Ledger};
 use merchant_copilot::memory::facts::Slot;
 use merchant_copilot::memory::summary::Summary;
 use merchant_copilot::memory::{Fact, Filter, Instead, Memory, NewTurn, Outcome, Progress, Rating, Turn};
+use merchant_copilot::models::{ModelCard, Usage};
 use merchant_copilot::on;
 use merchant_copilot::tenants::{Credentials, NewKey, Role, SESSION_MS, Tenants};
 use serde_json::json;
@@ -38,6 +41,7 @@ async fn story(db: Db) {
     sign_ins(&tenants, &clock, &shop).await;
     knowledge(&db, &clock, &shop, &other).await;
     conversations(&db, &clock, &shop, &other).await;
+    usage(&db, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
 }
@@ -362,4 +366,58 @@ async fn forgetting(memory: &Memory, clock: &Clock, shop: &TenantId, other: &Ten
     memory.record_question(shop, &new).await.unwrap();
     assert_eq!(memory.forget_before(Timestamp(clock.now().0 + 1), 9).await.unwrap(), 1);
     assert!(memory.conversations(shop, &Filter::default(), 9).await.unwrap().is_empty());
+}
+
+async fn usage(db: &Db, shop: &TenantId, other: &TenantId) {
+    // 2026-11-30 23:30 in Shanghai: the next half hour is another month there.
+    let clock = Clock::fixed(Timestamp(1_796_052_600_000));
+    let card: ModelCard = ModelCard {
+        id: "m".into(),
+        name: "M".into(),
+        provider: "p".into(),
+        price_in: 1.0,
+        price_out: 2.0,
+        price_cached: None,
+        currency: "CNY".into(),
+        context: None,
+    };
+    let spend = SpendConfig { month: 3.0, currency: "CNY".into(), rates: Default::default(), tenants: Default::default() };
+    let ledger = Ledger::new(db.clone(), clock.clone(), chrono_tz::Asia::Shanghai, spend, std::slice::from_ref(&card)).unwrap();
+    let memory = Memory::new(db.clone(), clock.clone());
+    let me = OwnerId::from_text("v_me");
+    let record = async |cost: f64| {
+        let new = NewTurn { owner: &me, conversation: None, channel: "ws", client_msg_id: None, question: "?", model: "asked", market: None, locale: None, instead: None };
+        let turn = memory.record_question(shop, &new).await.unwrap().turn;
+        let usage = Usage { prompt_tokens: 10, completion_tokens: 5, cached_tokens: 4 };
+        let spent = Some(ledger.spending(&card, usage, cost));
+        let outcome = Outcome { status: "completed".into(), model: Some("m".into()), spent, ..blank() };
+        memory.record_outcome(shop, &turn.id, &outcome).await.unwrap();
+        assert_eq!(memory.turn(shop, None, &turn.id).await.unwrap().model.as_deref(), Some("m"), "who really answered");
+    };
+    record(0.25).await;
+    record(0.5).await;
+    let report = ledger.report(shop, None).await.unwrap();
+    assert_eq!((report.month.as_str(), report.cost["CNY"], report.days[0].day.as_str()), ("2026-11", 0.75, "2026-11-30"));
+    let line = &report.models[0];
+    assert_eq!((line.calls, line.prompt_tokens, line.completion_tokens, line.cached_tokens), (2, 20, 10, 8));
+    let limit = report.limit.unwrap();
+    assert_eq!((limit.spent, limit.resets_on.as_str(), limit.resets_at_ms), (0.75, "2026-12-01", Timestamp(1_796_054_400_000)));
+    assert!(ledger.report(other, None).await.unwrap().models.is_empty(), "another tenant's money is another's");
+
+    // Calls that are under way count with the most they may cost.
+    let may = async |most: f64| matches!(ledger.allow(shop, &[(most, "CNY".into())]).await.unwrap(), Allowance::Granted(_));
+    let Allowance::Granted(held) = ledger.allow(shop, &[(2.0, "CNY".into())]).await.unwrap() else { panic!("2.75 of 3") };
+    assert!(!may(0.5).await && may(0.2).await && may(0.0).await);
+    drop(held);
+    assert!(may(2.0).await);
+    clock.set(Timestamp(1_796_054_400_000));
+    assert!(may(2.9).await, "a new month");
+    record(1.0).await;
+    assert_eq!(ledger.report(shop, None).await.unwrap().days[0].day, "2026-12-01");
+    assert_eq!(ledger.report(shop, Some("2026-11")).await.unwrap().cost["CNY"], 0.75);
+
+    let strange = ModelCard { currency: "EUR".into(), ..card.clone() };
+    let spend = SpendConfig { month: 3.0, currency: "CNY".into(), rates: Default::default(), tenants: Default::default() };
+    let error = Ledger::new(db.clone(), clock, chrono_tz::UTC, spend, &[strange]).err().unwrap();
+    assert!(error.code() == "bad_config" && error.message().contains("EUR"), "{error}");
 }

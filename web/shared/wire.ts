@@ -171,7 +171,11 @@ stage: Stage,
 /**
  * A sentence about it.
  */
-detail?: string, } | { "type": "response.sources", 
+detail?: string, 
+/**
+ * Who answers, when it is another model than `response.created` said.
+ */
+model?: string, } | { "type": "response.sources", 
 /**
  * How sure retrieval is.
  */

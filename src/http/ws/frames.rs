@@ -10,7 +10,7 @@ use super::super::message::MessageCreate;
 use crate::chat::ChatEvent;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TurnId};
-use crate::models::registry::ModelCard;
+use crate::models::ModelCard;
 
 /// Longest client-chosen `id`.
 const ID_CHARS: usize = 128;
