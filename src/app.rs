@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::cache::AnswerCache;
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
 use crate::config::Config;
@@ -20,6 +21,7 @@ use crate::knowledge::{Knowledge, KnowledgeParts, starter};
 use crate::memory::Memory;
 use crate::models::{Models, embed};
 use crate::prompts::Prompts;
+use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
 
 /// The tenant of the demo page and of commands that name none.
@@ -98,6 +100,7 @@ pub struct App {
     pub models: Arc<Models>,
     pub knowledge: Knowledge,
     pub memory: Memory,
+    pub safety: Safety,
     pub engine: ChatEngine,
 }
 
@@ -109,6 +112,7 @@ impl App {
         first_start(&ground, &knowledge).await?;
         let app = Self::wire(ground, knowledge)?;
         let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
+        app.safety.sweep().await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }
@@ -119,17 +123,20 @@ impl App {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let memory = Memory::new(db.clone(), clock.clone());
+        let safety = Safety::new(SafetyParts { config: &config.safety, models: &models, db: db.clone(), clock: clock.clone() })?;
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
             prompts: Arc::new(Prompts::load(None)?),
+            safety: safety.clone(),
+            cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
             sources: config.search.sources,
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, safety, engine })
     }
 }
 

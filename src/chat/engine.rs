@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::replay::{Cursor, EventLog, SEQ_PER_TURN};
 use super::turn::Turning;
 use super::{ChatRequest, Citation, Done, EventKind, Source, Status, Timings, UsageReport};
+use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
@@ -19,6 +21,7 @@ use crate::knowledge::{Decision, Knowledge};
 use crate::memory::{Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
+use crate::safety::{Checked, Safety};
 use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
@@ -37,6 +40,10 @@ pub struct EngineParts {
     pub models: Arc<Models>,
     /// How models are asked.
     pub prompts: Arc<Prompts>,
+    /// What may not come in or go out.
+    pub safety: Safety,
+    /// Answers already given.
+    pub cache: AnswerCache,
     /// Lengths and budgets.
     pub config: ChatConfig,
     /// Sources an answer may be drawn from.
@@ -101,10 +108,14 @@ impl ChatEngine {
     /// # Errors
     /// `message_empty`, `message_too_long`, `model_not_found`, `conversation_not_found`,
     /// `shutting_down`, or what the database says.
-    pub async fn answer(&self, caller: &Caller, request: ChatRequest) -> Result<Accepted> {
+    pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {
         let arrived = Instant::now();
         self.check(&request)?;
         let model = self.0.parts.models.select(request.model.as_deref())?;
+        // Before anything is stored: what is personal in a question is never kept.
+        let checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
+        request.text.clone_from(&checked.text);
+        self.check(&request)?;
         let new = NewTurn {
             owner: &caller.owner,
             conversation: request.conversation_id.as_ref(),
@@ -117,7 +128,7 @@ impl ChatEngine {
         if recorded.duplicate {
             return self.accepted_before(caller, recorded.turn).await;
         }
-        Ok(self.start(caller, request, model, recorded.turn, arrived))
+        Ok(self.start(caller, request, model, recorded.turn, arrived, checked))
     }
 
     fn check(&self, request: &ChatRequest) -> Result<()> {
@@ -140,7 +151,7 @@ impl ChatEngine {
         Ok(())
     }
 
-    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant) -> Accepted {
+    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant, checked: Checked) -> Accepted {
         let ordinal = u64::try_from(turn.ordinal).unwrap_or_default();
         let (log, queue) = self.live(&caller.tenant, &turn.conversation_id);
         log.open_turn(ordinal);
@@ -150,11 +161,13 @@ impl ChatEngine {
         let running = Running { tenant: caller.tenant.clone(), owner: caller.owner.clone(), cancel: cancel.clone() };
         self.running().insert(turn.id.clone(), running);
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
-        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, log, cancel, arrived);
-        self.0.tasks.spawn(async move {
+        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, log, cancel, arrived).checked(checked);
+        let turn = async move {
             let _turn = queue.lock_owned().await;
             turning.run().await;
-        });
+        };
+        // The request's name in the log goes along.
+        self.0.tasks.spawn(turn.in_current_span());
         Accepted { conversation_id, response_id, duplicate: false, events }
     }
 

@@ -20,7 +20,11 @@ use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
 use crate::memory::{self, Outcome, Turn};
 use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
+use crate::safety::{Checked, HoldBack};
 use crate::telemetry;
+
+mod again;
+mod guarded;
 
 /// Turns looked back on for the window and for follow-ups.
 const LOOK_BACK: i64 = 12;
@@ -42,6 +46,7 @@ pub(super) struct Turning {
     cancel: CancellationToken,
     arrived: Instant,
     language: Language,
+    checked: Checked,
     sent: Sent,
     outcome: Outcome,
     timings: Timings,
@@ -57,6 +62,8 @@ struct Sent {
 /// How the answering part of a turn ended.
 enum Ending {
     Finished(FinishReason),
+    /// A guardrail said no.
+    Refused,
     Cancelled,
     Broken(ErrorReport),
 }
@@ -84,10 +91,17 @@ impl Turning {
             cancel,
             arrived,
             language,
+            checked: Checked::default(),
             sent: Sent::default(),
             outcome: Outcome::default(),
             timings: Timings::default(),
         }
+    }
+
+    /// With what the guardrails said of the question.
+    pub(super) fn checked(mut self, checked: Checked) -> Self {
+        self.checked = checked;
+        self
     }
 
     /// Runs to the terminal event, whatever happens on the way.
@@ -102,6 +116,10 @@ impl Turning {
     /// The recipe.
     async fn answer(&mut self) -> Result<Ending> {
         self.emit(EventKind::ResponseStatus { stage: Stage::Retrieving, detail: None });
+        if self.checked.refused {
+            return Ok(self.refuse());
+        }
+        self.check_history().await;
         let earlier = self.earlier().await?;
         let before = earlier_query(&earlier, self.request.history.as_deref());
         let query = match rewrite::read(before.as_deref(), &self.request.text) {
@@ -118,10 +136,17 @@ impl Turning {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => {
-                let request = self.compose(&query, &sources, &earlier)?;
-                self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
+                let readable = self.readable(&sources).await;
+                let request = self.compose(&query, &readable, &earlier)?;
                 self.outcome.suggestions = json!(suggestions(&found.hits, &sources));
-                self.stream(request, sources.len()).await
+                let wanted = self.wanted(&found, &sources, &request, &earlier);
+                if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
+                    return Ok(self.answer_again(kept));
+                }
+                self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
+                let ending = self.stream(request, sources.len()).await?;
+                self.keep(wanted, &ending);
+                Ok(ending)
             }
         }
     }
@@ -140,6 +165,7 @@ impl Turning {
         let started = Instant::now();
         let found = parts.knowledge.search(&self.tenant, &asked).await?;
         self.timings.retrieval = ms(started);
+        self.measure_legs(&found);
         self.outcome.query = query.to_owned();
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
         self.outcome.trace = json!({"search": found.to_json()});
@@ -172,7 +198,7 @@ impl Turning {
     /// The row itself is the answer.
     fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
         let Some(row) = sources.first() else { return self.admit(hits) };
-        let (text, citation) = cite::whole(&row.entry.draft.answer, 1);
+        let (text, citation) = cite::whole(&self.sayable(row), 1);
         self.say(&text);
         self.outcome.citations = json!([citation]);
         self.outcome.suggestions = json!(suggestions(hits, sources));
@@ -238,7 +264,7 @@ impl Turning {
         let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
         let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
         let cancel = self.cancel.clone();
-        let mut answer = Answering::new(sources, shown);
+        let mut answer = Answering::new(sources, shown, [self.watch(&request), self.watch(&request)]);
         let mut usage = None;
         let ending = tokio::select! {
             biased;
@@ -246,6 +272,8 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        self.note(answer.words.notes());
+        self.note(answer.thoughts.notes());
         self.outcome.citations = json!(answer.cite.citations());
         self.count(usage, &prompt, &answer.said);
         Ok(ending)
@@ -281,6 +309,7 @@ impl Turning {
             completion_tokens: usage.completion_tokens,
             cost: self.model.cost(usage),
             currency: self.model.card().currency.clone(),
+            cached: false,
         };
         self.outcome.usage = json!(report);
     }
@@ -291,6 +320,7 @@ impl Turning {
             Ending::Finished(FinishReason::Stop) => (Status::Completed, "stop", None),
             Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
             Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
+            Ending::Refused => (Status::Completed, "content_filter", None),
             Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", None),
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
@@ -309,12 +339,55 @@ impl Turning {
         if let Err(error) = recorded {
             tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
         }
+        self.audit().await;
         self.measure();
         self.engine.finished(&self.turn.id);
         self.emit(EventKind::ResponseDone(Box::new(done)));
     }
 
+    /// One line a turn: who reads logs sees what happened, never what was said.
+    fn log_line(&self) {
+        let usage = &self.outcome.usage;
+        tracing::info!(
+            tenant = self.tenant.as_str(),
+            conversation = self.turn.conversation_id.as_str(),
+            response = self.turn.id.as_str(),
+            channel = self.request.channel,
+            model = self.model.card().id,
+            decision = self.outcome.decision.as_deref().unwrap_or_default(),
+            status = self.outcome.status,
+            finish_reason = self.outcome.finish_reason,
+            error = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()).unwrap_or_default(),
+            refused = self.checked.refused,
+            cached = usage["cached"].as_bool().unwrap_or_default(),
+            prompt_tokens = usage["prompt_tokens"].as_u64().unwrap_or_default(),
+            completion_tokens = usage["completion_tokens"].as_u64().unwrap_or_default(),
+            cost = usage["cost"].as_f64().unwrap_or_default(),
+            queue_ms = self.timings.queue,
+            retrieval_ms = self.timings.retrieval,
+            first_token_ms = self.timings.first_token,
+            total_ms = self.timings.total,
+            "turn"
+        );
+    }
+
+    /// Time per leg of the search.
+    fn measure_legs(&self, found: &SearchOutcome) {
+        for (leg, time) in [("lexical", found.timings.lexical), ("semantic", found.timings.semantic)] {
+            metrics::histogram!(telemetry::LEG_SECONDS, "tenant" => self.tenant.to_string(), "leg" => leg).record(time / 1000.0);
+        }
+    }
+
     fn measure(&self) {
+        self.log_line();
+        if let Some(cost) = self.outcome.usage["cost"].as_f64().filter(|cost| *cost > 0.0) {
+            let labels = [
+                ("tenant", self.tenant.to_string()),
+                ("model", self.model.card().id.clone()),
+                ("currency", self.model.card().currency.clone()),
+            ];
+            metrics::counter!(telemetry::MODEL_COST, &labels).increment((cost * 1_000_000.0).round() as u64);
+        }
         let (tenant, model) = (self.tenant.to_string(), self.model.card().id.clone());
         let decision = self.outcome.decision.clone().unwrap_or_default();
         let status = self.outcome.status.clone();
@@ -374,6 +447,10 @@ impl Turning {
 /// The answer while a model speaks.
 struct Answering {
     split: ReasonSplitter,
+    /// Holds reasoning that is shown back until it is known to be harmless.
+    thoughts: HoldBack,
+    /// The same for the answer itself.
+    words: HoldBack,
     cite: CiteScanner,
     shown: bool,
     /// Everything the model said, for counting tokens.
@@ -381,9 +458,9 @@ struct Answering {
 }
 
 impl Answering {
-    fn new(sources: usize, shown: bool) -> Self {
+    fn new(sources: usize, shown: bool, [thoughts, words]: [HoldBack; 2]) -> Self {
         let most = u32::try_from(sources).unwrap_or_default();
-        Self { split: ReasonSplitter::new(), cite: CiteScanner::new(most), shown, said: String::new() }
+        Self { split: ReasonSplitter::new(), thoughts, words, cite: CiteScanner::new(most), shown, said: String::new() }
     }
 
     fn text(&mut self, turning: &mut Turning, text: &str) {
@@ -394,13 +471,15 @@ impl Answering {
 
     fn reasoning(&mut self, turning: &mut Turning, text: &str) {
         self.said.push_str(text);
-        self.show(turning, text.to_owned());
+        self.show(turning, text);
     }
 
     fn end(&mut self, turning: &mut Turning) {
         let pieces = self.split.finish();
         self.pieces(turning, pieces);
-        let rest = self.cite.finish();
+        self.shown_out(turning);
+        let text = self.words.finish();
+        let rest = self.cite.push(&text) + &self.cite.finish();
         turning.say(&rest);
     }
 
@@ -408,16 +487,31 @@ impl Answering {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => {
-                    let ready = self.cite.push(&text);
+                    self.shown_out(turning);
+                    let harmless = self.words.push(&text);
+                    let ready = self.cite.push(&harmless);
                     turning.say(&ready);
                 }
-                Piece::Reasoning(text) => self.show(turning, text),
+                Piece::Reasoning(text) => self.show(turning, &text),
             }
         }
     }
 
-    fn show(&self, turning: &Turning, delta: String) {
-        if self.shown && !delta.is_empty() {
+    fn show(&mut self, turning: &Turning, text: &str) {
+        if self.shown {
+            let delta = self.thoughts.push(text);
+            Self::think(turning, delta);
+        }
+    }
+
+    /// No more reasoning for now: what was held back of it goes out before the answer.
+    fn shown_out(&mut self, turning: &Turning) {
+        let delta = self.thoughts.finish();
+        Self::think(turning, delta);
+    }
+
+    fn think(turning: &Turning, delta: String) {
+        if !delta.is_empty() {
             turning.emit(EventKind::ResponseReasoningDelta { delta });
         }
     }

@@ -22,6 +22,18 @@ pub fn not_found(language: Language) -> &'static str {
     }
 }
 
+/// A guardrail does not let the question through.
+pub fn refused(language: Language) -> &'static str {
+    match language {
+        Language::Zh => {
+            "这条消息里有这里不处理的内容，所以没有去查资料，也没有交给模型。请换个说法再问；如果是误会，或需要人工处理，请联系商家客服。"
+        }
+        Language::En => {
+            "This message has something in it that is not handled here, so nothing was looked up and no model has seen it. Please ask in other words; if this is a mistake, or you need a person, contact merchant support."
+        }
+    }
+}
+
 /// The model did not answer; what it was and what to do.
 pub fn model_failed(error: &ModelError) -> String {
     match error {

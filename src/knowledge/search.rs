@@ -42,6 +42,8 @@ pub struct SearchOutcome {
     pub hits: Vec<Hit>,
     /// The question's words as the lexical leg saw them.
     pub terms: Vec<String>,
+    /// The question's vector as the semantic leg saw it.
+    pub vector: Vec<f32>,
     /// The knowledge version searched.
     pub revision: Revision,
     /// Time per stage.
@@ -55,6 +57,10 @@ pub struct SearchTimings {
     pub embed: f64,
     /// Both legs, side by side.
     pub legs: f64,
+    /// The lexical leg's ranking.
+    pub lexical: f64,
+    /// The semantic leg's ranking.
+    pub semantic: f64,
     /// Fusion.
     pub fuse: f64,
     /// Loading the rows and deciding.
@@ -108,8 +114,8 @@ impl Knowledge {
         let (decision, hits) = self.conclude(tenant, query, &ranking, fused).await?;
         timings.decide = ms(deciding);
         timings.total = ms(started);
-        let terms = ranking.asked.tokens;
-        Ok(SearchOutcome { query: query.text.clone(), decision, hits, terms, revision: self.revision_seen(), timings })
+        let LegQuery { tokens: terms, vector, .. } = ranking.asked;
+        Ok(SearchOutcome { query: query.text.clone(), decision, hits, terms, vector, revision: self.revision_seen(), timings })
     }
 
     /// Asks both legs side by side, and each for its scores of the other's candidates.
@@ -121,7 +127,9 @@ impl Knowledge {
         let started = Instant::now();
         let (lexical, semantic) = self.legs();
         let limit = self.search_config().candidates;
-        let (by_words, by_vector) = tokio::try_join!(lexical.search(tenant, &asked, limit), semantic.search(tenant, &asked, limit))?;
+        let (by_words, by_vector);
+        ((by_words, timings.lexical), (by_vector, timings.semantic)) =
+            tokio::try_join!(timed(lexical.search(tenant, &asked, limit)), timed(semantic.search(tenant, &asked, limit)))?;
         let (missing_words, missing_vector) = (missing(&by_vector, &by_words), missing(&by_words, &by_vector));
         let (lexical_others, semantic_others) =
             tokio::try_join!(score(lexical, tenant, &asked, &missing_words), score(semantic, tenant, &asked, &missing_vector))?;
@@ -190,6 +198,12 @@ fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
 
 async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
     if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
+}
+
+/// With its milliseconds.
+async fn timed<T>(leg: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    Ok((leg.await?, ms(started)))
 }
 
 fn ms(since: Instant) -> f64 {
