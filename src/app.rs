@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
 use crate::memory::Memory;
-use crate::models::{Models, embed};
+use crate::models::{Model, Models, embed};
 use crate::prompts::Prompts;
 use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
@@ -123,7 +123,8 @@ impl App {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let memory = Memory::new(db.clone(), clock.clone());
-        let safety = Safety::new(SafetyParts { config: &config.safety, models: &models, db: db.clone(), clock: clock.clone() })?;
+        let safety =
+            Safety::new(SafetyParts { config: &config.safety, judge: judge(&config, &models)?, db: db.clone(), clock: clock.clone() })?;
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
@@ -138,6 +139,12 @@ impl App {
         let limits = Arc::new(RateLimits::new(&config.limits));
         Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, safety, engine })
     }
+}
+
+/// The model that judges questions, when one is named.
+fn judge(config: &Config, models: &Models) -> Result<Option<Arc<Model>>> {
+    let named = Some(config.safety.judge.as_str()).filter(|id| !id.is_empty());
+    named.map(|id| models.select(Some(id))).transpose()
 }
 
 /// An empty database gets tenant `demo` with the starter pack. A start that was interrupted in the

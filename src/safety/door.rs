@@ -16,7 +16,7 @@ use crate::config::SafetyConfig;
 use crate::db::Db;
 use crate::error::Result;
 use crate::ids::{Clock, TenantId, Timestamp, TurnId};
-use crate::models::{Language, Models};
+use crate::models::{Language, Model};
 use crate::telemetry;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -27,8 +27,8 @@ const SWEEP_MS: i64 = 60 * 60 * 1000;
 pub struct SafetyParts<'a> {
     /// What the operator decided.
     pub config: &'a SafetyConfig,
-    /// Who a judge may be chosen from.
-    pub models: &'a Models,
+    /// The model that judges questions, if the operator wants one.
+    pub judge: Option<Arc<Model>>,
     /// Where verdicts are audited.
     pub db: Db,
     /// Time.
@@ -68,13 +68,9 @@ impl Safety {
     /// Builds the guardrails.
     ///
     /// # Errors
-    /// `bad_word_list`, or `model_not_found` for a judge that is no configured model.
+    /// `bad_word_list`.
     pub fn new(parts: SafetyParts<'_>) -> Result<Self> {
-        let SafetyParts { config, models, db, clock } = parts;
-        let judge = match config.judge.as_str() {
-            "" => None,
-            id => Some(Arc::new(Judge::new(models.select(Some(id))?)) as Arc<dyn Guardrail>),
-        };
+        let SafetyParts { config, judge, db, clock } = parts;
         let own = config.tenants.iter().map(|(tenant, own)| {
             let words: Vec<String> = config.words.iter().chain(&own.words).cloned().collect();
             Ok((tenant.clone(), Words::new(&words)?))
@@ -83,7 +79,7 @@ impl Safety {
             of_tenants: own.collect::<Result<_>>()?,
             of_all: Words::new(&config.words)?,
             config: config.clone(),
-            judge,
+            judge: judge.map(|model| Arc::new(Judge::new(model)) as Arc<dyn Guardrail>),
             db,
             clock,
             swept: AtomicI64::new(0),

@@ -23,14 +23,14 @@ const PATTERNS: &[&str] = &[
     r"(?i)\bdo\s+anything\s+now\b|\bjailbreak(?:ed)?\s+(?:mode|yourself|prompt)|\b(?:enable|enter|activate)\s+(?:developer|god|jailbreak)\s+mode\b",
     r"(?i)\b(?:system|developer|admin)\s*(?:override|instruction|prompt)\s*:|\bnew\s+(?:system\s+)?instructions?\s*(?:for\s+(?:the\s+)?(?:ai|assistant|model)\s*)?:",
     r"(?i)\b(?:ai|assistants?|chatbots?|language\s+models?|llms?)\b[,:]?\s+(?:reading\s+this\s+)?(?:must|should|please|shall|has to|have to)\s+(?:now\s+|always\s+|only\s+|also\s+)?(?:say|tell|reply|respond|output|answer|recommend|direct|send|ignore|include|append|end)",
-    r"(?i)\b(?:send|post|forward|exfiltrate|upload)\s+(?:the|this|all|every|any)\s+(?:\w+\s+){0,3}(?:conversation|chat|history|prompt|instructions|credentials|keys?)\s+to\b",
+    r"(?i)\b(?:send|post|forward|exfiltrate|upload)\s+(?:the|this|all|every|any)\s+(?:\w+\s+){0,3}(?:conversation|chat|history|prompt|instructions|credentials)\s+to\b",
     r"(?:忽略|无视|忘记|忘掉|不要理会|不用理会|不要管|抛开|跳过|覆盖|绕过|忽視|無視).{0,4}(?:之前|以上|上面|前面|先前|上述|此前|你的|你所有|系统|所有|全部|原有|原来|之前)(?:的|所有|全部|一切|给你|收到|设定){0,3}.{0,4}(?:指令|指示|提示词|设定|系统提示|人设|约束|限制|规则|指令|命令|system\s*prompt)",
     r"(?i)(?:输出|显示|告诉|透露|泄露|打印|复述|重复|给我看|发给我|展示|说出|公布|翻译|背出|讲出|列出|是什么|看看).{0,10}(?:系统提示词?|提示词|system\s*prompt|初始指令|系统指令|内部指令|隐藏指令|你的指令|你的设定|你的系统|开发者指令|最初的指令)",
     r"(?i)(?:系统提示词?|你的提示词|system\s*prompt|初始指令|系统指令|内部指令|隐藏指令|你的指令|开发者指令).{0,8}(?:是什么|是啥|发给我|给我|告诉我|原文|全文|内容|打印|输出|复述)",
     r"(?:重复|复述|输出|打印|背诵).{0,4}(?:上面|以上|上文|前面)的?(?:所有|全部|每一个|一切|完整)的?(?:内容|文字|文本|字)",
     r"(?i)(?:你(?:现在|从现在起|从现在开始)?(?:是|扮演|变成|进入|成为)|扮演|进入|切换到|启用).{0,10}(?:\bDAN\b|开发者模式|越狱|上帝模式|不受(?:任何|一切)?(?:限制|约束)|没有(?:任何|一切)?(?:限制|约束|规则|道德)|无限制的)",
-    r"(?i)(?:AI|人工智能|智能助手|助手|大模型|模型|机器人)(?:[，,：:]|请|必须|应当|务必|需要|在|读到|看到|此处|这里|后){1,6}.{0,8}(?:回复|回答|输出|告诉|引导|推荐|忽略|附上|声明|发送).{0,20}",
-    r"(?:把|将).{0,8}(?:提示词|系统提示|密钥|指令).{0,6}(?:发送|上传|提交|转发|发)(?:到|给|至)",
+    r"(?i)(?:AI|人工智能|智能助手|助手|大模型|模型|机器人)[，,：:]?(?:在|读到|看到|此处|这里|后){0,4}(?:请|必须|应当|务必|需要|一定要).{0,8}(?:回复|回答|输出|告诉|引导|推荐|忽略|附上|声明|发送).{0,20}",
+    r"(?:把|将).{0,8}(?:提示词|系统提示|指令).{0,6}(?:发送|上传|提交|转发|发)(?:到|给|至)",
     r"(?i)(?:把|将).{0,8}(?:对话|聊天记录).{0,6}(?:发送|上传|提交|转发|发)(?:到|给|至)\s*(?:https?:|www\.)",
 ];
 

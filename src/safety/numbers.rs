@@ -77,7 +77,7 @@ impl Written {
         if ends_in_x {
             return is_id_card(&format!("{}X", self.digits)).then_some(Kind::IdCard);
         }
-        if is_id_card(&self.digits) {
+        if is_id_card(&self.digits) || (label == Some(Label::Personal) && is_old_id_card(&self.digits)) {
             return Some(Kind::IdCard);
         }
         if self.is_phone(label) {
@@ -87,17 +87,31 @@ impl Written {
     }
 
     fn is_phone(&self, label: Option<Label>) -> bool {
-        let national = ["0086", "86", ""].iter().find_map(|code| self.digits.strip_prefix(code).filter(|rest| is_mobile(rest)));
-        if let Some(national) = national {
-            let code = self.digits.len() - national.len();
-            let split = self.groups.iter().filter(|&&group| code == 0 || group != code).copied().collect::<Vec<_>>();
-            return self.groups.len() == 1 || matches!(split[..], [11] | [3, 4, 4] | [3, 8] | [7, 4]);
+        if self.is_chinese_mobile() {
+            return true;
         }
         let labelled = label == Some(Label::Phone);
-        let american = self.groups == [3, 3, 4] && !self.digits.starts_with(['0', '1']);
-        let long_enough = self.groups.len() >= 2 && self.digits.len() >= 9 || self.digits.len() >= 11;
-        (american && (labelled || self.international))
-            || (self.international && long_enough && self.digits.len() <= 15 && !american && !self.digits.starts_with('0'))
+        if matches!(self.groups[..], [3, 8] | [4, 7] | [4, 8]) && self.digits.starts_with('0') {
+            return labelled;
+        }
+        if self.groups == [3, 3, 4] && !self.digits.starts_with(['0', '1']) {
+            return labelled || self.international;
+        }
+        let long_enough = (self.groups.len() >= 2 && self.digits.len() >= 9) || self.digits.len() >= 11;
+        self.international && long_enough && self.digits.len() <= 15 && !self.digits.starts_with('0')
+    }
+
+    /// 1[3-9] and nine more, with or without 86, in one or in the usual groups.
+    fn is_chinese_mobile(&self) -> bool {
+        let code = ["0086", "86", ""].iter().find(|code| self.digits.strip_prefix(**code).is_some_and(is_mobile));
+        let Some(code) = code.map(|code| code.len()) else { return false };
+        let mut groups = self.groups.clone();
+        match groups.first_mut() {
+            Some(first) if code > 0 && *first == code => drop(groups.remove(0)),
+            Some(first) => *first -= code.min(*first),
+            None => {}
+        }
+        matches!(groups[..], [11] | [3, 4, 4] | [3, 8] | [7, 4])
     }
 
     /// Groups of four (the last of any length), 4-6-5, or all in one.
@@ -121,7 +135,7 @@ const LABELS: &[(Label, &[&str])] = &[
     (Label::Phone, &["手机", "手机号", "手机号码", "电话", "联系方式", "联系", "致电", "拨打", "微信", "tel", "phone", "mobile", "cell", "call", "whatsapp", "telephone", "手機", "電話"]),
     (Label::Personal, &["卡号", "银行卡", "信用卡", "储蓄卡", "身份证", "证件", "收款账号", "卡號", "card", "card number", "card no"]),
     (Label::Thing, &[
-        "订单", "订单编", "运单", "快递单", "物流单", "单", "流水", "交易", "商品", "货", "编", "sku", "编码", "条码", "条形码", "批次", "批", "工单", "发票", "店铺",
+        "订单", "订单编", "运单", "快递单", "物流单", "单", "流水", "交易", "商品", "货", "编", "sku", "条形", "商品条", "批次", "批", "工单", "发票", "店铺",
         "活动", "合同", "税", "序列", "金额", "报关单", "提单", "型", "型号", "库存", "销量", "商户", "訂單", "單", "件数", "数量", "总额", "余额", "收入",
         "order", "orders", "tracking", "track", "shipment", "parcel", "item", "product", "asin", "ean", "upc", "gtin", "barcode", "invoice", "ref", "reference",
         "transaction", "txn", "case", "ticket", "batch", "lot", "serial", "awb", "container", "amount", "total", "id", "code", "model", "waybill", "payment",
@@ -233,6 +247,11 @@ fn is_id_card(number: &str) -> bool {
     }
     let sum: u32 = number.bytes().zip(WEIGHTS).map(|(digit, weight)| u32::from(digit - b'0') * weight).sum();
     number.as_bytes()[17] == b"10X98765432"[(sum % 11) as usize]
+}
+
+/// Fifteen digits without a check digit, issued until 1999: only where the text says so.
+fn is_old_id_card(number: &str) -> bool {
+    number.len() == 15 && is_date_of_birth(&format!("19{}", &number[6..12]))
 }
 
 fn is_date_of_birth(date: &str) -> bool {

@@ -18,7 +18,7 @@ const ADDRESS_REACH: usize = 128;
 static EMAIL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,30}\.){1,4}[A-Za-z]{2,12}").ok());
 static PASSPORT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"(?i)(?:护照|護照|passport)(?:号码|号|號|\s*no\.?|\s*number)?(?:\s*[:：是为]|\s+is)?\s*([A-Z]{1,2}[0-9]{7,8})\b").ok()
+    Regex::new(r"(?i)(?:护照|護照|passport)(?:号码|号|號|\s*no\.?|\s*number)?(?:\s*[:：是为]|\s+is)?\s*([A-Z]{1,2}[0-9]{7,8})(?-u:\b)").ok()
 });
 /// Endings of file names that look like domains: `icon@2x.png`.
 const FILES: [&str; 8] = ["png", "jpg", "jpeg", "gif", "webp", "svg", "pdf", "js"];
@@ -100,7 +100,10 @@ fn found(text: &str) -> Vec<(std::ops::Range<usize>, &'static str)> {
         })
         .collect();
     if let Some(email) = &*EMAIL {
-        found.extend(email.find_iter(text).filter(|hit| is_address(hit.as_str())).map(|hit| (hit.range(), EMAIL_RULE)));
+        let addresses: Vec<_> = email.find_iter(text).filter(|hit| is_address(hit.as_str())).map(|hit| hit.range()).collect();
+        // 13800138000@139.com is one address, not a phone as well.
+        found.retain(|(span, _)| !addresses.iter().any(|address| address.start <= span.start && span.end <= address.end));
+        found.extend(addresses.into_iter().map(|span| (span, EMAIL_RULE)));
     }
     if let Some(passport) = &*PASSPORT {
         found.extend(passport.captures_iter(text).filter_map(|hit| Some((hit.get(1)?.range(), PASSPORT_RULE))));

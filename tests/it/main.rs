@@ -7,6 +7,7 @@ mod house;
 mod openai;
 mod process;
 mod retrieval;
+mod safety;
 mod server;
 mod story;
 mod ws;
