@@ -264,7 +264,8 @@ impl Turning {
         let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
         let prompt: String = request.messages.iter().map(|message| message.content.as_str()).collect();
         let cancel = self.cancel.clone();
-        let mut answer = Answering::new(sources, shown, [self.watch(&request), self.watch(&request)]);
+        let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
+        let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
         let mut usage = None;
         let ending = tokio::select! {
             biased;

@@ -48,10 +48,13 @@ impl HoldBack {
     /// Lets out everything before `open`, but nothing that is found in part only.
     fn release(&mut self, window: &str, open: usize) -> String {
         let context = self.before.len();
+        if open <= context {
+            return String::new();
+        }
         let found: Vec<Finding> = self.rules.iter().flat_map(|rule| rule.find(window, self.language)).collect();
         let found: Vec<Finding> =
             found.into_iter().filter(|finding| finding.span.end > context).map(|finding| after(finding, context)).collect();
-        let mut open = open.max(context) - context;
+        let mut open = open - context;
         while let Some(split) = united(found.clone()).iter().map(|one| &one.span).find(|span| span.start < open && open < span.end) {
             open = split.start;
         }

@@ -15,6 +15,9 @@ use crate::models::Language;
 /// Longest address that is waited for, in characters.
 const REACH: usize = 1024;
 
+/// Longest scheme, and the character before it.
+const SCHEME: usize = 17;
+
 const ADDRESS: &str = r#"[^\s<>"'`()\[\]{}，。；！？、）】」》]"#;
 /// Written out, or the target of a Markdown link whatever its scheme.
 static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -84,8 +87,9 @@ fn may_begin(word: &str) -> usize {
     let lower = word.to_ascii_lowercase();
     let cut = |beginning: &str| (1..=beginning.len()).rev().find(|&length| lower.ends_with(&beginning[..length])).unwrap_or_default();
     let cut = BEGINNINGS.iter().map(|beginning| cut(beginning)).max().unwrap_or_default();
-    let before = lower[..word.len() - cut].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-'));
-    before.len()
+    let before = &lower[..word.len() - cut];
+    let scheme = |c: &(usize, char)| c.1.is_ascii_alphanumeric() || matches!(c.1, '+' | '.' | '-');
+    before.char_indices().rev().take(SCHEME).take_while(scheme).last().map_or(before.len(), |(at, _)| at)
 }
 
 fn last_link(text: &str) -> Option<Range<usize>> {

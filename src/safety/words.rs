@@ -13,6 +13,8 @@ use crate::models::Language;
 
 /// Most characters that may stand between two letters of one word: `敏*感*词`, `b . a . d`.
 const MOST_BETWEEN: usize = 3;
+/// The same in a sentence, where brackets and quotes stand together.
+const MOST_BETWEEN_IN_SENTENCES: usize = 8;
 /// Shortest sentence of a prompt whose verbatim repetition is a leak, in letters.
 const SENTENCE_HAN: usize = 14;
 const SENTENCE_LATIN: usize = 40;
@@ -25,6 +27,7 @@ pub struct WordList {
     /// The same words, sorted, to see whether a text's end may become one.
     words: BTreeSet<String>,
     longest: usize,
+    between: usize,
 }
 
 impl WordList {
@@ -40,7 +43,7 @@ impl WordList {
         let finder = AhoCorasick::new(&words)
             .map_err(|error| Error::invalid("bad_word_list", "The word list in `safety` is too large. Shorten it.").because(error))?;
         let longest = words.iter().map(|word| word.chars().count()).max().unwrap_or_default();
-        Ok(Self { rule, action, finder, words, longest })
+        Ok(Self { rule, action, finder, words, longest, between: MOST_BETWEEN })
     }
 
     /// The sentences of an instruction that an answer may not repeat.
@@ -52,7 +55,8 @@ impl WordList {
             let letters = Folded::letters(sentence).text;
             letters.chars().count() >= if letters.is_ascii() { SENTENCE_LATIN } else { SENTENCE_HAN }
         };
-        Self::new(rule, Action::Redact, prompt.split(['\n', '。', '；', '.', ';']).filter(long_enough))
+        let list = Self::new(rule, Action::Redact, prompt.split(['\n', '。', '；', '.', ';']).filter(long_enough))?;
+        Ok(Self { between: MOST_BETWEEN_IN_SENTENCES, ..list })
     }
 
     /// Whether the folded range is one word of the original: bordered, and not stretched too far.
@@ -65,7 +69,7 @@ impl WordList {
         let letters: Vec<usize> = folded.text[range.clone()].char_indices().map(|(at, _)| range.start + at).collect();
         letters.windows(2).all(|pair| {
             let (from, to) = (folded.origin(&(pair[0]..pair[0] + 1)).end, folded.origin_start(pair[1], text));
-            from >= to || text[from..to].chars().count() <= MOST_BETWEEN
+            from >= to || text[from..to].chars().count() <= self.between
         })
     }
 }
@@ -92,7 +96,7 @@ impl Rule for WordList {
         if self.words.is_empty() {
             return text.len();
         }
-        let tail = tail(text, self.longest * (MOST_BETWEEN + 1));
+        let tail = tail(text, self.longest * (self.between + 1));
         let folded = Folded::letters(&text[tail..]);
         let mut starts = folded.text.char_indices().map(|(at, _)| at);
         let open = starts.find(|&at| {

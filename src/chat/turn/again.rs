@@ -20,12 +20,13 @@ impl Turning {
         if !(parts.cache.is_on() && alone && as_typed) {
             return None;
         }
-        let rows = sources.iter().flat_map(|hit| [hit.entry.id.as_str(), &hit.entry.content_hash, &hit.passage]);
+        let versions = sources.iter().flat_map(|hit| [hit.entry.id.as_str(), &hit.entry.content_hash]);
+        let read = request.grounding.iter().flat_map(|source| [source.title.as_str(), &source.text]);
         let (_, told) = request.messages.split_last()?;
         Some(Wanted {
             question: found.query.clone(),
             vector: found.vector.clone(),
-            rows: print(rows),
+            rows: print(versions.chain(read)),
             scope: Scope {
                 market: self.request.market.clone(),
                 model: self.model.card().id.clone(),
