@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::cache::AnswerCache;
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
 use crate::chat::resume::SILENT_MS;
@@ -20,8 +21,9 @@ use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
-use crate::models::{Models, embed};
+use crate::models::{Model, Models, embed};
 use crate::prompts::Prompts;
+use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
 
 pub mod health;
@@ -101,6 +103,7 @@ pub struct App {
     pub knowledge: Knowledge,
     pub ledger: Ledger,
     pub memory: Memory,
+    pub safety: Safety,
     pub engine: ChatEngine,
 }
 
@@ -112,6 +115,7 @@ impl App {
         first_start(&ground, &knowledge).await?;
         let app = Self::wire(ground, knowledge)?;
         let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
+        app.safety.sweep().await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }
@@ -123,19 +127,34 @@ impl App {
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let ledger = Ledger::new(db.clone(), clock.clone(), config.zone(), config.spend.clone(), &models.cards())?;
         let memory = Memory::new(db.clone(), clock.clone());
+        let safety = Safety::new(SafetyParts {
+            config: &config.safety,
+            judge: judge(&config, &models)?,
+            ledger: ledger.clone(),
+            db: db.clone(),
+            clock: clock.clone(),
+        })?;
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
             ledger: ledger.clone(),
             prompts: Arc::new(Prompts::load(None)?),
+            safety: safety.clone(),
+            cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
             sources: config.search.sources,
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, engine })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine })
     }
+}
+
+/// The model that judges questions, when one is named.
+fn judge(config: &Config, models: &Models) -> Result<Option<Arc<Model>>> {
+    let named = Some(config.safety.judge.as_str()).filter(|id| !id.is_empty());
+    named.map(|id| models.select(Some(id))).transpose()
 }
 
 /// An empty database gets tenant `demo` with the starter pack. A start that was interrupted in the

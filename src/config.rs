@@ -64,6 +64,8 @@ pub struct Config {
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub chat: ChatConfig,
+    pub safety: SafetyConfig,
+    pub cache: CacheConfig,
     pub limits: LimitsConfig,
     pub models: ModelsConfig,
     pub spend: SpendConfig,
@@ -114,6 +116,42 @@ pub struct ChatConfig {
     pub retention_days: u32,
     pub trace_days: u32,
     pub drain_ms: u64,
+}
+
+/// `[safety]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct SafetyConfig {
+    pub personal_data: bool,
+    pub injection: String,
+    pub words: Vec<String>,
+    pub links: bool,
+    pub link_hosts: Vec<String>,
+    pub judge: String,
+    pub audit_days: u32,
+    #[serde(default)]
+    pub tenants: BTreeMap<String, TenantSafety>,
+}
+
+/// `[safety.tenants.<name>]`: what one shop has beside everybody's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSafety {
+    /// Further words for this shop.
+    #[serde(default)]
+    pub words: Vec<String>,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct CacheConfig {
+    pub enabled: bool,
+    pub entries: usize,
+    pub ttl_s: u64,
+    pub similarity: f32,
 }
 
 /// `[limits]`
@@ -221,6 +259,7 @@ impl Config {
             ("search.lexical_weight_bare", self.search.lexical_weight_bare),
             ("search.direct_threshold", self.search.direct_threshold),
             ("search.grounded_threshold", self.search.grounded_threshold),
+            ("cache.similarity", self.cache.similarity),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(format!("`{name}` is {share}; expected a number from 0 to 1."));
@@ -235,6 +274,9 @@ impl Config {
         self.spend.validate()?;
         if !matches!(self.chat.reasoning.as_str(), "" | "off" | "hidden" | "shown" | "native") {
             return wrong(format!("`chat.reasoning` is `{}`; expected off, hidden, shown, native or nothing.", self.chat.reasoning));
+        }
+        if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
+            return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
@@ -17,6 +18,7 @@ use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
 use super::running::{AllRunning, Running, SoFar};
 use super::turn::Turning;
 use super::{ChatRequest, Replaces};
+use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TenantId, TurnId};
@@ -25,6 +27,7 @@ use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
+use crate::safety::{Checked, Safety};
 use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
@@ -42,6 +45,10 @@ pub struct EngineParts {
     pub ledger: Ledger,
     /// How models are asked.
     pub prompts: Arc<Prompts>,
+    /// What may not come in or go out.
+    pub safety: Safety,
+    /// Answers already given.
+    pub cache: AnswerCache,
     /// Lengths and budgets.
     pub config: ChatConfig,
     /// Sources an answer may be drawn from.
@@ -105,6 +112,10 @@ impl ChatEngine {
         let arrived = Instant::now();
         self.check(&request)?;
         let model = self.0.parts.models.select(request.model.as_deref())?;
+        // Before anything is stored: what is personal in a question is never kept.
+        let checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
+        request.text.clone_from(&checked.text);
+        self.check(&request)?;
         if let Some(Replaces::Edited(named)) = &request.replaces {
             let old = self.0.parts.memory.meant(&caller.tenant, &caller.owner, named).await?;
             request.conversation_id.get_or_insert(old.conversation_id);
@@ -128,7 +139,7 @@ impl ChatEngine {
         if recorded.duplicate {
             return self.accepted_before(caller, recorded.turn).await;
         }
-        Ok(self.start(caller, request, model, recorded.turn, arrived))
+        Ok(self.start(caller, request, model, recorded.turn, arrived, checked))
     }
 
     /// Answers a question once more, by the same model or another; the new answer takes the old one's
@@ -173,7 +184,8 @@ impl ChatEngine {
         Ok(())
     }
 
-    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant) -> Accepted {
+    #[expect(clippy::too_many_arguments, reason = "called in one place, with what that place has at hand")]
+    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant, checked: Checked) -> Accepted {
         let (log, queue) = self.live(&caller.tenant, &turn.conversation_id);
         let seq = log.accept(&turn.id, turn.ordinal, accepted(&turn, false));
         let events = log.after(seq - 1);
@@ -189,16 +201,17 @@ impl ChatEngine {
         self.0.running.locked().insert(turn.id.clone(), running);
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
         let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, Arc::clone(&log), cancel, so_far, arrived);
-        let told = log;
         let (engine, tenant, id) = (self.clone(), caller.tenant.clone(), response_id.clone());
-        self.0.tasks.spawn(async move {
+        let turn = async move {
             let _turn = queue.lock_owned().await;
-            if AssertUnwindSafe(turning.run()).catch_unwind().await.is_err()
-                && let Err(error) = engine.end_broken(&tenant, &id, &told).await
+            if AssertUnwindSafe(turning.checked(checked).run()).catch_unwind().await.is_err()
+                && let Err(error) = engine.end_broken(&tenant, &id, &log).await
             {
                 tracing::error!(code = error.code(), causes = error.causes(), turn = %id, "a broken turn could not be ended");
             }
-        });
+        };
+        // The request's name in the log goes along.
+        self.0.tasks.spawn(turn.in_current_span());
         Accepted { conversation_id, response_id, duplicate: false, events }
     }
 

@@ -234,6 +234,10 @@ pub struct UsageReport {
     pub completion_tokens: u64,
     pub cost: f64,
     pub currency: String,
+    // Given before and given again, without a call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub cached: bool,
 }
 
 /// Milliseconds per stage, with fractions.

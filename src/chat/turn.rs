@@ -21,14 +21,18 @@ use super::{ChatRequest, Done, ErrorReport, EventKind, Source, Stage, Status, Ti
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
+use crate::ledger::{Allowance, Held};
 use crate::memory::facts::{self, Fact};
 use crate::memory::summary::Remembered;
-use crate::ledger::{Allowance, Held};
 use crate::memory::{self, Outcome, Turn};
 use crate::models::{
     Attempts, CompletionRequest, Delta, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Started, Usage,
 };
+use crate::safety::{Checked, HoldBack};
 use crate::telemetry;
+
+mod again;
+mod guarded;
 
 /// Hits looked at beyond the sources, for suggestions and the trace.
 const LOOK_ASIDE: usize = 5;
@@ -49,6 +53,7 @@ pub(super) struct Turning {
     so_far: Arc<SoFar>,
     arrived: Instant,
     language: Language,
+    checked: Checked,
     sent: Sent,
     /// What the merchant has stated, this message included.
     facts: Vec<Fact>,
@@ -73,6 +78,8 @@ struct Sent {
 /// How the answering part of a turn ended.
 enum Ending {
     Finished(FinishReason),
+    /// A guardrail said no.
+    Refused,
     Cancelled,
     Broken(ErrorReport),
 }
@@ -102,6 +109,7 @@ impl Turning {
             so_far,
             arrived,
             language,
+            checked: Checked::default(),
             sent: Sent::default(),
             facts: Vec::new(),
             next: Vec::new(),
@@ -111,6 +119,12 @@ impl Turning {
             attempts: Attempts::default(),
             told_model: String::new(),
         }
+    }
+
+    /// With what the guardrails said of the question.
+    pub(super) fn checked(mut self, checked: Checked) -> Self {
+        self.checked = checked;
+        self
     }
 
     /// Runs to the terminal event, whatever happens on the way.
@@ -127,6 +141,10 @@ impl Turning {
     /// The recipe.
     async fn answer(&mut self) -> Result<Ending> {
         self.emit(status(Stage::Retrieving, None));
+        if self.checked.refused {
+            return Ok(self.refuse());
+        }
+        self.check_history().await;
         let earlier = self.earlier().await?;
         let remembered = self.remembered().await?;
         let before = earlier_query(&earlier, self.request.history.as_deref());
@@ -144,13 +162,20 @@ impl Turning {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => {
-                let request = self.compose(&query, &sources, &earlier, &remembered)?;
+                let readable = self.readable(&sources).await;
+                let request = self.compose(&query, &readable, &earlier, &remembered)?;
+                self.next = suggest::candidates(&found.hits, &sources);
+                let wanted = self.wanted(&found, &sources, &request, &earlier);
+                if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
+                    return Ok(self.answer_again(kept));
+                }
                 if let Some(reached) = self.spend(&request).await? {
                     return Ok(Ending::Broken(reached));
                 }
                 self.emit(status(Stage::Generating, None));
-                self.next = suggest::candidates(&found.hits, &sources);
-                self.stream(request, sources.len()).await
+                let ending = self.stream(request, sources.len()).await?;
+                self.keep(wanted, &ending);
+                Ok(ending)
             }
         }
     }
@@ -185,6 +210,7 @@ impl Turning {
         let started = Instant::now();
         let found = parts.knowledge.search(&self.tenant, &asked).await?;
         self.timings.retrieval = ms(started);
+        self.measure_legs(&found);
         self.outcome.query = query.to_owned();
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
         self.outcome.trace = json!({
@@ -222,7 +248,7 @@ impl Turning {
     /// The row itself is the answer.
     fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
         let Some(row) = sources.first() else { return self.admit(hits) };
-        let (text, citation) = cite::whole(&row.entry.draft.answer, 1);
+        let (text, citation) = cite::whole(&self.sayable(row), 1);
         self.say(&text);
         self.outcome.citations = json!([citation]);
         self.next = suggest::candidates(hits, sources);
@@ -295,7 +321,8 @@ impl Turning {
         let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
         let prompt = request.messages.clone();
         let cancel = self.cancel.clone();
-        let mut answer = Answering::new(sources, shown);
+        let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
+        let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
         let mut usage = None;
         let ending = tokio::select! {
             biased;
@@ -303,6 +330,8 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        self.note(answer.words.notes());
+        self.note(answer.thoughts.notes());
         self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
         // A provider that never said a word is not paid for the question.
@@ -378,7 +407,8 @@ impl Turning {
         });
         let (cost, currency) = (self.model.cost(usage), self.model.card().currency.clone());
         self.outcome.spent = Some(self.engine.0.parts.ledger.spending(self.model.card(), usage, cost));
-        let report = UsageReport { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, cost, currency };
+        let (prompt_tokens, completion_tokens) = (usage.prompt_tokens, usage.completion_tokens);
+        let report = UsageReport { prompt_tokens, completion_tokens, cost, currency, cached: false };
         self.outcome.usage = json!(report);
     }
 
@@ -388,6 +418,7 @@ impl Turning {
             Ending::Finished(FinishReason::Stop) => (Status::Completed, "stop", None),
             Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
             Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
+            Ending::Refused => (Status::Completed, "content_filter", None),
             Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", None),
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
@@ -411,6 +442,7 @@ impl Turning {
         if let Err(error) = recorded {
             tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
         }
+        self.audit().await;
         self.measure();
         self.engine.finished(&self.turn.id);
         self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
@@ -440,7 +472,49 @@ impl Turning {
         }
     }
 
+    /// One line a turn: who reads logs sees what happened, never what was said.
+    fn log_line(&self) {
+        let usage = &self.outcome.usage;
+        tracing::info!(
+            tenant = self.tenant.as_str(),
+            conversation = self.turn.conversation_id.as_str(),
+            response = self.turn.id.as_str(),
+            channel = self.request.channel,
+            model = self.model.card().id,
+            decision = self.outcome.decision.as_deref().unwrap_or_default(),
+            status = self.outcome.status,
+            finish_reason = self.outcome.finish_reason,
+            error = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()).unwrap_or_default(),
+            refused = self.checked.refused,
+            cached = usage["cached"].as_bool().unwrap_or_default(),
+            prompt_tokens = usage["prompt_tokens"].as_u64().unwrap_or_default(),
+            completion_tokens = usage["completion_tokens"].as_u64().unwrap_or_default(),
+            cost = usage["cost"].as_f64().unwrap_or_default(),
+            queue_ms = self.timings.queue,
+            retrieval_ms = self.timings.retrieval,
+            first_token_ms = self.timings.first_token,
+            total_ms = self.timings.total,
+            "turn"
+        );
+    }
+
+    /// Time per leg of the search.
+    fn measure_legs(&self, found: &SearchOutcome) {
+        for (leg, time) in [("lexical", found.timings.lexical), ("semantic", found.timings.semantic)] {
+            metrics::histogram!(telemetry::LEG_SECONDS, "tenant" => self.tenant.to_string(), "leg" => leg).record(time / 1000.0);
+        }
+    }
+
     fn measure(&self) {
+        self.log_line();
+        if let Some(cost) = self.outcome.usage["cost"].as_f64().filter(|cost| *cost > 0.0) {
+            let labels = [
+                ("tenant", self.tenant.to_string()),
+                ("model", self.model.card().id.clone()),
+                ("currency", self.model.card().currency.clone()),
+            ];
+            metrics::counter!(telemetry::MODEL_COST, &labels).increment((cost * 1_000_000.0).round() as u64);
+        }
         let (tenant, model) = (self.tenant.to_string(), self.model.card().id.clone());
         let decision = self.outcome.decision.clone().unwrap_or_default();
         let status = self.outcome.status.clone();
@@ -501,6 +575,10 @@ impl Turning {
 /// The answer while a model speaks.
 struct Answering {
     split: ReasonSplitter,
+    /// Holds reasoning that is shown back until it is known to be harmless.
+    thoughts: HoldBack,
+    /// The same for the answer itself.
+    words: HoldBack,
     cite: CiteScanner,
     shown: bool,
     /// Everything the model said, for counting tokens.
@@ -508,9 +586,9 @@ struct Answering {
 }
 
 impl Answering {
-    fn new(sources: usize, shown: bool) -> Self {
+    fn new(sources: usize, shown: bool, [thoughts, words]: [HoldBack; 2]) -> Self {
         let most = u32::try_from(sources).unwrap_or_default();
-        Self { split: ReasonSplitter::new(), cite: CiteScanner::new(most), shown, said: String::new() }
+        Self { split: ReasonSplitter::new(), thoughts, words, cite: CiteScanner::new(most), shown, said: String::new() }
     }
 
     fn text(&mut self, turning: &mut Turning, text: &str) {
@@ -521,13 +599,15 @@ impl Answering {
 
     fn reasoning(&mut self, turning: &mut Turning, text: &str) {
         self.said.push_str(text);
-        self.show(turning, text.to_owned());
+        self.show(turning, text);
     }
 
     fn end(&mut self, turning: &mut Turning) {
         let pieces = self.split.finish();
         self.pieces(turning, pieces);
-        let rest = self.cite.finish();
+        self.shown_out(turning);
+        let text = self.words.finish();
+        let rest = self.cite.push(&text) + &self.cite.finish();
         turning.say(&rest);
     }
 
@@ -535,16 +615,31 @@ impl Answering {
         for piece in pieces {
             match piece {
                 Piece::Text(text) => {
-                    let ready = self.cite.push(&text);
+                    self.shown_out(turning);
+                    let harmless = self.words.push(&text);
+                    let ready = self.cite.push(&harmless);
                     turning.say(&ready);
                 }
-                Piece::Reasoning(text) => self.show(turning, text),
+                Piece::Reasoning(text) => self.show(turning, &text),
             }
         }
     }
 
-    fn show(&self, turning: &Turning, delta: String) {
-        if self.shown && !delta.is_empty() {
+    fn show(&mut self, turning: &Turning, text: &str) {
+        if self.shown {
+            let delta = self.thoughts.push(text);
+            Self::think(turning, delta);
+        }
+    }
+
+    /// No more reasoning for now: what was held back of it goes out before the answer.
+    fn shown_out(&mut self, turning: &Turning) {
+        let delta = self.thoughts.finish();
+        Self::think(turning, delta);
+    }
+
+    fn think(turning: &Turning, delta: String) {
+        if !delta.is_empty() {
             turning.emit(EventKind::ResponseReasoningDelta { delta });
         }
     }

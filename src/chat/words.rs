@@ -1,7 +1,7 @@
 //! The few sentences the engine says itself, in the language of the question.
 
-use crate::memory::facts::{Fact, Slot};
 use crate::ledger::Limit;
+use crate::memory::facts::{Fact, Slot};
 use crate::models::{Language, ModelError};
 
 /// A greeting, or thanks.
@@ -20,6 +20,18 @@ pub fn not_found(language: Language) -> &'static str {
         Language::Zh => "知识库里没有找到这个问题的依据，我不猜。可以换个说法再问，或看看下面相近的问题；仍需要帮助时请联系商家客服。",
         Language::En => {
             "The knowledge base has nothing on this, and I will not guess. Try other words, look at the nearest questions below, or ask merchant support."
+        }
+    }
+}
+
+/// A guardrail does not let the question through.
+pub fn refused(language: Language) -> &'static str {
+    match language {
+        Language::Zh => {
+            "这条消息里有这里不处理的内容，所以没有去查资料，也没有交给模型。请换个说法再问；如果是误会，或需要人工处理，请联系商家客服。"
+        }
+        Language::En => {
+            "This message has something in it that is not handled here, so nothing was looked up and no model has seen it. Please ask in other words; if this is a mistake, or you need a person, contact merchant support."
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use self::state::{HttpState, Shared};
 use crate::app::{App, DEMO, health};
@@ -36,6 +37,7 @@ mod origin;
 mod problem;
 mod retention;
 mod rows;
+mod safety;
 mod session;
 mod state;
 mod usage;
@@ -76,6 +78,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))
         .route("/api/v1/usage", get(usage::month))
+        .route("/api/v1/safety/verdicts", get(safety::verdicts))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries))
@@ -157,7 +160,8 @@ async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
 async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
+    let mut response = next.run(request).instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -45,6 +45,8 @@ pub struct SearchOutcome {
     pub terms: Vec<String>,
     /// What speaks against any answer.
     pub doubt: Doubt,
+    /// The question's vector as the semantic leg saw it.
+    pub vector: Vec<f32>,
     /// The knowledge version searched.
     pub revision: Revision,
     /// Time per stage.
@@ -58,6 +60,10 @@ pub struct SearchTimings {
     pub embed: f64,
     /// Both legs, side by side.
     pub legs: f64,
+    /// The lexical leg's ranking.
+    pub lexical: f64,
+    /// The semantic leg's ranking.
+    pub semantic: f64,
     /// Fusion.
     pub fuse: f64,
     /// Loading the rows and deciding.
@@ -113,12 +119,14 @@ impl Knowledge {
         let concluded = self.conclude(tenant, query, &ranking, fused).await?;
         timings.decide = ms(deciding);
         timings.total = ms(started);
+        let LegQuery { tokens: terms, vector, .. } = ranking.asked;
         Ok(SearchOutcome {
             query: query.text.clone(),
             decision: concluded.decision,
             hits: concluded.hits,
-            terms: ranking.asked.tokens,
+            terms,
             doubt: concluded.doubt,
+            vector,
             revision: self.revision_seen(),
             timings,
         })
@@ -133,7 +141,9 @@ impl Knowledge {
         let started = Instant::now();
         let (lexical, semantic) = self.legs();
         let limit = self.search_config().candidates;
-        let (by_words, by_vector) = tokio::try_join!(lexical.search(tenant, &asked, limit), semantic.search(tenant, &asked, limit))?;
+        let (by_words, by_vector);
+        ((by_words, timings.lexical), (by_vector, timings.semantic)) =
+            tokio::try_join!(timed(lexical.search(tenant, &asked, limit)), timed(semantic.search(tenant, &asked, limit)))?;
         let (missing_words, missing_vector) = (missing(&by_vector, &by_words), missing(&by_words, &by_vector));
         let (lexical_others, semantic_others) =
             tokio::try_join!(score(lexical, tenant, &asked, &missing_words), score(semantic, tenant, &asked, &missing_vector))?;
@@ -219,6 +229,12 @@ fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
 
 async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
     if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
+}
+
+/// With its milliseconds.
+async fn timed<T>(leg: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    Ok((leg.await?, ms(started)))
 }
 
 fn ms(since: Instant) -> f64 {

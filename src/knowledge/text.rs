@@ -2,6 +2,7 @@
 //! to simplified; then words: Chinese by jieba's search cut, English by its stem, and codes such as
 //! order numbers and SKUs kept whole. Queries and passages go through the same functions.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use ferrous_opencc::OpenCC;
@@ -13,12 +14,15 @@ use unicode_normalization::UnicodeNormalization;
 // The dictionaries are immutable and cost tens of milliseconds to load, so each process has one.
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 static SIMPLIFY: LazyLock<Option<OpenCC>> = LazyLock::new(|| OpenCC::from_config(BuiltinConfig::T2s).ok());
+// Character by character, for those who need to know which character became which.
+static SIMPLIFIED: LazyLock<HashMap<char, char>> = LazyLock::new(simplified_characters);
 static STEM: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
 
 /// Loads the dictionaries, so that the first question does not pay for it.
 pub fn warm() {
     LazyLock::force(&JIEBA);
     LazyLock::force(&SIMPLIFY);
+    LazyLock::force(&SIMPLIFIED);
     LazyLock::force(&STEM);
 }
 
@@ -43,6 +47,20 @@ pub fn normalise(text: &str) -> String {
         out.push_str(word);
     }
     out
+}
+
+/// The simplified form of one character; itself when it has none.
+pub fn simplified(c: char) -> char {
+    if is_han(c) { SIMPLIFIED.get(&c).copied().unwrap_or(c) } else { c }
+}
+
+/// The usual ideographs whose simplified form is another one, found by converting one a line.
+fn simplified_characters() -> HashMap<char, char> {
+    let Some(converter) = &*SIMPLIFY else { return HashMap::new() };
+    let usual: String = ('\u{4e00}'..='\u{9fff}').flat_map(|c| [c, '\n']).collect();
+    let converted = converter.convert(&usual);
+    let pairs = ('\u{4e00}'..='\u{9fff}').zip(converted.lines().filter_map(|line| line.chars().next()));
+    pairs.filter(|(c, simple)| c != simple).collect()
 }
 
 /// The identity of a question: `normalise` with only letters and digits left.

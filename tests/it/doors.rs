@@ -62,6 +62,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("DELETE", "/api/v1/session", "/api/v1/session", Door::Admin),
     ("GET", "/api/v1/models", "/api/v1/models", Door::Admin),
     ("GET", "/api/v1/usage", "/api/v1/usage", Door::Admin),
+    ("GET", "/api/v1/safety/verdicts", "/api/v1/safety/verdicts", Door::Admin),
     ("GET", "/api/v1/knowledge/search", "/api/v1/knowledge/search?q=保证金", Door::Admin),
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),

@@ -12,6 +12,7 @@ mod process;
 mod remembering;
 mod resume;
 mod retrieval;
+mod safety;
 mod server;
 mod story;
 mod ws;
