@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
 use crate::config::Config;
@@ -99,20 +100,27 @@ pub struct App {
     pub knowledge: Knowledge,
     pub memory: Memory,
     pub engine: ChatEngine,
+    pub channels: Channels,
 }
 
 impl App {
-    /// Builds the rooms in floor order and, on a first start, the demo shop.
+    /// Builds the rooms for a server, and ends what a crash of the last one left open.
     pub async fn build(config: Config) -> Result<Self> {
-        let ground = Ground::open(config).await?;
-        let knowledge = ground.knowledge().await?;
-        first_start(&ground, &knowledge).await?;
-        let app = Self::wire(ground, knowledge)?;
+        let app = Self::beside(config).await?;
         let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }
         Ok(app)
+    }
+
+    /// Builds the rooms in floor order and, on a first start, the demo shop; a server may be running on
+    /// the same data.
+    pub async fn beside(config: Config) -> Result<Self> {
+        let ground = Ground::open(config).await?;
+        let knowledge = ground.knowledge().await?;
+        first_start(&ground, &knowledge).await?;
+        Self::wire(ground, knowledge)
     }
 
     fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
@@ -129,7 +137,16 @@ impl App {
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine })
+        let channels = Channels::build(&ChannelsParts {
+            config: &config.channels,
+            db: &db,
+            clock: &clock,
+            tenants: &tenants,
+            engine: &engine,
+            models: &models,
+            memory: &memory,
+        })?;
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine, channels })
     }
 }
 

@@ -19,6 +19,7 @@ pub mod memory; // conversations and turns
 
 // second floor: the conversation
 pub mod chat; // the turn from question to answer
+pub mod channels; // bots on chat platforms
 
 // the roof: wiring and doors
 pub mod app; // builds every room from the config

@@ -20,6 +20,7 @@ pub mod kb;
 mod print;
 mod prompt;
 mod serve;
+mod simulate;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -79,6 +80,9 @@ enum Command {
     /// Keys for programs, sites and admins
     #[command(subcommand)]
     Key(access::KeyCommand),
+    /// Try a bot on a local platform, with no account
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
     /// Copy the data directory's database while the server runs
     Backup(backup::Backup),
     /// What is configured, reachable, missing, and what to do
@@ -119,6 +123,7 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
         Command::Prompt(command) => command.run(&config, &tenant, json),
         Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
         Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
+        Command::Simulate(simulate) => simulate.run(config, &tenant, json).await,
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
     }

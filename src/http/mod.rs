@@ -28,6 +28,7 @@ mod auth;
 mod chat;
 mod conversations;
 mod knowledge;
+pub mod local_dingtalk;
 mod message;
 mod openai;
 mod ops;
@@ -36,6 +37,7 @@ mod problem;
 mod rows;
 mod session;
 mod state;
+mod webhooks;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
@@ -74,6 +76,8 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
+        // chat platforms
+        .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
         // operations
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
@@ -94,7 +98,8 @@ fn router(state: Shared) -> Router {
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
-    let engine = app.engine.clone();
+    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    channels.start();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
     let state = Arc::new(HttpState::new(app, demo_key));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
@@ -103,17 +108,33 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
 
     stop.cancelled().await;
+    channels.close();
     engine.shutdown().await;
     closing.cancel();
     tasks.close();
     let goodbyes = async {
         tasks.wait().await;
         let _ = server.await;
+        channels.drained().await;
         follower.await
     };
     if timeout(GOODBYES, goodbyes).await.is_err() {
         tracing::warn!("some connections did not close in time");
     }
+    Ok(())
+}
+
+/// Serves only the doors of chat platforms, beside a running server.
+pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
+    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    channels.start();
+    let state = Arc::new(HttpState::new(app, None));
+    let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    channels.close();
+    // What was taken is answered first: here nobody hurries.
+    channels.drained().await;
+    engine.shutdown().await;
     Ok(())
 }
 
