@@ -63,6 +63,16 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub models: ModelsConfig,
     pub channels: ChannelsConfig,
+    pub mcp: McpConfig,
+}
+
+/// `[mcp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct McpConfig {
+    pub hosts: Vec<String>,
+    pub origins: Vec<String>,
 }
 
 /// `[channels]`: bots on chat platforms, by name.

@@ -177,7 +177,8 @@ impl Desk {
         }
     }
 
-    async fn obey(&self, case: Case<'_>, command: Command, said: &str) -> Result<()> {
+    async fn obey(&self, mut case: Case<'_>, command: Command, said: &str) -> Result<()> {
+        case.language = self.language_of_command(&case, said).await?;
         let language = case.language;
         let text = match command {
             Command::Help => words::help(language).to_owned(),
@@ -189,6 +190,15 @@ impl Desk {
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };
         self.say(case, text).await
+    }
+
+    /// `/human` is the same word in every language: the talk before tells, or the names.
+    async fn language_of_command(&self, case: &Case<'_>, said: &str) -> Result<Language> {
+        if Language::of(said) == Language::Zh {
+            return Ok(Language::Zh);
+        }
+        let names = format!("{}{}", case.inbound.title.as_deref().unwrap_or_default(), case.inbound.asker.name);
+        Ok(Language::of(&self.last_question(&case.owner).await?.unwrap_or(names)))
     }
 
     async fn model(&self, case: &Case<'_>, id: Option<&str>) -> Result<String> {

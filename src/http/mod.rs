@@ -29,6 +29,7 @@ mod chat;
 mod conversations;
 mod knowledge;
 pub mod local_dingtalk;
+mod mcp;
 mod message;
 mod openai;
 mod ops;
@@ -78,6 +79,8 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
+        // tools of other programs
+        .route("/mcp", post(mcp::serve))
         // operations
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
@@ -101,7 +104,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let (engine, channels) = (app.engine.clone(), app.channels.clone());
     channels.start();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
-    let state = Arc::new(HttpState::new(app, demo_key));
+    let state = Arc::new(HttpState::new(app, demo_key, listen));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();
@@ -128,7 +131,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
 pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
     let (engine, channels) = (app.engine.clone(), app.channels.clone());
     channels.start();
-    let state = Arc::new(HttpState::new(app, None));
+    let state = Arc::new(HttpState::new(app, None, listener.local_addr()?));
     let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
     axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await?;
     channels.close();

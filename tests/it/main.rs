@@ -1,9 +1,11 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `tests/peers`.
 
+mod dingtalk;
 mod doors;
 mod fake_provider;
 mod house;
+mod mcp;
 mod openai;
 mod process;
 mod retrieval;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use merchant_copilot::app::{self, App, DEMO, Ground, ServerLock};
-use merchant_copilot::config::{Config, Overrides};
+use merchant_copilot::config::{ChannelsConfig, Config, Overrides};
 use merchant_copilot::http::{self, SUBPROTOCOL};
 use merchant_copilot::ids::{KeyId, TenantId};
 use merchant_copilot::knowledge::ingest::{ImportOptions, import_sources};
@@ -50,6 +50,8 @@ pub struct Setup {
     pub provider: Option<Arc<FakeProvider>>,
     /// Other values in the configuration.
     pub config: Option<fn(&mut Config)>,
+    /// Bots.
+    pub channels: ChannelsConfig,
 }
 
 /// A running server; it stops cleanly when dropped.
@@ -206,6 +208,7 @@ fn config(data_dir: &Path, setup: &Setup) -> Config {
     config.limits.address_per_minute = 1_000_000;
     config.limits.sockets_per_address = 1_000;
     config.chat.drain_ms = 1_000;
+    config.channels = setup.channels.clone();
     if let Some(change) = setup.config {
         change(&mut config);
     }
@@ -233,7 +236,8 @@ pub async fn shared() -> &'static (Server, Arc<FakeProvider>) {
     SHARED
         .get_or_init(|| async {
             let provider = Arc::new(FakeProvider::start());
-            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), config: None };
+            let provided = Some(Arc::clone(&provider));
+            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: provided, ..Setup::default() };
             (Server::start(setup).await, provider)
         })
         .await

@@ -1,7 +1,9 @@
 //! One story, walked on both databases: every store function in the order a shop would use it.
 
+use merchant_copilot::channels::store::{BotStore, Thread};
+use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::db::Db;
-use merchant_copilot::ids::{Clock, EntryId, OwnerId, TenantId, Timestamp};
+use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
 use merchant_copilot::memory::{Memory, NewTurn, Outcome};
@@ -36,6 +38,7 @@ async fn story(db: Db) {
     sign_ins(&tenants, &clock, &shop).await;
     knowledge(&db, &clock, &shop, &other).await;
     conversations(&db, &clock, &shop, &other).await;
+    channels(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
 }
@@ -201,4 +204,52 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     // With an age of 0 every running turn is one that a crash left.
     assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
     assert_eq!(memory.turn(shop, None, &second.turn.id).await.unwrap().status, "incomplete");
+}
+
+async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
+    let store = |tenant: &TenantId| BotStore::new(db.clone(), clock.clone(), tenant.clone(), "dingtalk/bot".into());
+    let (ours, theirs) = (store(shop), store(other));
+    let inbound = Inbound {
+        message_id: "msg1".into(),
+        conversation: "cid1".into(),
+        title: None,
+        group: true,
+        asker: Asker { id: "a".into(), staff_id: None, name: "Ann".into() },
+        content: Content::Text("deposit?".into()),
+        reply: ReplyTo::default(),
+    };
+    assert!(ours.take(&inbound).await.unwrap());
+    assert!(!ours.take(&inbound).await.unwrap(), "whoever inserts answers");
+    assert!(theirs.take(&inbound).await.unwrap(), "another tenant's bot of the same name is another");
+    theirs.mark("msg1", "done").await.unwrap();
+
+    ours.card_opens("card1", "msg1").await.unwrap();
+    clock.set(Timestamp(clock.now().0 + 1_000));
+    let left = ours.unfinished(100).await.unwrap();
+    assert_eq!((left.len(), &left[0].inbound, left[0].card.as_deref()), (1, &inbound, Some("card1")));
+    assert!(ours.unfinished(100).await.unwrap().is_empty(), "one caller got it");
+    assert!(theirs.unfinished(0).await.unwrap().is_empty());
+    ours.card_hangs("card1", "the end").await.unwrap();
+    assert_eq!(ours.hanging_cards().await.unwrap(), [("card1".to_owned(), "the end".to_owned())]);
+    assert!(theirs.hanging_cards().await.unwrap().is_empty());
+    ours.card_done("card1").await.unwrap();
+    assert!(ours.hanging_cards().await.unwrap().is_empty());
+    ours.mark("msg1", "done").await.unwrap();
+    clock.set(Timestamp(clock.now().0 + 1_000));
+    assert!(ours.unfinished(0).await.unwrap().is_empty());
+
+    let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
+    assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
+    ours.continue_with(&asker, Some(&conversation)).await.unwrap();
+    ours.choose_model(&asker, Some("m")).await.unwrap();
+    assert_eq!((ours.count(&asker, true).await.unwrap(), ours.count(&asker, true).await.unwrap()), (1, 2));
+    let thread = Thread { conversation_id: Some(conversation), model: Some("m".into()), misses: 2 };
+    assert_eq!(ours.thread(&asker).await.unwrap(), thread);
+    assert_eq!(theirs.thread(&asker).await.unwrap(), Thread::default());
+    ours.continue_with(&asker, None).await.unwrap();
+    assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, false).await.unwrap()), (None, 0));
+
+    clock.set(Timestamp(clock.now().0 + 8 * 24 * 60 * 60 * 1000));
+    ours.forget_old().await.unwrap();
+    assert!(ours.take(&inbound).await.unwrap(), "a week later it is forgotten");
 }
