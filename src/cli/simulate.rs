@@ -24,6 +24,16 @@ const WHO: &str = "xiaowang";
 pub enum Simulate {
     /// A message to a DingTalk bot, on a local platform
     Dingtalk(DingTalk),
+    /// The local platform alone, for a bot of yours: prints where it is, and what the bot does with a message
+    Platform(Platform),
+}
+
+/// `simulate platform …`
+#[derive(Debug, Args)]
+pub struct Platform {
+    /// What a merchant writes as soon as the bot has opened a stream
+    #[arg(long, default_value = "保证金要交多少？")]
+    text: String,
 }
 
 /// `simulate dingtalk …`
@@ -49,8 +59,34 @@ pub struct DingTalk {
 impl Simulate {
     /// Runs it.
     pub async fn run(self, config: Config, tenant: &str, json: bool) -> Result<u8> {
-        let Self::Dingtalk(what) = self;
-        what.run(config, tenant, json).await
+        match self {
+            Self::Dingtalk(what) => what.run(config, tenant, json).await,
+            Self::Platform(what) => what.run().await,
+        }
+    }
+}
+
+impl Platform {
+    /// One line of JSON for where it is, one for what came of it: a message, a ping, a disconnect and,
+    /// over the next line, a second message.
+    async fn run(self) -> Result<u8> {
+        let (id, secret) = ("dingsimulated", random_token("", 40));
+        let platform = LocalDingTalk::start(id, &Secret::new(secret.as_str())).await?;
+        print::json(&json!({"api_base": platform.base(), "client_id": id, "client_secret": secret}));
+        platform.lines(1, PATIENCE).await?;
+        let message = |text: &str| platform.message("cidSimulatedGroup", true, WHO, text);
+        let first = platform.push(&message(&self.text), PATIENCE).await?;
+        platform.until(PATIENCE, |shown| shown.iter().any(Shown::is_final)).await?;
+        let mut acks = vec![("message", first)];
+        for (topic, data) in [("ping", json!({"opaque": "1"})), ("disconnect", json!({"reason": "simulated"}))] {
+            let frame = platform.frame("SYSTEM", topic, &data).await?;
+            acks.push((topic, platform.acknowledged(&frame, PATIENCE).await?));
+        }
+        platform.lines(2, PATIENCE).await?;
+        acks.push(("message", platform.push(&message(&self.text), PATIENCE).await?));
+        platform.until(PATIENCE, |shown| shown.iter().filter(|one| one.is_final()).count() > 1).await?;
+        print::json(&json!({"acknowledged": acks, "shown": platform.shown()}));
+        Ok(DONE)
     }
 }
 

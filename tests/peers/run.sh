@@ -115,6 +115,8 @@ export PYTHONDONTWRITEBYTECODE=1
 peer "openai from PyPI" "$python" tests/peers/openai_client.py "$base" "$member" "$site"
 peer "openai from npm" node tests/peers/openai_client.mjs "$base" "$member"
 peer "aimock as the provider" node tests/peers/provider.mjs "$base" "$member" "$aimock" sk-peer-key shown
+peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
+peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"

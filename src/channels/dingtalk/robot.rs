@@ -86,8 +86,13 @@ impl CustomRobot {
 mod tests {
     use super::*;
 
+    fn crypto() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+
     #[test]
     fn the_address_is_signed_as_the_platforms_example() {
+        crypto();
         let clock = Clock::fixed(Timestamp(1_577_262_236_757));
         let address = Secret::new("https://oapi.dingtalk.com/robot/send?access_token=t");
         let robot = CustomRobot::new(&address, Some(Secret::new("this is a secret")), clock).unwrap();
@@ -100,6 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn twenty_a_minute_and_then_a_wait() {
+        crypto();
         let clock = Clock::fixed(Timestamp(1_000_000));
         let robot = CustomRobot::new(&Secret::new("https://a.example/x"), None, clock.clone()).unwrap();
         for _ in 0..PER_MINUTE {
