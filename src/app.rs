@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::cache::AnswerCache;
+use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
 use crate::chat::resume::SILENT_MS;
@@ -105,21 +106,28 @@ pub struct App {
     pub memory: Memory,
     pub safety: Safety,
     pub engine: ChatEngine,
+    pub channels: Channels,
 }
 
 impl App {
-    /// Builds the rooms in floor order and, on a first start, the demo shop.
+    /// Builds the rooms for a server, and ends what a crash of the last one left open.
     pub async fn build(config: Config) -> Result<Self> {
-        let ground = Ground::open(config).await?;
-        let knowledge = ground.knowledge().await?;
-        first_start(&ground, &knowledge).await?;
-        let app = Self::wire(ground, knowledge)?;
+        let app = Self::beside(config).await?;
         let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
         app.safety.sweep().await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }
         Ok(app)
+    }
+
+    /// Builds the rooms in floor order and, on a first start, the demo shop; a server may be running on
+    /// the same data.
+    pub async fn beside(config: Config) -> Result<Self> {
+        let ground = Ground::open(config).await?;
+        let knowledge = ground.knowledge().await?;
+        first_start(&ground, &knowledge).await?;
+        Self::wire(ground, knowledge)
     }
 
     fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
@@ -147,7 +155,16 @@ impl App {
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine })
+        let channels = Channels::build(&ChannelsParts {
+            config: &config.channels,
+            db: &db,
+            clock: &clock,
+            tenants: &tenants,
+            engine: &engine,
+            models: &models,
+            memory: &memory,
+        })?;
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine, channels })
     }
 }
 

@@ -69,6 +69,100 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub models: ModelsConfig,
     pub spend: SpendConfig,
+    pub channels: ChannelsConfig,
+    pub mcp: McpConfig,
+}
+
+/// `[mcp]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct McpConfig {
+    pub hosts: Vec<String>,
+    pub origins: Vec<String>,
+}
+
+/// `[channels]`: bots on chat platforms, by name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct ChannelsConfig {
+    #[serde(default)]
+    pub dingtalk: BTreeMap<String, DingTalkConfig>,
+}
+
+/// `[channels.dingtalk.<bot>]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct DingTalkConfig {
+    #[serde(default = "demo")]
+    pub tenant: String,
+    #[serde(default)]
+    pub mode: BotMode,
+    pub client_id: String,
+    pub client_secret: Secret,
+    #[serde(default)]
+    pub robot_code: Option<String>,
+    #[serde(default)]
+    pub card_template_id: Option<String>,
+    #[serde(default = "content")]
+    pub card_key: String,
+    #[serde(default)]
+    pub memory: BotMemory,
+    #[serde(default)]
+    pub duty_user: Option<String>,
+    #[serde(default)]
+    pub duty_group: Option<String>,
+    #[serde(default = "dingtalk_calls")]
+    pub calls_per_second: u32,
+    #[serde(default = "dingtalk_api")]
+    pub api_base: String,
+    #[serde(default = "dingtalk_webhooks")]
+    pub session_webhook_hosts: Vec<String>,
+}
+
+/// How a bot's messages come in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BotMode {
+    /// The platform calls `/webhooks/…`.
+    #[default]
+    Webhook,
+    /// We call the platform and keep the line open.
+    Stream,
+}
+
+/// Whose earlier questions count in a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BotMemory {
+    /// Each asker's own.
+    #[default]
+    Asker,
+    /// Everybody's together.
+    Group,
+}
+
+fn demo() -> String {
+    "demo".to_owned()
+}
+
+fn content() -> String {
+    "content".to_owned()
+}
+
+/// Below the 20 a second that DingTalk's standard edition allows for an app and API.
+fn dingtalk_calls() -> u32 {
+    15
+}
+
+fn dingtalk_api() -> String {
+    "https://api.dingtalk.com".to_owned()
+}
+
+fn dingtalk_webhooks() -> Vec<String> {
+    ["oapi.dingtalk.com", "api.dingtalk.com"].map(str::to_owned).to_vec()
 }
 
 /// `[log]`
@@ -278,6 +372,17 @@ impl Config {
         if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
             return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
+        for (name, bot) in &self.channels.dingtalk {
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+            if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
+                return wrong(format!("`channels.dingtalk.{name}`: a bot's name has lower-case letters, digits, - and _."));
+            }
+            if bot.client_id.is_empty() || bot.client_secret.is_empty() || bot.calls_per_second == 0 {
+                return wrong(format!(
+                    "`channels.dingtalk.{name}` needs `client_id`, `client_secret` and `calls_per_second` of at least 1."
+                ));
+            }
+        }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }
@@ -318,6 +423,20 @@ mod tests {
     #[test]
     fn the_annotated_file_is_the_defaults() {
         defaults().validate().expect("the defaults are valid");
+    }
+
+    #[test]
+    fn a_bot_needs_little_and_keeps_its_secret() {
+        let bot = "[channels.dingtalk.shop]\nclient_id = \"ding1\"\nclient_secret = \"very-secret\"";
+        let config: Config = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(bot)).extract().unwrap();
+        config.validate().unwrap();
+        let shop = &config.channels.dingtalk["shop"];
+        assert_eq!((shop.tenant.as_str(), shop.mode, shop.memory), ("demo", BotMode::Webhook, BotMemory::Asker));
+        assert_eq!((shop.api_base.as_str(), shop.session_webhook_hosts.len()), ("https://api.dingtalk.com", 2));
+        assert!(!format!("{config:?}").contains("very-secret"));
+        let wrong = bot.replace(".shop]", ".Shop]");
+        let config: Config = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(&wrong)).extract().unwrap();
+        assert_eq!(config.validate().unwrap_err().code(), "bad_config");
     }
 
     #[test]

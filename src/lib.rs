@@ -22,6 +22,7 @@ pub mod cache; // answers already given
 
 // second floor: the conversation
 pub mod chat; // the turn from question to answer
+pub mod channels; // bots on chat platforms
 
 // the roof: wiring and doors
 pub mod app; // builds every room from the config

@@ -21,6 +21,7 @@ mod print;
 mod prompt;
 mod serve;
 mod usage;
+mod simulate;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -82,6 +83,9 @@ enum Command {
     Key(access::KeyCommand),
     /// What models cost in a month
     Usage(usage::Usage),
+    /// Try a bot on a local platform, with no account
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
     /// Copy the data directory's database while the server runs
     Backup(backup::Backup),
     /// What is configured, reachable, missing, and what to do
@@ -123,6 +127,7 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
         Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
         Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
         Command::Usage(usage) => usage.run(Ground::open(config).await?, &tenant, json).await,
+        Command::Simulate(simulate) => simulate.run(config, &tenant, json).await,
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
     }

@@ -30,6 +30,8 @@ mod chat;
 mod conversations;
 mod feedback;
 mod knowledge;
+pub mod local_dingtalk;
+mod mcp;
 mod message;
 mod openai;
 mod ops;
@@ -41,6 +43,7 @@ mod safety;
 mod session;
 mod state;
 mod usage;
+mod webhooks;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
@@ -83,6 +86,10 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
+        // chat platforms
+        .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
+        // tools of other programs
+        .route("/mcp", post(mcp::serve))
         // operations
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
@@ -103,18 +110,20 @@ fn router(state: Shared) -> Router {
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
-    let engine = app.engine.clone();
+    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    channels.start();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
     // Running answers are noted down until the last one has ended, not only until we are asked to stop.
     let ended = CancellationToken::new();
     let keeper = tokio::spawn(housekeeping(app.clone(), ended.clone()));
-    let state = Arc::new(HttpState::new(app, demo_key));
+    let state = Arc::new(HttpState::new(app, demo_key, listen));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();
     let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
 
     stop.cancelled().await;
+    channels.close();
     engine.shutdown().await;
     ended.cancel();
     closing.cancel();
@@ -122,12 +131,27 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let goodbyes = async {
         tasks.wait().await;
         let _ = server.await;
+        channels.drained().await;
         let _ = keeper.await;
         follower.await
     };
     if timeout(GOODBYES, goodbyes).await.is_err() {
         tracing::warn!("some connections did not close in time");
     }
+    Ok(())
+}
+
+/// Serves only the doors of chat platforms, beside a running server.
+pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
+    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    channels.start();
+    let state = Arc::new(HttpState::new(app, None, listener.local_addr()?));
+    let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
+    axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await?;
+    channels.close();
+    // What was taken is answered first: here nobody hurries.
+    channels.drained().await;
+    engine.shutdown().await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the doors share beside the app: who is connected, and how they are told to go.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -29,6 +29,8 @@ pub struct HttpState {
     pub tasks: TaskTracker,
     /// Cancelled when every connection has to close.
     pub closing: CancellationToken,
+    /// Tools of other programs.
+    pub mcp: super::mcp::Service,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
     /// Since when it serves.
@@ -37,8 +39,9 @@ pub struct HttpState {
 
 impl HttpState {
     /// The state of a server whose demo page has this key.
-    pub fn new(app: App, demo_key: Option<Secret>) -> Self {
+    pub fn new(app: App, demo_key: Option<Secret>, listen: SocketAddr) -> Self {
         Self {
+            mcp: super::mcp::service(app.clone(), listen),
             sockets: Arc::new(Sockets::new(&app.config.limits)),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

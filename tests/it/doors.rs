@@ -27,6 +27,8 @@ enum Door {
     Nothing,
     /// Members and admins.
     Program,
+    /// Members and admins, from no page but ours.
+    Tools,
     /// Admins.
     Admin,
     /// Admins of the tenant that the row belongs to.
@@ -67,6 +69,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
     ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
+    ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
+    ("POST", "/mcp", "/mcp", Door::Tools),
     ("GET", "/healthz", "/healthz", Door::Public),
     ("GET", "/readyz", "/readyz", Door::Public),
     ("GET", "/metrics", "/metrics", Door::Operator),
@@ -125,7 +129,7 @@ impl Who {
                 }
             }
             (_, Some(Role::Site)) => 403,
-            (Door::Program, _) => 200,
+            (Door::Program | Door::Tools, _) => 200,
             (_, Some(Role::Member)) => 403,
             (Door::Admin, _) => 200,
             (Door::Keeper, _) => {
@@ -214,6 +218,7 @@ async fn knock(server: &Server, method: &str, path: &str, who: &Who, response: &
         "/api/v1/chat" => request.json(&json!({"text": "面单在哪里"})),
         "/v1/chat/completions" => request.json(&json!({"messages": [{"role": "user", "content": "面单在哪里"}]})),
         "/api/v1/feedback" if method == "POST" => request.json(&json!({"response_id": response, "rating": "up"})),
+        "/mcp" => request.header("accept", "application/json, text/event-stream").json(&super::mcp::call(1, "tools/list", json!({}))),
         "/api/v1/session" if method == "POST" => request.json(&json!({})),
         _ => request,
     };

@@ -1,11 +1,13 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `tests/peers`.
 
+mod dingtalk;
 mod doors;
 mod fake_provider;
 mod fault_server;
 mod faults;
 mod house;
+mod mcp;
 mod models;
 mod openai;
 mod process;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use merchant_copilot::app::{self, App, DEMO, Ground, ServerLock};
-use merchant_copilot::config::{Config, Overrides};
+use merchant_copilot::config::{ChannelsConfig, Config, Overrides};
 use merchant_copilot::http::{self, SUBPROTOCOL};
 use merchant_copilot::ids::{KeyId, TenantId};
 use merchant_copilot::knowledge::ingest::{ImportOptions, import_sources};
@@ -55,6 +55,8 @@ pub struct Setup {
     pub config: Option<fn(&mut Config)>,
     /// The same for what has to be carried along.
     pub change: Option<Change>,
+    /// Bots.
+    pub channels: ChannelsConfig,
 }
 
 /// A running server; it stops cleanly when dropped.
@@ -200,6 +202,7 @@ fn config(data_dir: &Path, setup: Setup) -> Config {
     config.chat.drain_ms = 1_000;
     // Models that fail on purpose share a provider with those that do not.
     config.models.breaker_failures = 0;
+    config.channels = setup.channels.clone();
     if let Some(change) = setup.config {
         change(&mut config);
     }
@@ -230,7 +233,8 @@ pub async fn shared() -> &'static (Server, Arc<FakeProvider>) {
     SHARED
         .get_or_init(|| async {
             let provider = Arc::new(FakeProvider::start());
-            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), ..Setup::default() };
+            let provided = Some(Arc::clone(&provider));
+            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: provided, ..Setup::default() };
             (Server::start(setup).await, provider)
         })
         .await

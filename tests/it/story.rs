@@ -1,5 +1,7 @@
 //! One story, walked on both databases: every store function in the order a shop would use it.
 
+use merchant_copilot::channels::store::{BotStore, Thread};
+use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::config::{Config, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
@@ -44,6 +46,7 @@ async fn story(db: Db) {
     conversations(&db, &clock, &shop, &other).await;
     usage(&db, &shop, &other).await;
     verdicts(&db, &clock, &shop, &other).await;
+    channels(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
 }
@@ -462,4 +465,52 @@ async fn usage(db: &Db, shop: &TenantId, other: &TenantId) {
     let spend = SpendConfig { month: 3.0, currency: "CNY".into(), rates: Default::default(), tenants: Default::default() };
     let error = Ledger::new(db.clone(), clock, chrono_tz::UTC, spend, &[strange]).err().unwrap();
     assert!(error.code() == "bad_config" && error.message().contains("EUR"), "{error}");
+}
+
+async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
+    let store = |tenant: &TenantId| BotStore::new(db.clone(), clock.clone(), tenant.clone(), "dingtalk/bot".into());
+    let (ours, theirs) = (store(shop), store(other));
+    let inbound = Inbound {
+        message_id: "msg1".into(),
+        conversation: "cid1".into(),
+        title: None,
+        group: true,
+        asker: Asker { id: "a".into(), staff_id: None, name: "Ann".into() },
+        content: Content::Text("deposit?".into()),
+        reply: ReplyTo::default(),
+    };
+    assert!(ours.take(&inbound).await.unwrap());
+    assert!(!ours.take(&inbound).await.unwrap(), "whoever inserts answers");
+    assert!(theirs.take(&inbound).await.unwrap(), "another tenant's bot of the same name is another");
+    theirs.mark("msg1", "done").await.unwrap();
+
+    ours.card_opens("card1", "msg1").await.unwrap();
+    clock.set(Timestamp(clock.now().0 + 1_000));
+    let left = ours.unfinished(100).await.unwrap();
+    assert_eq!((left.len(), &left[0].inbound, left[0].card.as_deref()), (1, &inbound, Some("card1")));
+    assert!(ours.unfinished(100).await.unwrap().is_empty(), "one caller got it");
+    assert!(theirs.unfinished(0).await.unwrap().is_empty());
+    ours.card_hangs("card1", "the end").await.unwrap();
+    assert_eq!(ours.hanging_cards().await.unwrap(), [("card1".to_owned(), "the end".to_owned())]);
+    assert!(theirs.hanging_cards().await.unwrap().is_empty());
+    ours.card_done("card1").await.unwrap();
+    assert!(ours.hanging_cards().await.unwrap().is_empty());
+    ours.mark("msg1", "done").await.unwrap();
+    clock.set(Timestamp(clock.now().0 + 1_000));
+    assert!(ours.unfinished(0).await.unwrap().is_empty());
+
+    let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
+    assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
+    ours.continue_with(&asker, Some(&conversation)).await.unwrap();
+    ours.choose_model(&asker, Some("m")).await.unwrap();
+    assert_eq!((ours.count(&asker, true).await.unwrap(), ours.count(&asker, true).await.unwrap()), (1, 2));
+    let thread = Thread { conversation_id: Some(conversation), model: Some("m".into()), misses: 2 };
+    assert_eq!(ours.thread(&asker).await.unwrap(), thread);
+    assert_eq!(theirs.thread(&asker).await.unwrap(), Thread::default());
+    ours.continue_with(&asker, None).await.unwrap();
+    assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, false).await.unwrap()), (None, 0));
+
+    clock.set(Timestamp(clock.now().0 + 8 * 24 * 60 * 60 * 1000));
+    ours.forget_old().await.unwrap();
+    assert!(ours.take(&inbound).await.unwrap(), "a week later it is forgotten");
 }

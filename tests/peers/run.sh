@@ -132,6 +132,8 @@ if [ -x "$PEERS/litellm/bin/litellm" ]; then
 else
     echo "-- LiteLLM could not be installed here: left out"
 fi
+peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
+peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, Ground, ServerLock, ServerNote};
 use crate::cli::serve::no_server;
-use crate::config::{Config, Secret};
+use crate::config::{ChannelsConfig, Config, Secret};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::ids::{KeyId, TenantId, Timestamp};
@@ -131,7 +131,9 @@ async fn start(config: &Config) -> Result<(String, Option<OwnServer>)> {
         .map_err(|error| if error.code() == "data_dir_in_use" { no_server(&config.data_dir) } else { error })?;
     let listener = app::listen("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let app = App::build(config.clone()).await?;
+    // Somebody chats here: no bot should go on line for as long as that takes.
+    let config = Config { channels: ChannelsConfig::default(), ..config.clone() };
+    let app = App::build(config).await?;
     app.knowledge.catch_up().await?;
     lock.announce(address)?;
     let stop = CancellationToken::new();

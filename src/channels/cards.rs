@@ -1,0 +1,137 @@
+//! An answer streamed into a card: shown at a shared pace, always whole Markdown, and always ended, by the
+//! answer itself, by an error, or later by `sweep` when the platform would not take the end.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::pace::Share;
+use super::store::BotStore;
+use super::{Cards, Inbound, Step, markdown, words};
+use crate::error::{Error, Kind, Result};
+use crate::ids::random_token;
+
+/// Longer than this for a free call, and a plain message is the better answer.
+const PATIENCE_TO_OPEN: Duration = Duration::from_secs(3);
+/// How often an end is tried, and the wait before the second try; it doubles.
+const TRIES: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// A card while its answer comes.
+pub struct Live<'a> {
+    cards: &'a dyn Cards,
+    store: &'a BotStore,
+    id: String,
+    share: Share,
+    due: Instant,
+    shown: String,
+}
+
+/// How a card ended.
+pub enum Ended {
+    /// As it should; what did not fit still has to be said.
+    Shown(Vec<String>),
+    /// The platform did not take it: the answer has to be said elsewhere.
+    Refused,
+}
+
+impl<'a> Live<'a> {
+    /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
+    pub async fn open(cards: &'a dyn Cards, store: &'a BotStore, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
+        let reopened = earlier.is_some();
+        let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
+        let id = earlier.unwrap_or_else(|| random_token("card_", 24));
+        let live = Self { cards, store, id, share, due: Instant::now(), shown: String::new() };
+        if reopened {
+            return Ok(Some(live));
+        }
+        if timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
+            return Ok(None);
+        }
+        // Remembered first: a crash in between leaves a card that the next start can end.
+        store.card_opens(&live.id, &to.message_id).await?;
+        match cards.open(to, &live.id).await {
+            Ok(()) => Ok(Some(live)),
+            Err(error) => {
+                tracing::warn!(code = error.code(), causes = error.causes(), "no card, a plain message instead: {error}");
+                live.give_up(&error).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// A call that was answered made no card; one that was not may have.
+    async fn give_up(&self, error: &Error) -> Result<()> {
+        match error.kind() {
+            Kind::Timeout => self.store.card_hangs(&self.id, words::see_below()).await,
+            _ => self.store.card_done(&self.id).await,
+        }
+    }
+
+    /// When the next update may go.
+    pub fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Shows the text so far, if there is room for a call.
+    pub async fn show(&mut self, so_far: &str) {
+        self.due = Instant::now() + self.share.interval();
+        let text = markdown::closed(&markdown::split(so_far, self.cards.limit()).swap_remove(0));
+        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room() {
+            return;
+        }
+        match self.cards.update(&self.id, &text, Step::Writing).await {
+            Ok(()) => self.shown = text,
+            // The next update or the end makes up for it.
+            Err(error) => tracing::debug!(code = error.code(), "a card's update was left out: {error}"),
+        }
+    }
+
+    /// Ends it with the whole text, whatever that takes.
+    pub async fn end(self, text: &str, whole: bool) -> Result<Ended> {
+        let mut pieces = markdown::split(text, self.cards.limit());
+        let first = pieces.remove(0);
+        let step = if whole { Step::Done } else { Step::Failed };
+        let mut wait = FIRST_WAIT;
+        for attempt in 1..=TRIES {
+            self.cards.pace().turn().await;
+            match self.cards.update(&self.id, &first, step).await {
+                Ok(()) => {
+                    self.store.card_done(&self.id).await?;
+                    return Ok(Ended::Shown(pieces));
+                }
+                Err(error) if attempt == TRIES || is_final(&error) => {
+                    tracing::warn!(code = error.code(), causes = error.causes(), "a card could not be ended, a message instead: {error}");
+                    break;
+                }
+                Err(_) => tokio::time::sleep(wait).await,
+            }
+            wait *= 2;
+        }
+        self.store.card_hangs(&self.id, words::see_below()).await?;
+        Ok(Ended::Refused)
+    }
+}
+
+/// Ends the cards that could not be ended in their time; returns how many still hang.
+pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<usize> {
+    let mut left = 0;
+    for (card, text) in store.hanging_cards().await? {
+        cards.pace().turn().await;
+        match cards.update(&card, &text, Step::Done).await {
+            Ok(()) => store.card_done(&card).await?,
+            // It never was, or is no more.
+            Err(error) if error.kind() == Kind::Invalid => store.card_done(&card).await?,
+            Err(error) => {
+                left += 1;
+                tracing::debug!(code = error.code(), "a card still hangs: {error}");
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Trying again changes nothing.
+fn is_final(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Invalid | Kind::Unauthenticated | Kind::Forbidden)
+}

@@ -1,0 +1,421 @@
+//! What happens to one message, whatever platform it came from: taken once, understood as a command or a
+//! question, answered by the engine, delivered once. A message that a crash left unanswered is answered
+//! at the next start.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::task::TaskTracker;
+
+use super::cards::{Ended, Live, sweep};
+use super::commands::{self, Command};
+use super::post::Answer;
+use super::store::{BotStore, Thread};
+use super::{Channel, Content, Duty, Inbound, Mention, Post, words};
+use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
+use crate::config::BotMemory;
+use crate::error::{Error, Result};
+use crate::ids::{KeyId, OwnerId, TenantId, random_token};
+use crate::memory::Memory;
+use crate::models::{Language, Models};
+use crate::tenants::{Caller, Role};
+
+/// Messages a bot answers at the same time; a platform delivers the others again.
+const MOST_AT_ONCE: usize = 200;
+/// Answers in a row that the base did not have, after which a person is called.
+const MISSES: i64 = 2;
+/// Another node's message that is older than this has no node any more.
+const LONGEST_ANSWER_MS: i64 = 10 * 60 * 1000;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It will be answered.
+    Now,
+    /// It had been taken before.
+    Before,
+}
+
+/// Where the first try of an answer goes when somebody still waits for it.
+pub type Early = oneshot::Sender<Post>;
+
+/// What a desk is built from.
+pub struct DeskParts {
+    /// `platform/name`.
+    pub bot: String,
+    /// The shop it speaks for.
+    pub tenant: TenantId,
+    /// Whose memory a group has.
+    pub memory: BotMemory,
+    /// Who looks after what it cannot answer.
+    pub duty: Duty,
+    /// The platform.
+    pub channel: Arc<dyn Channel>,
+    /// Its rows.
+    pub store: BotStore,
+    /// Who answers.
+    pub engine: ChatEngine,
+    /// The models to choose from.
+    pub models: Arc<Models>,
+    /// What was said before.
+    pub turns: Memory,
+}
+
+/// One bot's desk.
+pub struct Desk {
+    parts: DeskParts,
+    tasks: TaskTracker,
+    seats: Arc<Semaphore>,
+}
+
+/// One message on the desk.
+struct Case<'a> {
+    inbound: &'a Inbound,
+    owner: OwnerId,
+    language: Language,
+    /// The card of an earlier try.
+    card: Option<String>,
+    early: Option<Early>,
+}
+
+impl Desk {
+    /// Sets it up.
+    pub fn new(parts: DeskParts) -> Arc<Self> {
+        Arc::new(Self { parts, tasks: TaskTracker::new(), seats: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
+    }
+
+    /// Takes a message; returns as soon as it is stored. The answer goes to `early` when it is one
+    /// message and somebody still listens there, else to the chat.
+    ///
+    /// # Errors
+    /// `bot_busy`, `shutting_down`, or what the database says: the platform has to deliver it again.
+    pub async fn take(self: &Arc<Self>, inbound: Inbound, early: Option<Early>) -> Result<Taken> {
+        if self.tasks.is_closed() {
+            return Err(Error::unavailable("shutting_down", "The server is restarting. Deliver the message again in a moment."));
+        }
+        let busy = |_| Error::unavailable("bot_busy", "This bot has as many questions as it can answer. Deliver the message again later.");
+        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(busy)?;
+        if !self.parts.store.take(&inbound).await? {
+            return Ok(Taken::Before);
+        }
+        let desk = Arc::clone(self);
+        self.tasks.spawn(async move {
+            desk.see_to(&inbound, None, early).await;
+            drop(seat);
+        });
+        Ok(Taken::Now)
+    }
+
+    /// Answers what a crash left unanswered and ends the cards that hang.
+    pub async fn resume(self: &Arc<Self>) -> Result<()> {
+        let left = self.parts.store.unfinished(LONGEST_ANSWER_MS).await?;
+        if !left.is_empty() {
+            tracing::info!(bot = self.parts.bot, messages = left.len(), "messages that a stop left unanswered are answered now");
+        }
+        for unfinished in left {
+            let desk = Arc::clone(self);
+            self.tasks.spawn(async move { desk.see_to(&unfinished.inbound, unfinished.card, None).await });
+        }
+        self.sweep().await?;
+        self.parts.store.forget_old().await
+    }
+
+    /// Ends the cards that the platform would not end in their time.
+    pub async fn sweep(&self) -> Result<()> {
+        if let Some(cards) = self.parts.channel.cards() {
+            sweep(cards, &self.parts.store).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes nothing more.
+    pub fn close(&self) {
+        self.tasks.close();
+    }
+
+    /// Waits until everything taken is answered.
+    pub async fn drained(&self) {
+        self.tasks.wait().await;
+    }
+
+    async fn see_to(&self, inbound: &Inbound, card: Option<String>, early: Option<Early>) {
+        let said = match &inbound.content {
+            Content::Text(text) => text.as_str(),
+            Content::Unreadable(_) => "",
+        };
+        let case = Case { inbound, owner: self.owner(inbound), language: Language::of(said), card, early };
+        if let Err(error) = self.attend(case, said).await {
+            if error.code() == "answer_interrupted" {
+                return;
+            }
+            let bot = &self.parts.bot;
+            tracing::error!(
+                bot,
+                message = inbound.message_id,
+                code = error.code(),
+                causes = error.causes(),
+                "a message was not answered: {error}"
+            );
+        }
+        if let Err(error) = self.parts.store.mark(&inbound.message_id, "done").await {
+            tracing::error!(code = error.code(), causes = error.causes(), "a message could not be marked as answered: {error}");
+        }
+    }
+
+    async fn attend(&self, case: Case<'_>, said: &str) -> Result<()> {
+        if let Content::Unreadable(kind) = &case.inbound.content {
+            return self.say(case, words::unreadable(kind)).await;
+        }
+        if said.trim().is_empty() {
+            let text = words::empty(case.language);
+            return self.say(case, text).await;
+        }
+        match commands::read(said) {
+            Some(command) => self.obey(case, command, said).await,
+            None => self.ask(case, said).await,
+        }
+    }
+
+    async fn obey(&self, mut case: Case<'_>, command: Command, said: &str) -> Result<()> {
+        case.language = self.language_of_command(&case, said).await?;
+        let language = case.language;
+        let text = match command {
+            Command::Help => words::help(language).to_owned(),
+            Command::New => {
+                self.parts.store.continue_with(&case.owner, None).await?;
+                words::fresh(language).to_owned()
+            }
+            Command::Human => self.call_a_human(&case, said).await?.to_owned(),
+            Command::Model(id) => self.model(&case, id.as_deref()).await?,
+        };
+        self.say(case, text).await
+    }
+
+    /// `/human` is the same word in every language: the talk before tells, or the names.
+    async fn language_of_command(&self, case: &Case<'_>, said: &str) -> Result<Language> {
+        if Language::of(said) == Language::Zh {
+            return Ok(Language::Zh);
+        }
+        let names = format!("{}{}", case.inbound.title.as_deref().unwrap_or_default(), case.inbound.asker.name);
+        Ok(Language::of(&self.last_question(&case.owner).await?.unwrap_or(names)))
+    }
+
+    async fn model(&self, case: &Case<'_>, id: Option<&str>) -> Result<String> {
+        let (models, language) = (&self.parts.models, case.language);
+        let known: Vec<String> = models.cards().into_iter().map(|card| card.id).collect();
+        match id {
+            Some(id) if known.iter().any(|known| known == id) => {
+                self.parts.store.choose_model(&case.owner, Some(id)).await?;
+                Ok(words::model_set(language, id))
+            }
+            _ => {
+                let chosen = self.parts.store.thread(&case.owner).await?.model;
+                let current = chosen.as_deref().unwrap_or(models.default_id());
+                let complaint = id.map(|id| words::model_unknown(language, id)).unwrap_or_default();
+                Ok(complaint + &words::models(language, current, &known))
+            }
+        }
+    }
+
+    /// Tells whoever is on duty; what the asker is told.
+    async fn call_a_human(&self, case: &Case<'_>, said: &str) -> Result<&'static str> {
+        let (duty, language) = (&self.parts.duty, case.language);
+        if duty.user.is_none() && duty.group.is_none() {
+            return Ok(words::nobody(language));
+        }
+        let question = self.last_question(&case.owner).await?.filter(|_| commands::read(said).is_some());
+        let place = case.inbound.title.as_deref().unwrap_or(words::alone(language));
+        let what = question.as_deref().unwrap_or(said).replace('\n', " ");
+        let note = Post::new(language, words::alert(language, &case.inbound.asker.name, place, &what));
+        match self.parts.channel.alert(duty, &note).await {
+            Ok(()) => Ok(words::called(language)),
+            Err(error) => {
+                tracing::error!(
+                    bot = self.parts.bot,
+                    code = error.code(),
+                    causes = error.causes(),
+                    "nobody on duty could be told: {error}"
+                );
+                Ok(words::not_called(language))
+            }
+        }
+    }
+
+    async fn last_question(&self, owner: &OwnerId) -> Result<Option<String>> {
+        let Some(conversation) = self.parts.store.thread(owner).await?.conversation_id else { return Ok(None) };
+        let turns = self.parts.turns.earlier(&self.parts.tenant, &conversation, i64::MAX, 1).await?;
+        Ok(turns.into_iter().next_back().map(|turn| turn.question))
+    }
+
+    async fn ask(&self, mut case: Case<'_>, question: &str) -> Result<()> {
+        let mut live = match self.parts.channel.cards() {
+            Some(cards) => Live::open(cards, &self.parts.store, case.inbound, case.card.take()).await?,
+            None => None,
+        };
+        let (mut text, whole) = match self.answer(&case, question, live.as_mut()).await {
+            Ok(answer) if answer.was_interrupted() => return Err(interrupted()),
+            Ok(answer) => {
+                let note = self.after(&case, &answer, question).await?;
+                (answer.markdown(case.language) + &note, answer.is_whole())
+            }
+            Err(error) if error.code() == "shutting_down" => return Err(interrupted()),
+            Err(error) => (self.apology(&case, &error), false),
+        };
+        let Some(live) = live else { return self.say(case, text).await };
+        match live.end(&text, whole).await? {
+            Ended::Shown(rest) if rest.is_empty() => return Ok(()),
+            Ended::Shown(rest) => text = rest.join("\n\n"),
+            Ended::Refused => {}
+        }
+        self.say(case, text).await
+    }
+
+    fn apology(&self, case: &Case<'_>, error: &Error) -> String {
+        match error.code() {
+            "message_too_long" => words::too_long(case.language).to_owned(),
+            code => {
+                tracing::error!(bot = self.parts.bot, code, causes = error.causes(), "a question was not answered: {error}");
+                words::failed(case.language).to_owned()
+            }
+        }
+    }
+
+    /// Counts what the base did not have; the second time in a row calls a person and says so.
+    async fn after(&self, case: &Case<'_>, answer: &Answer, question: &str) -> Result<String> {
+        let misses = self.parts.store.count(&case.owner, answer.is_miss()).await?;
+        let on_duty = self.parts.duty.user.is_some() || self.parts.duty.group.is_some();
+        if misses != MISSES || !on_duty || self.call_a_human(case, question).await? != words::called(case.language) {
+            return Ok(String::new());
+        }
+        self.parts.store.count(&case.owner, false).await?;
+        Ok(format!("\n\n{}", words::called_after_misses(case.language)))
+    }
+
+    /// Has the engine answer. A message that a stop broke off is asked once more.
+    async fn answer(&self, case: &Case<'_>, question: &str, mut live: Option<&mut Live<'_>>) -> Result<Answer> {
+        let id = message_key(&case.inbound.message_id);
+        let accepted = self.accept(case, question, id.clone()).await?;
+        let duplicate = accepted.duplicate;
+        let answer = follow(accepted, live.as_deref_mut()).await?;
+        if !(duplicate && answer.was_interrupted()) {
+            return Ok(answer);
+        }
+        let again = self.accept(case, question, random_token(&format!("{id}."), 8)).await?;
+        follow(again, live).await
+    }
+
+    async fn accept(&self, case: &Case<'_>, question: &str, client_msg_id: String) -> Result<Accepted> {
+        let caller = self.caller(&case.owner);
+        let thread = self.parts.store.thread(&case.owner).await?;
+        let request = |thread: Thread| ChatRequest {
+            text: question.to_owned(),
+            client_msg_id: Some(client_msg_id.clone()),
+            conversation_id: thread.conversation_id,
+            model: thread.model,
+            channel: self.parts.channel.platform(),
+            ..ChatRequest::default()
+        };
+        let accepted = match self.parts.engine.answer(&caller, request(thread.clone())).await {
+            // The model or the conversation is no more: go on without.
+            Err(error) if error.code() == "model_not_found" => {
+                self.parts.store.choose_model(&case.owner, None).await?;
+                self.parts.engine.answer(&caller, request(Thread { model: None, ..thread.clone() })).await
+            }
+            Err(error) if error.code() == "conversation_not_found" => {
+                self.parts.engine.answer(&caller, request(Thread { conversation_id: None, ..thread.clone() })).await
+            }
+            outcome => outcome,
+        }?;
+        if thread.conversation_id.as_ref() != Some(&accepted.conversation_id) {
+            self.parts.store.continue_with(&case.owner, Some(&accepted.conversation_id)).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// Says something where the message came from, once.
+    async fn say(&self, case: Case<'_>, text: impl Into<String>) -> Result<()> {
+        let Case { inbound, language, early, .. } = case;
+        let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
+        let pieces = Post { mention, ..Post::new(language, text) }.pieces(self.parts.channel.limit());
+        // From here on it may be out: a crash must not say it twice.
+        self.parts.store.mark(&inbound.message_id, "sending").await?;
+        let pieces = match (early, pieces.as_slice()) {
+            (Some(early), [_]) => match early.send(pieces.into_iter().next().unwrap_or_else(|| Post::new(language, ""))) {
+                Ok(()) => return Ok(()),
+                Err(unheard) => vec![unheard],
+            },
+            _ => pieces,
+        };
+        for piece in &pieces {
+            self.parts.channel.send(inbound, piece).await?;
+        }
+        Ok(())
+    }
+
+    fn caller(&self, owner: &OwnerId) -> Caller {
+        let key = KeyId::from_text(&self.parts.bot);
+        Caller { tenant: self.parts.tenant.clone(), role: Role::Member, key, owner: owner.clone() }
+    }
+
+    /// Who owns the conversation: the asker in this chat, or the whole group.
+    fn owner(&self, inbound: &Inbound) -> OwnerId {
+        let asker = match self.parts.memory {
+            BotMemory::Group if inbound.group => "",
+            _ => inbound.asker.id.as_str(),
+        };
+        OwnerId::from_text(format!("b_{}", digest(&[&self.parts.bot, &inbound.conversation, asker])))
+    }
+}
+
+/// Reads an answer to its end and shows it in the card as it comes.
+async fn follow(accepted: Accepted, mut live: Option<&mut Live<'_>>) -> Result<Answer> {
+    let Accepted { response_id, mut events, .. } = accepted;
+    let (mut answer, mut fresh) = (Answer::default(), false);
+    loop {
+        let due = live.as_ref().filter(|_| fresh).map(|live| live.due());
+        let batch = tokio::select! {
+            batch = events.next() => batch,
+            () = at(due) => {
+                if let Some(live) = live.as_deref_mut() {
+                    live.show(&answer.text).await;
+                }
+                fresh = false;
+                continue;
+            }
+        };
+        let batch = batch.map_err(|_| Error::internal("events_lost", "The events of an answer were lost."))?;
+        for event in batch.into_iter().filter(|event| event.response_id.as_ref() == Some(&response_id)) {
+            fresh |= matches!(event.kind, EventKind::ResponseTextDelta { .. });
+            answer.hear(event);
+            if answer.done.is_some() {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn interrupted() -> Error {
+    Error::unavailable("answer_interrupted", "The server stopped; the next start answers.")
+}
+
+async fn at(due: Option<tokio::time::Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The platform's id in a form every length of which fits `client_msg_id`.
+fn message_key(message: &str) -> String {
+    format!("m_{}", digest(&[message]))
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,94 @@
+//! The address a message brings along for its answer. It is bound to the sender only weakly, so it is used
+//! only for hosts that the configuration lists, encrypted, before it expires, and no redirect is followed.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+
+use crate::channels::ReplyTo;
+use crate::ids::Timestamp;
+
+/// Not used in the last moments: the call has to arrive before.
+const MARGIN_MS: i64 = 10_000;
+
+/// The address, if an answer may be sent there now.
+pub fn usable(reply: &ReplyTo, hosts: &[String], now: Timestamp) -> Option<Url> {
+    let fresh = reply.expires.is_none_or(|expires| now.0 + MARGIN_MS < expires.0);
+    let url = Url::parse(reply.url.as_deref()?).ok().filter(|_| fresh)?;
+    is_allowed(&url, hosts).then_some(url)
+}
+
+fn is_allowed(url: &Url, hosts: &[String]) -> bool {
+    let Some(host) = url.host_str() else { return false };
+    let loopback = is_loopback(host);
+    let plain = url.username().is_empty() && url.password().is_none();
+    let encrypted = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+    let listed = hosts.iter().map(|listed| listed.to_lowercase()).any(|listed| match url.port() {
+        // A local platform's port changes with every start; elsewhere a port has to be named.
+        _ if listed == host => loopback || url.port().is_none(),
+        Some(port) => listed == format!("{host}:{port}"),
+        None => url.port_or_known_default().is_some_and(|port| listed == format!("{host}:{port}")),
+    });
+    plain && encrypted && listed
+}
+
+/// Whether a URL's host is this machine by a name that cannot lead elsewhere.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowed(url: &str, hosts: &[&str]) -> bool {
+        let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let reply = ReplyTo { url: Some(url.to_owned()), expires: Some(Timestamp(100_000)) };
+        usable(&reply, &hosts, Timestamp(0)).is_some()
+    }
+
+    #[test]
+    fn only_listed_hosts_are_called() {
+        let hosts = ["oapi.dingtalk.com", "api.example.com:8443", "127.0.0.1:9000"];
+        for good in [
+            "https://oapi.dingtalk.com/robot/sendBySession?session=x",
+            "https://OAPI.dingtalk.com:443/x",
+            "https://api.example.com:8443/x",
+            "http://127.0.0.1:9000/x",
+        ] {
+            assert!(allowed(good, &hosts), "{good}");
+        }
+        for bad in [
+            "http://oapi.dingtalk.com/x",
+            "https://oapi.dingtalk.com:8443/x",
+            "https://api.example.com/x",
+            "https://oapi.dingtalk.com.evil.net/x",
+            "https://evil.net/oapi.dingtalk.com",
+            "https://oapi.dingtalk.com@evil.net/x",
+            "https://user:pw@oapi.dingtalk.com/x",
+            "http://169.254.169.254/latest",
+            "http://127.0.0.1:9001/x",
+            "http://localhost:9000/x",
+            "http://[::1]:9000/x",
+            "http://2130706433:9001/x",
+            "file:///etc/passwd",
+            "//oapi.dingtalk.com/x",
+            "",
+        ] {
+            assert!(!allowed(bad, &hosts), "{bad}");
+        }
+        assert!(allowed("http://127.0.0.1:5555/x", &["127.0.0.1"]) && allowed("http://[::1]:5555/x", &["[::1]"]));
+        assert!(!allowed("http://10.0.0.1/x", &["10.0.0.1"]), "a listed host that is not this machine needs https");
+    }
+
+    #[test]
+    fn an_address_is_not_used_when_it_is_about_to_expire() {
+        let reply = ReplyTo { url: Some("https://a.com/x".into()), expires: Some(Timestamp(50_000)) };
+        let hosts = ["a.com".to_owned()];
+        assert!(usable(&reply, &hosts, Timestamp(39_999)).is_some());
+        assert!(usable(&reply, &hosts, Timestamp(40_000)).is_none());
+        assert!(usable(&ReplyTo { expires: None, ..reply }, &hosts, Timestamp(i64::MAX / 2)).is_some());
+        assert!(usable(&ReplyTo::default(), &hosts, Timestamp(0)).is_none());
+    }
+}

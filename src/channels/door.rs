@@ -1,0 +1,161 @@
+//! The room's door: builds the configured bots, starts what runs on its own, and stops it all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::desk::DeskParts;
+use super::dingtalk::{self, DingTalk};
+use super::store::BotStore;
+use super::{Channel, Desk, Duty};
+use crate::chat::ChatEngine;
+use crate::config::{BotMode, ChannelsConfig};
+use crate::db::Db;
+use crate::error::{Error, Result};
+use crate::ids::{Clock, TenantId};
+use crate::memory::Memory;
+use crate::models::Models;
+use crate::tenants::Tenants;
+
+/// How often hanging cards are looked after.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What the room is built from.
+#[expect(missing_docs, reason = "each field is a room of that name")]
+pub struct ChannelsParts<'a> {
+    pub config: &'a ChannelsConfig,
+    pub db: &'a Db,
+    pub clock: &'a Clock,
+    pub tenants: &'a Tenants,
+    pub engine: &'a ChatEngine,
+    pub models: &'a Arc<Models>,
+    pub memory: &'a Memory,
+}
+
+/// Every bot. Cheap to clone.
+#[derive(Clone)]
+pub struct Channels(Arc<Inner>);
+
+struct Inner {
+    dingtalk: BTreeMap<String, DingTalkBot>,
+    tenants: Tenants,
+    stop: CancellationToken,
+    loops: TaskTracker,
+}
+
+/// A DingTalk bot with its desk.
+#[derive(Clone)]
+pub struct DingTalkBot {
+    /// What happens to its messages.
+    pub desk: Arc<Desk>,
+    /// Its platform.
+    pub channel: Arc<DingTalk>,
+    tenant: TenantId,
+}
+
+impl Channels {
+    /// Builds the bots; nothing is sent.
+    ///
+    /// # Errors
+    /// `bad_config` when a bot's addresses cannot be used.
+    pub fn build(parts: &ChannelsParts<'_>) -> Result<Self> {
+        let mut dingtalk = BTreeMap::new();
+        for (name, config) in &parts.config.dingtalk {
+            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone())?);
+            let tenant = TenantId::parse(&config.tenant)?;
+            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
+            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
+            dingtalk.insert(name.clone(), DingTalkBot { desk, channel, tenant });
+        }
+        let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
+        Ok(Self(Arc::new(Inner { dingtalk, tenants: parts.tenants.clone(), stop, loops })))
+    }
+
+    /// A DingTalk bot by the name in its address.
+    ///
+    /// # Errors
+    /// `bot_not_found`.
+    pub fn dingtalk(&self, name: &str) -> Result<&DingTalkBot> {
+        let missing =
+            || Error::not_found("bot_not_found", "There is no such bot. `[channels.dingtalk.NAME]` in the configuration makes one.");
+        self.0.dingtalk.get(name).ok_or_else(missing)
+    }
+
+    /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
+    pub fn start(&self) {
+        for (name, bot) in &self.0.dingtalk {
+            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
+            self.0.loops.spawn(async move { run(&room, &name, bot).await });
+        }
+    }
+
+    /// Takes no more messages.
+    pub fn close(&self) {
+        self.0.stop.cancel();
+        self.0.loops.close();
+        self.0.dingtalk.values().for_each(|bot| bot.desk.close());
+    }
+
+    /// Waits until what was taken is answered.
+    pub async fn drained(&self) {
+        self.0.loops.wait().await;
+        for bot in self.0.dingtalk.values() {
+            bot.desk.drained().await;
+        }
+    }
+}
+
+fn desk(
+    parts: &ChannelsParts<'_>,
+    name: &str,
+    tenant: &TenantId,
+    memory: crate::config::BotMemory,
+    duty: Duty,
+    channel: Arc<dyn Channel>,
+) -> Arc<Desk> {
+    let bot = format!("{}/{name}", channel.platform());
+    Desk::new(DeskParts {
+        store: BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot.clone()),
+        bot,
+        tenant: tenant.clone(),
+        memory,
+        duty,
+        channel,
+        engine: parts.engine.clone(),
+        models: Arc::clone(parts.models),
+        turns: parts.memory.clone(),
+    })
+}
+
+async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
+    if let Err(error) = room.tenants.get(&bot.tenant).await {
+        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
+        return;
+    }
+    tell(name, bot.desk.resume().await);
+    let streaming = async {
+        match bot.channel.mode() {
+            BotMode::Stream => dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop).await,
+            BotMode::Webhook => room.stop.cancelled().await,
+        }
+    };
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            tell(name, bot.desk.sweep().await);
+        }
+    };
+    tokio::select! {
+        () = streaming => {}
+        () = sweeping => {}
+    }
+}
+
+fn tell(bot: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(bot, code = error.code(), causes = error.causes(), "{error}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Chat platforms: the copilot answers where merchants already talk. A platform is a [`Channel`]: it turns
+//! its messages into [`Inbound`]s and shows [`Post`]s; everything between (who asks, commands, the engine,
+//! once-only delivery) is the [`Desk`]'s, the same for all. Adding a platform is a folder and an arm in
+//! `door.rs`.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::ids::Timestamp;
+
+mod cards;
+mod commands;
+mod desk;
+pub mod dingtalk;
+mod door;
+mod markdown;
+mod pace;
+mod post;
+pub mod store;
+mod words;
+
+pub use desk::{Desk, Taken};
+pub use door::{Channels, ChannelsParts};
+pub use post::{Mention, Post};
+
+/// A message to a bot, whatever platform it came from. Stored until it is answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inbound {
+    /// The platform's id for it: the same one again is the same message.
+    pub message_id: String,
+    /// The platform's id of the group or the one-to-one chat.
+    pub conversation: String,
+    /// What the group is called.
+    pub title: Option<String>,
+    /// Whether others read along.
+    pub group: bool,
+    /// Who asks.
+    pub asker: Asker,
+    /// What was said.
+    pub content: Content,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Stable on the platform.
+    pub id: String,
+    /// What the platform calls somebody who can be mentioned or written to; outsiders have none.
+    pub staff_id: Option<String>,
+    /// What people call them.
+    pub name: String,
+}
+
+/// What was said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// Words.
+    Text(String),
+    /// Something without words: `picture`, `audio`, `video`, `file`, or what we have never heard of.
+    Unreadable(String),
+}
+
+/// Where an answer goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplyTo {
+    /// An address good for this conversation only. It comes from outside: see `dingtalk/webhook.rs`.
+    pub url: Option<String>,
+    /// Until then.
+    pub expires: Option<Timestamp>,
+}
+
+/// Who looks after what the bot cannot answer.
+#[derive(Clone, Debug, Default)]
+pub struct Duty {
+    /// A person.
+    pub user: Option<String>,
+    /// A group.
+    pub group: Option<String>,
+}
+
+/// A chat platform as one bot sees it.
+#[async_trait]
+pub trait Channel: Send + Sync {
+    /// The platform's name, as in `ChatRequest::channel`.
+    fn platform(&self) -> &'static str;
+
+    /// Longest message, so that a post can be split.
+    fn limit(&self) -> markdown::Limit;
+
+    /// Shows one message that fits [`Channel::limit`] where the inbound came from.
+    async fn send(&self, to: &Inbound, message: &Post) -> Result<()>;
+
+    /// Writes to the person and the group on duty.
+    async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
+
+    /// The cards that answers can be streamed into, where the bot has some.
+    fn cards(&self) -> Option<&dyn Cards>;
+}
+
+/// Messages that can be changed after they were sent.
+#[async_trait]
+pub trait Cards: Send + Sync {
+    /// Longest text of a card.
+    fn limit(&self) -> markdown::Limit;
+
+    /// How calls to the platform are shared.
+    fn pace(&self) -> &pace::Pace;
+
+    /// Shows an empty card under an id of ours.
+    async fn open(&self, to: &Inbound, card: &str) -> Result<()>;
+
+    /// Replaces its text by `markdown`, the whole of it, never empty.
+    async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()>;
+}
+
+/// What a card shows beside its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// More is coming.
+    Writing,
+    /// That is all.
+    Done,
+    /// It broke off.
+    Failed,
+}
+
+pub use markdown::Limit;
+pub use pace::Pace;

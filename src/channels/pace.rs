@@ -1,0 +1,140 @@
+//! One quota of calls per second for all conversations of a bot. What must go out (an answer's end) waits
+//! its turn; what may be left out (a card's text so far) goes only when there is room, and the interval
+//! between updates stretches with the number of open cards.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+/// A card is never changed more often.
+const QUICKEST: Duration = Duration::from_millis(700);
+/// Share of the quota that updates may use; the rest is for openings and ends.
+const FOR_UPDATES: f64 = 0.6;
+/// Cards that would be changed less often than this are not worth their calls.
+const SLOWEST: Duration = Duration::from_secs(6);
+
+/// The quota, shared.
+#[derive(Clone, Debug)]
+pub struct Pace(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    calls: DefaultDirectRateLimiter,
+    per_second: f64,
+    open: AtomicUsize,
+    waiting: AtomicUsize,
+}
+
+/// An open card's share, given back when dropped.
+#[derive(Debug)]
+pub struct Share(Pace);
+
+impl Pace {
+    /// So many calls a second. They are spread out: the platform counts a burst as well.
+    pub fn new(per_second: u32) -> Self {
+        let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
+        let quota = Quota::per_second(per_second).allow_burst(NonZeroU32::new(per_second.get() / 5).unwrap_or(NonZeroU32::MIN));
+        Self(Arc::new(Inner {
+            calls: RateLimiter::direct(quota),
+            per_second: f64::from(per_second.get()),
+            open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Waits until a call may be made.
+    pub async fn turn(&self) {
+        let _waiting = Waiting::count(&self.0.waiting);
+        self.0.calls.until_ready().await;
+    }
+
+    /// Whether a call that may be left out can be made now.
+    pub fn room(&self) -> bool {
+        self.0.waiting.load(Ordering::Relaxed) == 0 && self.0.calls.check().is_ok()
+    }
+
+    /// A share for one more card; none when there are so many that it would hardly move.
+    pub fn share(&self) -> Option<Share> {
+        let share = self.any_share();
+        (self.stretched(self.0.open.load(Ordering::Relaxed)) <= SLOWEST).then_some(share)
+    }
+
+    /// A share whatever the number of cards: for one that is open already.
+    pub fn any_share(&self) -> Share {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Share(self.clone())
+    }
+
+    fn stretched(&self, open: usize) -> Duration {
+        Duration::from_secs_f64(open as f64 / (self.0.per_second * FOR_UPDATES)).max(QUICKEST)
+    }
+}
+
+impl Share {
+    /// Time to the next update.
+    pub fn interval(&self) -> Duration {
+        self.0.stretched(self.0.0.open.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts who waits for as long as they wait, also when they give up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn count(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn the_interval_stretches_with_the_open_cards_and_too_many_get_none() {
+        let pace = Pace::new(10);
+        let first = pace.share().unwrap();
+        assert_eq!(first.interval(), QUICKEST);
+        let more: Vec<Share> = (0..29).map_while(|_| pace.share()).collect();
+        assert_eq!(more.len(), 29);
+        assert_eq!(first.interval(), Duration::from_secs(5));
+        let full: Vec<Share> = (0..100).map_while(|_| pace.share()).collect();
+        assert_eq!(full.len(), 6, "36 cards are changed every 6 seconds");
+        drop((more, full));
+        assert_eq!(first.interval(), QUICKEST);
+    }
+
+    #[tokio::test]
+    async fn calls_stay_within_the_quota_and_who_waits_goes_first() {
+        let pace = Pace::new(20);
+        let started = Instant::now();
+        for _ in 0..30 {
+            pace.turn().await;
+        }
+        assert!(started.elapsed() >= Duration::from_millis(1250), "{:?}", started.elapsed());
+        let waiting = tokio::spawn({
+            let pace = pace.clone();
+            async move { pace.turn().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!pace.room());
+        waiting.await.unwrap();
+    }
+}

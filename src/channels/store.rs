@@ -1,0 +1,208 @@
+//! What the channels remember, in SQL: messages seen, where each asker's talk goes on, open cards. Every
+//! row carries the tenant and the bot.
+
+use sqlx::FromRow;
+
+use super::Inbound;
+use crate::db::{Db, Tx};
+use crate::error::Result;
+use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
+use crate::{in_tx, on};
+
+/// Messages are remembered so long: a captured signature is good for an hour, a redelivery for minutes.
+const KEEP_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// One bot's rows.
+#[derive(Clone, Debug)]
+pub struct BotStore {
+    db: Db,
+    clock: Clock,
+    tenant: TenantId,
+    bot: String,
+}
+
+/// Where an asker's talk goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Thread {
+    /// The conversation; none before the first question and after `/new`.
+    pub conversation_id: Option<ConversationId>,
+    /// The model that was chosen.
+    pub model: Option<String>,
+    /// Answers in a row that the base did not have.
+    pub misses: i64,
+}
+
+/// A message that a crash left unanswered.
+#[derive(Clone, Debug)]
+pub struct Unfinished {
+    /// The message.
+    pub inbound: Inbound,
+    /// The card that was opened for it.
+    pub card: Option<String>,
+}
+
+impl BotStore {
+    /// The rows of one bot, named `platform/name`.
+    pub fn new(db: Db, clock: Clock, tenant: TenantId, bot: String) -> Self {
+        Self { db, clock, tenant, bot }
+    }
+
+    /// Takes a message; `false` when it had been taken before, by whichever node.
+    pub async fn take(&self, inbound: &Inbound) -> Result<bool> {
+        let sql = "insert into channel_messages (tenant_id, bot, message_id, state, payload, attempts, created_ms, updated_ms) \
+             values ($1, $2, $3, 'taken', $4, 1, $5, $5) on conflict (tenant_id, bot, message_id) do nothing";
+        let payload = serde_json::to_string(inbound)?;
+        let taken = on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(&inbound.message_id).bind(payload).bind(self.clock.now())
+            .execute(pool).await?.rows_affected());
+        Ok(taken == 1)
+    }
+
+    /// How far a message is: `sending`, `done`. What was said is forgotten once it is answered.
+    pub async fn mark(&self, message: &str, state: &str) -> Result<()> {
+        let sql = "update channel_messages set state = $4, payload = case when $4 = 'done' then '' else payload end, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and message_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(state).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Messages that nobody answers any more, each given to one caller. With Postgres another node may
+    /// be answering, so only those untouched for `older_than_ms` are meant there.
+    pub async fn unfinished(&self, older_than_ms: i64) -> Result<Vec<Unfinished>> {
+        let before = match self.db {
+            Db::Sqlite(_) => self.clock.now(),
+            Db::Postgres(_) => Timestamp(self.clock.now().0 - older_than_ms),
+        };
+        let sql = "select message_id, payload from channel_messages \
+             where tenant_id = $1 and bot = $2 and state = 'taken' and updated_ms <= $3 order by created_ms";
+        let rows: Vec<(String, String)> = on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(before).fetch_all(pool).await)?;
+        let mut mine = Vec::new();
+        for (message, payload) in rows {
+            if self.claim(&message, before).await? {
+                mine.push(Unfinished { inbound: serde_json::from_str(&payload)?, card: self.card_of(&message).await? });
+            }
+        }
+        Ok(mine)
+    }
+
+    async fn claim(&self, message: &str, before: Timestamp) -> Result<bool> {
+        // One millisecond on: the same clock may not have moved, and a second claim must find it changed.
+        let now = Timestamp(self.clock.now().0.max(before.0 + 1));
+        let sql = "update channel_messages set attempts = attempts + 1, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'taken' and updated_ms <= $4";
+        let claimed = on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(before).bind(now)
+            .execute(pool).await?.rows_affected());
+        Ok(claimed == 1)
+    }
+
+    /// Forgets messages and cards of long ago.
+    pub async fn forget_old(&self) -> Result<()> {
+        let before = Timestamp(self.clock.now().0 - KEEP_MS);
+        for sql in [
+            "delete from channel_messages where tenant_id = $1 and bot = $2 and updated_ms < $3",
+            "delete from channel_cards where tenant_id = $1 and bot = $2 and updated_ms < $3",
+        ] {
+            on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(before).execute(pool).await.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Where an asker's talk goes on.
+    pub async fn thread(&self, owner: &OwnerId) -> Result<Thread> {
+        let sql = "select conversation_id, model, misses from channel_threads where tenant_id = $1 and bot = $2 and owner_id = $3";
+        let found: Option<Thread> = on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(owner).fetch_optional(pool).await)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Keeps the conversation to go on with; none starts a new one.
+    pub async fn continue_with(&self, owner: &OwnerId, conversation: Option<&ConversationId>) -> Result<()> {
+        self.set(owner, "conversation_id", conversation.map(ConversationId::as_str)).await
+    }
+
+    /// Keeps the model to ask.
+    pub async fn choose_model(&self, owner: &OwnerId, model: Option<&str>) -> Result<()> {
+        self.set(owner, "model", model).await
+    }
+
+    async fn set(&self, owner: &OwnerId, column: &'static str, value: Option<&str>) -> Result<()> {
+        let mut tx = self.open_thread(owner).await?;
+        let sql = match column {
+            "model" => "update channel_threads set model = $4, updated_ms = $5 where tenant_id = $1 and bot = $2 and owner_id = $3",
+            _ => "update channel_threads set conversation_id = $4, updated_ms = $5 where tenant_id = $1 and bot = $2 and owner_id = $3",
+        };
+        in_tx!(&mut tx, conn => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(value).bind(self.clock.now())
+            .execute(conn).await.map(drop))?;
+        tx.commit().await
+    }
+
+    /// Counts an answer; returns how many in a row the base did not have.
+    pub async fn count(&self, owner: &OwnerId, miss: bool) -> Result<i64> {
+        let mut tx = self.open_thread(owner).await?;
+        let sql = "update channel_threads set misses = case when $4 = 1 then misses + 1 else 0 end, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and owner_id = $3 returning misses";
+        let misses: i64 = in_tx!(&mut tx, conn => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(i32::from(miss)).bind(self.clock.now())
+            .fetch_one(conn).await)?;
+        tx.commit().await?;
+        Ok(misses)
+    }
+
+    async fn open_thread(&self, owner: &OwnerId) -> Result<Tx> {
+        let mut tx = self.db.begin().await?;
+        let sql = "insert into channel_threads (tenant_id, bot, owner_id, misses, updated_ms) values ($1, $2, $3, 0, $4) \
+             on conflict (tenant_id, bot, owner_id) do nothing";
+        in_tx!(&mut tx, conn => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(self.clock.now())
+            .execute(conn).await.map(drop))?;
+        Ok(tx)
+    }
+
+    /// Remembers a card before it is shown.
+    pub async fn card_opens(&self, card: &str, message: &str) -> Result<()> {
+        let sql = "insert into channel_cards (tenant_id, bot, card_id, message_id, state, created_ms, updated_ms) \
+             values ($1, $2, $3, $4, 'open', $5, $5)";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(message).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The card shows all it will.
+    pub async fn card_done(&self, card: &str) -> Result<()> {
+        self.card_becomes(card, "done", None).await
+    }
+
+    /// The card could not be ended; `text` is what it still has to show.
+    pub async fn card_hangs(&self, card: &str, text: &str) -> Result<()> {
+        self.card_becomes(card, "hanging", Some(text)).await
+    }
+
+    async fn card_becomes(&self, card: &str, state: &str, text: Option<&str>) -> Result<()> {
+        let sql =
+            "update channel_cards set state = $4, final_text = $5, updated_ms = $6 where tenant_id = $1 and bot = $2 and card_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(state).bind(text).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    async fn card_of(&self, message: &str) -> Result<Option<String>> {
+        let sql = "select card_id from channel_cards \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state <> 'done' order by created_ms desc limit 1";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
+    }
+
+    /// Cards that still have to be ended, with what they have to show.
+    pub async fn hanging_cards(&self) -> Result<Vec<(String, String)>> {
+        let sql = "select card_id, final_text from channel_cards \
+             where tenant_id = $1 and bot = $2 and state = 'hanging' and final_text is not null order by created_ms limit 20";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).fetch_all(pool).await)?)
+    }
+}

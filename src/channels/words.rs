@@ -1,0 +1,178 @@
+//! The few sentences a bot says itself, in the language of whoever asked.
+
+use crate::models::Language;
+use Language::{En, Zh};
+
+/// Under every answer.
+pub fn made_by_ai(language: Language) -> &'static str {
+    match language {
+        Zh => "AI 生成，请以出处为准",
+        En => "Made by AI; the sources decide",
+    }
+}
+
+/// Above the list of sources.
+pub fn sources(language: Language) -> &'static str {
+    match language {
+        Zh => "出处",
+        En => "Sources",
+    }
+}
+
+/// Above the nearest questions.
+pub fn nearest(language: Language) -> &'static str {
+    match language {
+        Zh => "相近的问题",
+        En => "Nearest questions",
+    }
+}
+
+/// A message's title, which the list of conversations shows.
+pub fn title(language: Language) -> &'static str {
+    match language {
+        Zh => "商家助手",
+        En => "Merchant copilot",
+    }
+}
+
+/// In a card whose answer had to go out as a message.
+pub fn see_below() -> &'static str {
+    "答案见后面的消息。\n\nThe answer is in the message that follows."
+}
+
+/// What the bot can do.
+pub fn help(language: Language) -> &'static str {
+    match language {
+        Zh => {
+            "直接提问就好，例如：保证金要交多少？\n\n\
+             - `/new` 或 `/新对话`：忘掉前面的内容，重新开始\n\
+             - `/human` 或 `/人工`：请值班同事来看\n\
+             - `/model` 或 `/模型`：看有哪些模型；`/model 名称` 换一个\n\
+             - `/help` 或 `/帮助`：看这段说明"
+        }
+        En => {
+            "Just ask, e.g. How much is the deposit?\n\n\
+             - `/new`: forget what was said and start again\n\
+             - `/human`: call the colleague on duty\n\
+             - `/model`: which models there are; `/model NAME` selects one\n\
+             - `/help`: this text"
+        }
+    }
+}
+
+/// After `/new`.
+pub fn fresh(language: Language) -> &'static str {
+    match language {
+        Zh => "好的，重新开始。请问有什么问题？",
+        En => "A fresh start. What is the question?",
+    }
+}
+
+/// After `/human`.
+pub fn called(language: Language) -> &'static str {
+    match language {
+        Zh => "已经通知值班同事，请稍候。",
+        En => "The colleague on duty has been told and will come back to you.",
+    }
+}
+
+/// After `/human` where nobody is on duty.
+pub fn nobody(language: Language) -> &'static str {
+    match language {
+        Zh => "还没有设置值班同事（`duty_user` 或 `duty_group`），请直接联系商家客服。",
+        En => "Nobody is on duty here (`duty_user`, `duty_group`). Please ask merchant support.",
+    }
+}
+
+/// After `/human` when the platform did not take the note.
+pub fn not_called(language: Language) -> &'static str {
+    match language {
+        Zh => "值班同事暂时通知不到，请稍后再试，或直接联系商家客服。",
+        En => "The colleague on duty cannot be reached now. Try again later, or ask merchant support.",
+    }
+}
+
+/// Beside the second answer in a row that the base did not have.
+pub fn called_after_misses(language: Language) -> &'static str {
+    match language {
+        Zh => "连续两次没有找到依据，已经通知值班同事。",
+        En => "Nothing was found twice in a row, so the colleague on duty has been told.",
+    }
+}
+
+/// To whoever is on duty. `what` is the last thing that was said.
+pub fn alert(language: Language, who: &str, place: &str, what: &str) -> String {
+    match language {
+        Zh => format!("**{who}** 在「{place}」需要人工帮助：\n\n> {what}"),
+        En => format!("**{who}** in “{place}” asks for a human:\n\n> {what}"),
+    }
+}
+
+/// What a one-to-one chat is called.
+pub fn alone(language: Language) -> &'static str {
+    match language {
+        Zh => "单聊",
+        En => "a chat of their own",
+    }
+}
+
+/// To something without words.
+pub fn unreadable(kind: &str) -> String {
+    let what = match kind {
+        "picture" => "图片",
+        "audio" => "语音",
+        "video" => "视频",
+        "file" => "文件",
+        _ => "这类消息",
+    };
+    format!("我还看不懂{what}。请把问题用文字发给我。\n\nI cannot read this kind of message yet: please ask in words.")
+}
+
+/// To an empty mention.
+pub fn empty(language: Language) -> &'static str {
+    match language {
+        Zh => "我在。请把问题写在 @ 后面，或发 `/help` 看我能做什么。",
+        En => "Here I am. Write the question after the mention, or `/help`.",
+    }
+}
+
+/// The models there are, and which one answers.
+pub fn models(language: Language, current: &str, all: &[String]) -> String {
+    let list: String = all.iter().map(|id| format!("\n- `{id}`")).collect();
+    match language {
+        Zh => format!("现在由 `{current}` 回答。可选：\n{list}\n\n发 `/model 名称` 更换。"),
+        En => format!("`{current}` answers now. There are:\n{list}\n\n`/model NAME` selects one."),
+    }
+}
+
+/// After `/model NAME`.
+pub fn model_set(language: Language, id: &str) -> String {
+    match language {
+        Zh => format!("好的，之后由 `{id}` 回答。"),
+        En => format!("`{id}` answers from now on."),
+    }
+}
+
+/// After `/model` with a name that is none.
+pub fn model_unknown(language: Language, id: &str) -> String {
+    match language {
+        Zh => format!("没有叫 `{id}` 的模型。\n\n"),
+        En => format!("There is no model `{id}`.\n\n"),
+    }
+}
+
+/// A question beyond what is read.
+pub fn too_long(language: Language) -> &'static str {
+    match language {
+        Zh => "这条消息太长了，请缩短后再发。",
+        En => "The message is too long. Shorten it and send it again.",
+    }
+}
+
+/// Something on our side.
+pub fn failed(language: Language) -> &'static str {
+    match language {
+        Zh => "回答没有完成，请稍后再问一次。",
+        En => "The answer could not be finished. Please ask again in a moment.",
+    }
+}

@@ -1,0 +1,377 @@
+//! DingTalk bots against the local platform: who is let in, that every message is answered exactly once
+//! whatever the platform does, and what the group sees.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use merchant_copilot::channels::dingtalk::robot::CustomRobot;
+use merchant_copilot::channels::dingtalk::sign::sign;
+use merchant_copilot::channels::{Mention, Post};
+use merchant_copilot::config::{ChannelsConfig, Secret};
+use merchant_copilot::http::local_dingtalk::{Fault, LocalDingTalk, Shown};
+use merchant_copilot::ids::Clock;
+use serde_json::{Value, json};
+
+use super::fake_provider::FakeProvider;
+use super::server::{PATIENCE, Server, Setup};
+
+const SECRET: &str = "a-secret-of-the-app";
+/// In the small knowledge: a row that answers by itself, one for a model, and nothing.
+const DIRECT: &str = "普通店保证金要交多少？";
+const GROUNDED: &str = "跨境包裹的面单在哪里打印";
+const UNKNOWN: &str = "怎么用量子计算机煮鸡蛋？";
+const SESSION: &str = "/robot/sendBySession";
+const GROUP_SEND: &str = "/v1.0/robot/groupMessages/send";
+
+async fn platform() -> LocalDingTalk {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    LocalDingTalk::start("dingapp", &Secret::new(SECRET)).await.unwrap()
+}
+
+/// A bot `shop` of that platform; `more` are further keys of its table.
+fn bot(platform: &LocalDingTalk, more: &str) -> ChannelsConfig {
+    let base = platform.base();
+    let host = base.trim_start_matches("http://");
+    toml::from_str(&format!(
+        "[dingtalk.shop]\nclient_id = \"dingapp\"\nclient_secret = \"{SECRET}\"\napi_base = \"{base}\"\nsession_webhook_hosts = [\"{host}\"]\n{more}\n"
+    ))
+    .unwrap()
+}
+
+async fn server(platform: &LocalDingTalk, more: &str) -> Server {
+    Server::start(Setup { channels: bot(platform, more), ..Setup::default() }).await
+}
+
+fn address(server: &Server) -> String {
+    server.url("/webhooks/dingtalk/shop")
+}
+
+async fn ask(platform: &LocalDingTalk, server: &Server, message: &Value) -> Value {
+    let (status, answer) = platform.callback(&address(server), message).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+async fn final_messages(platform: &LocalDingTalk, count: usize) -> Vec<Shown> {
+    platform.until(PATIENCE, |shown| shown.len() >= count && shown.iter().all(Shown::is_final)).await.unwrap()
+}
+
+fn fault(path: &'static str, status: u16, body: Value) -> Fault {
+    Fault { path, status, body, delay: Duration::ZERO }
+}
+
+#[tokio::test]
+async fn forged_stale_and_broken_callbacks_are_refused() {
+    let platform = platform().await;
+    let server = server(&platform, "").await;
+    let message = platform.message("cid1", true, "u1", DIRECT);
+    let now = Clock::system().now().0;
+    let signed = |at: i64| (at.to_string(), sign(&at.to_string(), &Secret::new(SECRET)));
+    let old = signed(now - 3_600_001);
+    let other = (now.to_string(), sign(&now.to_string(), &Secret::new("another")));
+    for (timestamp, signature) in [old, other, (now.to_string(), String::new()), (String::new(), signed(now).1)] {
+        let (status, answer) = platform.callback_signed(&address(&server), &message, &timestamp, &signature).await.unwrap();
+        assert!(status == 401 && answer["error"]["code"].is_string(), "{status} {answer}");
+    }
+    let post = |path: &str, body: String| {
+        let (timestamp, signature) = signed(now);
+        server.request(reqwest::Method::POST, path).header("timestamp", timestamp).header("sign", signature).body(body).send()
+    };
+    assert_eq!(post("/webhooks/dingtalk/none", message.to_string()).await.unwrap().status(), 404);
+    for (body, status) in [("no json".to_owned(), 400), ("{}".to_owned(), 400), ("x".repeat(5 << 20), 413)] {
+        assert_eq!(post("/webhooks/dingtalk/shop", body).await.unwrap().status(), status);
+    }
+    assert_eq!(platform.shown(), [], "nothing of it was answered");
+}
+
+#[tokio::test]
+async fn a_group_sees_one_answer_with_sources_however_often_the_platform_delivers() {
+    let platform = platform().await;
+    let mut server = server(&platform, "").await;
+    let message = platform.message("cid1", true, "u1", DIRECT);
+    let address = address(&server);
+    join_all((0..10).map(|_| platform.callback(&address, &message)))
+        .await
+        .into_iter()
+        .for_each(|answer| assert_eq!(answer.unwrap().0, 200));
+    let shown = final_messages(&platform, 1).await;
+    assert!(shown[0].text.starts_with("@u1") && shown[0].text.contains("10,000") && shown[0].text.contains("出处"), "{shown:?}");
+    assert!(shown[0].text.contains("AI 生成") && shown[0].at == ["u1"] && shown[0].place == "cid1", "{shown:?}");
+    // The same message after a restart.
+    server.stop();
+    let again = Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: bot(&platform, ""), ..Setup::default() }).await;
+    assert_eq!(ask(&platform, &again, &message).await, json!({"msgtype": "empty"}));
+    let other = platform.message("cid2", false, "u2", DIRECT);
+    ask(&platform, &again, &other).await;
+    let shown = final_messages(&platform, 2).await;
+    assert_eq!(shown.iter().filter(|one| one.place == "cid1").count(), 1, "{shown:?}");
+    let theirs: Vec<&Shown> = shown.iter().filter(|one| one.place == "cid2").collect();
+    assert!(theirs.len() == 1 && theirs[0].at.is_empty(), "nobody is called in a chat of two: {shown:?}");
+}
+
+#[tokio::test]
+async fn a_slow_model_is_acknowledged_at_once_and_answers_later() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let server = Server::start(Setup { channels: bot(&platform, ""), provider, config: Some(slow), ..Setup::default() }).await;
+    let began = Instant::now();
+    assert_eq!(ask(&platform, &server, &platform.message("cid1", true, "u1", GROUNDED)).await["msgtype"], "empty");
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    let shown = final_messages(&platform, 1).await;
+    assert_eq!((shown.len(), shown[0].via), (1, "session"), "{shown:?}");
+}
+
+#[tokio::test]
+async fn an_address_for_the_answer_is_used_only_when_it_may_be() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    // Slow, so that no answer goes back in the callback's response.
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let server = Server::start(Setup { channels: bot(&platform, ""), provider, config: Some(slow), ..Setup::default() }).await;
+    let outside = platform_elsewhere().await;
+    let with = |group: &str, key: &str, value: Value| {
+        let mut message = platform.message(group, true, "u1", GROUNDED);
+        message[key] = value;
+        message
+    };
+    let foreign = format!("{}{SESSION}?session=x", outside.base());
+    let cases = [
+        with("foreign", "sessionWebhook", json!(foreign)),
+        with("inside", "sessionWebhook", json!("http://169.254.169.254/latest/meta-data")),
+        with("expired", "sessionWebhookExpiredTime", json!(Clock::system().now().0 - 1)),
+        with("none", "sessionWebhook", json!(null)),
+    ];
+    for message in &cases {
+        ask(&platform, &server, message).await;
+    }
+    let shown = final_messages(&platform, cases.len()).await;
+    assert!(shown.iter().all(|one| one.via == "api"), "{shown:?}");
+    assert_eq!(outside.shown(), []);
+
+    // A refusal with a success code, an error, and a redirect: each falls back to the API, once.
+    for answer in [
+        fault(SESSION, 200, json!({"errcode": 310000, "errmsg": "no"})),
+        fault(SESSION, 500, json!({})),
+        fault(SESSION, 307, json!(foreign)),
+    ] {
+        let before = platform.shown().len();
+        platform.fail_next(answer.clone());
+        ask(&platform, &server, &platform.message("cid9", true, "u1", GROUNDED)).await;
+        let shown = final_messages(&platform, before + 1).await;
+        assert_eq!((shown.len(), shown[before].via), (before + 1, "api"), "{answer:?}");
+    }
+    assert_eq!(outside.shown(), [], "a redirect is not followed");
+    // Too fast: waited for, not given up.
+    platform.fail_next(fault(SESSION, 200, json!({"errcode": 410100})));
+    let before = platform.shown().len();
+    ask(&platform, &server, &platform.message("cid9", true, "u1", GROUNDED)).await;
+    assert_eq!(final_messages(&platform, before + 1).await[before].via, "session");
+}
+
+async fn platform_elsewhere() -> LocalDingTalk {
+    LocalDingTalk::start("other", &Secret::new("other")).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_text_is_answered_politely_and_what_is_not_for_us_is_not() {
+    let platform = platform().await;
+    let server = server(&platform, "").await;
+    let with = |fields: Value| {
+        let mut message = platform.message("cid1", true, "u1", "x");
+        for (key, value) in fields.as_object().unwrap() {
+            message[key] = value.clone();
+        }
+        message
+    };
+    let said =
+        async |fields: Value| ask(&platform, &server, &with(fields)).await["markdown"]["text"].as_str().unwrap_or_default().to_owned();
+    assert!(said(json!({"msgtype": "picture", "content": {"downloadCode": "d"}})).await.contains("图片"));
+    assert!(said(json!({"msgtype": "hologram"})).await.contains("这类消息"));
+    assert!(said(json!({"text": {"content": "  "}})).await.contains("我在"));
+    assert!(said(json!({"text": {"content": "/帮助"}})).await.contains("/human"));
+    let rich = json!({"richText": [{"text": "/hel"}, {"type": "picture", "downloadCode": "d"}, {"text": "p"}]});
+    assert!(
+        said(json!({"msgtype": "richText", "content": rich, "conversationTitle": "Shops", "senderNick": "Ann"})).await.contains("Just ask")
+    );
+    let before = platform.shown().len();
+    assert_eq!(said(json!({"isInAtList": false})).await, "");
+    assert_eq!(said(json!({"errorCode": "20001", "text": null})).await, "");
+    assert_eq!(platform.shown().len(), before);
+}
+
+#[tokio::test]
+async fn commands_work_and_two_misses_call_whoever_is_on_duty() {
+    let platform = platform().await;
+    let server = server(&platform, "duty_user = \"boss\"\nduty_group = \"cidDuty\"").await;
+    let say = async |text: &str| {
+        let before = platform.shown().iter().filter(|one| one.place == "cid1").count();
+        ask(&platform, &server, &platform.message("cid1", true, "小王", text)).await;
+        let enough = |shown: &[Shown]| shown.iter().filter(|one| one.place == "cid1").count() > before;
+        let shown = platform.until(PATIENCE, enough).await.unwrap();
+        shown.into_iter().rfind(|one| one.place == "cid1").unwrap().text
+    };
+    let alerts = || platform.shown().into_iter().filter(|one| one.place == "boss" || one.place == "cidDuty").count();
+    assert!(say("/model").await.contains("`builtin`"));
+    assert!(say("/model nothing").await.contains("没有叫"));
+    assert!(say("/model builtin").await.contains("好的"));
+    assert!(say(UNKNOWN).await.contains("没有找到"));
+    assert_eq!(alerts(), 0);
+    assert!(say(UNKNOWN).await.contains("连续两次"));
+    assert_eq!(alerts(), 2);
+    assert!(say("/new").await.contains("重新开始"));
+    assert!(say("转人工").await.contains("已经通知"));
+    assert_eq!(alerts(), 4);
+    let conversations = server.json("/api/v1/conversations", &server.admin).await["conversations"].as_array().unwrap().len();
+    assert!(!say(DIRECT).await.is_empty());
+    let after = server.json("/api/v1/conversations", &server.admin).await["conversations"].as_array().unwrap().len();
+    assert_eq!(after, conversations + 1, "/new opened another conversation");
+}
+
+#[tokio::test]
+async fn a_group_shares_its_memory_only_when_configured() {
+    for (memory, conversations) in [("asker", 2), ("group", 1)] {
+        let platform = platform().await;
+        let server = server(&platform, &format!("memory = \"{memory}\"")).await;
+        for (count, who) in ["u1", "u2"].into_iter().enumerate() {
+            ask(&platform, &server, &platform.message("cid1", true, who, DIRECT)).await;
+            final_messages(&platform, count + 1).await;
+        }
+        let all = server.json("/api/v1/conversations", &server.admin).await;
+        assert_eq!(all["conversations"].as_array().unwrap().len(), conversations, "{memory}");
+    }
+}
+
+#[tokio::test]
+async fn a_card_fills_up_and_ends_whatever_the_platform_does() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let channels = bot(&platform, "card_template_id = \"t.schema\"");
+    let server = Server::start(Setup { channels, provider, config: Some(slow), ..Setup::default() }).await;
+    ask(&platform, &server, &platform.message("cid1", true, "u1", GROUNDED)).await;
+    let card = final_messages(&platform, 1).await.remove(0);
+    assert!(card.kind == "card" && card.state == "done" && card.updates >= 2 && card.at == ["u1"], "{card:?}");
+    // Revoked in the middle, too fast at the end, and no card at all.
+    platform.revoke_tokens();
+    platform.fail_next(fault("/v1.0/card/streaming", 403, json!({"code": "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"})));
+    ask(&platform, &server, &platform.message("cid2", true, "u1", GROUNDED)).await;
+    assert_eq!(final_messages(&platform, 2).await[1].state, "done");
+    platform.fail_next(fault(
+        "/v1.0/card/instances/createAndDeliver",
+        200,
+        json!({"success": true, "result": {"deliverResults": [{"success": false}]}}),
+    ));
+    ask(&platform, &server, &platform.message("cid3", true, "u1", GROUNDED)).await;
+    assert_eq!(final_messages(&platform, 3).await[2].kind, "message");
+}
+
+#[tokio::test]
+async fn fifty_groups_at_once_stay_within_the_quota_and_every_card_ends() {
+    let platform = platform().await;
+    platform.allow_per_second(20);
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let channels = bot(&platform, "card_template_id = \"t.schema\"");
+    let server = Server::start(Setup { channels, provider, config: Some(slow), ..Setup::default() }).await;
+    let (began, address) = (Instant::now(), address(&server));
+    let messages: Vec<Value> = (0..50).map(|n| platform.message(&format!("cid{n}"), true, "u1", GROUNDED)).collect();
+    let answers = join_all(messages.iter().map(|message| platform.callback(&address, message))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().0 == 200));
+    let shown = final_messages(&platform, 50).await;
+    let cards = shown.iter().filter(|one| one.kind == "card").count();
+    println!("50 groups: {cards} cards, {} messages, {} refused, {:?}", shown.len() - cards, platform.refused(), began.elapsed());
+    assert_eq!((shown.len(), platform.refused()), (50, 0));
+    assert!(shown.iter().all(|one| one.state != "failed") && cards > 10, "{cards} cards");
+}
+
+#[tokio::test]
+async fn a_card_left_hanging_is_ended_by_the_next_start() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let endless: fn(&mut merchant_copilot::config::Config) = |config| {
+        config.models.default = "endless-1".into();
+        config.chat.drain_ms = 10;
+    };
+    let channels = bot(&platform, "card_template_id = \"t.schema\"");
+    let mut server = Server::start(Setup { channels: channels.clone(), provider, config: Some(endless), ..Setup::default() }).await;
+    let message = platform.message("cid1", true, "u1", GROUNDED);
+    ask(&platform, &server, &message).await;
+    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.updates > 0)).await.unwrap();
+    server.stop();
+    assert_eq!(platform.shown()[0].state, "inputting", "it hangs");
+    let again = Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels, ..Setup::default() }).await;
+    let shown = final_messages(&platform, 1).await;
+    assert_eq!((shown.len(), shown[0].state), (1, "done"), "{shown:?}");
+    assert!(shown[0].text.contains("出处"), "{shown:?}");
+    assert_eq!(ask(&platform, &again, &message).await["msgtype"], "empty");
+}
+
+#[tokio::test]
+async fn the_stream_survives_a_hundred_ends_and_answers_everything_once() {
+    let platform = platform().await;
+    let server = server(&platform, "mode = \"stream\"").await;
+    platform.lines(1, PATIENCE).await.unwrap();
+    let pinged = platform.frame("SYSTEM", "ping", &json!({"opaque": "o1"})).await.unwrap();
+    let pong = platform.acknowledged(&pinged, PATIENCE).await.unwrap();
+    assert_eq!((&pong["code"], &pong["data"]), (&json!(200), &json!("{\"opaque\":\"o1\"}")));
+    for (kind, topic, code) in [("CALLBACK", "/v1.0/unknown", 404), ("EVENT", "*", 200), ("CALLBACK", "/v1.0/card/instances/callback", 200)]
+    {
+        let id = platform.frame(kind, topic, &json!({})).await.unwrap();
+        assert_eq!(platform.acknowledged(&id, PATIENCE).await.unwrap()["code"], code, "{topic}");
+    }
+    let mut last = Value::Null;
+    for n in 0..100 {
+        let message = platform.message(&format!("cid{}", n % 10), true, "u1", if n % 10 == 0 { DIRECT } else { "/help" });
+        let acknowledged = Instant::now();
+        assert_eq!(platform.push(&message, PATIENCE).await.unwrap()["code"], 200);
+        assert!(acknowledged.elapsed() < Duration::from_secs(5));
+        if n % 3 == 0 {
+            platform.pull_the_plug().await.unwrap();
+        } else {
+            platform.frame("SYSTEM", "disconnect", &json!({"reason": "rolling"})).await.unwrap();
+        }
+        platform.lines(n + 2, PATIENCE).await.unwrap();
+        // Delivered again over the new line, and one of long ago.
+        assert_eq!(platform.push(&message, PATIENCE).await.unwrap()["code"], 200);
+        if n == 50 {
+            assert_eq!(platform.push(&last, PATIENCE).await.unwrap()["code"], 200);
+        }
+        last = message;
+    }
+    let shown = final_messages(&platform, 100).await;
+    assert_eq!(shown.len(), 100);
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_custom_robot_is_believed_by_the_platform() {
+    let platform = platform().await;
+    let address = Secret::new(format!("{}/robot/send?access_token=t", platform.base()));
+    let notice = Post { title: "到期".into(), text: "3 条知识明天到期".into(), mention: Some(Mention { id: "boss".into() }) };
+    let robot = CustomRobot::new(&address, Some(Secret::new(SECRET)), Clock::system()).unwrap();
+    robot.say(&notice).await.unwrap();
+    assert_eq!((platform.shown()[0].via, platform.shown()[0].at.as_slice()), ("robot", ["boss".to_owned()].as_slice()));
+    let wrong = CustomRobot::new(&address, Some(Secret::new("wrong")), Clock::system()).unwrap();
+    assert_eq!(wrong.say(&notice).await.unwrap_err().code(), "platform_refused");
+}
+
+#[tokio::test]
+async fn an_answer_too_long_for_one_message_comes_in_numbered_pieces() {
+    let platform = platform().await;
+    let mut server = server(&platform, "").await;
+    server.stop();
+    let long = format!("id,question,answer,direct,category\nlong,长答案的问题是什么？,{},yes,x\n", "这是一句完整的规则说明。".repeat(700));
+    let file = server.data_dir.join("long.csv");
+    std::fs::write(&file, long).unwrap();
+    let data_dir = server.data_dir.display().to_string();
+    let import = ["merchant-copilot", "kb", "import", &file.display().to_string(), "--data-dir", &data_dir].map(Into::into);
+    assert_eq!(merchant_copilot::cli::run(import).await, 0);
+    let again = Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: bot(&platform, ""), ..Setup::default() }).await;
+    ask(&platform, &again, &platform.message("cid1", true, "u1", "长答案的问题是什么？")).await;
+    let shown = final_messages(&platform, 3).await;
+    assert!(shown.len() == 3 && shown[0].title.ends_with("(1/3)") && shown[0].text.ends_with('。'), "{:?}", shown.len());
+    assert_eq!(shown.iter().filter(|one| !one.at.is_empty()).count(), 1);
+    assert_eq!(platform.calls(GROUP_SEND), 0);
+}
