@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EntryId, Timestamp};
 
+pub mod book;
 pub mod decide;
+mod edit;
 pub mod evaluate;
 pub mod export;
 pub mod follow;
 pub mod fuse;
+pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod plan;
@@ -21,6 +24,7 @@ pub mod split;
 pub mod starter;
 pub mod store;
 pub mod text;
+pub mod versions;
 
 mod door;
 

@@ -3,7 +3,9 @@
 
 mod doors;
 mod fake_provider;
+mod files;
 mod house;
+mod imports;
 mod openai;
 mod process;
 mod retrieval;

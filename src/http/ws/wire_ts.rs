@@ -8,7 +8,7 @@ use ts_rs::{Config, TS};
 use super::frames::{Limits, ModelInfo, ResponseCancel, SessionOpen, SessionReady};
 use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
 use crate::http::message::MessageCreate;
-use crate::knowledge::store::Stats;
+use crate::knowledge::store::{Due, Stats};
 
 const HEAD: &str = "\
 // What goes over the wire: WebSocket `copilot.v1` and the JSON of the HTTP doors.
@@ -102,6 +102,7 @@ fn render() -> String {
         ),
         ERRORS.to_owned(),
         HTTP.to_owned(),
+        named::<Due>(config, "Due"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
     ];
     parts.join("\n")

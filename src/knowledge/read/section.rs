@@ -2,10 +2,13 @@
 //! the text below them the answer, and a comment right under a heading gives further fields.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 
 use chrono_tz::Tz;
 
-use super::{Cells, Field, ReadRow, cells};
+use crate::error::{Error, Result};
+
+use super::{Cells, Field, ReadRow, cells, io_error};
 
 /// Largest document; sections cannot be told apart before the whole of it is read.
 pub const DOCUMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -39,11 +42,33 @@ impl Headings {
     }
 }
 
+/// The whole text of a document.
+///
+/// # Errors
+/// `file_too_large` or `file_unreadable`.
+pub fn whole(text: impl Read) -> Result<String> {
+    let mut document = String::new();
+    text.take(DOCUMENT_BYTES + 1).read_to_string(&mut document).map_err(|error| io_error(&error))?;
+    if document.len() as u64 > DOCUMENT_BYTES {
+        return Err(too_large(DOCUMENT_BYTES));
+    }
+    Ok(document)
+}
+
+/// The error of a document of more than so many bytes.
+pub fn too_large(most: u64) -> Error {
+    Error::invalid("file_too_large", format!("The document is larger than {} MB. Split it into several files.", most >> 20))
+}
+
 /// The rows of a document's sections; those without text are only headings.
 pub fn rows(sections: Vec<Section>, name: &str, zone: Tz) -> Vec<ReadRow> {
     let (title, locale) = title_and_locale(name);
     let mut seen = HashMap::new();
-    sections.into_iter().filter(|section| !section.text.trim().is_empty()).map(|section| section.into_row(title, locale, &mut seen, zone)).collect()
+    sections
+        .into_iter()
+        .filter(|section| !section.text.trim().is_empty())
+        .map(|section| section.into_row(title, locale, &mut seen, zone))
+        .collect()
 }
 
 /// `policy.zh.md` → `policy` and `zh`.
