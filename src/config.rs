@@ -256,6 +256,7 @@ pub struct LimitsConfig {
     pub key_per_minute: u32,
     pub address_per_minute: u32,
     pub frame_bytes: usize,
+    pub upload_bytes: u64,
     pub sockets_per_address: usize,
     pub sockets: usize,
 }

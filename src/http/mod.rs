@@ -28,7 +28,9 @@ mod assets;
 mod auth;
 mod chat;
 mod conversations;
+mod entries;
 mod feedback;
+mod imports;
 mod knowledge;
 pub mod local_dingtalk;
 mod mcp;
@@ -50,12 +52,15 @@ pub use ws::SUBPROTOCOL;
 
 /// How long connections may take to say goodbye after the turns have ended.
 const GOODBYES: Duration = Duration::from_secs(5);
+/// Largest body that holds a row with all its phrasings, or decisions on a plan.
+const ROW_BYTES: usize = 1024 * 1024;
 /// Names a request in logs and answers.
 const REQUEST_ID: &str = "x-request-id";
 
 /// Every route.
 fn router(state: Shared) -> Router {
     let largest_body = state.app.config.limits.frame_bytes;
+    let rows = DefaultBodyLimit::max(ROW_BYTES);
     Router::new()
         // pages
         .route("/", get(assets::demo_page))
@@ -84,8 +89,14 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/safety/verdicts", get(safety::verdicts))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
-        .route("/api/v1/knowledge/entries", get(knowledge::entries))
-        .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
+        .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
+        .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
+        .route("/api/v1/knowledge/entries/{id}/versions", get(entries::versions))
+        .route("/api/v1/knowledge/entries/{id}/undo", post(entries::undo))
+        .route("/api/v1/knowledge/imports", post(imports::upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/v1/knowledge/imports/{id}", get(imports::show).delete(imports::forget))
+        .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
+        .route("/api/v1/knowledge/export", get(imports::export))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
         // tools of other programs
@@ -93,6 +104,7 @@ fn router(state: Shared) -> Router {
         // operations
         .route("/healthz", get(ops::healthz))
         .route("/readyz", get(ops::readyz))
+        .route("/openapi.json", get(ops::openapi))
         .route("/metrics", get(ops::metrics))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)

@@ -52,3 +52,8 @@ impl FromRequestParts<Shared> for Operator {
         Ok(Self)
     }
 }
+
+/// The description of every route.
+pub async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}

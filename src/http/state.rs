@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn seats_are_limited_per_address_and_in_all_and_come_back() {
-        let limits = LimitsConfig { key_per_minute: 1, address_per_minute: 1, frame_bytes: 1, sockets_per_address: 2, sockets: 3 };
+        let limits =
+            LimitsConfig { key_per_minute: 1, address_per_minute: 1, frame_bytes: 1, upload_bytes: 1, sockets_per_address: 2, sockets: 3 };
         let sockets = Arc::new(Sockets::new(&limits));
         let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let first = sockets.seat(here).unwrap();

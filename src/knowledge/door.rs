@@ -111,6 +111,11 @@ impl Knowledge {
         self.0.index_dir.join(format!("{tenant}.rebuild"))
     }
 
+    /// Held during an import, so that two into one tenant come one after the other.
+    pub(super) fn import_lock(&self, tenant: &TenantId) -> PathBuf {
+        self.0.index_dir.join(format!("{tenant}.import.lock"))
+    }
+
     pub(super) fn reopen_lexical(&self) {
         self.0.lexical.reopen();
     }
@@ -188,10 +193,10 @@ impl Knowledge {
         self.0.store.stats(tenant, self.0.embedder.id()).await
     }
 
-    /// Deletes the selected entries; returns how many and the revision.
-    pub async fn delete(&self, tenant: &TenantId, selection: &Selection) -> Result<(u64, Revision)> {
+    /// Deletes the selected entries; returns how many and the revision. `by` is kept in their history.
+    pub async fn delete(&self, tenant: &TenantId, selection: &Selection, by: &str) -> Result<(u64, Revision)> {
         let ids = self.0.store.selected(tenant, selection).await?;
-        let revision = self.0.store.commit(tenant, self.0.embedder.id(), &[], &ids).await?;
+        let revision = self.0.store.commit_by(tenant, self.0.embedder.id(), &[], &ids, by).await?;
         self.nudge();
         Ok((ids.len() as u64, revision))
     }

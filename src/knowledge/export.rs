@@ -1,9 +1,10 @@
-//! Entries → a file that imports again as what it was: JSON lines or a table.
+//! Entries → a file that imports again as what it was: JSON lines, a table or a workbook.
 
 use chrono_tz::Tz;
 use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 
+use super::book::Book;
 use super::read::{Cells, Field};
 use super::store::KnowledgeStore;
 use super::{EntryDraft, KnowledgeEntry};
@@ -22,6 +23,8 @@ pub enum ExportFormat {
     Jsonl,
     /// UTF-8 with a byte order mark, so that spreadsheets read it.
     Csv,
+    /// A workbook.
+    Xlsx,
 }
 
 impl ExportFormat {
@@ -33,7 +36,17 @@ impl ExportFormat {
         match word.to_lowercase().as_str() {
             "jsonl" => Ok(Self::Jsonl),
             "csv" => Ok(Self::Csv),
-            _ => Err(Error::invalid("unknown_format", format!("`{word}` is no format this version writes; use jsonl or csv."))),
+            "xlsx" => Ok(Self::Xlsx),
+            _ => Err(Error::invalid("unknown_format", format!("`{word}` is no format this version writes; use jsonl, csv or xlsx."))),
+        }
+    }
+
+    /// The ending of a file's name, and what a browser is told that it is.
+    pub fn ending_and_type(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Jsonl => ("jsonl", "application/x-ndjson"),
+            Self::Csv => ("csv", "text/csv; charset=utf-8"),
+            Self::Xlsx => ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         }
     }
 }
@@ -47,24 +60,51 @@ pub struct Page {
     pub bytes: Vec<u8>,
 }
 
+/// Where an export is.
+struct Place {
+    after: Option<EntryId>,
+    first: bool,
+    /// A workbook can only be given away whole.
+    book: Option<Book>,
+}
+
 /// Every live entry of a tenant in id order, page by page.
-pub fn export<'a>(
-    store: &'a KnowledgeStore,
-    tenant: &'a TenantId,
-    format: ExportFormat,
-    zone: Tz,
-) -> impl Stream<Item = Result<Page>> + 'a {
-    let start = Some((None::<EntryId>, true));
-    stream::try_unfold(start, move |state| async move {
-        let Some((after, first)) = state else { return Ok(None) };
-        let page = store.page(tenant, after.as_ref(), PAGE).await?;
-        let bytes = match format {
-            ExportFormat::Jsonl => lines(&page, zone),
-            ExportFormat::Csv => table(&page, first, zone)?,
-        };
-        let next = page.last().map(|entry| (Some(entry.id.clone()), false));
-        Ok(if bytes.is_empty() { None } else { Some((Page { rows: page.len(), bytes }, next)) })
+pub fn export(store: KnowledgeStore, tenant: TenantId, format: ExportFormat, zone: Tz) -> impl Stream<Item = Result<Page>> + Send {
+    let start = Some(Place { after: None, first: true, book: None });
+    stream::try_unfold(start, move |place| {
+        let (store, tenant) = (store.clone(), tenant.clone());
+        async move {
+            let Some(mut place) = place else { return Ok(None) };
+            let page = store.page(&tenant, place.after.as_ref(), PAGE).await?;
+            let bytes = match format {
+                ExportFormat::Jsonl => lines(&page, zone),
+                ExportFormat::Csv => table(&page, place.first, zone)?,
+                ExportFormat::Xlsx => sheet(&page, &mut place.book, zone)?,
+            };
+            let is_last = page.is_empty();
+            place.after = page.last().map(|entry| entry.id.clone());
+            place.first = false;
+            let next = (!is_last).then_some(place);
+            Ok(if is_last && bytes.is_empty() { None } else { Some((Page { rows: page.len(), bytes }, next)) })
+        }
     })
+}
+
+/// Adds a page to the workbook; after the last one, the workbook.
+fn sheet(entries: &[KnowledgeEntry], book: &mut Option<Book>, zone: Tz) -> Result<Vec<u8>> {
+    let mut open = match book.take() {
+        Some(book) => book,
+        None => Book::new(Field::ALL.map(Field::name).into_iter())?,
+    };
+    for entry in entries {
+        let cells = Cells::of(&entry.draft, zone);
+        open.add(Field::ALL.map(|field| cells.get(field)).into_iter())?;
+    }
+    if entries.is_empty() {
+        return open.finish();
+    }
+    *book = Some(open);
+    Ok(Vec::new())
 }
 
 fn lines(entries: &[KnowledgeEntry], zone: Tz) -> Vec<u8> {
@@ -176,6 +216,9 @@ mod tests {
             let entries: Vec<_> = drafts.iter().cloned().map(entry).collect();
             prop_assert_eq!(&read_back("x.jsonl", lines(&entries, ZONE)), &drafts);
             prop_assert_eq!(&read_back("x.csv", table(&entries, true, ZONE).unwrap()), &drafts);
+            let mut book = None;
+            prop_assert!(sheet(&entries, &mut book, ZONE).unwrap().is_empty());
+            prop_assert_eq!(&read_back("x.xlsx", sheet(&[], &mut book, ZONE).unwrap()), &drafts);
         }
     }
 }

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EntryId, Timestamp};
 
+pub mod book;
 pub mod decide;
+mod edit;
 pub mod evaluate;
 pub mod export;
 pub mod follow;
 pub mod fuse;
 pub mod gist;
+pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod places;
@@ -23,6 +26,7 @@ pub mod split;
 pub mod starter;
 pub mod store;
 pub mod text;
+pub mod versions;
 
 mod door;
 

@@ -4,12 +4,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Revision;
+use super::book::Book;
 use super::export::BOM;
 use super::read::{Cells, Field};
 use crate::error::{Error, Result};
+use crate::ids::EntryId;
 
 /// Problems listed in a report; the table of [`RowTable`] has all of them.
 const LISTED: usize = 1_000;
@@ -39,6 +41,15 @@ pub struct ImportReport {
     /// Whether there are more of them.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub conflicting_truncated: bool,
+    /// Rows deleted because their source no longer has them; only when a source was replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<u64>,
+    /// Rows that somebody decided to leave out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+    /// In a plan: what changed rows said before, and would say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<AnswerChange>,
     /// What people should know about a file as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -68,7 +79,34 @@ pub struct Problem {
     pub message: String,
 }
 
+/// What a changed row said and would say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerChange {
+    /// The file as it was named.
+    pub file: String,
+    /// From 1, the header counted.
+    pub row: u64,
+    /// The entry.
+    pub id: EntryId,
+    /// Its answer in the base.
+    pub old: String,
+    /// Its answer in the file.
+    pub new: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl ImportReport {
+    /// Notes a changed answer, as long as the list is not full.
+    pub fn add_change(&mut self, change: AnswerChange) {
+        if self.changes.len() < LISTED {
+            self.changes.push(change);
+        }
+    }
+
     /// Rows read.
     pub fn rows(&self) -> u64 {
         self.added + self.changed + self.unchanged + self.duplicates + self.conflicts + self.failed
@@ -101,12 +139,19 @@ fn list(problems: &mut Vec<Problem>, problem: Problem) -> bool {
 }
 
 /// A table of rows that were not taken: where, what and why, then their own cells under the usual
-/// headers. UTF-8 with a byte order mark, so that spreadsheets read it.
-#[derive(Debug)]
+/// headers. A workbook when its name ends so, else UTF-8 with a byte order mark, so that spreadsheets
+/// read it.
 pub struct RowTable {
     path: PathBuf,
-    table: csv::Writer<File>,
+    table: Written,
 }
+
+enum Written {
+    Csv(Box<csv::Writer<File>>),
+    Xlsx(Box<Book>),
+}
+
+const PLACE: [&str; 6] = ["file", "sheet", "row", "status", "code", "message"];
 
 impl RowTable {
     /// Begins the table, over an older one of that name.
@@ -116,27 +161,46 @@ impl RowTable {
     pub fn create(path: &Path) -> Result<Self> {
         let fail = |error: std::io::Error| unwritable(path, error);
         let mut file = File::create(path).map_err(fail)?;
+        let header = || PLACE.into_iter().chain(Field::ALL.map(Field::name));
+        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("xlsx")) {
+            return Ok(Self { path: path.to_owned(), table: Written::Xlsx(Box::new(Book::new(header())?)) });
+        }
         std::io::Write::write_all(&mut file, BOM.as_bytes()).map_err(fail)?;
-        let mut table = Self { path: path.to_owned(), table: csv::Writer::from_writer(file) };
-        let header = ["file", "row", "status", "code", "message"].into_iter().chain(Field::ALL.map(Field::name));
-        table.record(header)?;
+        let mut table = Self { path: path.to_owned(), table: Written::Csv(Box::new(csv::Writer::from_writer(file))) };
+        table.record(header())?;
         Ok(table)
     }
 
     /// Adds a row: `status` is `failed`, `conflicting` or `duplicate`.
     pub fn add(&mut self, status: &str, problem: &Problem, cells: &Cells) -> Result<()> {
         let row = problem.row.to_string();
-        let head = [&problem.file, &row, status, problem.code, &problem.message];
+        let sheet = problem.sheet.as_deref().unwrap_or_default();
+        let head = [&problem.file, sheet, &row, status, problem.code, &problem.message];
         self.record(head.into_iter().chain(Field::ALL.map(|field| cells.get(field))))
     }
 
-    /// Makes sure that everything added is in the file.
+    /// Makes sure that everything added so far is in the file; a workbook is written at the end.
     pub fn flush(&mut self) -> Result<()> {
-        self.table.flush().map_err(|error| unwritable(&self.path, error))
+        match &mut self.table {
+            Written::Csv(table) => table.flush().map_err(|error| unwritable(&self.path, error)),
+            Written::Xlsx(_) => Ok(()),
+        }
+    }
+
+    /// Ends the table.
+    pub fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        match self.table {
+            Written::Csv(_) => Ok(()),
+            Written::Xlsx(book) => std::fs::write(&self.path, book.finish()?).map_err(|error| unwritable(&self.path, error)),
+        }
     }
 
     fn record<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<()> {
-        self.table.write_record(cells).map_err(|error| unwritable(&self.path, error.into()))
+        match &mut self.table {
+            Written::Csv(table) => table.write_record(cells).map_err(|error| unwritable(&self.path, error.into())),
+            Written::Xlsx(book) => book.add(cells),
+        }
     }
 }
 
@@ -167,17 +231,19 @@ mod tests {
     #[test]
     fn the_table_of_rows_imports_again() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.csv");
         let mut cells = Cells::default();
         cells.put(Field::Question, "怎么\"退款\"");
         cells.put(Field::Answer, "七天，\n原路");
         cells.put(Field::Source, "faq.csv");
-        let mut table = RowTable::create(&path).unwrap();
-        table.add("failed", &problem(7), &cells).unwrap();
-        table.flush().unwrap();
-        let rows: Vec<_> = open(&path, None, None, chrono_tz::UTC).unwrap().map(|row| row.draft.unwrap()).collect();
-        assert_eq!((rows[0].question.as_str(), rows[0].answer.as_str()), ("怎么\"退款\"", "七天，\n原路"));
-        assert_eq!(rows[0].source.as_deref(), Some("faq.csv"));
-        assert_eq!(RowTable::create(folder.path()).unwrap_err().code(), "report_unwritable");
+        for name in ["report.csv", "report.xlsx"] {
+            let path = folder.path().join(name);
+            let mut table = RowTable::create(&path).unwrap();
+            table.add("failed", &problem(7), &cells).unwrap();
+            table.finish().unwrap();
+            let rows: Vec<_> = open(&path, None, None, chrono_tz::UTC).unwrap().map(|row| row.draft.unwrap()).collect();
+            assert_eq!((rows[0].question.as_str(), rows[0].answer.as_str()), ("怎么\"退款\"", "七天，\n原路"));
+            assert_eq!(rows[0].source.as_deref(), Some("faq.csv"));
+        }
+        assert_eq!(RowTable::create(folder.path()).err().unwrap().code(), "report_unwritable");
     }
 }

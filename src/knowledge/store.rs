@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
+use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
 use crate::db::{Db, Tx};
 use crate::error::Result;
@@ -97,14 +98,35 @@ pub struct Stats {
     pub expired: u64,
     /// Entries that will be served later.
     pub coming: u64,
+    /// The first of those that stop being served within seven days, soonest first.
+    pub expiring: Vec<Due>,
+    /// The first of those that will be served later, soonest first.
+    pub becoming_live: Vec<Due>,
     /// The embedder whose vectors are current.
     pub embedder: String,
 }
 
+/// An entry whose validity begins or ends soon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Due {
+    /// The entry.
+    #[cfg_attr(test, ts(as = "String"))]
+    pub id: EntryId,
+    /// Its question.
+    pub question: String,
+    /// When.
+    #[cfg_attr(test, ts(as = "i64"))]
+    pub at_ms: Timestamp,
+}
+
+/// Entries listed in [`Stats`] of each kind.
+const DUE_LISTED: i64 = 50;
+
 /// The room's SQL.
 #[derive(Clone, Debug)]
 pub struct KnowledgeStore {
-    db: Db,
+    pub(super) db: Db,
     clock: Clock,
 }
 
@@ -208,17 +230,32 @@ impl KnowledgeStore {
     /// Writes and deletes in one transaction under one new revision and returns it; the current one
     /// when there is nothing to do.
     pub async fn commit(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId]) -> Result<Revision> {
+        self.commit_by(tenant, embedder, writes, deletes, "system").await
+    }
+
+    /// The same, with who does it; what changed entries said before is kept.
+    pub async fn commit_by(
+        &self,
+        tenant: &TenantId,
+        embedder: &str,
+        writes: &[EntryWrite],
+        deletes: &[EntryId],
+        by: &str,
+    ) -> Result<Revision> {
         if writes.is_empty() && deletes.is_empty() {
             return self.revision().await;
         }
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let revision = bump(&mut tx).await?;
+        let change = Ending { revision, now, by };
         for write in writes {
+            keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
             upsert_entry(&mut tx, tenant, write, revision, now).await?;
             replace_passages(&mut tx, tenant, embedder, write).await?;
         }
         for id in deletes {
+            keep(&mut tx, tenant, id, None, &change).await?;
             let hide = "update entries set deleted = $3, revision = $4, updated_ms = $5 where tenant_id = $1 and id = $2";
             in_tx!(&mut tx, conn => sqlx::query(hide).bind(tenant).bind(id).bind(true).bind(revision).bind(now).execute(conn).await.map(drop))?;
             delete_passages(&mut tx, tenant, id).await?;
@@ -398,8 +435,19 @@ impl KnowledgeStore {
             expiring_7d: unsigned(expiring),
             expired: unsigned(expired),
             coming: unsigned(coming),
+            expiring: self.due(tenant, "valid_to_ms", now, week).await?,
+            becoming_live: self.due(tenant, "valid_from_ms", now, Timestamp(i64::MAX)).await?,
             embedder: embedder.to_owned(),
         })
+    }
+
+    async fn due(&self, tenant: &TenantId, column: &'static str, after: Timestamp, until: Timestamp) -> Result<Vec<Due>> {
+        let sql = AssertSqlSafe(format!(
+            "select id, question, {column} as at_ms from entries where tenant_id = $1 and deleted = $2 \
+             and {column} > $3 and {column} <= $4 order by {column}, id limit $5"
+        ));
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(tenant).bind(false).bind(after).bind(until).bind(DUE_LISTED).fetch_all(pool).await)?)
     }
 
     async fn count_by(&self, tenant: &TenantId, column: &'static str) -> Result<BTreeMap<String, u64>> {

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn each_key_and_each_address_has_its_own_bucket() {
-        let limits = LimitsConfig { key_per_minute: 2, address_per_minute: 3, frame_bytes: 1, sockets_per_address: 1, sockets: 1 };
+        let limits =
+            LimitsConfig { key_per_minute: 2, address_per_minute: 3, frame_bytes: 1, upload_bytes: 1, sockets_per_address: 1, sockets: 1 };
         let limits = RateLimits::new(&limits);
         let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let (one, two) = (KeyId::from_text("one"), KeyId::from_text("two"));

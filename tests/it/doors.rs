@@ -31,6 +31,8 @@ enum Door {
     Tools,
     /// Admins.
     Admin,
+    /// Admins, who are then told what is missing.
+    Told(u16),
     /// Admins of the tenant that the row belongs to.
     Keeper,
     /// Whoever has a key, and pages before they show theirs; without an upgrade nothing more happens.
@@ -69,6 +71,17 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
     ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
+    ("POST", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Told(400)),
+    ("PUT", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/none", Door::Told(404)),
+    ("DELETE", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/none", Door::Told(404)),
+    ("GET", "/api/v1/knowledge/entries/{id}/versions", "/api/v1/knowledge/entries/{e}/versions", Door::Keeper),
+    ("POST", "/api/v1/knowledge/entries/{id}/undo", "/api/v1/knowledge/entries/none/undo", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/imports", "/api/v1/knowledge/imports", Door::Told(400)),
+    ("GET", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
+    ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/imports/{id}/apply", "/api/v1/knowledge/imports/im_none/apply", Door::Told(404)),
+    ("GET", "/api/v1/knowledge/export", "/api/v1/knowledge/export", Door::Admin),
+    ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
     ("POST", "/mcp", "/mcp", Door::Tools),
     ("GET", "/healthz", "/healthz", Door::Public),
@@ -94,6 +107,22 @@ fn the_table_has_every_route() {
     assert_eq!(table, routes, "a new route needs a row in ROUTES");
     assert_eq!(source.matches(".route(").count(), source.matches(".route(\"/").count(), "a route without a literal path");
     assert!(!source.contains(".nest(") && !source.contains(".merge("), "routes from elsewhere");
+}
+
+#[test]
+fn the_published_description_lists_exactly_the_routes() {
+    let described: Value = serde_json::from_str(include_str!("../../src/http/openapi.json")).unwrap();
+    let mut listed: Vec<_> = described["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| (method.to_uppercase(), path.clone())))
+        .collect();
+    let plain = |route: &str| route.replace("{*", "{");
+    let mut routes: Vec<_> = ROUTES.iter().map(|(method, route, _, _)| ((*method).to_owned(), plain(route))).collect();
+    listed.sort();
+    routes.sort();
+    assert_eq!(listed, routes, "src/http/openapi.json describes every route");
 }
 
 /// Somebody at a door.
@@ -132,6 +161,7 @@ impl Who {
             (Door::Program | Door::Tools, _) => 200,
             (_, Some(Role::Member)) => 403,
             (Door::Admin, _) => 200,
+            (Door::Told(status), _) => status,
             (Door::Keeper, _) => {
                 if self.own {
                     200
@@ -220,6 +250,7 @@ async fn knock(server: &Server, method: &str, path: &str, who: &Who, response: &
         "/api/v1/feedback" if method == "POST" => request.json(&json!({"response_id": response, "rating": "up"})),
         "/mcp" => request.header("accept", "application/json, text/event-stream").json(&super::mcp::call(1, "tools/list", json!({}))),
         "/api/v1/session" if method == "POST" => request.json(&json!({})),
+        path if path.starts_with("/api/v1/knowledge/entries") && matches!(method, "POST" | "PUT") => request.json(&json!({})),
         _ => request,
     };
     request.send().await.unwrap()

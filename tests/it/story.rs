@@ -6,6 +6,7 @@ use merchant_copilot::config::{Config, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
+use merchant_copilot::knowledge::versions::Action;
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
 use merchant_copilot::ledger::{Allowance, Ledger};
 use merchant_copilot::memory::facts::Slot;
@@ -185,6 +186,19 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let changes = store.changes(shop, "e1", first, 9).await.unwrap();
     assert!(changes.len() == 1 && changes[0].entry.is_none() && changes[0].revision == second);
     assert_eq!(store.selected(shop, &Selection::All).await.unwrap().len(), 1);
+
+    // What was changed or deleted is kept, for its own tenant.
+    let a = EntryId::from_text("a");
+    let again = store.commit_by(shop, "e1", &[write("a", "保证金", vec![0.5, -0.5])], &[], "k_1").await.unwrap();
+    assert!(store.versions(shop, &a, 9).await.unwrap().is_empty(), "the same content is no change");
+    let third = store.commit_by(shop, "e1", &[write("a", "押金", vec![0.5, -0.5])], &[], "k_1").await.unwrap();
+    let versions = store.versions(shop, &a, 9).await.unwrap();
+    assert_eq!((versions.len(), versions[0].revision, versions[0].by.as_str()), (1, third, "k_1"));
+    assert_eq!((versions[0].before.question.as_str(), versions[0].before.direct), ("保证金", true));
+    assert!(again < third && store.versions(other, &a, 9).await.unwrap().is_empty());
+    let gone = &store.versions(shop, &EntryId::from_text("b"), 9).await.unwrap()[0];
+    assert_eq!((gone.revision, gone.action), (second, Action::Deleted));
+    let second = third;
     assert_eq!(store.tenant_revision(shop).await.unwrap(), second);
     assert_eq!(store.database_id().await.unwrap(), store.database_id().await.unwrap());
 }

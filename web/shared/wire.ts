@@ -233,6 +233,20 @@ export type WireError = { code: string, message: string, retryable?: boolean, de
 /** The body of every HTTP error. */
 export type ErrorBody = { error: WireError };
 
+export type Due = { 
+/**
+ * The entry.
+ */
+id: string, 
+/**
+ * Its question.
+ */
+question: string, 
+/**
+ * When.
+ */
+at_ms: number, };
+
 /** `GET /api/v1/knowledge/stats`. */
 export type KnowledgeStats = { 
 /**
@@ -271,6 +285,14 @@ expired: number,
  * Entries that will be served later.
  */
 coming: number, 
+/**
+ * The first of those that stop being served within seven days, soonest first.
+ */
+expiring: Array<Due>, 
+/**
+ * The first of those that will be served later, soonest first.
+ */
+becoming_live: Array<Due>, 
 /**
  * The embedder whose vectors are current.
  */

@@ -28,7 +28,7 @@ mod show;
 /// The commands of `kb`.
 #[derive(Debug, Subcommand)]
 pub enum KbCommand {
-    /// Bring rows in: CSV, TSV, JSONL, Markdown; files or folders
+    /// Bring rows in: XLSX, CSV, TSV, JSONL, Markdown, HTML, DOCX, PDF; files or folders
     Import {
         /// Files and folders
         #[arg(required = true)]
@@ -36,10 +36,10 @@ pub enum KbCommand {
         /// Plan only; nothing is written
         #[arg(long)]
         dry_run: bool,
-        /// Write the rows that are not taken here as CSV, to correct and import again
+        /// Write the rows that are not taken here (.xlsx or .csv), to correct and import again
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
-        /// csv, jsonl or markdown, whatever the file's name
+        /// csv, jsonl, xlsx, markdown, html, docx or pdf, whatever the file's name
         #[arg(long)]
         format: Option<String>,
         /// utf-8, gb18030, utf-16le …, instead of the guess
@@ -51,10 +51,13 @@ pub enum KbCommand {
         /// Write every readable row without looking for duplicates and conflicts
         #[arg(long)]
         as_is: bool,
+        /// These files are the whole truth for their sources: rows of them that are no longer there are deleted
+        #[arg(long)]
+        replace_source: bool,
     },
     /// Write all rows out, so that they can be imported again
     Export {
-        /// jsonl or csv
+        /// jsonl, csv or xlsx
         #[arg(long, default_value = "jsonl", value_parser = ExportFormat::from_word)]
         format: ExportFormat,
         /// A file instead of standard output
@@ -113,10 +116,21 @@ pub enum KbCommand {
 /// Runs one command.
 pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, json: bool, zone: Tz) -> Result<u8> {
     match command {
-        KbCommand::Import { paths, dry_run, report, format, encoding, accept_conflicts, as_is } => {
+        KbCommand::Import { paths, dry_run, report, format, encoding, accept_conflicts, as_is, replace_source } => {
             let format = format.as_deref().map(Format::from_word).transpose()?;
             let stop = stop_on_ctrl_c();
-            let options = ImportOptions { dry_run, format, encoding, accept_conflicts, as_is, default_source: None, report, stop };
+            let options = ImportOptions {
+                dry_run,
+                format,
+                encoding,
+                accept_conflicts,
+                as_is,
+                replace_source,
+                report,
+                stop,
+                by: "cli".into(),
+                ..ImportOptions::default()
+            };
             import(knowledge, tenant, &paths, options, json, zone).await
         }
         KbCommand::Export { format, output } => export(knowledge, tenant, format, output.as_deref(), json, zone).await,
@@ -196,7 +210,7 @@ async fn export(knowledge: &Knowledge, tenant: &TenantId, format: ExportFormat, 
         None => Box::new(std::io::stdout()),
     };
     let mut rows = 0;
-    let mut pages = pin!(export::export(knowledge.store(), tenant, format, zone));
+    let mut pages = pin!(export::export(knowledge.store().clone(), tenant.clone(), format, zone));
     while let Some(page) = pages.try_next().await? {
         match out.write_all(&page.bytes).and_then(|()| out.flush()) {
             // A reader that has seen enough, as in `… | head`.
@@ -272,7 +286,7 @@ async fn delete(knowledge: &Knowledge, tenant: &TenantId, selection: Selection, 
         print::aside("Nothing was deleted.");
         return Ok(PROBLEM);
     }
-    let (deleted, revision) = knowledge.delete(tenant, &selection).await?;
+    let (deleted, revision) = knowledge.delete(tenant, &selection, "cli").await?;
     if knowledge.owns_index() {
         knowledge.catch_up().await?;
     }

@@ -23,6 +23,17 @@ pub fn import(report: &ImportReport) {
         report.rows(),
         report.revision
     ));
+    if let Some(deleted) = report.deleted {
+        print::line(format!(
+            "  {deleted} rows {} deleted, because their source no longer has them",
+            if report.dry_run { "would be" } else { "were" }
+        ));
+    }
+    for change in report.changes.iter().take(SHOWN) {
+        print::line(format!("  {} row {} changes `{}`", change.file, change.row, change.id));
+        print::line(format!("    before  {}", short(&change.old)));
+        print::line(format!("    after   {}", short(&change.new)));
+    }
     for note in &report.notes {
         print::line(format!("  note  {note}"));
     }
@@ -35,6 +46,16 @@ pub fn import(report: &ImportReport) {
     }
     if report.interrupted {
         print::line("Stopped before the end. Run the same command again: it goes on where it stopped.");
+    }
+}
+
+/// An answer in a line.
+fn short(text: &str) -> String {
+    const CHARS: usize = 160;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
     }
 }
 
@@ -124,6 +145,11 @@ pub fn stats(stats: &Stats) {
         stats.entries, stats.passages, stats.revision, stats.embedder
     ));
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
+    for (what, due) in [("expires", &stats.expiring), ("becomes live", &stats.becoming_live)] {
+        for entry in due {
+            print::line(format!("  {what} {}  {}  {}", entry.at_ms.rfc3339(), entry.id, entry.question));
+        }
+    }
     for (name, counts) in [("category", &stats.by_category), ("market", &stats.by_market), ("locale", &stats.by_locale)] {
         let list = counts.iter().map(|(word, n)| format!("{} {n}", if word.is_empty() { "(none)" } else { word }));
         print::line(format!("by {name}: {}", list.collect::<Vec<_>>().join(", ")));

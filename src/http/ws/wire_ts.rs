@@ -9,7 +9,7 @@ use super::frames::{Limits, ModelInfo, ResponseCancel, ResponseRegenerate, Sessi
 use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
 use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
-use crate::knowledge::store::Stats;
+use crate::knowledge::store::{Due, Stats};
 use crate::memory::Rating;
 
 const HEAD: &str = "\
@@ -103,6 +103,7 @@ fn render() -> String {
         ),
         ERRORS.to_owned(),
         HTTP.to_owned(),
+        named::<Due>(config, "Due"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
     ];
     parts.join("\n")

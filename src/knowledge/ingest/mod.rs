@@ -3,15 +3,16 @@
 //! that was stopped, or killed, is run again, and unchanged rows are passed over by their hash.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono_tz::Tz;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{Base, Candidate, Place, Planner, Rules, Verdict};
-use super::read::{Cells, Field, Format, ReadRow, RowError, Source};
+use super::imports::planned::PlanWriter;
+use super::plan::{Base, Candidate, Planner, Rules, Verdict};
+use super::read::{Cells, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{EntryWrite, Known, StoredPassage};
 use super::{EntryDraft, Knowledge, follow, read, split};
@@ -19,12 +20,17 @@ use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
 use crate::models::EmbedKind;
 
-/// Rows judged, embedded and committed at once.
-const BATCH_ROWS: usize = 256;
-/// A batch also ends here, so that rows of huge cells do not fill memory.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Batches read ahead.
-const AHEAD: usize = 2;
+mod ahead;
+mod planning;
+mod replace;
+
+use ahead::{Batch, Item, read_ahead};
+use replace::Kept;
+
+/// How long an import waits for another one into the same tenant.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether the other one is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// From this many conflicts on, when they are also one row in twenty, people are told of `--as-is`.
 const MANY_CONFLICTS: u64 = 20;
@@ -44,8 +50,18 @@ pub struct ImportOptions {
     pub as_is: bool,
     /// The source of rows that name none, instead of their file's name.
     pub default_source: Option<String>,
+    /// The files are the whole truth for their sources: rows of these that no file has are deleted.
+    pub replace_source: bool,
+    /// Rows of a plan, by their number, that conflict and are written all the same.
+    pub accept: HashSet<u64>,
+    /// Rows of a plan, by their number, that are left out.
+    pub skip: HashSet<u64>,
+    /// Who imports, for the history of the entries.
+    pub by: String,
     /// Where to put a table of the rows that were not taken.
     pub report: Option<PathBuf>,
+    /// Where to put what would become of every row.
+    pub plan: Option<PathBuf>,
     /// Ends the import after the batch that is under way.
     pub stop: CancellationToken,
 }
@@ -95,6 +111,8 @@ pub async fn import_sources(
     progress: impl Fn(Progress<'_>) + Send,
 ) -> Result<ImportReport> {
     let total_bytes = sources.iter().map(Source::size).sum();
+    // Held to the end; a plan writes nothing and need not wait.
+    let _one_at_a_time = if options.dry_run { None } else { Some(one_at_a_time(knowledge, tenant, &options.stop).await?) };
     let mut run = Run::start(knowledge, tenant, &sources, &options, zone).await?;
     let (mut batches, reading) = read_ahead(sources.clone(), &options, zone);
     while let Some(batch) = batches.recv().await {
@@ -111,90 +129,39 @@ pub async fn import_sources(
     run.finish().await
 }
 
-/// What the reading thread found, in order.
-enum Item {
-    Row {
-        file: u32,
-        row: u64,
-        sheet: Option<String>,
-        content: Result<Box<Candidate>, RowError>,
-    },
-    /// A file that cannot be read at all.
-    Unreadable {
-        file: u32,
-        error: Error,
-    },
-    Note(String),
-}
-
-type Batch = Vec<Item>;
-
-/// Reads all sources on a thread of its own; it ends when nobody takes its batches any more.
-fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (mpsc::Receiver<Batch>, JoinHandle<()>) {
-    let (encoding, default_source) = (options.encoding.clone(), options.default_source.clone());
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut outbox = Outbox { batch: Vec::new(), bytes: 0, sender };
-        for (source, file) in sources.iter().zip(0..) {
-            let default_source = default_source.as_deref().unwrap_or_else(|| source.file_name());
-            let went = match source.open(encoding.as_deref(), zone) {
-                Err(error) => outbox.put(Item::Unreadable { file, error }, 0),
-                Ok(reader) => {
-                    let notes: Vec<_> = reader.notes().iter().map(|note| Item::Note(format!("{}: {note}", source.name))).collect();
-                    let told = notes.into_iter().all(|note| outbox.put(note, 0));
-                    told && reader.map(|row| prepare(file, row, default_source)).all(|(item, bytes)| outbox.put(item, bytes))
-                }
-            };
-            if !went {
-                return;
-            }
-        }
-        outbox.send();
-    });
-    (receiver, reading)
-}
-
-/// Collects items into batches.
-struct Outbox {
-    batch: Batch,
-    bytes: usize,
-    sender: mpsc::Sender<Batch>,
-}
-
-impl Outbox {
-    /// Whether there is still somebody who wants more.
-    fn put(&mut self, item: Item, bytes: usize) -> bool {
-        self.batch.push(item);
-        self.bytes += bytes;
-        let full = self.batch.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES;
-        !full || self.send()
+/// The passages of each draft with their vectors; all of a batch are embedded in one call.
+pub(super) async fn embed(knowledge: &Knowledge, drafts: impl Iterator<Item = &EntryDraft>) -> Result<Vec<Vec<StoredPassage>>> {
+    let mut texts = Vec::new();
+    let mut by_draft = Vec::new();
+    for draft in drafts {
+        let passages = split::passages(draft);
+        texts.extend(passages.iter().map(|passage| follow::embedding_text(draft, passage)));
+        by_draft.push(passages);
     }
-
-    fn send(&mut self) -> bool {
-        self.bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        batch.is_empty() || self.sender.blocking_send(batch).is_ok()
-    }
+    let mut vectors = knowledge.embedder().embed(texts, EmbedKind::Passage).await?.into_iter();
+    let mut stored = |passage| follow::stored(passage, vectors.next().unwrap_or_default());
+    Ok(by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect())
 }
 
-/// Hashes and normalises a row here, on the reading thread; also tells about how large it is.
-fn prepare(file: u32, read: ReadRow, default_source: &str) -> (Item, usize) {
-    let ReadRow { row, sheet, draft } = read;
-    let (content, bytes) = match draft {
-        Ok(mut draft) => {
-            draft.source.get_or_insert_with(|| default_source.to_owned());
-            let bytes = draft.answer.len() + draft.similar.iter().map(String::len).sum::<usize>();
-            (Ok(Box::new(Candidate::new(draft, Place { file, row }))), bytes)
-        }
-        Err(mut error) => {
-            if error.cells.get(Field::Source).is_empty() {
-                error.cells.put(Field::Source, default_source);
+/// Waits until no other import into this tenant is under way. A killed one holds nothing up: the
+/// system gives its lock back.
+///
+/// # Errors
+/// `import_running` when the other one takes too long, or somebody stops the waiting.
+async fn one_at_a_time(knowledge: &Knowledge, tenant: &TenantId, stop: &CancellationToken) -> Result<File> {
+    let file = File::options().create(true).append(true).open(knowledge.import_lock(tenant))?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() > deadline || stop.is_cancelled() => {
+                let message = format!("Another import into `{tenant}` is under way. Try again when it is done.");
+                return Err(Error::conflict("import_running", message));
             }
-            let bytes = Field::ALL.iter().map(|&field| error.cells.get(field).len()).sum();
-            (Err(error), bytes)
+            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOOK_AGAIN).await,
         }
-    };
-    (Item::Row { file, row, sheet, content }, bytes)
+    }
 }
 
 /// One import under way.
@@ -208,14 +175,27 @@ struct Run<'a> {
     zone: Tz,
     report: ImportReport,
     table: Option<RowTable>,
+    plan: Option<PlanWriter>,
+    kept: Option<Kept>,
+    accept: HashSet<u64>,
+    skip: HashSet<u64>,
+    by: String,
     unreadable: Vec<Error>,
 }
 
 /// A row that goes into the table of those not taken.
 struct Left {
+    n: u64,
     status: &'static str,
     problem: Problem,
     cells: Cells,
+}
+
+/// A row to be judged.
+struct Judged {
+    n: u64,
+    sheet: Option<String>,
+    row: Candidate,
 }
 
 impl<'a> Run<'a> {
@@ -225,6 +205,10 @@ impl<'a> Run<'a> {
             None => None,
         };
         let files: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
+        let plan = match options.plan.clone() {
+            Some(path) => Some(tokio::task::spawn_blocking(move || PlanWriter::create(&path)).await??),
+            None => None,
+        };
         Ok(Self {
             planner: Planner::new(Rules { accept_conflicts: options.accept_conflicts, as_is: options.as_is }, files.clone()),
             report: ImportReport { dry_run: options.dry_run, ..ImportReport::default() },
@@ -236,6 +220,11 @@ impl<'a> Run<'a> {
             files,
             zone,
             table,
+            plan,
+            kept: options.replace_source.then(Kept::default),
+            accept: options.accept.clone(),
+            skip: options.skip.clone(),
+            by: options.by.clone(),
         })
     }
 
@@ -247,26 +236,39 @@ impl<'a> Run<'a> {
                 Item::Note(note) => self.report.notes.push(note),
                 Item::Unreadable { file, error } => {
                     let problem = self.problem(file, 1, None, error.code(), error.message().to_owned());
-                    left.push(Left { status: "failed", problem, cells: Cells::default() });
+                    left.push(Left { n: u64::MAX, status: "failed", problem, cells: Cells::default() });
                     self.unreadable.push(error);
                 }
-                Item::Row { file, row, sheet, content: Err(error) } => {
-                    let problem = self.problem(file, row, sheet, error.code, error.message);
-                    left.push(Left { status: "failed", problem, cells: *error.cells });
+                Item::Row { n, content, .. } if self.skip.contains(&n) => {
+                    self.report.skipped += 1;
+                    if let (Some(kept), Ok(row)) = (&mut self.kept, content) {
+                        kept.under_any_name(&row);
+                    }
                 }
-                Item::Row { sheet, content: Ok(candidate), .. } => rows.push((sheet, *candidate)),
+                Item::Row { n, file, row, sheet, content: Err(error) } => {
+                    let problem = self.problem(file, row, sheet, error.code, error.message);
+                    left.push(Left { n, status: "failed", problem, cells: *error.cells });
+                }
+                Item::Row { n, sheet, content: Ok(mut row), .. } => {
+                    row.accepted = self.accept.contains(&n);
+                    rows.push(Judged { n, sheet, row: *row });
+                }
             }
         }
         self.judge_and_write(rows, &mut left).await?;
         self.tell(left).await
     }
 
-    async fn judge_and_write(&mut self, rows: Vec<(Option<String>, Candidate)>, left: &mut Vec<Left>) -> Result<()> {
+    async fn judge_and_write(&mut self, rows: Vec<Judged>, left: &mut Vec<Left>) -> Result<()> {
         let base = self.look_up(&rows).await?;
-        let verdicts = self.planner.judge(rows.iter().map(|(_, row)| row), &base);
+        let verdicts = self.planner.judge(rows.iter().map(|judged| &judged.row), &base);
+        self.plan_rows(&rows, &verdicts).await?;
         let mut counted = ImportReport::default();
         let mut writes = Vec::new();
-        for ((sheet, row), verdict) in rows.into_iter().zip(verdicts) {
+        for (Judged { n, sheet, row }, verdict) in rows.into_iter().zip(verdicts) {
+            if let Some(kept) = &mut self.kept {
+                kept.row(&row, &verdict);
+            }
             let (status, code, message) = match verdict {
                 Verdict::Added(id) => {
                     counted.added += 1;
@@ -289,11 +291,11 @@ impl<'a> Run<'a> {
                     counted.duplicates += 1;
                     ("duplicate", "duplicate", message)
                 }
-                Verdict::Conflicting(message) => ("conflicting", "conflicting", message),
+                Verdict::Conflicting { message, .. } => ("conflicting", "conflicting", message),
                 Verdict::Failed { code, message } => ("failed", code, message),
             };
             let problem = self.problem(row.place.file, row.place.row, sheet, code, message);
-            left.push(Left { status, problem, cells: Cells::of(&row.draft, self.zone) });
+            left.push(Left { n, status, problem, cells: Cells::of(&row.draft, self.zone) });
         }
         if !self.dry_run {
             self.write(writes).await?;
@@ -306,14 +308,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn look_up(&self, rows: &[(Option<String>, Candidate)]) -> Result<Base> {
-        let ids: Vec<EntryId> = rows.iter().flat_map(|(_, row)| row.ids.iter().cloned()).collect();
+    async fn look_up(&self, rows: &[Judged]) -> Result<Base> {
+        let ids: Vec<EntryId> = rows.iter().flat_map(|judged| judged.row.ids.iter().cloned()).collect();
         let (store, embedder) = (self.knowledge.store(), self.knowledge.embedder().id());
         let known = store.known(self.tenant, embedder, &ids).await?;
         if self.as_is {
             return Ok(Base::new(known, Vec::new()));
         }
-        let keys: HashSet<&String> = rows.iter().map(|(_, row)| &row.question_key).filter(|key| !key.is_empty()).collect();
+        let keys: HashSet<&String> = rows.iter().map(|judged| &judged.row.question_key).filter(|key| !key.is_empty()).collect();
         let keys: Vec<String> = keys.into_iter().cloned().collect();
         Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?))
     }
@@ -322,7 +324,7 @@ impl<'a> Run<'a> {
         if rows.is_empty() {
             return Ok(());
         }
-        let passages = self.embed(rows.iter().map(|(_, row)| &row.draft)).await?;
+        let passages = embed(self.knowledge, rows.iter().map(|(_, row)| &row.draft)).await?;
         let writes: Vec<_> = rows
             .into_iter()
             .zip(passages)
@@ -334,23 +336,9 @@ impl<'a> Run<'a> {
                 passages,
             })
             .collect();
-        self.knowledge.store().commit(self.tenant, self.knowledge.embedder().id(), &writes, &[]).await?;
+        self.knowledge.store().commit_by(self.tenant, self.knowledge.embedder().id(), &writes, &[], &self.by).await?;
         self.knowledge.nudge();
         Ok(())
-    }
-
-    /// The passages of each draft with their vectors; all of a batch are embedded in one call.
-    async fn embed(&self, drafts: impl Iterator<Item = &EntryDraft>) -> Result<Vec<Vec<StoredPassage>>> {
-        let mut texts = Vec::new();
-        let mut by_draft = Vec::new();
-        for draft in drafts {
-            let passages = split::passages(draft);
-            texts.extend(passages.iter().map(|passage| follow::embedding_text(draft, passage)));
-            by_draft.push(passages);
-        }
-        let mut vectors = self.knowledge.embedder().embed(texts, EmbedKind::Passage).await?.into_iter();
-        let mut stored = |passage| follow::stored(passage, vectors.next().unwrap_or_default());
-        Ok(by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect())
     }
 
     fn problem(&self, file: u32, row: u64, sheet: Option<String>, code: &'static str, message: String) -> Problem {
@@ -367,6 +355,7 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
+        self.plan_failed(&left).await?;
         let Some(mut table) = self.table.take() else { return Ok(()) };
         let written = tokio::task::spawn_blocking(move || {
             left.iter().try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
@@ -378,9 +367,12 @@ impl<'a> Run<'a> {
     }
 
     async fn finish(mut self) -> Result<ImportReport> {
+        if let Some(table) = self.table.take() {
+            tokio::task::spawn_blocking(move || table.finish()).await??;
+        }
         // When nothing at all could be read, that is the answer, not a report of zero rows.
         if self.unreadable.len() == self.files.len()
-            && let Some(error) = self.unreadable.into_iter().next()
+            && let Some(error) = self.unreadable.pop()
         {
             return Err(error);
         }
@@ -388,6 +380,10 @@ impl<'a> Run<'a> {
         if self.report.conflicts >= MANY_CONFLICTS && self.report.conflicts * 20 > self.report.rows() {
             let note = "many rows share their question with another: for sections of documents, whose headings repeat, import with --as-is";
             self.report.notes.push(note.to_owned());
+        }
+        self.delete_gone().await?;
+        if let Some(plan) = self.plan.take() {
+            tokio::task::spawn_blocking(move || plan.finish()).await??;
         }
         self.report.revision = self.knowledge.store().revision().await?;
         Ok(self.report)

@@ -93,7 +93,7 @@ impl Shop {
     }
 
     async fn export(&self, format: ExportFormat) -> Vec<u8> {
-        let pages: Vec<_> = export(self.knowledge.store(), &self.tenant, format, ZONE).try_collect().await.unwrap();
+        let pages: Vec<_> = export(self.knowledge.store().clone(), self.tenant.clone(), format, ZONE).try_collect().await.unwrap();
         pages.into_iter().flat_map(|page| page.bytes).collect()
     }
 }
@@ -217,4 +217,47 @@ async fn the_starter_pack_is_taken_whole() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("knowledge/starter");
     let own = Shop::open().await.try_import(&folder, ImportOptions { dry_run: true, ..Default::default() }).await.unwrap();
     assert_eq!(counts(&own), [report.added, 0, 0, 0, 0, 0], "{:?} {:?}", own.errors, own.conflicting);
+}
+
+#[tokio::test]
+async fn two_imports_into_one_tenant_come_one_after_the_other() {
+    let shop = Shop::open().await;
+    let file = shop.file("a.csv", "问题,答案\n一,甲\n");
+    let other = File::options().create(true).append(true).open(shop.knowledge.import_lock(&shop.tenant)).unwrap();
+    other.lock().unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let refused = shop.try_import(&file, ImportOptions { stop, ..Default::default() }).await.unwrap_err();
+    assert_eq!(refused.code(), "import_running");
+    let plan = shop.try_import(&file, ImportOptions { dry_run: true, ..Default::default() }).await.unwrap();
+    assert_eq!(counts(&plan), [1, 0, 0, 0, 0, 0], "a plan need not wait");
+    let waiting = tokio::time::timeout(Duration::from_millis(300), shop.import(&file)).await;
+    assert!(waiting.is_err());
+    drop(other);
+    assert_eq!(counts(&shop.import(&file).await), [1, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_replaced_source_has_only_what_its_file_has() {
+    let shop = Shop::open().await;
+    shop.import(&shop.file("a.csv", "问题,答案\n一,甲\n二,乙\n三,丙\n")).await;
+    shop.import(&shop.file("b.csv", "问题,答案\n四,丁\n")).await;
+    let replace = || ImportOptions { replace_source: true, ..Default::default() };
+    let broken = shop.file("a.csv", "问题,答案\n一,甲\n二,\n");
+    let report = shop.try_import(&broken, replace()).await.unwrap();
+    assert_eq!(
+        (counts(&report), report.deleted, report.notes.len()),
+        ([0, 0, 1, 0, 0, 1], Some(0), 1),
+        "with a failed row nothing is deleted"
+    );
+    let file = shop.file("a.csv", "问题,答案\n一,甲\n二,乙二\n五,戊\n");
+    let plan = shop.try_import(&file, ImportOptions { dry_run: true, ..replace() }).await.unwrap();
+    assert_eq!((counts(&plan), plan.deleted), ([1, 1, 1, 0, 0, 0], Some(1)));
+    assert_eq!((plan.changes[0].old.as_str(), plan.changes[0].new.as_str()), ("乙", "乙二"));
+    assert_eq!(shop.entries().await.len(), 4, "a plan writes nothing");
+    let report = shop.try_import(&file, replace()).await.unwrap();
+    assert_eq!((counts(&report), report.deleted), ([1, 1, 1, 0, 0, 0], Some(1)));
+    let mut questions: Vec<_> = shop.entries().await.into_iter().map(|entry| entry.draft.question).collect();
+    questions.sort();
+    assert_eq!(questions, ["一", "二", "五", "四"]);
 }

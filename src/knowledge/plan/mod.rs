@@ -14,7 +14,7 @@ mod seen;
 pub use identity::content_hash;
 pub use seen::Place;
 
-use identity::fingerprint;
+pub use identity::fingerprint;
 use seen::{Answered, Scope, Seen, Taken};
 
 /// Differing numbers that a conflict names on each side.
@@ -42,6 +42,8 @@ pub struct Candidate {
     pub question_key: String,
     /// Ids it may have, the preferred one first.
     pub ids: Vec<EntryId>,
+    /// Somebody decided to write it although it conflicts.
+    pub accepted: bool,
     key: u128,
     answer: u128,
 }
@@ -60,6 +62,7 @@ impl Candidate {
             content_hash,
             place,
             draft,
+            accepted: false,
         }
     }
 
@@ -112,7 +115,12 @@ pub enum Verdict {
     /// Says the same as another row, which the text names; not written.
     Duplicate(String),
     /// Answers a question otherwise than another row, which the text names; held back.
-    Conflicting(String),
+    Conflicting {
+        /// What it conflicts with, how, and what to do.
+        message: String,
+        /// The entry, when it is one of the base.
+        with: Option<EntryId>,
+    },
     /// Cannot be written.
     Failed {
         /// Stable.
@@ -120,6 +128,38 @@ pub enum Verdict {
         /// What is wrong and what to do.
         message: String,
     },
+}
+
+impl Verdict {
+    /// The entry that the row is, or will be.
+    pub fn id(&self) -> Option<&EntryId> {
+        match self {
+            Self::Added(id) => Some(id),
+            Self::Changed(known) | Self::Unchanged(known) => Some(&known.id),
+            Self::Duplicate(_) | Self::Conflicting { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The entry of the base to show beside the row.
+    pub fn other(&self) -> Option<&EntryId> {
+        match self {
+            Self::Changed(known) => Some(&known.id),
+            Self::Conflicting { with, .. } => with.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The word for it, a code, and what people are told.
+    pub fn told(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
+        match self {
+            Self::Added(_) => ("added", None, None),
+            Self::Changed(_) => ("changed", None, None),
+            Self::Unchanged(_) => ("unchanged", None, None),
+            Self::Duplicate(message) => ("duplicate", Some("duplicate"), Some(message)),
+            Self::Conflicting { message, .. } => ("conflicting", Some("conflicting"), Some(message)),
+            Self::Failed { code, message } => ("failed", Some(code), Some(message)),
+        }
+    }
 }
 
 /// Judges the rows of one import, one after the other.
@@ -202,9 +242,10 @@ impl Planner {
     fn rival(&self, row: &Candidate, id: &EntryId, base: &Base) -> Option<Verdict> {
         let scope = Scope::of(&row.draft);
         let may_repeat = is_own_change(row, id, base);
+        let accepted = self.rules.accept_conflicts || row.accepted;
         let judge = |answer: u128, other: Scope| match answer == row.answer {
-            true if other == scope && !may_repeat => Some(Verdict::Duplicate as fn(String) -> Verdict),
-            false if other.meets(&scope) && !self.rules.accept_conflicts => Some(Verdict::Conflicting as fn(String) -> Verdict),
+            true if other == scope && !may_repeat => Some(duplicate as fn(String, Option<&EntryId>) -> Verdict),
+            false if other.meets(&scope) && !accepted => Some(conflicting as fn(String, Option<&EntryId>) -> Verdict),
             _ => None,
         };
         let in_base = base.same_question(&row.question_key);
@@ -213,12 +254,13 @@ impl Planner {
             // Of an earlier batch only fingerprints are left, but meanwhile its rows are stored.
             let stored = || in_base.iter().find(|stored| stored.answer == other.answer).map(|stored| &stored.entry.draft.answer);
             let text = self.recent.get(&other.answer).or_else(stored);
-            Some(verdict(explain(&self.name(other.place, row.place), row, other.answer, text)))
+            Some(verdict(explain(&self.name(other.place, row.place), row, other.answer, text), None))
         });
         earlier.or_else(|| {
             in_base.iter().filter(|stored| stored.entry.id != *id && !self.is_superseded(&stored.entry)).find_map(|stored| {
                 let verdict = judge(stored.answer, stored.scope)?;
-                Some(verdict(explain(&name_of(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer))))
+                let message = explain(&name_of(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer));
+                Some(verdict(message, Some(&stored.entry.id)))
             })
         })
     }
@@ -244,6 +286,14 @@ fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
     let scope = Scope::of(&row.draft);
     let own_before = |stored: &Stored| stored.entry.id == *id && stored.scope == scope;
     base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(&row.question_key).iter().any(own_before))
+}
+
+fn duplicate(message: String, _: Option<&EntryId>) -> Verdict {
+    Verdict::Duplicate(message)
+}
+
+fn conflicting(message: String, with: Option<&EntryId>) -> Verdict {
+    Verdict::Conflicting { message, with: with.cloned() }
 }
 
 fn name_of(entry: &KnowledgeEntry) -> String {

@@ -43,6 +43,9 @@ const PHRASINGS: &[char] = &['|', '；', '\n'];
 /// What separates tags: they are words, so commas do too.
 const TAGS: &[char] = &['|', '；', ';', ',', '，', '、', '\n'];
 
+/// Left in the middle where somebody put files together.
+const BYTE_ORDER: char = '\u{feff}';
+
 type Wrong = (&'static str, String);
 
 impl Cells {
@@ -95,6 +98,12 @@ impl Cells {
             cells.put(field, &text);
         }
         cells
+    }
+
+    /// The cells as they are, under the contract's names.
+    pub fn to_json(&self) -> serde_json::Value {
+        let filled = Field::ALL.into_iter().filter(|&field| !self.get(field).is_empty());
+        filled.map(|field| (field.name().to_owned(), self.get(field).into())).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// An error about this row.
@@ -243,13 +252,13 @@ fn join(items: &[String], separators: &[char]) -> String {
 /// Text of several lines: no control characters (they carry no meaning, and databases refuse some),
 /// no white space at the ends.
 fn clean(text: &str) -> String {
-    let kept = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    let kept = |c: &char| (!c.is_control() || matches!(c, '\n' | '\t')) && *c != BYTE_ORDER;
     text.replace("\r\n", "\n").replace('\r', "\n").chars().filter(kept).collect::<String>().trim().to_owned()
 }
 
 /// Text of one line: like [`clean`], with every run of white space as one space.
 fn fold(text: &str) -> String {
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let spaced: String = text.chars().filter(|&c| c != BYTE_ORDER).map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

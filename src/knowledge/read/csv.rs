@@ -1,6 +1,7 @@
 //! Tables as text: CSV, TSV, and what Excel and WPS call CSV. Rows are streamed; their numbers are
 //! those a spreadsheet shows, so blank lines count and line breaks inside a cell do not.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,8 @@ use csv::{Reader, ReaderBuilder, StringRecord};
 
 use crate::error::{Error, Result};
 
-use super::cells::excerpt;
 use super::header::{Columns, Field};
+use super::sheet::{self, HEADER_WITHIN, TextRow};
 use super::{Cells, ReadRow, RowReader, broken_off};
 
 /// Most bytes one row may have before it is taken for a quote that was never closed.
@@ -21,7 +22,7 @@ const ROW_BYTES: u64 = 8 * 1024 * 1024;
 /// Like [`super::encoding::BAD`] a noncharacter, which no honest text contains.
 const END: &str = "\u{FDD1}";
 
-/// Reads a table whose header is the first row that is not blank.
+/// Reads a table whose header is the first row that is not blank, or stands below a title.
 ///
 /// # Errors
 /// `no_question_or_answer_column`, `file_empty`, or `file_unreadable`.
@@ -29,14 +30,24 @@ pub fn read(text: impl Read + Send + 'static, zone: Tz) -> Result<RowReader> {
     let mut text = BufReader::with_capacity(64 * 1024, text);
     let separator = separator(text.fill_buf().map_err(|error| super::io_error(&error))?);
     let mut table = Table::new(text, separator);
-    let header = match table.next_record() {
-        Next::Record(header) => header,
-        Next::End => return Err(Error::invalid("file_empty", "The file is empty.")),
-        Next::Broken(row) => return Err(first_row_broken(&row)),
-    };
-    let columns = Columns::map(header.iter())?;
+    let mut first = VecDeque::new();
+    let mut over = false;
+    while first.len() < HEADER_WITHIN && !over {
+        match table.next_record() {
+            Next::Record(record) if record.iter().all(|cell| cell.trim().is_empty()) => {}
+            Next::Record(record) => first.push_back(Ok(table.text_row(&record))),
+            Next::End => over = true,
+            Next::Broken(row) if first.is_empty() => return Err(first_row_broken(&row)),
+            Next::Broken(row) => {
+                over = true;
+                first.push_back(Err(row));
+            }
+        }
+    }
+    let (at, columns) = sheet::header(first.iter().map_while(|row| row.as_ref().ok()).map(|row| row.cells.as_slice()))?;
+    first.drain(..=at);
     let notes = columns.notes.clone();
-    Ok(RowReader { rows: Box::new(Rows { table, columns, zone, over: false }), notes })
+    Ok(RowReader::with_notes(Rows { first, table, columns, zone, over }, notes))
 }
 
 fn first_row_broken(row: &ReadRow) -> Error {
@@ -46,17 +57,21 @@ fn first_row_broken(row: &ReadRow) -> Error {
     }
 }
 
-/// The separator under which the first line has most known headers, then most columns.
+/// The separator under which one of the first lines has most known headers; then the one under which
+/// it has most columns.
 fn separator(beginning: &[u8]) -> u8 {
-    let line = beginning.split(|&byte| byte == b'\n').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
+    let lines = beginning.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let lines: Vec<_> = lines.take(HEADER_WITHIN).collect();
     let score = |separator: u8| {
-        let mut record = StringRecord::new();
-        let mut reader = builder(separator).from_reader(line);
-        // A header with a line break inside quotes is cut here; what comes before it tells enough.
-        let _ = reader.read_record(&mut record);
-        (record.iter().filter(|name| Field::find(name).is_some()).count(), record.len())
+        let of_line = |line: &&[u8]| {
+            let mut record = StringRecord::new();
+            // A header with a line break inside quotes is cut here; what comes before it tells enough.
+            let _ = builder(separator).from_reader(*line).read_record(&mut record);
+            (record.iter().filter(|name| Field::find(name).is_some()).count(), record.len())
+        };
+        lines.iter().map(of_line).max_by_key(|&(known, columns)| (known, std::cmp::Reverse(columns)))
     };
-    *b",\t;".iter().rev().max_by_key(|&&separator| score(separator)).unwrap_or(&b',')
+    *b",\t;|^~".iter().rev().max_by_key(|&&separator| score(separator)).unwrap_or(&b',')
 }
 
 fn builder(separator: u8) -> ReaderBuilder {
@@ -111,6 +126,10 @@ impl<R: Read> Table<Ended<R>> {
         Next::Record(record)
     }
 
+    fn text_row(&self, record: &StringRecord) -> TextRow {
+        TextRow { row: self.row, cells: record.iter().map(str::to_owned).collect() }
+    }
+
     fn broken(&mut self, error: csv::Error) -> ReadRow {
         let row = self.row + 1;
         match error.into_kind() {
@@ -152,6 +171,8 @@ impl<R: Read> Read for Budgeted<R> {
 }
 
 struct Rows<R> {
+    /// Rows that were read while the header was looked for.
+    first: VecDeque<Result<TextRow, Box<ReadRow>>>,
     table: Table<R>,
     columns: Columns,
     zone: Tz,
@@ -162,11 +183,14 @@ impl<R: Read> Iterator for Rows<Ended<R>> {
     type Item = ReadRow;
 
     fn next(&mut self) -> Option<ReadRow> {
+        if let Some(first) = self.first.pop_front() {
+            return Some(first.map_or_else(|broken| *broken, |row| sheet::row(&self.columns, row, None, self.zone)));
+        }
         while !self.over {
             match self.table.next_record() {
                 // Rows of nothing but separators are what spreadsheets leave below a table.
                 Next::Record(record) if record.iter().all(|cell| cell.trim().is_empty()) => {}
-                Next::Record(record) => return Some(self.row(&record)),
+                Next::Record(record) => return Some(sheet::row(&self.columns, self.table.text_row(&record), None, self.zone)),
                 Next::End => self.over = true,
                 Next::Broken(row) => {
                     self.over = true;
@@ -175,29 +199,5 @@ impl<R: Read> Iterator for Rows<Ended<R>> {
             }
         }
         None
-    }
-}
-
-impl<R> Rows<R> {
-    fn row(&self, record: &StringRecord) -> ReadRow {
-        let mut cells = Cells::default();
-        for (at, cell) in record.iter().enumerate() {
-            if let Some(field) = self.columns.field(at) {
-                cells.put(field, cell);
-            }
-        }
-        let extra: Vec<_> = record.iter().skip(self.columns.count()).filter(|cell| !cell.trim().is_empty()).collect();
-        let draft = if extra.is_empty() {
-            cells.into_draft(self.zone)
-        } else {
-            let message = format!(
-                "The row has {} cells, but the header only {}; too many: {}. A cell with a separator inside must stand in quotes.",
-                record.len(),
-                self.columns.count(),
-                excerpt(&extra.join(" ¦ "))
-            );
-            Err(cells.error("too_many_cells", message))
-        };
-        ReadRow { row: self.table.row, sheet: None, draft }
     }
 }

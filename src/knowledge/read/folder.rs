@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-use super::{Format, unreadable};
+use super::{Format, READABLE, unreadable};
 
 /// Every readable file in `folder` and below. Hidden files, linked folders and plain `.txt` (which
 /// is a table only when somebody says so) are passed over.
@@ -19,7 +19,8 @@ pub fn files(folder: &Path) -> Result<Vec<(PathBuf, Format)>> {
         for item in std::fs::read_dir(&folder).map_err(fail)? {
             let item = item.map_err(fail)?;
             let path = item.path();
-            if item.file_name().to_string_lossy().starts_with('.') {
+            // Word and Excel keep a `~$` file beside one that is open.
+            if item.file_name().to_string_lossy().starts_with(['.', '~']) {
                 continue;
             }
             if item.file_type().map_err(fail)?.is_dir() {
@@ -31,7 +32,7 @@ pub fn files(folder: &Path) -> Result<Vec<(PathBuf, Format)>> {
     }
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     if found.is_empty() {
-        return Err(Error::invalid("no_readable_files", format!("{} has no .csv, .tsv, .jsonl, .jsonl.gz or .md file.", folder.display())));
+        return Err(Error::invalid("no_readable_files", format!("{} has no file that can be read. {READABLE}", folder.display())));
     }
     Ok(found)
 }
@@ -48,7 +49,7 @@ mod tests {
     #[test]
     fn a_folder_is_read_in_order_and_with_its_folders() {
         let root = tempfile::tempdir().unwrap();
-        for name in ["b.csv", "a/z.md", "a/y.jsonl.gz", "notes.txt", ".hidden.csv", "c.pdf"] {
+        for name in ["b.csv", "a/z.md", "a/y.jsonl.gz", "notes.txt", ".hidden.csv", "c.doc"] {
             let path = root.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();

@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
+use crate::knowledge::EntryDraft;
+
 use super::cells::excerpt;
 use super::{Cells, Field, ReadRow, RowError, RowReader, broken_off};
 
@@ -23,7 +25,7 @@ pub fn read(text: impl Read + Send + 'static, zone: Tz) -> RowReader {
         }
         Line::Broken(row, error) => broken_off(row, &error),
     });
-    RowReader { rows: Box::new(rows), notes: Vec::new() }
+    RowReader::with_notes(rows, Vec::new())
 }
 
 enum Line {
@@ -71,6 +73,14 @@ impl<R: Read> Lines<R> {
         }
         Ok(if line.is_empty() { None } else { Some(line) })
     }
+}
+
+/// The row that a JSON object describes, as a line of a file would.
+///
+/// # Errors
+/// What [`Cells::into_draft`] says, and `bad_field`.
+pub fn row_of_object(object: &Map<String, Value>, zone: Tz) -> Result<EntryDraft, RowError> {
+    cells(object)?.into_draft(zone)
 }
 
 fn parse(line: &str) -> Result<Cells, RowError> {

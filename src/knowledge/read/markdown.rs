@@ -7,24 +7,19 @@ use std::ops::Range;
 use chrono_tz::Tz;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-use super::section::{self, DOCUMENT_BYTES, Headings, Section};
-use super::{RowReader, io_error};
+use super::RowReader;
+use super::section::{self, Headings, Section};
 
 /// Reads a document called `name`; `policy.zh.md` says that its locale is `zh`.
 ///
 /// # Errors
 /// `file_too_large` or `file_unreadable`.
 pub fn read(text: impl Read, name: &str, zone: Tz) -> Result<RowReader> {
-    let mut document = String::new();
-    text.take(DOCUMENT_BYTES + 1).read_to_string(&mut document).map_err(|error| io_error(&error))?;
-    if document.len() as u64 > DOCUMENT_BYTES {
-        let message = format!("The document is larger than {} MB. Split it into several files.", DOCUMENT_BYTES >> 20);
-        return Err(Error::invalid("file_too_large", message));
-    }
+    let document = section::whole(text)?;
     let (sections, notes) = sections(&document);
-    Ok(RowReader { rows: Box::new(section::rows(sections, name, zone).into_iter()), notes })
+    Ok(RowReader::with_notes(section::rows(sections, name, zone).into_iter(), notes))
 }
 
 /// A section as it is found: its text is what its ranges of the document hold.

@@ -1,7 +1,7 @@
 //! Files of many formats and encodings → rows, one after the other, in bounded memory. Each file of
 //! this folder reads one format; [`cells`] says what a row means, the same for all of them.
 
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +16,25 @@ use crate::knowledge::EntryDraft;
 pub mod cells;
 pub mod header;
 
+mod archive;
 mod csv;
 mod dates;
+mod docx;
 mod encoding;
 mod folder;
+mod html;
 mod jsonl;
 mod markdown;
+mod number;
+mod pdf;
+mod pump;
 mod section;
+mod sheet;
+mod xlsx;
 
 pub use cells::{Cells, RowError};
 pub use header::Field;
+pub use jsonl::row_of_object;
 
 use encoding::{Sample, Utf8Reader};
 
@@ -36,8 +45,16 @@ pub enum Format {
     Csv,
     /// One JSON object per line.
     Jsonl,
+    /// A workbook of Excel or WPS; every sheet with a header is a table.
+    Xlsx,
     /// A document; one entry per section under its headings.
     Markdown,
+    /// The same from a web page.
+    Html,
+    /// The same from Word or WPS.
+    Docx,
+    /// The same from the text layer of a PDF.
+    Pdf,
 }
 
 impl Format {
@@ -56,13 +73,17 @@ impl Format {
         match word.to_lowercase().as_str() {
             "csv" | "tsv" | "txt" => Ok(Self::Csv),
             "jsonl" | "ndjson" => Ok(Self::Jsonl),
+            "xlsx" | "xlsm" => Ok(Self::Xlsx),
             "md" | "markdown" => Ok(Self::Markdown),
+            "html" | "htm" | "xhtml" => Ok(Self::Html),
+            "docx" => Ok(Self::Docx),
+            "pdf" => Ok(Self::Pdf),
             _ => Err(Error::invalid("unknown_format", format!("`{word}` is no format this version reads. {READABLE}"))),
         }
     }
 }
 
-const READABLE: &str = "It reads .csv, .tsv, .jsonl, .jsonl.gz and .md; save a spreadsheet as CSV. --format csv|jsonl|markdown reads a file whatever its name.";
+const READABLE: &str = "It reads .xlsx, .csv, .tsv, .jsonl, .jsonl.gz, .md, .html, .docx and .pdf; save an older .xls or .doc as one of these. --format csv|jsonl|xlsx|markdown|html|docx|pdf reads a file whatever its name.";
 
 /// Between the headings in a section's question.
 pub fn markdown_path() -> &'static str {
@@ -98,12 +119,26 @@ enum Input {
 
 /// The rows of one [`Source`], in order.
 pub struct RowReader {
-    rows: Box<dyn Iterator<Item = ReadRow> + Send>,
+    told: Box<dyn Iterator<Item = Told> + Send>,
     notes: Vec<String>,
 }
 
+/// What a reader comes upon.
+enum Told {
+    Row(Box<ReadRow>),
+    Note(String),
+}
+
 impl RowReader {
-    /// What people should know about the file as a whole, such as columns that are not used.
+    fn new(told: impl Iterator<Item = Told> + Send + 'static) -> Self {
+        Self { told: Box::new(told), notes: Vec::new() }
+    }
+
+    fn with_notes(rows: impl Iterator<Item = ReadRow> + Send + 'static, notes: Vec<String>) -> Self {
+        Self { told: Box::new(rows.map(|row| Told::Row(Box::new(row)))), notes }
+    }
+
+    /// What people should know about the part of the file that was read, such as columns not used.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -112,7 +147,12 @@ impl RowReader {
 impl Iterator for RowReader {
     type Item = ReadRow;
     fn next(&mut self) -> Option<ReadRow> {
-        self.rows.next()
+        loop {
+            match self.told.next()? {
+                Told::Row(row) => return Some(*row),
+                Told::Note(note) => self.notes.push(note),
+            }
+        }
     }
 }
 
@@ -168,6 +208,18 @@ impl Source {
         Ok(Self { name: name.to_owned(), format, input: Input::Memory(bytes.into()), taken: Arc::default() })
     }
 
+    /// An uploaded file that lies under another name than it had.
+    ///
+    /// # Errors
+    /// As [`Source::file`].
+    pub fn spooled(name: &str, path: PathBuf, format: Option<Format>) -> Result<Self> {
+        let known = format.or_else(|| Format::of(Path::new(name)));
+        let format = known.ok_or_else(|| {
+            Error::invalid("unknown_format", format!("{name}: the ending tells no format this version reads. {READABLE}"))
+        })?;
+        Ok(Self { name: name.to_owned(), format, input: Input::File(path), taken: Arc::default() })
+    }
+
     /// The file's name without folders: the source of rows that name none.
     pub fn file_name(&self) -> &str {
         self.name.rsplit(['/', '\\']).next().unwrap_or(&self.name)
@@ -196,6 +248,13 @@ impl Source {
     }
 
     fn start(&self, encoding: Option<&str>, zone: Tz) -> Result<RowReader> {
+        let name = self.file_name().to_owned();
+        match self.format {
+            Format::Xlsx => return xlsx::read(self.seekable()?, zone),
+            Format::Docx => return docx::read(self.seekable()?, name, zone),
+            Format::Pdf => return pdf::read(self.seekable()?, name, zone),
+            Format::Csv | Format::Jsonl | Format::Markdown | Format::Html => {}
+        }
         let sample = Sample::take(self.bytes()?).map_err(|error| io_error(&error))?;
         if sample.is_blank() {
             return Err(Error::invalid("file_empty", "The file is empty."));
@@ -206,8 +265,22 @@ impl Source {
         match self.format {
             Format::Csv => csv::read(text, zone),
             Format::Jsonl => Ok(jsonl::read(text, zone)),
-            Format::Markdown => markdown::read(text, self.file_name(), zone),
+            Format::Html => html::read(text, &name, zone),
+            _ => markdown::read(text, &name, zone),
         }
+    }
+
+    /// The content for readers that jump about in it.
+    fn seekable(&self) -> Result<Box<dyn Seekable>> {
+        // They say nothing of how far they are.
+        self.taken.store(self.size(), Ordering::Relaxed);
+        if self.size() == 0 {
+            return Err(Error::invalid("file_empty", "The file is empty."));
+        }
+        Ok(match &self.input {
+            Input::File(path) => Box::new(BufReader::new(std::fs::File::open(path).map_err(|error| io_error(&error))?)),
+            Input::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
+        })
     }
 
     /// The content from its beginning, unpacked when it is packed.
@@ -231,6 +304,10 @@ impl Source {
         named.because(error)
     }
 }
+
+/// What archives and PDFs are read from.
+trait Seekable: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Seekable for T {}
 
 /// Counts what was read, for the progress bar.
 struct Counted<R> {

@@ -2,10 +2,13 @@
 //! the text below them the answer, and a comment right under a heading gives further fields.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 
 use chrono_tz::Tz;
 
-use super::{Cells, Field, ReadRow, cells};
+use crate::error::{Error, Result};
+
+use super::{Cells, Field, ReadRow, cells, io_error};
 
 /// Largest document; sections cannot be told apart before the whole of it is read.
 pub const DOCUMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -37,6 +40,24 @@ impl Headings {
         self.0.push((level, text.split_whitespace().collect::<Vec<_>>().join(" ")));
         self.0.iter().map(|(_, text)| text.clone()).filter(|text| !text.is_empty()).collect()
     }
+}
+
+/// The whole text of a document.
+///
+/// # Errors
+/// `file_too_large` or `file_unreadable`.
+pub fn whole(text: impl Read) -> Result<String> {
+    let mut document = String::new();
+    text.take(DOCUMENT_BYTES + 1).read_to_string(&mut document).map_err(|error| io_error(&error))?;
+    if document.len() as u64 > DOCUMENT_BYTES {
+        return Err(too_large(DOCUMENT_BYTES));
+    }
+    Ok(document)
+}
+
+/// The error of a document of more than so many bytes.
+pub fn too_large(most: u64) -> Error {
+    Error::invalid("file_too_large", format!("The document is larger than {} MB. Split it into several files.", most >> 20))
 }
 
 /// The rows of a document's sections; those without text are only headings.

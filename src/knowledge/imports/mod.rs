@@ -1,0 +1,309 @@
+//! Imports in two steps, for people who look before they write: uploaded files lie in the data
+//! directory with the plan made of them, until they are applied or a day is over.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ingest::{self, ImportOptions};
+use super::read::{Format, Source};
+use super::{Knowledge, Revision};
+use crate::error::{Error, Result};
+use crate::ids::{TenantId, Timestamp, random_token};
+
+pub mod planned;
+
+use planned::PlanPage;
+
+/// How long an import waits to be applied.
+const KEPT_MS: i64 = 24 * 3_600_000;
+/// Imports of one tenant that may wait.
+const WAITING: usize = 20;
+/// The record of an import in its folder.
+const RECORD: &str = "import.json";
+/// Its plan.
+const PLAN: &str = "plan.jsonl";
+
+/// How uploaded files are to be read and judged.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Wish {
+    /// Their format, whatever their names.
+    pub format: Option<String>,
+    /// Their encoding, instead of the guess.
+    pub encoding: Option<String>,
+    /// The source of rows that name none, instead of the file's name.
+    pub source: Option<String>,
+    /// Write conflicting rows too.
+    pub accept_conflicts: bool,
+    /// Do not look for duplicates and conflicts.
+    pub as_is: bool,
+    /// The files are the whole truth for their sources.
+    pub replace_source: bool,
+}
+
+/// Rows of a plan that somebody decided on, by their `n`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Decided {
+    /// Conflicting rows to write all the same.
+    pub accept: HashSet<u64>,
+    /// Rows to leave out.
+    pub skip: HashSet<u64>,
+}
+
+/// Where an import stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Nothing is written yet.
+    Planned,
+    /// It is being written, or was when the server ended; apply it again.
+    Applying,
+    /// It is written; the files are gone.
+    Applied,
+}
+
+/// An import as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Import {
+    /// Its name within the tenant.
+    pub id: String,
+    /// Where it stands.
+    pub state: State,
+    /// When the files came.
+    pub created_ms: Timestamp,
+    /// Until when they are kept.
+    pub expires_ms: Timestamp,
+    /// The files by name, in order.
+    pub files: Vec<String>,
+    /// How they are read.
+    pub options: Wish,
+    /// The knowledge version that the plan was made against.
+    pub planned_at_revision: Revision,
+    /// What would be done: the counts and problems of `kb import --dry-run`.
+    pub plan: Value,
+    /// What was done.
+    pub applied: Option<Value>,
+}
+
+/// The imports that wait in a data directory.
+#[derive(Clone)]
+pub struct Imports {
+    folder: PathBuf,
+    knowledge: Knowledge,
+    zone: Tz,
+}
+
+/// A folder that is filled with uploaded files; gone again unless a plan comes of it.
+#[derive(Debug)]
+pub struct Upload {
+    id: String,
+    folder: PathBuf,
+    files: Vec<String>,
+    done: bool,
+}
+
+impl Upload {
+    /// Where the next file of that name goes.
+    pub fn next(&mut self, name: &str) -> PathBuf {
+        // Names are for people; files lie under their number, whatever a name tries.
+        let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
+        self.files.push(if name.is_empty() { "upload".to_owned() } else { name.to_owned() });
+        self.folder.join((self.files.len() - 1).to_string())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.done {
+            // What stays behind is removed after a day.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+impl Imports {
+    /// In the folder `imports` of a data directory.
+    pub fn new(data_dir: &Path, knowledge: Knowledge, zone: Tz) -> Self {
+        Self { folder: data_dir.join("imports"), knowledge, zone }
+    }
+
+    fn of(&self, tenant: &TenantId) -> PathBuf {
+        self.folder.join(tenant.as_str())
+    }
+
+    /// Begins an upload, after removing what is older than a day.
+    ///
+    /// # Errors
+    /// `too_many_imports`.
+    pub async fn begin(&self, tenant: &TenantId) -> Result<Upload> {
+        let (folder, now) = (self.of(tenant), self.knowledge.clock().now());
+        tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            if clear(&folder, now)? >= WAITING {
+                let message = format!("{WAITING} imports wait to be applied. Apply or delete some of them first.");
+                return Err(Error::conflict("too_many_imports", message));
+            }
+            let id = random_token("im_", 16);
+            let folder = folder.join(&id);
+            std::fs::create_dir(&folder)?;
+            Ok(Upload { id, folder, files: Vec::new(), done: false })
+        })
+        .await?
+    }
+
+    /// Makes the plan of an upload.
+    ///
+    /// # Errors
+    /// `no_file`, and what an import says of files that cannot be read at all.
+    pub async fn plan(&self, tenant: &TenantId, mut upload: Upload, wish: Wish) -> Result<Import> {
+        if upload.files.is_empty() {
+            return Err(Error::invalid("no_file", "Send at least one file, as the field `file` of multipart/form-data."));
+        }
+        let now = self.knowledge.clock().now();
+        let planned_at_revision = self.knowledge.store().tenant_revision(tenant).await?;
+        let sources = sources(&upload.folder, &upload.files, &wish)?;
+        let options = ImportOptions { dry_run: true, plan: Some(upload.folder.join(PLAN)), ..options(&wish)? };
+        let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;
+        let import = Import {
+            id: upload.id.clone(),
+            state: State::Planned,
+            created_ms: now,
+            expires_ms: Timestamp(now.0 + KEPT_MS),
+            files: upload.files.clone(),
+            options: wish,
+            planned_at_revision,
+            plan: serde_json::to_value(&report)?,
+            applied: None,
+        };
+        write_record(&upload.folder, &import).await?;
+        upload.done = true;
+        Ok(import)
+    }
+
+    /// One import.
+    ///
+    /// # Errors
+    /// `import_not_found`.
+    pub async fn get(&self, tenant: &TenantId, id: &str) -> Result<Import> {
+        let folder = self.folder_of(tenant, id)?;
+        let text = tokio::fs::read_to_string(folder.join(RECORD)).await.map_err(|_| not_found(id))?;
+        let import: Import = serde_json::from_str(&text)?;
+        if import.expires_ms <= self.knowledge.clock().now() { Err(not_found(id)) } else { Ok(import) }
+    }
+
+    /// A page of its plan; empty when it is applied.
+    ///
+    /// # Errors
+    /// `import_not_found`.
+    pub async fn rows(&self, tenant: &TenantId, id: &str, fate: Option<String>, after: u64, limit: usize) -> Result<PlanPage> {
+        let path = self.folder_of(tenant, id)?.join(PLAN);
+        if !path.exists() {
+            return Ok(PlanPage::default());
+        }
+        tokio::task::spawn_blocking(move || planned::page(&path, fate.as_deref(), after, limit)).await?
+    }
+
+    /// Writes what was planned, but for what was decided otherwise. Broken off in the middle it can be
+    /// applied again.
+    ///
+    /// # Errors
+    /// `import_not_found`, `import_applied`, `plan_outdated` when the base has changed since.
+    pub async fn apply(&self, tenant: &TenantId, id: &str, decided: Decided, by: &str) -> Result<Import> {
+        let folder = self.folder_of(tenant, id)?;
+        let mut import = self.get(tenant, id).await?;
+        if import.state == State::Applied {
+            return Err(Error::conflict("import_applied", "This import is applied already."));
+        }
+        let revision = self.knowledge.store().tenant_revision(tenant).await?;
+        if import.state == State::Planned && revision != import.planned_at_revision {
+            let message = "The knowledge has changed since this plan was made. Upload the files again and look at the new plan.";
+            return Err(Error::conflict("plan_outdated", message));
+        }
+        let sources = sources(&folder, &import.files, &import.options)?;
+        let Decided { accept, skip } = decided;
+        let options = ImportOptions { accept, skip, by: by.to_owned(), ..options(&import.options)? };
+        import.state = State::Applying;
+        write_record(&folder, &import).await?;
+        let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;
+        import.state = State::Applied;
+        import.applied = Some(serde_json::to_value(&report)?);
+        write_record(&folder, &import).await?;
+        for name in (0..import.files.len()).map(|n| n.to_string()).chain([PLAN.to_owned()]) {
+            // What stays behind is removed after a day.
+            let _ = tokio::fs::remove_file(folder.join(name)).await;
+        }
+        Ok(import)
+    }
+
+    /// Forgets an import and its files.
+    ///
+    /// # Errors
+    /// `import_not_found`.
+    pub async fn delete(&self, tenant: &TenantId, id: &str) -> Result<()> {
+        self.get(tenant, id).await?;
+        Ok(tokio::fs::remove_dir_all(self.folder_of(tenant, id)?).await?)
+    }
+
+    /// An id comes from a path of somebody's request: only what could be one is looked up.
+    fn folder_of(&self, tenant: &TenantId, id: &str) -> Result<PathBuf> {
+        let legal = id.starts_with("im_") && id.len() < 64 && id[3..].bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if legal { Ok(self.of(tenant).join(id)) } else { Err(not_found(id)) }
+    }
+}
+
+fn not_found(id: &str) -> Error {
+    Error::not_found("import_not_found", format!("There is no import `{id}`. Files are kept for a day."))
+}
+
+fn options(wish: &Wish) -> Result<ImportOptions> {
+    Ok(ImportOptions {
+        encoding: wish.encoding.clone(),
+        default_source: wish.source.clone(),
+        accept_conflicts: wish.accept_conflicts,
+        as_is: wish.as_is,
+        replace_source: wish.replace_source,
+        ..ImportOptions::default()
+    })
+}
+
+fn sources(folder: &Path, files: &[String], wish: &Wish) -> Result<Vec<Source>> {
+    let format = wish.format.as_deref().map(Format::from_word).transpose()?;
+    files.iter().enumerate().map(|(n, name)| Source::spooled(name, folder.join(n.to_string()), format)).collect()
+}
+
+/// Over the old record, in one step: a reader sees one or the other.
+async fn write_record(folder: &Path, import: &Import) -> Result<()> {
+    let fresh = folder.join("import.json.new");
+    tokio::fs::write(&fresh, serde_json::to_vec(import)?).await?;
+    Ok(tokio::fs::rename(fresh, folder.join(RECORD)).await?)
+}
+
+/// Removes imports that are over; how many are left that wait.
+fn clear(folder: &Path, now: Timestamp) -> Result<usize> {
+    let mut waiting = 0;
+    for item in std::fs::read_dir(folder)? {
+        let path = item?.path();
+        let record = std::fs::read_to_string(path.join(RECORD)).ok();
+        let import: Option<Import> = record.and_then(|text| serde_json::from_str(&text).ok());
+        match import {
+            Some(import) if import.expires_ms <= now => std::fs::remove_dir_all(&path)?,
+            Some(import) => waiting += usize::from(import.state != State::Applied),
+            None if is_old(&path, now) => std::fs::remove_dir_all(&path)?,
+            // Somebody is uploading.
+            None => waiting += 1,
+        }
+    }
+    Ok(waiting)
+}
+
+/// Whether an upload that never became a plan is from before yesterday.
+fn is_old(path: &Path, now: Timestamp) -> bool {
+    let modified = std::fs::metadata(path).and_then(|data| data.modified());
+    let since = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    since.is_some_and(|since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX) < now.0 - KEPT_MS)
+}

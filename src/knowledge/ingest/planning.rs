@@ -1,0 +1,77 @@
+//! What a dry run notes of each row, for people who look before they write.
+
+use std::collections::HashMap;
+
+use super::{Judged, Left, Run};
+use crate::error::{Error, Result};
+use crate::ids::EntryId;
+use crate::knowledge::KnowledgeEntry;
+use crate::knowledge::export::object;
+use crate::knowledge::imports::planned::Planned;
+use crate::knowledge::plan::{Place, Verdict};
+use crate::knowledge::report::AnswerChange;
+
+impl Run<'_> {
+    /// Notes what would become of each row, with what is in its place now.
+    pub(super) async fn plan_rows(&mut self, rows: &[Judged], verdicts: &[Verdict]) -> Result<()> {
+        if !self.dry_run {
+            return Ok(());
+        }
+        let others: Vec<EntryId> = verdicts.iter().filter_map(Verdict::other).cloned().collect();
+        let stored = self.knowledge.store().entries(self.tenant, &others).await?;
+        let stored: HashMap<EntryId, KnowledgeEntry> = stored.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
+        let mut planned = Vec::new();
+        for (judged, verdict) in rows.iter().zip(verdicts) {
+            let old = verdict.other().and_then(|id| stored.get(id));
+            let Place { file, row } = judged.row.place;
+            let name = self.files.get(file as usize).cloned().unwrap_or_default();
+            if let (Verdict::Changed(known), Some(old)) = (verdict, old) {
+                let (old, new) = (old.draft.answer.clone(), judged.row.draft.answer.clone());
+                self.report.add_change(AnswerChange { file: name.clone(), row, id: known.id.clone(), old, new });
+            }
+            let (fate, code, message) = verdict.told();
+            planned.push(Planned {
+                n: judged.n,
+                fate: fate.to_owned(),
+                file: name,
+                sheet: judged.sheet.clone(),
+                row,
+                id: verdict.id().map(|id| id.as_str().to_owned()),
+                code: code.map(str::to_owned),
+                message: message.map(str::to_owned),
+                new: (fate != "unchanged").then(|| object(&judged.row.draft, self.zone)),
+                old: old.map(|old| object(&old.draft, self.zone)),
+            });
+        }
+        self.write_plan(planned).await
+    }
+
+    /// Rows that could not even be judged are part of a plan too.
+    pub(super) async fn plan_failed(&mut self, left: &[Left]) -> Result<()> {
+        let unjudged = left.iter().filter(|left| left.status == "failed" && left.problem.code != "duplicate_id");
+        let planned = unjudged.map(|Left { n, problem, cells, .. }| Planned {
+            n: *n,
+            fate: "failed".to_owned(),
+            file: problem.file.clone(),
+            sheet: problem.sheet.clone(),
+            row: problem.row,
+            id: None,
+            code: Some(problem.code.to_owned()),
+            message: Some(problem.message.clone()),
+            new: Some(cells.to_json()),
+            old: None,
+        });
+        self.write_plan(planned.collect()).await
+    }
+
+    /// Adds rows to the plan on disk, when there is to be one.
+    pub(super) async fn write_plan(&mut self, rows: Vec<Planned>) -> Result<()> {
+        let Some(mut plan) = self.plan.take() else { return Ok(()) };
+        let written = tokio::task::spawn_blocking(move || {
+            rows.iter().try_for_each(|row| plan.add(row))?;
+            Ok::<_, Error>(plan)
+        });
+        self.plan = Some(written.await??);
+        Ok(())
+    }
+}

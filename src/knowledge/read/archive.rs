@@ -1,0 +1,111 @@
+//! Zip archives that are documents. What they unpack to is bounded before anybody reads it: a small
+//! file can unpack to terabytes, and what it says of its own size need not be true.
+
+use std::io::{self, Read};
+
+use zip::ZipArchive;
+
+use crate::error::{Error, Result};
+
+use super::Seekable;
+
+/// What the parts of an archive may unpack to.
+pub struct Most {
+    /// All of them.
+    pub all: u64,
+    /// Those that are kept in memory, such as a workbook's table of strings.
+    pub kept: u64,
+}
+
+/// Most parts.
+const PARTS: usize = 10_000;
+
+/// Opens an archive.
+///
+/// # Errors
+/// `file_unreadable` when it is none, `file_too_large` when it has too many parts.
+pub fn open<R: Seekable>(input: R) -> Result<ZipArchive<R>> {
+    let archive = ZipArchive::new(input).map_err(|error| {
+        Error::invalid(
+            "file_unreadable",
+            "The file is damaged, protected by a password, or not what its name says. Open it, save it again, and import that.",
+        )
+        .because(error)
+    })?;
+    if archive.len() > PARTS {
+        return Err(Error::invalid("file_too_large", format!("The file consists of {} parts; {PARTS} are allowed.", archive.len())));
+    }
+    Ok(archive)
+}
+
+/// Unpacks everything once into nothing, to know how much it is.
+///
+/// # Errors
+/// `file_too_large`, or `file_unreadable` when a part is damaged.
+pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Result<()> {
+    let (mut all, mut kept) = (0, 0);
+    for at in 0..archive.len() {
+        let part = archive.by_index(at).map_err(damaged)?;
+        let name = part.name().map_err(damaged)?.to_lowercase();
+        // Pictures are never unpacked.
+        if name.contains("/media/") {
+            continue;
+        }
+        let is_streamed = name.contains("worksheets/");
+        let size = io::copy(&mut part.take(most.all - all + 1), &mut io::sink()).map_err(damaged)?;
+        all += size;
+        kept += if is_streamed { 0 } else { size };
+        if all > most.all || kept > most.kept {
+            return Err(Error::invalid("file_too_large", "The file unpacks to more than this version reads. Split it into several files."));
+        }
+    }
+    Ok(())
+}
+
+/// One part as text, if there is one of that name.
+///
+/// # Errors
+/// `file_too_large` when it is more than `most` bytes, or `file_unreadable`.
+pub fn part<R: Seekable>(archive: &mut ZipArchive<R>, name: &str, most: u64) -> Result<Option<String>> {
+    let part = match archive.by_name(name) {
+        Ok(part) => part,
+        Err(zip::result::ZipError::FileNotFound) => return Ok(None),
+        Err(error) => return Err(damaged(error)),
+    };
+    let mut bytes = Vec::new();
+    part.take(most + 1).read_to_end(&mut bytes).map_err(damaged)?;
+    if bytes.len() as u64 > most {
+        return Err(super::section::too_large(most));
+    }
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::invalid("file_unreadable", "A part of the file is damaged. Get a whole copy, or open it, save it again, and import that.")
+        .because(io::Error::other(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    #[test]
+    fn a_small_file_that_unpacks_to_much_is_refused() {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml", "xl/media/picture.png"] {
+            zip.start_file(name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(&[b' '; 100_000]).unwrap();
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        assert!(bytes.len() < 2_000);
+        let checked =
+            |all, kept| check_size(&mut open(Cursor::new(bytes.clone())).unwrap(), &Most { all, kept }).map_err(|error| error.code());
+        assert_eq!(checked(200_000, 100_000), Ok(()));
+        assert_eq!(checked(199_999, 100_000), Err("file_too_large"));
+        assert_eq!(checked(200_000, 99_999), Err("file_too_large"));
+    }
+}

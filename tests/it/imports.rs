@@ -1,0 +1,181 @@
+//! Imports in two steps and changes of single rows over HTTP: what a plan shows, what applying it
+//! does, and that nobody else sees either.
+
+use merchant_copilot::ids::TenantId;
+use merchant_copilot::tenants::Role;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+
+use super::server::{Server, Setup, issue};
+
+const ENTRIES: &str = "/api/v1/knowledge/entries";
+const IMPORTS: &str = "/api/v1/knowledge/imports";
+
+async fn upload(server: &Server, key: &str, files: &[(&str, &[u8])], options: &[(&str, &str)]) -> Response {
+    let mut body = Vec::new();
+    for (name, value) in options {
+        body.extend(format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+    }
+    for (name, content) in files {
+        let head = format!("--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
+        body.extend(head.bytes().chain(content.iter().copied()).chain(*b"\r\n"));
+    }
+    body.extend(b"--b--\r\n");
+    let request = server.request(Method::POST, IMPORTS).bearer_auth(key);
+    request.header("content-type", "multipart/form-data; boundary=b").body(body).send().await.unwrap()
+}
+
+async fn call(server: &Server, method: &str, path: &str, key: &str, body: Value) -> (u16, Value) {
+    let request = server.request(method.parse().unwrap(), path).bearer_auth(key);
+    let request = if body.is_null() { request } else { request.json(&body) };
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap_or_default())
+}
+
+fn fates(import: &Value) -> Vec<(u64, &str)> {
+    import["rows"].as_array().unwrap().iter().map(|row| (row["row"].as_u64().unwrap(), row["fate"].as_str().unwrap())).collect()
+}
+
+const FILE: &str = "id,question,answer\n\
+    deposit,普通店保证金要交多少？,\"保证金是 20,000 元。\"\n\
+    new,仓库几点关门？,十八点。\n\
+    rival,退货地址在哪里修改？,在 我的 > 地址 里修改。\n\
+    bad,没有答案,\n\
+    out,不要的一行,不要。\n";
+
+#[tokio::test]
+async fn a_plan_is_looked_at_and_applied() {
+    let server = Server::small().await;
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let (stranger, _) = issue(&server.tenants, &other, Role::Admin).await;
+    let admin = server.admin.clone();
+
+    let answer = upload(&server, &admin, &[("../规则.csv", FILE.as_bytes())], &[]).await;
+    assert_eq!(answer.status(), 201);
+    let plan: Value = answer.json().await.unwrap();
+    assert_eq!((&plan["state"], &plan["files"]), (&json!("planned"), &json!(["规则.csv"])));
+    assert_eq!(fates(&plan), [(2, "changed"), (3, "added"), (4, "conflicting"), (6, "added"), (5, "failed")]);
+    let changed = &plan["rows"][0];
+    assert!(changed["old"]["answer"].as_str().unwrap().contains("10,000") && changed["new"]["answer"].as_str().unwrap().contains("20,000"));
+    assert_eq!(plan["rows"][2]["old"]["id"], "address", "what it conflicts with is shown beside it");
+    assert_eq!(
+        server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"],
+        "中国站本地店的保证金是 10,000 元。",
+        "nothing is written yet"
+    );
+
+    let id = plan["id"].as_str().unwrap();
+    let path = format!("{IMPORTS}/{id}");
+    let failed = server.json(&format!("{path}?fate=failed"), &admin).await;
+    assert_eq!((failed["rows"][0]["code"].as_str(), failed["rows"][0]["new"]["id"].as_str()), (Some("missing_answer"), Some("bad")));
+    let first = server.json(&format!("{path}?limit=2"), &admin).await;
+    let second = server.json(&format!("{path}?limit=2&after={}", first["next"]), &admin).await;
+    assert_eq!([fates(&first), fates(&second)].concat(), fates(&plan)[..4]);
+    for (method, path) in [("GET", path.clone()), ("DELETE", path.clone()), ("POST", format!("{path}/apply"))] {
+        assert_eq!(call(&server, method, &path, &stranger, Value::Null).await.0, 404, "{method} by another tenant");
+    }
+
+    let n = |at: usize| plan["rows"][at]["n"].clone();
+    let decided = json!({"accept": [n(2)], "skip": [n(3)]});
+    let (status, done) = call(&server, "POST", &format!("{path}/apply"), &admin, decided).await;
+    assert_eq!((status, &done["state"]), (200, &json!("applied")), "{done}");
+    let report = &done["applied"];
+    assert_eq!((&report["added"], &report["changed"], &report["failed"], &report["skipped"]), (&json!(2), &json!(1), &json!(1), &json!(1)));
+    assert!(server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"].as_str().unwrap().contains("20,000"));
+    assert_eq!(call(&server, "GET", &format!("{ENTRIES}/out"), &admin, Value::Null).await.0, 404, "a row left out");
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 409);
+    let left: Vec<_> =
+        std::fs::read_dir(server.data_dir.join("imports/demo").join(id)).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(left, ["import.json"], "the files are gone");
+    let history = server.json(&format!("{ENTRIES}/deposit/versions"), &admin).await;
+    assert!(history["versions"][0]["before"]["answer"].as_str().unwrap().contains("10,000"), "{history}");
+}
+
+#[tokio::test]
+async fn a_plan_of_yesterdays_knowledge_is_not_applied() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let plan: Value = upload(&server, &admin, &[("a.csv", FILE.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!(call(&server, "DELETE", &format!("{ENTRIES}/label"), &admin, Value::Null).await.0, 200);
+    let (status, error) = call(&server, "POST", &format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap()), &admin, Value::Null).await;
+    assert_eq!((status, &error["error"]["code"]), (409, &json!("plan_outdated")));
+    assert_eq!(call(&server, "DELETE", &format!("{IMPORTS}/{}", plan["id"].as_str().unwrap()), &admin, Value::Null).await.0, 204);
+    let left = std::fs::read_dir(server.data_dir.join("imports/demo")).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn uploads_that_cannot_be_taken_leave_nothing_behind() {
+    let setup = Setup { config: Some(|config| config.limits.upload_bytes = 1_000), ..Setup::default() };
+    let server = Server::start(setup).await;
+    let admin = server.admin.clone();
+    let refused = async |files: &[(&str, &[u8])], options: &[(&str, &str)]| {
+        let answer = upload(&server, &admin, files, options).await;
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"]["code"].as_str().unwrap().to_owned())
+    };
+    let good: &[(&str, &[u8])] = &[("a.csv", b"question,answer\na,b\n")];
+    assert_eq!(refused(&[("a.csv", &[b'x'; 2_000])], &[]).await, (413, "body_too_large".into()));
+    assert_eq!(refused(&[], &[]).await, (400, "no_file".into()));
+    assert_eq!(refused(&[("a.exe", b"x")], &[]).await, (400, "unknown_format".into()));
+    assert_eq!(refused(&[("a.xlsx", b"x")], &[]).await, (400, "file_unreadable".into()));
+    assert_eq!(refused(good, &[("as_is", "maybe")]).await, (400, "bad_option".into()));
+    assert_eq!(refused(good, &[("delete_all", "true")]).await, (400, "bad_option".into()));
+    assert_eq!(std::fs::read_dir(server.data_dir.join("imports/demo")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_export_comes_back_unchanged_in_every_format() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    for format in ["jsonl", "csv", "xlsx"] {
+        let answer = server.get(&format!("/api/v1/knowledge/export?format={format}")).bearer_auth(&admin).send().await.unwrap();
+        assert!(answer.headers()["content-disposition"].to_str().unwrap().contains(&format!("demo.{format}")));
+        let bytes = answer.bytes().await.unwrap();
+        let plan: Value = upload(&server, &admin, &[(&format!("demo.{format}"), &bytes)], &[]).await.json().await.unwrap();
+        assert_eq!((&plan["plan"]["unchanged"], fates(&plan).len()), (&json!(3), 3), "{format}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn rows_are_added_changed_deleted_and_taken_back() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let (status, row) =
+        call(&server, "POST", ENTRIES, &admin, json!({"问题": "几点发货？", "答案": "16:00 前。", "相似问题": ["何时发货"]})).await;
+    assert_eq!((status, &row["similar"], &row["source"]), (201, &json!(["何时发货"]), &json!("console")), "{row}");
+    let path = format!("{ENTRIES}/{}", row["id"].as_str().unwrap());
+    let conflict = json!({"id": "x", "question": "几点发货", "answer": "18:00 前。"});
+    assert_eq!(call(&server, "POST", ENTRIES, &admin, conflict.clone()).await.1["error"]["code"], "entry_conflicts");
+    assert_eq!(call(&server, "POST", &format!("{ENTRIES}?accept_conflicts=true"), &admin, conflict).await.0, 201);
+    assert_eq!(call(&server, "POST", ENTRIES, &admin, json!({"question": "a", "answer": ""})).await.1["error"]["code"], "missing_answer");
+
+    let (status, changed) =
+        call(&server, "PUT", &path, &admin, json!({"question": "几点发货？", "answer": "17:00 前。", "revision": row["revision"]})).await;
+    assert_eq!((status, &changed["answer"]), (200, &json!("17:00 前。")), "{changed}");
+    let late = json!({"question": "几点发货？", "answer": "晚了。", "revision": row["revision"]});
+    assert_eq!(call(&server, "PUT", &path, &admin, late).await.1["error"]["code"], "entry_changed");
+    assert_eq!(call(&server, "DELETE", &path, &admin, Value::Null).await.0, 200);
+    assert_eq!(call(&server, "GET", &path, &admin, Value::Null).await.0, 404);
+    let versions = server.json(&format!("{path}/versions"), &admin).await;
+    let told: Vec<_> = versions["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| (v["action"].as_str().unwrap(), v["before"]["answer"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, [("deleted", "17:00 前。"), ("changed", "16:00 前。")]);
+    assert!(versions["versions"][0]["by"].as_str().unwrap().starts_with("k_"));
+    let undo = format!("{path}/undo");
+    assert_eq!(call(&server, "POST", &undo, &admin, Value::Null).await.1["answer"], "17:00 前。");
+    assert_eq!(call(&server, "POST", &format!("{ENTRIES}/label/undo"), &admin, Value::Null).await.1["error"]["code"], "nothing_to_undo");
+
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let (stranger, _) = issue(&server.tenants, &other, Role::Admin).await;
+    let body = json!({"question": "a", "answer": "b"});
+    for (method, path, body) in [("PUT", &path, body), ("DELETE", &path, Value::Null), ("POST", &undo, Value::Null)] {
+        assert_eq!(call(&server, method, path, &stranger, body).await.0, 404, "{method} {path} by another tenant");
+    }
+    assert_eq!(call(&server, "GET", &path, &admin, Value::Null).await.1["answer"], "17:00 前。");
+}
