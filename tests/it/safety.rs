@@ -99,7 +99,7 @@ async fn a_forbidden_question_gets_a_kind_answer_and_no_model() {
 
 #[tokio::test]
 async fn what_a_careless_model_says_is_held_back_letter_by_letter() {
-    let (server, _) = server(forbid).await;
+    let (server, _provider) = server(forbid).await;
     let turn = server.session(&server.member).await.ask(GROUNDED, json!({"model": "careless"})).await;
     turn.check();
     assert_eq!(turn.text(), "可以[已屏蔽][1]，打 [手机号]，卡 [银行卡号]，见 [链接已移除] 。");

@@ -32,6 +32,8 @@ impl Turning {
         answer.end(self);
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());
+        let by = self.model.card();
+        self.outcome.trace["model"] = json!({"id": by.id, "provider": by.provider});
         self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
         // A provider that never said a word is not paid for the question.
