@@ -184,7 +184,6 @@ impl ChatEngine {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called in one place, with what that place has at hand")]
     fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant, checked: Checked) -> Accepted {
         let (log, queue) = self.live(&caller.tenant, &turn.conversation_id);
         let seq = log.accept(&turn.id, turn.ordinal, accepted(&turn, false));

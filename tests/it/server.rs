@@ -109,7 +109,8 @@ impl Server {
         let (admin, _) = issue(&tenants, &demo, Role::Admin).await;
         let (member, _) = issue(&tenants, &demo, Role::Member).await;
         let (site, _) = issue(&tenants, &demo, Role::Site).await;
-        let client = Client::builder().timeout(PATIENCE).build().unwrap();
+        // A connection lives on the runtime of the test that opened it, and other tests have theirs.
+        let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
         let server = Self { address, tenants, admin, member, site, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
         server.wait_until_ready().await;
         server
