@@ -1,0 +1,99 @@
+//! The end of a turn: recorded first, then told, so that who sees `response.done` finds it stored.
+
+use serde_json::{Value, json};
+
+use super::{Ending, Turning};
+use crate::chat::{Done, ErrorReport, EventKind, Status, suggest};
+use crate::memory::Outcome;
+use crate::models::FinishReason;
+
+/// Earlier questions looked through so that none is suggested again.
+const ASKED_BEFORE: i64 = 400;
+
+impl Turning {
+    /// Records the turn, then tells its end: who sees `response.done` finds it stored.
+    pub(super) async fn finish(mut self, ending: Ending) {
+        let (status, finish_reason, error) = match ending {
+            Ending::Finished(FinishReason::Stop) => (Status::Completed, "stop", None),
+            Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
+            Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
+            Ending::Refused => (Status::Completed, "content_filter", None),
+            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", None),
+            Ending::Cancelled => (Status::Cancelled, "cancelled", None),
+            Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
+            Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
+        };
+        self.emit(EventKind::ResponseTextDone { text: self.sent.text.clone() });
+        if status == Status::Completed {
+            self.outcome.suggestions = json!(self.suggestions().await);
+        }
+        self.timings.total = self.elapsed();
+        let done = self.done(status, finish_reason, error);
+        self.outcome.usage = json!(done.usage);
+        self.outcome.answer = std::mem::take(&mut self.sent.text);
+        self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+        self.outcome.finish_reason = finish_reason.to_owned();
+        self.outcome.error = done.error.as_ref().map(|error| json!(error));
+        self.outcome.timings = json!(self.timings);
+        self.outcome.numbers = json!(self.so_far.told().numbers);
+        normalise(&mut self.outcome);
+        let recorded = self.engine.0.parts.memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await;
+        if let Err(error) = recorded {
+            tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
+        }
+        self.audit().await;
+        self.measure();
+        self.engine.finished(&self.turn.id);
+        self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
+        self.sum_up().await;
+    }
+
+    /// What could be asked next.
+    async fn suggestions(&mut self) -> Vec<String> {
+        if self.next.is_empty() {
+            return Vec::new();
+        }
+        let parts = &self.engine.0.parts;
+        let asked = match &self.request.history {
+            Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
+            None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
+        };
+        suggest::answerable(&parts.knowledge, &self.tenant, self.request.market.as_deref(), std::mem::take(&mut self.next), &asked).await
+    }
+
+    /// The answer is told; what leaves the window is summed up before the next turn looks for it.
+    async fn sum_up(&self) {
+        if self.turn.ordinal <= 1 || self.request.history.is_some() {
+            return;
+        }
+        if let Err(error) = self.engine.sum_up(&self.tenant, &self.turn.conversation_id).await {
+            tracing::warn!(code = error.code(), causes = error.causes(), "older turns could not be summed up: {error}");
+        }
+    }
+
+    fn done(&self, status: Status, finish_reason: &str, error: Option<ErrorReport>) -> Done {
+        Done {
+            status,
+            finish_reason: finish_reason.to_owned(),
+            usage: serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage()),
+            citations: serde_json::from_value(self.outcome.citations.clone()).unwrap_or_default(),
+            suggestions: serde_json::from_value(self.outcome.suggestions.clone()).unwrap_or_default(),
+            timings_ms: self.timings,
+            error,
+        }
+    }
+}
+
+/// JSON columns are never null.
+fn normalise(outcome: &mut Outcome) {
+    for list in [&mut outcome.sources, &mut outcome.citations, &mut outcome.suggestions] {
+        if list.is_null() {
+            *list = Value::Array(Vec::new());
+        }
+    }
+    for object in [&mut outcome.usage, &mut outcome.timings, &mut outcome.trace, &mut outcome.numbers] {
+        if object.is_null() {
+            *object = json!({});
+        }
+    }
+}

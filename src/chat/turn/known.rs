@@ -1,0 +1,37 @@
+//! Answers that need no model: a greeting, a row that is the answer itself, and that the base does not
+//! know.
+
+use serde_json::json;
+
+use super::{Ending, Turning, words};
+use crate::chat::{EventKind, cite, suggest};
+use crate::knowledge::{Decision, Hit};
+use crate::models::FinishReason;
+
+impl Turning {
+    pub(super) fn greet(&mut self) -> Ending {
+        self.outcome.query = self.request.text.clone();
+        self.outcome.decision = Some("none".to_owned());
+        self.outcome.trace = json!({"intent": "greeting"});
+        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
+        self.say(words::greeting(self.language));
+        Ending::Finished(FinishReason::Stop)
+    }
+
+    /// The row itself is the answer.
+    pub(super) fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
+        let Some(row) = sources.first() else { return self.admit(hits) };
+        let (text, citation) = cite::whole(&self.sayable(row), 1);
+        self.say(&text);
+        self.outcome.citations = json!([citation]);
+        self.next = suggest::candidates(hits, sources);
+        Ending::Finished(FinishReason::Stop)
+    }
+
+    /// The base does not know: says so and offers the nearest questions.
+    pub(super) fn admit(&mut self, hits: &[Hit]) -> Ending {
+        self.next = suggest::candidates(hits, &[]);
+        self.say(words::not_found(self.language));
+        Ending::Finished(FinishReason::Stop)
+    }
+}

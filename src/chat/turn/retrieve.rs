@@ -1,0 +1,70 @@
+//! What the base has to say: the search, and the hits that are told as sources before any text.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{Turning, ms};
+use crate::chat::{EventKind, Source};
+use crate::error::Result;
+use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
+
+/// Hits looked at beyond the sources, for suggestions and the trace.
+const LOOK_ASIDE: usize = 5;
+/// Longest snippet of a source, in characters.
+const SNIPPET: usize = 240;
+
+impl Turning {
+    pub(super) async fn search(&mut self, query: &str) -> Result<SearchOutcome> {
+        let parts = &self.engine.0.parts;
+        let asked = Query { text: query.to_owned(), market: self.request.market.clone(), locale: None, top: parts.sources + LOOK_ASIDE };
+        let started = Instant::now();
+        let found = parts.knowledge.search(&self.tenant, &asked).await?;
+        self.timings.retrieval = ms(started);
+        self.measure_legs(&found);
+        self.outcome.query = query.to_owned();
+        self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
+        self.outcome.trace = json!({
+            "asked": self.request.text.trim(), "query": query, "market": self.request.market,
+            "search": found.to_json(), "facts": self.facts,
+        });
+        Ok(found)
+    }
+
+    /// Numbers the hits that count and tells them before any text.
+    pub(super) fn cite_sources(&mut self, found: &SearchOutcome) -> Vec<Hit> {
+        let most = match found.decision {
+            Decision::Direct => 1,
+            Decision::Grounded => self.engine.0.parts.sources,
+            Decision::None => 0,
+        };
+        let hits: Vec<Hit> = found.hits.iter().filter(|hit| hit.passed).take(most).cloned().collect();
+        let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
+        self.outcome.sources = json!(sources);
+        self.so_far.told().sources = self.outcome.sources.clone();
+        self.so_far.told().decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
+        self.emit(EventKind::ResponseSources { decision: found.decision, sources });
+        hits
+    }
+}
+
+/// A follow-up made to stand alone is our reading of it, so a row never answers it without a model.
+pub(super) fn grounded_when_rewritten(mut found: SearchOutcome, asked: &str) -> SearchOutcome {
+    if found.decision == Decision::Direct && found.query != asked {
+        found.decision = Decision::Grounded;
+    }
+    found
+}
+
+fn source(n: u32, hit: &Hit) -> Source {
+    let draft = &hit.entry.draft;
+    let quoted = if draft.answer.contains(&hit.passage) && !hit.passage.is_empty() { &hit.passage } else { &draft.answer };
+    Source {
+        n,
+        entry_id: hit.entry.id.to_string(),
+        title: if draft.question.is_empty() { quoted.chars().take(40).collect() } else { draft.question.clone() },
+        snippet: quoted.chars().take(SNIPPET).collect(),
+        url: draft.url.clone(),
+        score: hit.score,
+    }
+}

@@ -1,0 +1,160 @@
+//! A model speaks: its reasoning is split off, its words are watched, its markers are resolved, and which
+//! providers were tried is noted for the trace.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use serde_json::json;
+
+use super::{Ending, Turning, status, words};
+use crate::chat::cite::CiteScanner;
+use crate::chat::reason::{Piece, ReasonSplitter};
+use crate::chat::{ErrorReport, EventKind, Stage};
+use crate::error::Result;
+use crate::models::{CompletionRequest, Delta, FinishReason, Model, ModelError, Reasoning, Started, Usage};
+use crate::safety::HoldBack;
+
+impl Turning {
+    /// The model speaks; its reasoning is split off and its markers are resolved on the way.
+    pub(super) async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
+        let model = Arc::clone(&self.model);
+        let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
+        let prompt = request.messages.clone();
+        let cancel = self.cancel.clone();
+        let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
+        let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
+        let mut usage = None;
+        let ending = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Ending::Cancelled,
+            ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
+        };
+        answer.end(self);
+        self.note(answer.words.notes());
+        self.note(answer.thoughts.notes());
+        let by = self.model.card();
+        self.outcome.trace["model"] = json!({"id": by.id, "provider": by.provider});
+        self.outcome.trace["attempts"] = json!(self.attempts);
+        self.outcome.citations = json!(answer.cite.citations());
+        // A provider that never said a word is not paid for the question.
+        if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
+            self.count(usage, &prompt, &answer.said);
+        }
+        Ok(ending)
+    }
+
+    /// Takes the deltas as they come. Dropping this ends the provider's call.
+    async fn listen(
+        &mut self,
+        model: &Arc<Model>,
+        request: CompletionRequest,
+        answer: &mut Answering,
+        usage: &mut Option<Usage>,
+    ) -> Ending {
+        let Started { model: by, deltas: mut stream } = match model.stream(request, &self.attempts).await {
+            Ok(started) => started,
+            Err(error) => return Ending::Broken(model_report(&error)),
+        };
+        self.answered_by(by);
+        let mut finish = FinishReason::Stop;
+        while let Some(delta) = stream.next().await {
+            match delta {
+                Ok(Delta::Text(text)) => answer.text(self, &text),
+                Ok(Delta::Reasoning(text)) => answer.reasoning(self, &text),
+                // Some gateways tell zeros when they do not know.
+                Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
+                Ok(Delta::Finish(reason)) => finish = reason,
+                Err(error) => return Ending::Broken(model_report(&error)),
+            }
+        }
+        Ending::Finished(finish)
+    }
+
+    /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.
+    fn answered_by(&mut self, model: Arc<Model>) {
+        if model.card().id != self.told_model {
+            self.told_model = model.card().id.clone();
+            self.emit(status(Stage::Generating, Some(self.told_model.clone())));
+        }
+        self.outcome.model = Some(model.card().id.clone());
+        self.model = model;
+    }
+}
+
+/// The answer while a model speaks.
+struct Answering {
+    split: ReasonSplitter,
+    /// Holds reasoning that is shown back until it is known to be harmless.
+    thoughts: HoldBack,
+    /// The same for the answer itself.
+    words: HoldBack,
+    cite: CiteScanner,
+    shown: bool,
+    /// Everything the model said, for counting tokens.
+    said: String,
+}
+
+impl Answering {
+    fn new(sources: usize, shown: bool, [thoughts, words]: [HoldBack; 2]) -> Self {
+        let most = u32::try_from(sources).unwrap_or_default();
+        Self { split: ReasonSplitter::new(), thoughts, words, cite: CiteScanner::new(most), shown, said: String::new() }
+    }
+
+    fn text(&mut self, turning: &mut Turning, text: &str) {
+        self.said.push_str(text);
+        let pieces = self.split.push(text);
+        self.pieces(turning, pieces);
+    }
+
+    fn reasoning(&mut self, turning: &mut Turning, text: &str) {
+        self.said.push_str(text);
+        self.show(turning, text);
+    }
+
+    fn end(&mut self, turning: &mut Turning) {
+        let pieces = self.split.finish();
+        self.pieces(turning, pieces);
+        self.shown_out(turning);
+        let text = self.words.finish();
+        let rest = self.cite.push(&text) + &self.cite.finish();
+        turning.say(&rest);
+    }
+
+    fn pieces(&mut self, turning: &mut Turning, pieces: Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => {
+                    self.shown_out(turning);
+                    let harmless = self.words.push(&text);
+                    let ready = self.cite.push(&harmless);
+                    turning.say(&ready);
+                }
+                Piece::Reasoning(text) => self.show(turning, &text),
+            }
+        }
+    }
+
+    fn show(&mut self, turning: &Turning, text: &str) {
+        if self.shown {
+            let delta = self.thoughts.push(text);
+            Self::think(turning, delta);
+        }
+    }
+
+    /// No more reasoning for now: what was held back of it goes out before the answer.
+    fn shown_out(&mut self, turning: &Turning) {
+        let delta = self.thoughts.finish();
+        Self::think(turning, delta);
+    }
+
+    fn think(turning: &Turning, delta: String) {
+        if !delta.is_empty() {
+            turning.emit(EventKind::ResponseReasoningDelta { delta });
+        }
+    }
+}
+
+fn model_report(error: &ModelError) -> ErrorReport {
+    tracing::warn!(code = error.code(), %error, "the model did not answer");
+    ErrorReport { code: error.code().to_owned(), message: words::model_failed(error), retryable: error.retryable() }
+}
