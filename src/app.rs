@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
+use crate::chat::resume::SILENT_MS;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -25,8 +26,6 @@ use crate::tenants::{RateLimits, Tenants};
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
-/// Another node's turn that is older than this has no node any more.
-const LONGEST_TURN_MS: i64 = 10 * 60 * 1000;
 /// Under this note is how far the starter pack's import came.
 const STARTER_NOTE: &str = "starter_pack";
 
@@ -107,7 +106,7 @@ impl App {
     /// Builds the rooms for a server, and ends what a crash of the last one left open.
     pub async fn build(config: Config) -> Result<Self> {
         let app = Self::beside(config).await?;
-        let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
+        let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }

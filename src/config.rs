@@ -182,6 +182,7 @@ pub struct EmbedderConfig {
 #[expect(missing_docs, reason = "config.toml documents every key")]
 pub struct SearchConfig {
     pub lexical_weight: f32,
+    pub lexical_weight_bare: f32,
     pub candidates: usize,
     pub direct_threshold: f32,
     pub grounded_threshold: f32,
@@ -199,6 +200,8 @@ pub struct ChatConfig {
     pub answer_tokens: u32,
     pub reasoning: String,
     pub replay_ms: u64,
+    pub retention_days: u32,
+    pub trace_days: u32,
     pub drain_ms: u64,
 }
 
@@ -339,6 +342,7 @@ impl Config {
         }
         for (name, share) in [
             ("search.lexical_weight", self.search.lexical_weight),
+            ("search.lexical_weight_bare", self.search.lexical_weight_bare),
             ("search.direct_threshold", self.search.direct_threshold),
             ("search.grounded_threshold", self.search.grounded_threshold),
         ] {

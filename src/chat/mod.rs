@@ -9,9 +9,15 @@ use crate::models::Message;
 pub mod cite;
 pub mod compose;
 pub mod engine;
+pub mod numbers;
 pub mod reason;
 pub mod replay;
+pub mod resume;
+mod retell;
 pub mod rewrite;
+mod running;
+mod suggest;
+mod summing;
 mod turn;
 pub mod words;
 
@@ -35,8 +41,19 @@ pub struct ChatRequest {
     pub locale: Option<String>,
     /// Earlier messages sent along by a stateless client (the OpenAI wire); none means our memory.
     pub history: Option<Vec<Message>>,
+    /// Whose place it takes.
+    pub replaces: Option<Replaces>,
     /// Where it came from: `ws`, `sse`, `openai`, `cli`.
     pub channel: &'static str,
+}
+
+/// The turn whose place a question takes.
+#[derive(Clone, Debug)]
+pub enum Replaces {
+    /// Its question is answered again.
+    Again(TurnId),
+    /// Its question was edited; by the id of the response or of the message.
+    Edited(TurnId),
 }
 
 /// One frame of a turn. Serialises to the contract's server frame.
@@ -78,6 +95,10 @@ pub enum EventKind {
         message_id: String,
         /// Who answers.
         model: String,
+        /// The answer whose place this one takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string", optional))]
+        replaces: Option<TurnId>,
     },
     /// What is being done.
     #[serde(rename = "response.status")]

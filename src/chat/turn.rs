@@ -10,26 +10,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::cite::{self, CiteScanner};
 use super::compose::{Parts, compose};
-use super::engine::{ChatEngine, message_id};
+use super::engine::ChatEngine;
 use super::reason::{Piece, ReasonSplitter};
 use super::replay::EventLog;
 use super::rewrite::{self, Intent};
+use super::running::SoFar;
+use super::suggest;
+use super::summing::{self, LOOK_BACK};
 use super::{ChatRequest, Done, ErrorReport, EventKind, Source, Stage, Status, Timings, UsageReport, words};
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
+use crate::memory::facts::{self, Fact};
+use crate::memory::summary::Remembered;
 use crate::memory::{self, Outcome, Turn};
 use crate::models::{CompletionRequest, Delta, DeltaStream, FinishReason, Language, Message, Model, ModelError, Reasoning, Role, Usage};
 use crate::telemetry;
 
-/// Turns looked back on for the window and for follow-ups.
-const LOOK_BACK: i64 = 12;
 /// Hits looked at beyond the sources, for suggestions and the trace.
 const LOOK_ASIDE: usize = 5;
 /// Longest snippet of a source, in characters.
 const SNIPPET: usize = 240;
-/// Questions suggested after an answer.
-const SUGGESTIONS: usize = 3;
+/// Earlier questions looked through so that none is suggested again.
+const ASKED_BEFORE: i64 = 400;
 
 /// A turn while it runs.
 pub(super) struct Turning {
@@ -40,9 +43,14 @@ pub(super) struct Turning {
     turn: Turn,
     log: Arc<EventLog>,
     cancel: CancellationToken,
+    so_far: Arc<SoFar>,
     arrived: Instant,
     language: Language,
     sent: Sent,
+    /// What the merchant has stated, this message included.
+    facts: Vec<Fact>,
+    /// Questions that may be suggested.
+    next: Vec<String>,
     outcome: Outcome,
     timings: Timings,
 }
@@ -71,6 +79,7 @@ impl Turning {
         turn: Turn,
         log: Arc<EventLog>,
         cancel: CancellationToken,
+        so_far: Arc<SoFar>,
         arrived: Instant,
     ) -> Self {
         let language = language_of(&request);
@@ -82,9 +91,12 @@ impl Turning {
             turn,
             log,
             cancel,
+            so_far,
             arrived,
             language,
             sent: Sent::default(),
+            facts: Vec::new(),
+            next: Vec::new(),
             outcome: Outcome::default(),
             timings: Timings::default(),
         }
@@ -94,7 +106,9 @@ impl Turning {
     pub(super) async fn run(mut self) {
         self.timings.queue = self.elapsed();
         let model = self.model.card().id.clone();
-        self.emit(EventKind::ResponseCreated { message_id: message_id(&self.turn.id), model });
+        self.log.open_turn(self.turn.ordinal);
+        let (message_id, replaces) = (self.turn.message_id.clone(), self.turn.replaces.clone());
+        self.emit(EventKind::ResponseCreated { message_id, model, replaces });
         let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(&error)));
         self.finish(ending).await;
     }
@@ -103,6 +117,7 @@ impl Turning {
     async fn answer(&mut self) -> Result<Ending> {
         self.emit(EventKind::ResponseStatus { stage: Stage::Retrieving, detail: None });
         let earlier = self.earlier().await?;
+        let remembered = self.remembered().await?;
         let before = earlier_query(&earlier, self.request.history.as_deref());
         let query = match rewrite::read(before.as_deref(), &self.request.text) {
             Intent::Ask(query) => query,
@@ -118,9 +133,9 @@ impl Turning {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => {
-                let request = self.compose(&query, &sources, &earlier)?;
+                let request = self.compose(&query, &sources, &earlier, &remembered)?;
                 self.emit(EventKind::ResponseStatus { stage: Stage::Generating, detail: None });
-                self.outcome.suggestions = json!(suggestions(&found.hits, &sources));
+                self.next = suggest::candidates(&found.hits, &sources);
                 self.stream(request, sources.len()).await
             }
         }
@@ -131,7 +146,23 @@ impl Turning {
             return Ok(Vec::new());
         }
         let memory = &self.engine.0.parts.memory;
-        memory.earlier(&self.tenant, &self.turn.conversation_id, self.turn.ordinal, LOOK_BACK).await
+        memory.earlier(&self.tenant, &self.turn.conversation_id, self.turn.place, LOOK_BACK).await
+    }
+
+    /// What the conversation remembers beside its window, and what this message adds to it.
+    async fn remembered(&mut self) -> Result<Remembered> {
+        let memory = &self.engine.0.parts.memory;
+        let known = match &self.request.history {
+            Some(history) => told_by(history),
+            None if self.turn.ordinal <= 1 => Remembered::default(),
+            None => memory.remembered(&self.tenant, &self.turn.conversation_id).await?,
+        };
+        self.facts = known.facts.clone();
+        facts::merge(&mut self.facts, facts::stated(&self.request.text, self.turn.place));
+        if self.facts != known.facts && self.request.history.is_none() {
+            memory.keep_facts(&self.tenant, &self.turn.conversation_id, &self.facts).await?;
+        }
+        Ok(known)
     }
 
     async fn search(&mut self, query: &str) -> Result<SearchOutcome> {
@@ -142,7 +173,10 @@ impl Turning {
         self.timings.retrieval = ms(started);
         self.outcome.query = query.to_owned();
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
-        self.outcome.trace = json!({"search": found.to_json()});
+        self.outcome.trace = json!({
+            "asked": self.request.text.trim(), "query": query, "market": self.request.market,
+            "search": found.to_json(), "facts": self.facts,
+        });
         Ok(found)
     }
 
@@ -156,6 +190,8 @@ impl Turning {
         let hits: Vec<Hit> = found.hits.iter().filter(|hit| hit.passed).take(most).cloned().collect();
         let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
         self.outcome.sources = json!(sources);
+        self.so_far.told().sources = self.outcome.sources.clone();
+        self.so_far.told().decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
         self.emit(EventKind::ResponseSources { decision: found.decision, sources });
         hits
     }
@@ -175,25 +211,28 @@ impl Turning {
         let (text, citation) = cite::whole(&row.entry.draft.answer, 1);
         self.say(&text);
         self.outcome.citations = json!([citation]);
-        self.outcome.suggestions = json!(suggestions(hits, sources));
+        self.next = suggest::candidates(hits, sources);
         Ending::Finished(FinishReason::Stop)
     }
 
     /// The base does not know: says so and offers the nearest questions.
     fn admit(&mut self, hits: &[Hit]) -> Ending {
-        self.outcome.suggestions = json!(suggestions(hits, &[]));
+        self.next = suggest::candidates(hits, &[]);
         self.say(words::not_found(self.language));
         Ending::Finished(FinishReason::Stop)
     }
 
-    fn compose(&mut self, query: &str, sources: &[Hit], earlier: &[Turn]) -> Result<CompletionRequest> {
+    fn compose(&mut self, query: &str, sources: &[Hit], earlier: &[Turn], known: &Remembered) -> Result<CompletionRequest> {
         let parts = &self.engine.0.parts;
         let name = self.template_name();
         let template = parts.prompts.get(name)?;
+        let (window_tokens, summary_tokens) = summing::split(parts.config.memory_tokens);
         let window = match &self.request.history {
             Some(history) => history.clone(),
-            None => memory::window(earlier, parts.config.memory_tokens),
+            None => memory::window(earlier, window_tokens),
         };
+        let recalled = known.summary.recall(query, summary_tokens);
+        let told = recalled.clone();
         let request = compose(Parts {
             template,
             reasoning: self.reasoning()?,
@@ -204,11 +243,14 @@ impl Turning {
             hits: sources,
             market: self.request.market.as_deref(),
             window,
+            facts: words::facts(&self.facts, self.language),
+            memory: recalled,
             now: parts.knowledge.clock().now(),
             zone: parts.zone,
             budget: parts.config.prompt_tokens,
             answer_tokens: parts.config.answer_tokens,
         })?;
+        self.outcome.trace["memory"] = json!({"window_messages": request.messages.len(), "recalled": told});
         self.outcome.trace["prompt"] = json!({"template": name, "version": template.version, "messages": request.messages});
         Ok(request)
     }
@@ -248,6 +290,7 @@ impl Turning {
         answer.end(self);
         self.outcome.citations = json!(answer.cite.citations());
         self.count(usage, &prompt, &answer.said);
+        self.outcome.trace["model"] = json!({"id": model.card().id, "provider": model.card().provider, "usage_told": usage.is_some()});
         Ok(ending)
     }
 
@@ -297,13 +340,18 @@ impl Turning {
             Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
         };
         self.emit(EventKind::ResponseTextDone { text: self.sent.text.clone() });
+        if status == Status::Completed {
+            self.outcome.suggestions = json!(self.suggestions().await);
+        }
         self.timings.total = self.elapsed();
         let done = self.done(status, finish_reason, error);
+        self.outcome.usage = json!(done.usage);
         self.outcome.answer = std::mem::take(&mut self.sent.text);
         self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
         self.outcome.finish_reason = finish_reason.to_owned();
         self.outcome.error = done.error.as_ref().map(|error| json!(error));
         self.outcome.timings = json!(self.timings);
+        self.outcome.numbers = json!(self.so_far.told().numbers);
         normalise(&mut self.outcome);
         let recorded = self.engine.0.parts.memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await;
         if let Err(error) = recorded {
@@ -311,7 +359,31 @@ impl Turning {
         }
         self.measure();
         self.engine.finished(&self.turn.id);
-        self.emit(EventKind::ResponseDone(Box::new(done)));
+        self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
+        self.sum_up().await;
+    }
+
+    /// What could be asked next.
+    async fn suggestions(&mut self) -> Vec<String> {
+        if self.next.is_empty() {
+            return Vec::new();
+        }
+        let parts = &self.engine.0.parts;
+        let asked = match &self.request.history {
+            Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
+            None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
+        };
+        suggest::answerable(&parts.knowledge, &self.tenant, self.request.market.as_deref(), std::mem::take(&mut self.next), &asked).await
+    }
+
+    /// The answer is told; what leaves the window is summed up before the next turn looks for it.
+    async fn sum_up(&self) {
+        if self.turn.ordinal <= 1 || self.request.history.is_some() {
+            return;
+        }
+        if let Err(error) = self.engine.sum_up(&self.tenant, &self.turn.conversation_id).await {
+            tracing::warn!(code = error.code(), causes = error.causes(), "older turns could not be summed up: {error}");
+        }
     }
 
     fn measure(&self) {
@@ -359,11 +431,12 @@ impl Turning {
         let offset = self.sent.chars;
         self.sent.chars += text.chars().count();
         self.sent.text.push_str(text);
+        self.so_far.told().answer.push_str(text);
         self.emit(EventKind::ResponseTextDelta { delta: text.to_owned(), offset });
     }
 
     fn emit(&self, kind: EventKind) {
-        self.log.push(Some(&self.turn.id), kind);
+        self.log.push_noting(Some(&self.turn.id), kind, |kind, seq| self.so_far.told().numbers.note(kind, seq));
     }
 
     fn elapsed(&self) -> f64 {
@@ -468,12 +541,13 @@ fn source(n: u32, hit: &Hit) -> Source {
     }
 }
 
-/// The questions of the nearest rows that are not already sources.
-fn suggestions(hits: &[Hit], sources: &[Hit]) -> Vec<String> {
-    let section = |hit: &Hit| hit.entry.draft.question.contains(crate::knowledge::read::markdown_path());
-    let used = |hit: &&Hit| section(hit) || sources.iter().take(1).any(|source| source.entry.id == hit.entry.id);
-    let questions = hits.iter().filter(|hit| !used(hit)).map(|hit| hit.entry.draft.question.clone());
-    questions.filter(|question| !question.is_empty()).take(SUGGESTIONS).collect()
+/// What a stateless client's messages state.
+fn told_by(history: &[Message]) -> Remembered {
+    let mut known = Remembered::default();
+    for message in history.iter().filter(|message| message.role == Role::User) {
+        facts::merge(&mut known.facts, facts::stated(&message.content, 0));
+    }
+    known
 }
 
 /// JSON columns are never null.
@@ -483,7 +557,7 @@ fn normalise(outcome: &mut Outcome) {
             *list = Value::Array(Vec::new());
         }
     }
-    for object in [&mut outcome.usage, &mut outcome.timings, &mut outcome.trace] {
+    for object in [&mut outcome.usage, &mut outcome.timings, &mut outcome.trace, &mut outcome.numbers] {
         if object.is_null() {
             *object = json!({});
         }

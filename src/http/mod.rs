@@ -27,6 +27,7 @@ mod assets;
 mod auth;
 mod chat;
 mod conversations;
+mod feedback;
 mod knowledge;
 pub mod local_dingtalk;
 mod mcp;
@@ -35,6 +36,7 @@ mod openai;
 mod ops;
 mod origin;
 mod problem;
+mod retention;
 mod rows;
 mod session;
 mod state;
@@ -63,7 +65,9 @@ fn router(state: Shared) -> Router {
         .route("/ws", get(ws::upgrade))
         .route("/api/v1/chat", post(chat::answer))
         .route("/api/v1/conversations", get(conversations::list))
-        .route("/api/v1/conversations/{id}", get(conversations::one))
+        .route("/api/v1/conversations/export", get(conversations::export))
+        .route("/api/v1/conversations/{id}", get(conversations::one).delete(conversations::delete))
+        .route("/api/v1/feedback", get(feedback::list).post(feedback::create))
         .route("/api/v1/responses/{id}/trace", get(conversations::trace))
         .route("/api/v1/responses/{id}/sources/{n}", get(conversations::source))
         // the OpenAI-compatible API
@@ -104,6 +108,9 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let (engine, channels) = (app.engine.clone(), app.channels.clone());
     channels.start();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
+    // Running answers are noted down until the last one has ended, not only until we are asked to stop.
+    let ended = CancellationToken::new();
+    let keeper = tokio::spawn(housekeeping(app.clone(), ended.clone()));
     let state = Arc::new(HttpState::new(app, demo_key, listen));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
@@ -113,12 +120,14 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     stop.cancelled().await;
     channels.close();
     engine.shutdown().await;
+    ended.cancel();
     closing.cancel();
     tasks.close();
     let goodbyes = async {
         tasks.wait().await;
         let _ = server.await;
         channels.drained().await;
+        let _ = keeper.await;
         follower.await
     };
     if timeout(GOODBYES, goodbyes).await.is_err() {
@@ -148,6 +157,11 @@ async fn follow(app: App, stop: CancellationToken) {
         Err(error) => tracing::error!(code = error.code(), causes = error.causes(), "catching up failed, trying on: {error}"),
     }
     app.knowledge.follow_forever(stop).await;
+}
+
+/// Notes down running answers, and forgets what is too old.
+async fn housekeeping(app: App, stop: CancellationToken) {
+    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop));
 }
 
 /// The demo page's site key, when there is a demo shop.

@@ -4,8 +4,9 @@
 use rust_embed::RustEmbed;
 
 use super::Knowledge;
-use super::ingest::{ImportOptions, ImportReport, import_sources};
+use super::ingest::{ImportOptions, import_sources};
 use super::read::Source;
+use super::report::ImportReport;
 use crate::error::Result;
 use crate::ids::TenantId;
 

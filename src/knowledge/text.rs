@@ -73,6 +73,38 @@ pub fn tokens(text: &str) -> Vec<String> {
     out
 }
 
+/// Pieces of characters a text is found by when its words are misspelt or unknown to the dictionary:
+/// pairs of neighbouring ideographs, and threes of letters and digits with the word's ends marked.
+pub fn grams(text: &str) -> Vec<String> {
+    let text = normalise(text);
+    let mut out = Vec::with_capacity(text.len() / 3);
+    for run in text.split(|c: char| !c.is_alphanumeric()) {
+        for run in same_script(run) {
+            let ideographs = run.starts_with(is_han);
+            let chars: Vec<char> = if ideographs { run.chars().collect() } else { format!("^{run}$").chars().collect() };
+            let width = if ideographs { 2 } else { 3 };
+            match chars.len() {
+                0 => {}
+                few if few < width => out.push(chars.iter().collect()),
+                _ => out.extend(chars.windows(width).map(|piece| piece.iter().collect::<String>())),
+            }
+        }
+    }
+    out
+}
+
+/// Cuts a run of letters where ideographs begin or end.
+fn same_script(run: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = run;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_han(c) != is_han(first)).unwrap_or(rest.len());
+        parts.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    parts
+}
+
 /// Letters and digits, and what holds an order number, a SKU or a decimal together.
 fn is_code(c: char) -> bool {
     (c.is_alphanumeric() && !is_han(c)) || matches!(c, '-' | '_' | '.' | '\'')
@@ -133,6 +165,16 @@ mod tests {
         for word in ["保税", "发货", "时限", "sku-4471b", "refund", "7", "day"] {
             assert!(words.iter().any(|w| w == word), "{word} in {words:?}");
         }
+    }
+
+    #[test]
+    fn grams_survive_a_wrong_character() {
+        assert_eq!(grams("保证金"), ["保证", "证金"]);
+        assert_eq!(grams("退 fee"), ["退", "^fe", "fee", "ee$"]);
+        let right = grams("限时抢购报名");
+        let wrong = grams("限时抢够报名");
+        assert!(wrong.iter().filter(|gram| right.contains(gram)).count() >= 3);
+        assert!(grams("？！").is_empty());
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod house;
 mod mcp;
 mod openai;
 mod process;
+mod remembering;
+mod resume;
 mod retrieval;
 mod server;
 mod story;

@@ -152,20 +152,7 @@ impl Server {
     /// # Errors
     /// The status of a refused upgrade.
     pub async fn socket(&self, origin: Option<&str>) -> Result<Socket, u16> {
-        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse().unwrap());
-        }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        match client_async(request, stream).await {
-            Ok((socket, answer)) => {
-                assert_eq!(answer.headers()["sec-websocket-protocol"], SUBPROTOCOL);
-                Ok(Socket { socket, count: 0 })
-            }
-            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
+        Socket::connect(self.address, origin).await
     }
 
     /// A socket with a session of this key.
@@ -270,6 +257,27 @@ pub enum Came {
 }
 
 impl Socket {
+    /// A socket without a session.
+    ///
+    /// # Errors
+    /// The status of a refused upgrade.
+    pub async fn connect(address: SocketAddr, origin: Option<&str>) -> Result<Self, u16> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, answer)) => {
+                assert_eq!(answer.headers()["sec-websocket-protocol"], SUBPROTOCOL);
+                Ok(Self { socket, count: 0 })
+            }
+            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// `session.open` with these fields; what came back.
     pub async fn open(&mut self, mut fields: Value) -> Value {
         fields["type"] = json!("session.open");

@@ -3,10 +3,12 @@
 use merchant_copilot::channels::store::{BotStore, Thread};
 use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::db::Db;
-use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp};
+use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
-use merchant_copilot::memory::{Memory, NewTurn, Outcome};
+use merchant_copilot::memory::facts::Slot;
+use merchant_copilot::memory::summary::Summary;
+use merchant_copilot::memory::{Fact, Filter, Instead, Memory, NewTurn, Outcome, Progress, Rating, Turn};
 use merchant_copilot::on;
 use merchant_copilot::tenants::{Credentials, NewKey, Role, SESSION_MS, Tenants};
 use serde_json::json;
@@ -159,10 +161,17 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
 async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let memory = Memory::new(db.clone(), clock.clone());
     let (me, you) = (OwnerId::from_text("v_me"), OwnerId::from_text("v_you"));
-    let mut new =
-        NewTurn {
-            owner: &me, conversation: None, channel: "ws", client_msg_id: Some("m1"), question: "保证金多少？", model: "builtin"
-        };
+    let mut new = NewTurn {
+        owner: &me,
+        conversation: None,
+        channel: "ws",
+        client_msg_id: Some("m1"),
+        question: "保证金多少？",
+        model: "builtin",
+        market: Some("CN"),
+        locale: None,
+        instead: None,
+    };
     let first = memory.record_question(shop, &new).await.unwrap();
     assert!(!first.duplicate && first.turn.ordinal == 1);
     let again = memory.record_question(shop, &new).await.unwrap();
@@ -178,6 +187,7 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
         usage: json!({}),
         timings: json!({}),
         trace: json!({"k": 1}),
+        numbers: json!({"created": 1}),
         ..Default::default()
     };
     memory.record_outcome(shop, &first.turn.id, &outcome).await.unwrap();
@@ -197,13 +207,164 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
         assert_eq!(memory.turn(tenant, Some(owner), &first.turn.id).await.unwrap_err().code(), "response_not_found");
         let stolen = NewTurn { owner, client_msg_id: None, ..new.clone() };
         assert_eq!(memory.record_question(tenant, &stolen).await.unwrap_err().code(), "conversation_not_found");
-        assert!(memory.conversations(tenant, Some(owner), 9).await.unwrap().is_empty());
+        let filter = Filter { owner: Some(owner), ..Filter::default() };
+        assert!(memory.conversations(tenant, &filter, 9).await.unwrap().is_empty());
     }
     assert_eq!(memory.turns(shop, conversation).await.unwrap().len(), 2);
     assert_eq!(memory.turn(shop, None, &first.turn.id).await.unwrap().trace, json!({"k": 1}));
+    progress(&memory, clock, shop, &second.turn.id).await;
     // With an age of 0 every running turn is one that a crash left.
     assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
     assert_eq!(memory.turn(shop, None, &second.turn.id).await.unwrap().status, "incomplete");
+    replacing(&memory, shop, &me, &first.turn).await;
+    feedback(&memory, shop, &me, &you, &first.turn).await;
+    lists(&memory, shop, &me, &first.turn).await;
+    summaries(&memory, shop, conversation).await;
+    forgetting(&memory, clock, shop, other, &me, conversation).await;
+}
+
+async fn progress(memory: &Memory, clock: &Clock, shop: &TenantId, turn: &TurnId) {
+    let so_far = |answer: &str| Progress {
+        tenant: shop.clone(),
+        turn: turn.clone(),
+        answer: answer.into(),
+        decision: Some("grounded".into()),
+        sources: json!([]),
+        numbers: json!({"created": 7}),
+    };
+    memory.note_progress(&[so_far("半"), so_far("半句")]).await.unwrap();
+    let found = memory.turn(shop, None, turn).await.unwrap();
+    assert_eq!((found.answer.as_str(), found.status.as_str(), &found.numbers), ("半句", "running", &json!({"created": 7})));
+    assert!(!memory.end_if_silent(shop, turn, 10).await.unwrap(), "somebody was at work on it just now");
+    clock.set(Timestamp(clock.now().0 + 5));
+}
+
+async fn replacing(memory: &Memory, shop: &TenantId, me: &OwnerId, first: &Turn) {
+    let conversation = Some(&first.conversation_id);
+    let ask = |instead| NewTurn {
+        owner: me,
+        conversation,
+        channel: "ws",
+        client_msg_id: None,
+        question: "再问",
+        model: "builtin",
+        market: None,
+        locale: Some("zh"),
+        instead,
+    };
+    let done = Outcome { answer: "好".into(), status: "completed".into(), finish_reason: "stop".into(), ..blank() };
+    let third = memory.record_question(shop, &ask(None)).await.unwrap().turn;
+    let running = memory.record_question(shop, &ask(Some(Instead::Again(&third.id)))).await.unwrap_err();
+    assert_eq!(running.code(), "response_running");
+    memory.record_outcome(shop, &third.id, &done).await.unwrap();
+    let again = memory.record_question(shop, &ask(Some(Instead::Again(&third.id)))).await.unwrap().turn;
+    assert_eq!((again.ordinal, again.place, &again.message_id, again.replaces.as_ref()), (4, 3, &third.message_id, Some(&third.id)));
+    memory.record_outcome(shop, &again.id, &done).await.unwrap();
+    assert_eq!(memory.turn(shop, None, &third.id).await.unwrap().replaced_by, Some(again.id.clone()));
+    let twice = memory.record_question(shop, &ask(Some(Instead::Again(&third.id)))).await.unwrap_err();
+    assert_eq!(twice.code(), "response_replaced");
+    let by_message = memory.meant(shop, me, &TurnId::from_text(third.message_id.clone())).await.unwrap();
+    assert_eq!(by_message.id, again.id, "a message's id means the answer that counts");
+    let window: Vec<i64> =
+        memory.earlier(shop, &first.conversation_id, i64::MAX, 9).await.unwrap().iter().map(|turn| turn.ordinal).collect();
+    assert_eq!(window, [1, 2, 4]);
+
+    memory.keep_facts(shop, &first.conversation_id, &[fact("跨境店", 1), Fact { slot: Slot::Market, ..fact("日本站", 2) }]).await.unwrap();
+    let unknown = TurnId::from_text("r_none");
+    let none = memory.record_question(shop, &ask(Some(Instead::Edited(&unknown)))).await.unwrap_err();
+    assert_eq!(none.code(), "response_not_found");
+    let second = memory.turns_from(shop, &first.conversation_id, 2, 1).await.unwrap().remove(0);
+    let edited = memory.record_question(shop, &ask(Some(Instead::Edited(&second.id)))).await.unwrap().turn;
+    memory.record_outcome(shop, &edited.id, &done).await.unwrap();
+    let window: Vec<i64> =
+        memory.earlier(shop, &first.conversation_id, i64::MAX, 9).await.unwrap().iter().map(|turn| turn.ordinal).collect();
+    assert_eq!(window, [1, 5], "an edited message and what followed are not remembered");
+    assert_eq!(memory.turns(shop, &first.conversation_id).await.unwrap().len(), 5, "but kept");
+    assert_eq!(memory.remembered(shop, &first.conversation_id).await.unwrap().facts, [fact("跨境店", 1)]);
+}
+
+fn fact(value: &str, place: i64) -> Fact {
+    Fact { slot: Slot::ShopType, value: value.into(), place }
+}
+
+fn blank() -> Outcome {
+    Outcome {
+        sources: json!([]),
+        citations: json!([]),
+        suggestions: json!([]),
+        usage: json!({}),
+        timings: json!({}),
+        trace: json!({}),
+        numbers: json!({}),
+        ..Outcome::default()
+    }
+}
+
+async fn feedback(memory: &Memory, shop: &TenantId, me: &OwnerId, you: &OwnerId, turn: &Turn) {
+    let reasons = ["wrong".to_owned()];
+    let stranger = memory.rate(shop, you, &turn.id, Rating::Up, &[], None).await.unwrap_err();
+    assert_eq!(stranger.code(), "response_not_found");
+    memory.rate(shop, me, &turn.id, Rating::Up, &[], None).await.unwrap();
+    memory.rate(shop, me, &turn.id, Rating::Down, &reasons, Some("金额不对")).await.unwrap();
+    let rated = memory.rated(shop, Some(Rating::Down), None, 9).await.unwrap();
+    assert_eq!((rated.len(), rated[0].feedback.comment.as_deref(), &rated[0].feedback.reasons[..]), (1, Some("金额不对"), &reasons[..]));
+    assert!(memory.rated(shop, Some(Rating::Up), None, 9).await.unwrap().is_empty());
+    assert_eq!(memory.rated(shop, None, None, 9).await.unwrap().len(), 1);
+    assert!(memory.rated(shop, None, Some(rated[0].feedback.rated), 9).await.unwrap().is_empty());
+    assert_eq!(memory.turn(shop, None, &turn.id).await.unwrap().feedback, Some(rated[0].feedback.clone()));
+}
+
+async fn lists(memory: &Memory, shop: &TenantId, me: &OwnerId, turn: &Turn) {
+    let count = async |filter: Filter<'_>| memory.conversations(shop, &filter, 9).await.unwrap().len();
+    let all = Filter::default();
+    assert_eq!(count(Filter { owner: Some(me), ..all.clone() }).await, 1);
+    for (text, found) in [("60,000", 1), ("保证金多少", 1), ("%", 0), ("没有说过", 0)] {
+        assert_eq!(count(Filter { text: Some(text), ..all.clone() }).await, found, "{text}");
+    }
+    assert_eq!(count(Filter { rating: Some(Rating::Down), ..all.clone() }).await, 1);
+    assert_eq!(count(Filter { rating: Some(Rating::Up), ..all.clone() }).await, 0);
+    assert_eq!(count(Filter { channel: Some("sse"), ..all.clone() }).await, 0);
+    assert_eq!(count(Filter { decision: Some("grounded"), ..all.clone() }).await, 1);
+    let newest = memory.conversations(shop, &all, 1).await.unwrap().remove(0);
+    assert_eq!(newest.id, turn.conversation_id);
+    assert_eq!(count(Filter { before: Some((newest.updated, newest.id)), ..all }).await, 0);
+}
+
+async fn summaries(memory: &Memory, shop: &TenantId, conversation: &ConversationId) {
+    let said = memory.unsummarised(shop, conversation, 0, 9).await.unwrap();
+    assert_eq!(said.iter().map(|turn| turn.place).collect::<Vec<_>>(), [1, 5]);
+    let mut summary = Summary::default();
+    summary.fold(&said[..1]);
+    assert!(memory.keep_summary(shop, conversation, 0, &summary, 1).await.unwrap());
+    assert!(!memory.keep_summary(shop, conversation, 0, &Summary::default(), 9).await.unwrap(), "another was quicker");
+    let known = memory.remembered(shop, conversation).await.unwrap();
+    assert_eq!((known.summary, known.summary_to), (summary, 1));
+    assert_eq!(memory.questions(shop, conversation, 2).await.unwrap(), ["再问", "再问"]);
+}
+
+async fn forgetting(memory: &Memory, clock: &Clock, shop: &TenantId, other: &TenantId, me: &OwnerId, conversation: &ConversationId) {
+    let now = clock.now();
+    assert_eq!(memory.drop_traces_before(now).await.unwrap(), 1);
+    assert_eq!(memory.drop_traces_before(now).await.unwrap(), 0);
+    assert_eq!(memory.forget_before(Timestamp(0), 9).await.unwrap(), 0);
+    assert_eq!(memory.delete_conversation(other, Some(me), conversation).await.unwrap_err().code(), "conversation_not_found");
+    memory.delete_conversation(shop, Some(me), conversation).await.unwrap();
+    assert_eq!(memory.delete_conversation(shop, None, conversation).await.unwrap_err().code(), "conversation_not_found");
+    assert!(memory.turns(shop, conversation).await.unwrap().is_empty());
+    let new = NewTurn {
+        owner: me,
+        conversation: None,
+        channel: "ws",
+        client_msg_id: None,
+        question: "旧的",
+        model: "builtin",
+        market: None,
+        locale: None,
+        instead: None,
+    };
+    memory.record_question(shop, &new).await.unwrap();
+    assert_eq!(memory.forget_before(Timestamp(clock.now().0 + 1), 9).await.unwrap(), 1);
+    assert!(memory.conversations(shop, &Filter::default(), 9).await.unwrap().is_empty());
 }
 
 async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {

@@ -184,7 +184,7 @@ mod tests {
     fn told() -> Vec<EventKind> {
         vec![
             EventKind::MessageAccepted { message_id: "m".into(), duplicate: false },
-            EventKind::ResponseCreated { message_id: "m".into(), model: "extractive".into() },
+            EventKind::ResponseCreated { message_id: "m".into(), model: "extractive".into(), replaces: None },
             EventKind::ResponseSources { decision: Decision::Grounded, sources: vec![source(1, Some("https://a")), source(2, None)] },
             EventKind::ResponseReasoningDelta { delta: "想".into() },
             EventKind::ResponseTextDelta { delta: "15 天内[2]".into(), offset: 0 },

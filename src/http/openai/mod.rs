@@ -13,11 +13,13 @@ use self::answer::{Answer, Ending};
 use self::wire::CompletionBody;
 use super::auth::Program;
 use super::chat::sse;
-use super::message::{events, too_slow};
+use super::message::events;
 use super::origin::public_base;
 use super::problem::{Body, failed_answer, openai_error, report, status};
 use super::state::Shared;
 use crate::chat::engine::Accepted;
+use crate::chat::replay::TooSlow;
+use crate::chat::resume::too_slow;
 use crate::chat::{ChatEngine, ChatEvent, EventKind};
 use crate::error::{Error, Result};
 use crate::ids::TurnId;
@@ -88,7 +90,7 @@ async fn whole(accepted: Accepted, mut answer: Answer, mut running: Running) -> 
             None => {}
         }
     }
-    Err(too_slow())
+    Err(too_slow(TooSlow))
 }
 
 fn model_object(card: &ModelCard, created: i64) -> Value {

@@ -38,6 +38,11 @@ pub struct RowError {
     pub cells: Box<Cells>,
 }
 
+/// What separates phrasings in a cell, beside `##`.
+const PHRASINGS: &[char] = &['|', '；', '\n'];
+/// What separates tags: they are words, so commas do too.
+const TAGS: &[char] = &['|', '；', ';', ',', '，', '、', '\n'];
+
 type Wrong = (&'static str, String);
 
 impl Cells {
@@ -58,9 +63,38 @@ impl Cells {
         });
     }
 
-    /// Whether no field has any text.
-    pub fn is_blank(&self) -> bool {
-        self.0.iter().all(Option::is_none)
+    /// Puts items into a list field as they are, whatever separators they have in them.
+    pub fn put_list(&mut self, field: Field, items: impl IntoIterator<Item = String>) {
+        let items: Vec<String> = items.into_iter().collect();
+        if !items.is_empty() {
+            self.put(field, &serde_json::json!(items).to_string());
+        }
+    }
+
+    /// The cells that [`Cells::into_draft`] reads as this entry again.
+    pub fn of(entry: &EntryDraft, zone: Tz) -> Self {
+        let mut cells = Self::default();
+        let date = |at: Option<Timestamp>, end| at.map(|at| dates::show(at, zone, end)).unwrap_or_default();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        for (field, text) in [
+            (Field::Id, text(&entry.id)),
+            (Field::Question, entry.question.clone()),
+            (Field::Similar, join(&entry.similar, PHRASINGS)),
+            (Field::Not, join(&entry.negative, PHRASINGS)),
+            (Field::Answer, entry.answer.clone()),
+            (Field::Category, text(&entry.category)),
+            (Field::Tags, join(&entry.tags, TAGS)),
+            (Field::Market, text(&entry.market)),
+            (Field::Locale, text(&entry.locale)),
+            (Field::ValidFrom, date(entry.valid_from, End::From)),
+            (Field::ValidTo, date(entry.valid_to, End::To)),
+            (Field::Source, text(&entry.source)),
+            (Field::Url, text(&entry.url)),
+            (Field::Direct, if entry.direct { "true".to_owned() } else { String::new() }),
+        ] {
+            cells.put(field, &text);
+        }
+        cells
     }
 
     /// An error about this row.
@@ -87,7 +121,7 @@ impl Cells {
             negative: self.phrasings(Field::Not)?,
             answer: clean(self.get(Field::Answer)),
             category: self.label(Field::Category),
-            tags: list(self.get(Field::Tags), &['|', '；', ';', ',', '，', '、', '\n']),
+            tags: list(self.get(Field::Tags), TAGS),
             market: self.label(Field::Market).filter(|market| !means_all(market)),
             locale: self.label(Field::Locale).map(locale_tag),
             valid_from,
@@ -122,7 +156,7 @@ impl Cells {
     }
 
     fn phrasings(&self, field: Field) -> Result<Vec<String>, Wrong> {
-        let phrasings = list(self.get(field), &['|', '；', '\n']);
+        let phrasings = list(self.get(field), PHRASINGS);
         phrasings.iter().try_for_each(|text| check_length(field.name(), text, PHRASING_CHARS))?;
         Ok(phrasings)
     }
@@ -192,6 +226,18 @@ fn list(cell: &str, separators: &[char]) -> Vec<String> {
     let items = array.unwrap_or_else(|| cell.split("##").flat_map(|part| part.split(separators)).map(str::to_owned).collect());
     let mut seen = HashSet::new();
     items.iter().map(|item| fold(item)).filter(|item| !item.is_empty() && seen.insert(item.clone())).collect()
+}
+
+/// The phrasings that a cell holds.
+pub fn phrasings(cell: &str) -> Vec<String> {
+    list(cell, PHRASINGS)
+}
+
+/// The cell that [`list`] takes apart into these items: joined by `##`, or a JSON array where an item
+/// has a separator in it.
+fn join(items: &[String], separators: &[char]) -> String {
+    let joined = items.join("##");
+    if list(&joined, separators) == items { joined } else { serde_json::json!(items).to_string() }
 }
 
 /// Text of several lines: no control characters (they carry no meaning, and databases refuse some),

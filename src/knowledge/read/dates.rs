@@ -1,6 +1,6 @@
 //! Dates as people write them in tables → [`Timestamp`], in the shop's time zone.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
 use crate::ids::Timestamp;
@@ -30,6 +30,17 @@ pub fn parse(text: &str, zone: Tz, end: End) -> Option<Timestamp> {
         (time, _) => date.and_time(parse_time(time)?),
     };
     in_zone(local, zone)
+}
+
+/// The shortest text that [`parse`] reads as the same instant: a day where it is one.
+pub fn show(at: Timestamp, zone: Tz, end: End) -> String {
+    let local = DateTime::from_timestamp_millis(at.0).unwrap_or_default().with_timezone(&zone);
+    let last_day = match end {
+        End::From => local,
+        End::To => local - TimeDelta::milliseconds(1),
+    };
+    let day = last_day.format("%Y-%m-%d").to_string();
+    if parse(&day, zone, end) == Some(at) { day } else { local.to_rfc3339_opts(SecondsFormat::AutoSi, false) }
 }
 
 /// Whether a cell says that there is no limit.
@@ -106,6 +117,19 @@ mod tests {
             assert_eq!(at(text, End::To), "2026-11-01T00:30:00Z", "{text}");
         }
         assert_eq!(at("2026-11-01 24:00", End::To), "2026-11-01T16:00:00Z");
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        let parse = |text: &str, end| parse(text, ZONE, end).unwrap();
+        for end in [End::From, End::To] {
+            assert_eq!(show(parse("2026-11-01", end), ZONE, end), "2026-11-01");
+            let exact = parse("2026-11-01 08:30", end);
+            assert_eq!(show(exact, ZONE, end), "2026-11-01T08:30:00+08:00");
+            for millis in [0, 1, -62_000, 1_793_462_400_000, 1_793_462_399_999] {
+                assert_eq!(parse(&show(Timestamp(millis), ZONE, end), end), Timestamp(millis));
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What a column or key means: the contract's field names, their Chinese and English synonyms, and
 //! the mapping of a header row.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::error::{Error, Result};
 
 /// A field of a knowledge row.
@@ -52,8 +55,8 @@ impl Field {
         matches!(self, Self::Similar | Self::Not | Self::Tags)
     }
 
-    /// How it may be called, normalised by [`plain`] except for the first; when two columns of a
-    /// table mean the same field, the name further to the front wins.
+    /// How it may be called, apart from what [`plain`] evens out; when two columns of a table mean the
+    /// same field, the name further to the front wins.
     #[rustfmt::skip]
     fn synonyms(self) -> &'static [&'static str] {
         match self {
@@ -78,10 +81,10 @@ impl Field {
             Self::Market => &["market", "站点", "市场", "站点市场", "市场站点", "适用站点", "适用市场", "site", "markets"],
             Self::Locale => &["locale", "语言", "语种", "language", "lang"],
             Self::ValidFrom => &[
-                "valid_from", "validfrom", "生效时间", "生效日期", "开始时间", "开始日期", "有效期开始", "effectivefrom",
+                "valid_from", "生效时间", "生效日期", "开始时间", "开始日期", "有效期开始", "effectivefrom",
             ],
             Self::ValidTo => &[
-                "valid_to", "validto", "失效时间", "失效日期", "结束时间", "结束日期", "截止时间", "截止日期", "到期时间", "有效期至",
+                "valid_to", "失效时间", "失效日期", "结束时间", "结束日期", "截止时间", "截止日期", "到期时间", "有效期至",
                 "有效期结束", "validuntil", "expires", "expireson",
             ],
             Self::Source => &["source", "来源", "知识来源", "出处"],
@@ -93,16 +96,17 @@ impl Field {
     /// The field that `name` means, with its place among the synonyms.
     pub fn find(name: &str) -> Option<(Self, usize)> {
         let name = plain(name);
-        let exact = |name: &str| {
-            Self::ALL.into_iter().find_map(|field| {
-                let place = field.synonyms().iter().position(|&synonym| plain(synonym) == name)?;
-                Some((field, place))
-            })
-        };
         // 相似问题1, 相似问题2, …: one phrasing per column.
-        exact(&name).or_else(|| exact(name.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|(field, _)| field.is_list()))
+        let numbered = || NAMES.get(name.trim_end_matches(|c: char| c.is_ascii_digit())).filter(|(field, _)| field.is_list());
+        NAMES.get(name.as_str()).or_else(numbered).copied()
     }
 }
+
+/// Every name of every field, with its place among the field's synonyms.
+static NAMES: LazyLock<HashMap<String, (Field, usize)>> = LazyLock::new(|| {
+    let names = |field: Field| field.synonyms().iter().enumerate().map(move |(place, name)| (plain(name), (field, place)));
+    Field::ALL.into_iter().flat_map(names).collect()
+});
 
 /// A header without bracketed remarks, marks of required columns, spacing and case.
 fn plain(header: &str) -> String {
@@ -218,6 +222,8 @@ mod tests {
         for field in Field::ALL {
             assert_eq!(Field::find(field.name()), Some((field, 0)));
         }
+        let all: usize = Field::ALL.iter().map(|field| field.synonyms().len()).sum();
+        assert_eq!(NAMES.len(), all, "a name means one field only");
     }
 
     #[test]

@@ -84,10 +84,17 @@ fn parse(line: &str) -> Result<Cells, RowError> {
 }
 
 fn cells(object: &Map<String, Value>) -> Result<Cells, RowError> {
+    // By field, then by how well the key names it.
+    let mut named: Vec<_> = object
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .filter_map(|(key, value)| Field::find(key).map(|(field, place)| (field as usize, place, field, key, value)))
+        .collect();
+    named.sort_by_key(|&(field, place, ..)| (field, place));
+    named.dedup_by_key(|&mut (field, ..)| field);
     let mut cells = Cells::default();
     let mut wrong = None;
-    for field in Field::ALL {
-        let Some((key, value)) = best(object, field) else { continue };
+    for (_, _, field, key, value) in named {
         match text_of(value) {
             Some(text) => cells.put(field, &text),
             None => wrong = wrong.or(Some(format!("`{key}` must be text{}.", if field.is_list() { " or a list of texts" } else { "" }))),
@@ -97,15 +104,6 @@ fn cells(object: &Map<String, Value>) -> Result<Cells, RowError> {
         Some(message) => Err(cells.error("bad_field", message)),
         None => Ok(cells),
     }
-}
-
-/// The key that names `field` best, when several do.
-fn best(object: &Map<String, Value>, field: Field) -> Option<(&String, &Value)> {
-    let ranked = object.iter().filter_map(|(key, value)| match Field::find(key) {
-        Some((found, rank)) if found == field && !value.is_null() => Some((rank, key, value)),
-        _ => None,
-    });
-    ranked.min_by_key(|(rank, ..)| *rank).map(|(_, key, value)| (key, value))
 }
 
 /// A value as the text of a cell; a list stays a JSON list, so that nothing in it is split.

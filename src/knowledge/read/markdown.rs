@@ -1,7 +1,6 @@
 //! Documents in Markdown: one entry per section under its headings, with the section's source text
 //! as the answer. Headings inside quotes, lists and code are text like any other.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
 
@@ -10,13 +9,8 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use crate::error::{Error, Result};
 
-use super::{Cells, Field, ReadRow, RowReader, io_error};
-
-/// Largest document; sections cannot be told apart before the whole of it is read.
-const DOCUMENT_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Between the headings of a path.
-pub const PATH: &str = " › ";
+use super::section::{self, DOCUMENT_BYTES, Headings, Section};
+use super::{RowReader, io_error};
 
 /// Reads a document called `name`; `policy.zh.md` says that its locale is `zh`.
 ///
@@ -29,72 +23,70 @@ pub fn read(text: impl Read, name: &str, zone: Tz) -> Result<RowReader> {
         let message = format!("The document is larger than {} MB. Split it into several files.", DOCUMENT_BYTES >> 20);
         return Err(Error::invalid("file_too_large", message));
     }
-    let (title, locale) = title_and_locale(name);
-    let mut seen = HashMap::new();
-    let rows: Vec<ReadRow> =
-        sections(&document).into_iter().map(|section| section.row(&document, title, locale, &mut seen, zone)).collect();
-    Ok(RowReader { rows: Box::new(rows.into_iter()), notes: Vec::new() })
+    let (sections, notes) = sections(&document);
+    Ok(RowReader { rows: Box::new(section::rows(sections, name, zone).into_iter()), notes })
 }
 
-/// `policy.zh.md` → `policy` and `zh`.
-fn title_and_locale(name: &str) -> (&str, Option<&str>) {
-    let stem = name.strip_suffix(".gz").unwrap_or(name);
-    let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
-    match stem.rsplit_once('.') {
-        Some((title, locale)) if locale.len() == 2 && locale.bytes().all(|byte| byte.is_ascii_lowercase()) => (title, Some(locale)),
-        _ => (stem, None),
-    }
-}
-
-/// A part of the document under one heading.
-#[derive(Debug, Default)]
-struct Section {
-    /// The heading with those above it; empty before the first one.
-    path: Vec<String>,
+/// A section as it is found: its text is what its ranges of the document hold.
+#[derive(Debug)]
+struct Found {
+    section: Section,
     /// Where its heading begins.
     at: usize,
+    /// Where its heading ends.
+    below: usize,
     /// Its text: from heading to heading, without comments.
     body: Vec<Range<usize>>,
 }
 
-impl Section {
-    fn text(&self, document: &str) -> String {
-        self.body.iter().map(|range| &document[range.clone()]).collect::<String>().trim().to_owned()
+impl Found {
+    fn new(path: Vec<String>, at: Range<usize>) -> Self {
+        Self { section: Section { path, ..Section::default() }, at: at.start, below: at.end, body: Vec::new() }
     }
 
-    fn row(&self, document: &str, title: &str, locale: Option<&str>, seen: &mut HashMap<String, usize>, zone: Tz) -> ReadRow {
-        let mut cells = Cells::default();
-        let question = if self.path.is_empty() { title.to_owned() } else { self.path.join(PATH) };
-        // A heading that comes again in the same place is another section, not the same one changed.
-        let times = seen.entry(question.clone()).and_modify(|times| *times += 1).or_insert(1);
-        cells.put(Field::Question, &if *times > 1 { format!("{question} ({times})") } else { question });
-        if let [_, .., last] = self.path.as_slice() {
-            cells.put(Field::Similar, &serde_json::json!([last]).to_string());
-        }
-        cells.put(Field::Answer, &self.text(document));
-        cells.put(Field::Locale, locale.unwrap_or_default());
-        let row = 1 + document[..self.at].bytes().filter(|&byte| byte == b'\n').count() as u64;
-        ReadRow { row, sheet: None, draft: cells.into_draft(zone) }
+    fn into_section(self, document: &str, line: u64) -> Section {
+        let text = self.body.iter().map(|range| &document[range.clone()]).collect();
+        Section { text, row: line, ..self.section }
     }
 }
 
-/// The sections that have text, in order.
-fn sections(document: &str) -> Vec<Section> {
+/// The sections in order, and what people should know about the comments in them.
+fn sections(document: &str) -> (Vec<Section>, Vec<String>) {
+    let walk = walk(document);
+    let (mut at, mut line) = (0, 1);
+    let mut line_of = |position: usize| {
+        line += document[at..position].bytes().filter(|&byte| byte == b'\n').count() as u64;
+        at = position;
+        line
+    };
+    let sections: Vec<_> = walk
+        .found
+        .into_iter()
+        .map(|found| {
+            let line = line_of(found.at);
+            found.into_section(document, line)
+        })
+        .collect();
+    (sections, walk.notes)
+}
+
+fn walk(document: &str) -> Walk<'_> {
     let start = front_matter(document);
     let mut walk = Walk {
         document,
-        found: vec![Section { at: start, ..Section::default() }],
-        headings: Vec::new(),
+        found: vec![Found::new(Vec::new(), start..start)],
+        headings: Headings::default(),
         heading: None,
         depth: 0,
         done: start,
+        notes: Vec::new(),
     };
     let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_HEADING_ATTRIBUTES;
     for (event, range) in Parser::new_ext(&document[start..], options).into_offset_iter() {
         walk.take(event, range.start + start..range.end + start);
     }
     walk.body_until(document.len());
-    walk.found.into_iter().filter(|section| !section.text(document).is_empty()).collect()
+    walk
 }
 
 /// Where the text begins, after `---` or `+++` front matter. A line of dashes with a blank line below
@@ -119,15 +111,15 @@ fn front_matter(document: &str) -> usize {
 /// Goes through a document's events and collects its sections.
 struct Walk<'a> {
     document: &'a str,
-    found: Vec<Section>,
-    /// The headings above, with their levels.
-    headings: Vec<(HeadingLevel, String)>,
+    found: Vec<Found>,
+    headings: Headings,
     /// The text of the heading that is being read.
     heading: Option<String>,
     /// How many lists, quotes, tables and so on are open.
     depth: usize,
     /// Everything before is in a section, or left out.
     done: usize,
+    notes: Vec<String>,
 }
 
 impl Walk<'_> {
@@ -140,12 +132,15 @@ impl Walk<'_> {
             Event::End(TagEnd::Heading(level)) if self.depth == 0 => self.begin_section(level, range),
             Event::Start(tag) => {
                 if matches!(tag, Tag::HtmlBlock) {
-                    self.leave_out_comment(range);
+                    self.leave_out_comments(range.clone());
+                    if self.done > range.start {
+                        self.leave_out_rest(range.end);
+                    }
                 }
                 self.depth += 1;
             }
             Event::End(_) => self.depth -= 1,
-            Event::InlineHtml(_) => self.leave_out_comment(range),
+            Event::InlineHtml(_) => self.leave_out_comments(range),
             Event::Text(text) | Event::Code(text) => self.add_to_heading(&text),
             Event::SoftBreak | Event::HardBreak => self.add_to_heading(" "),
             _ => {}
@@ -154,11 +149,9 @@ impl Walk<'_> {
 
     fn begin_section(&mut self, level: HeadingLevel, range: Range<usize>) {
         let heading = self.heading.take().unwrap_or_default();
-        self.headings.retain(|(above, _)| *above < level);
-        self.headings.push((level, heading.trim().to_owned()));
-        let path = self.headings.iter().map(|(_, text)| text.clone()).filter(|text| !text.is_empty()).collect();
-        self.found.push(Section { path, at: range.start, body: Vec::new() });
+        let path = self.headings.enter(level as u8, &heading);
         self.done = range.end;
+        self.found.push(Found::new(path, range));
     }
 
     fn add_to_heading(&mut self, text: &str) {
@@ -167,13 +160,41 @@ impl Walk<'_> {
         }
     }
 
-    /// A comment is a note among authors; merchants never see it.
-    fn leave_out_comment(&mut self, range: Range<usize>) {
-        let html = self.document[range.clone()].trim();
-        if html.starts_with("<!--") && html.ends_with("-->") && self.heading.is_none() {
-            self.body_until(range.start);
-            self.done = range.end;
+    /// A comment is a note among authors, or fields of the row; merchants never see it.
+    fn leave_out_comments(&mut self, range: Range<usize>) {
+        if self.heading.is_some() {
+            return;
         }
+        let mut from = range.start;
+        while let Some(start) = self.document[from..range.end].find("<!--").map(|at| from + at) {
+            let Some(length) = self.document[start..range.end].find("-->") else { return };
+            let end = start + length + 3;
+            self.body_until(start);
+            self.done = end;
+            self.take_fields(start, end);
+            from = end;
+        }
+    }
+
+    /// The line break after a comment belongs to it.
+    fn leave_out_rest(&mut self, end: usize) {
+        if self.done < end && self.document[self.done..end].trim().is_empty() {
+            self.done = end;
+        }
+    }
+
+    /// Right under a heading, that is with no text between, a comment may say fields.
+    fn take_fields(&mut self, start: usize, end: usize) {
+        let inside = self.document[start..end].trim_start_matches("<!--").trim_end_matches("-->");
+        let Some(found) = self.found.last_mut() else { return };
+        let blank = found.body.iter().all(|range| self.document[range.clone()].trim().is_empty());
+        if found.section.path.is_empty() || found.below > start || !blank {
+            return;
+        }
+        let (fields, unknown) = section::fields_of_comment(inside);
+        found.section.fields.extend(fields);
+        let heading = found.section.path.join(section::PATH);
+        self.notes.extend(unknown.iter().map(|line| format!("under `{heading}` the comment line `{line}` names no field")));
     }
 
     /// Gives everything up to `end` to the current section.
@@ -233,12 +254,27 @@ mod tests {
         assert!(entries("# Only a heading\n\n## And another\n", "x.md").is_empty());
     }
 
+    const FIELDS: &str = "# 保证金\n<!-- similar: 押金 ## 质保金 -->\n<!--\nmarket: DE\n失效时间：2026-12-31\n-->\n\n五百。\n<!-- market: FR -->\n\n## 退还\n<!-- ask legal --> 七天 <!-- note --> 内。\n";
+
+    #[test]
+    fn a_comment_right_under_a_heading_gives_fields() {
+        let found = entries(FIELDS, "x.md");
+        let deposit = &found[0].1;
+        assert_eq!((deposit.answer.as_str(), deposit.market.as_deref()), ("五百。", Some("DE")));
+        assert_eq!((deposit.similar.len(), deposit.valid_to.is_some()), (2, true));
+        let back = &found[1].1;
+        assert_eq!((back.answer.as_str(), back.market.as_deref()), ("七天  内。", None));
+        assert_eq!((found[1].0, back.similar.as_slice()), (11, &["退还".to_owned()][..]));
+        let notes = read(Cursor::new("# a\n<!-- market: DE\nsimlar: b -->\nc\n"), "x.md", Tz::UTC).unwrap().notes;
+        assert_eq!(notes, ["under `a` the comment line `simlar: b` names no field"]);
+    }
+
     proptest! {
         #[test]
         fn sections_are_in_order_and_apart(document in "([#> ]{0,3}[a-z`*_|-]{0,6}\n){0,30}") {
-            let sections = sections(&document);
+            let walk = walk(&document);
             let mut from = 0;
-            for range in sections.iter().flat_map(|section| &section.body) {
+            for range in walk.found.iter().flat_map(|found| &found.body) {
                 prop_assert!(range.start >= from);
                 from = range.end;
             }

@@ -22,6 +22,7 @@ mod encoding;
 mod folder;
 mod jsonl;
 mod markdown;
+mod section;
 
 pub use cells::{Cells, RowError};
 pub use header::Field;
@@ -65,7 +66,7 @@ const READABLE: &str = "It reads .csv, .tsv, .jsonl, .jsonl.gz and .md; save a s
 
 /// Between the headings in a section's question.
 pub fn markdown_path() -> &'static str {
-    markdown::PATH
+    section::PATH
 }
 
 /// One row as read.

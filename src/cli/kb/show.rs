@@ -1,0 +1,131 @@
+//! What `kb` tells people: calm, aligned, the same facts as `--json`.
+
+use super::print;
+use crate::knowledge::evaluate::{EvalReport, Figures};
+use crate::knowledge::report::ImportReport;
+use crate::knowledge::store::Stats;
+use crate::knowledge::{Decision, Hit, LegRank, SearchOutcome};
+
+/// Problems shown to people; `--report` has all of them.
+const SHOWN: usize = 20;
+
+/// What an import did, the first problems row by row.
+pub fn import(report: &ImportReport) {
+    let verb = if report.dry_run { "Would be" } else { "Done:" };
+    print::line(format!(
+        "{verb} {} added, {} changed, {} unchanged, {} duplicates, {} conflicts, {} failed ({} rows; revision {}).",
+        report.added,
+        report.changed,
+        report.unchanged,
+        report.duplicates,
+        report.conflicts,
+        report.failed,
+        report.rows(),
+        report.revision
+    ));
+    for note in &report.notes {
+        print::line(format!("  note  {note}"));
+    }
+    for problem in report.errors.iter().chain(&report.conflicting).take(SHOWN) {
+        print::line(format!("  {} row {}: {} [{}]", problem.file, problem.row, problem.message, problem.code));
+    }
+    let more = (report.failed + report.conflicts).saturating_sub(SHOWN as u64);
+    if more > 0 {
+        print::line(format!("  … and {more} more; --report FILE writes all of them."));
+    }
+    if report.interrupted {
+        print::line("Stopped before the end. Run the same command again: it goes on where it stopped.");
+    }
+}
+
+/// What a search found, best first.
+pub fn search(found: &SearchOutcome, explain: bool) {
+    let decision = match found.decision {
+        Decision::Direct => "direct: the first row answers by itself",
+        Decision::Grounded => "grounded: a model answers from the rows that passed",
+        Decision::None => "none: the base does not know",
+    };
+    print::line(decision);
+    for (place, hit) in (1..).zip(&found.hits) {
+        self::hit(place, hit, explain);
+    }
+    if explain {
+        print::line(format!("words   {}", found.terms.join(" · ")));
+        let doubt = found.doubt;
+        let elsewhere = if doubt.elsewhere { ", names a country without a market" } else { "" };
+        print::line(format!(
+            "doubt   nearest question that rows do not answer: {:.2} (words {:.2}){elsewhere}",
+            doubt.against, doubt.against_words
+        ));
+        let t = found.timings;
+        print::line(format!(
+            "time    embed {:.1}  legs {:.1}  fuse {:.1}  decide {:.1}  total {:.1} ms",
+            t.embed, t.legs, t.fuse, t.decide, t.total
+        ));
+    }
+}
+
+fn hit(place: usize, hit: &Hit, explain: bool) {
+    let leg = |name: &str, place: Option<LegRank>| match place {
+        Some(LegRank { rank: 0, score, .. }) => format!("{name} –  ({score:.2})"),
+        Some(LegRank { rank, score, .. }) => format!("{name} #{rank} ({score:.2})"),
+        None => format!("{name} –"),
+    };
+    let mark = if hit.passed { "✓" } else { "·" };
+    let question = if hit.entry.draft.question.is_empty() { &hit.passage } else { &hit.entry.draft.question };
+    print::line(format!("{place:>2} {mark} {:.2}  {question}", hit.score));
+    print::line(format!("          {}  {}  {}", hit.entry.id, leg("lexical", hit.lexical), leg("semantic", hit.semantic)));
+    if explain {
+        print::line(format!("          fused {:.3}  matched: {}", hit.fused, hit.passage.chars().take(80).collect::<String>()));
+        if let Some(reason) = &hit.reason {
+            print::line(format!("          {reason}"));
+        }
+    }
+}
+
+/// How good retrieval is.
+pub fn eval(report: &EvalReport) {
+    let line = |name: &str, f: Figures| {
+        print::line(format!(
+            "{name:<10} nDCG@10 {:.3}   MRR@10 {:.3}   recall@10 {:.3}   recall@50 {:.3}",
+            f.ndcg10, f.mrr10, f.recall10, f.recall50
+        ));
+    };
+    print::line(format!("{} questions", report.queries));
+    line("lexical", report.legs.lexical);
+    line("semantic", report.legs.semantic);
+    line("fused", report.legs.fused);
+    print::line(format!(
+        "decided none: {:.1} % of the unanswerable (good), {:.1} % of the answerable (bad)",
+        report.unanswerable_none * 100.0,
+        report.answerable_none * 100.0
+    ));
+    for (kind, one) in &report.kinds {
+        let ndcg = one.ndcg10.map_or_else(|| "        –".to_owned(), |ndcg| format!("nDCG@10 {ndcg:.3}"));
+        print::line(format!("  {kind:<14} {:>4} questions   {ndcg}   none {:.1} %", one.queries, one.none * 100.0));
+    }
+    print::line(format!("search p50 {:.1} ms, p99 {:.1} ms", report.latency_ms.p50, report.latency_ms.p99));
+    if let Some(tuned) = report.tuned {
+        print::line(format!(
+            "tuned on half: lexical_weight {:.2}, grounded_threshold {:.2}; on the other half nDCG@10 {:.3}, none {:.1} % of the unanswerable, {:.1} % of the answerable",
+            tuned.lexical_weight,
+            tuned.grounded_threshold,
+            tuned.held_out_ndcg10,
+            tuned.held_out_unanswerable_none * 100.0,
+            tuned.held_out_answerable_none * 100.0
+        ));
+    }
+}
+
+/// What is in the base.
+pub fn stats(stats: &Stats) {
+    print::line(format!(
+        "{} entries, {} passages, revision {}, embedder {}",
+        stats.entries, stats.passages, stats.revision, stats.embedder
+    ));
+    print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
+    for (name, counts) in [("category", &stats.by_category), ("market", &stats.by_market), ("locale", &stats.by_locale)] {
+        let list = counts.iter().map(|(word, n)| format!("{} {n}", if word.is_empty() { "(none)" } else { word }));
+        print::line(format!("by {name}: {}", list.collect::<Vec<_>>().join(", ")));
+    }
+}

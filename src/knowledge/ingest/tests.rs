@@ -1,0 +1,220 @@
+//! Whole imports into a real database with the built-in embedder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Config, Overrides};
+use crate::db::Db;
+use crate::ids::Clock;
+use crate::knowledge::export::{ExportFormat, export};
+use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
+use crate::models::{Embedder, embed};
+use crate::tenants::Tenants;
+
+const ZONE: Tz = Tz::Asia__Shanghai;
+
+/// The built-in embedder, and how many texts it was given.
+struct Counting {
+    inner: Arc<dyn Embedder>,
+    texts: AtomicUsize,
+}
+
+#[async_trait]
+impl Embedder for Counting {
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+    fn dimensions(&self) -> usize {
+        self.inner.dimensions()
+    }
+    async fn embed(&self, texts: Vec<String>, kind: EmbedKind) -> Result<Vec<Vec<f32>>> {
+        self.texts.fetch_add(texts.len(), Ordering::Relaxed);
+        self.inner.embed(texts, kind).await
+    }
+}
+
+struct Shop {
+    folder: TempDir,
+    knowledge: Knowledge,
+    tenant: TenantId,
+    embedder: Arc<Counting>,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::load(None, &Overrides::default()).unwrap();
+        let db = Db::open("", folder.path()).await.unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        Tenants::new(db.clone(), Clock::system()).add(&tenant, "Shop").await.unwrap();
+        let embedder = Arc::new(Counting { inner: embed::open(&config.embedder).unwrap(), texts: AtomicUsize::new(0) });
+        let parts = KnowledgeParts {
+            db,
+            clock: Clock::system(),
+            embedder: embedder.clone(),
+            index_dir: folder.path().join("index"),
+            search: config.search,
+        };
+        Self { knowledge: Knowledge::open(parts).await.unwrap(), folder, tenant, embedder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    async fn try_import(&self, path: &Path, options: ImportOptions) -> Result<ImportReport> {
+        import(&self.knowledge, &self.tenant, &[path.to_owned()], options, ZONE, |_| {}).await
+    }
+
+    async fn import(&self, path: &Path) -> ImportReport {
+        self.try_import(path, ImportOptions::default()).await.unwrap()
+    }
+
+    async fn entries(&self) -> Vec<KnowledgeEntry> {
+        self.knowledge.store().page(&self.tenant, None, 100_000).await.unwrap()
+    }
+
+    /// Texts embedded since the last call.
+    fn embedded(&self) -> usize {
+        self.embedder.texts.swap(0, Ordering::Relaxed)
+    }
+
+    async fn export(&self, format: ExportFormat) -> Vec<u8> {
+        let pages: Vec<_> = export(self.knowledge.store(), &self.tenant, format, ZONE).try_collect().await.unwrap();
+        pages.into_iter().flat_map(|page| page.bytes).collect()
+    }
+}
+
+/// Added, changed, unchanged, duplicates, conflicts, failed.
+fn counts(report: &ImportReport) -> [u64; 6] {
+    [report.added, report.changed, report.unchanged, report.duplicates, report.conflicts, report.failed]
+}
+
+const FAQ: &str = "编号,问题,答案,相似问题,失效时间\n\
+    a,怎么退款？,七天内原路退回。,退钱##退款流程,2026-12-31\n\
+    b,保证金多少？,本地店 1000 元。,,\n\
+    ,跨境店保证金？,60000 元。,,\n\
+    c,保证金多少,本地店 2000 元。,,\n\
+    ,怎么退款,七天内原路退回。,,2026-12-31\n\
+    d,什么时候发货,,,\n\
+    e,什么时候到账,三天,,明天\n";
+
+#[tokio::test]
+async fn every_row_is_counted_once_and_only_news_is_embedded() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", FAQ);
+    let report = shop.import(&path).await;
+    assert_eq!(counts(&report), [3, 0, 0, 1, 1, 2]);
+    let errors: Vec<_> = report.errors.iter().map(|error| (error.row, error.code)).collect();
+    assert_eq!(errors, [(7, "missing_answer"), (8, "bad_date")]);
+    assert!(
+        report.conflicting[0].message.contains("differently in row 3 (") && report.conflicting[0].message.contains("here 2000; there 1000")
+    );
+    assert_eq!(shop.embedded(), 3 + 2 + 3);
+    let again = shop.import(&path).await;
+    assert_eq!(counts(&again), [0, 0, 3, 1, 1, 2]);
+    assert_eq!((shop.embedded(), again.revision), (0, report.revision));
+    let path = shop.file("faq.csv", FAQ.replace("1000 元", "1500 元"));
+    assert_eq!(counts(&shop.import(&path).await), [0, 1, 2, 1, 1, 2]);
+    assert_eq!(shop.embedded(), 2);
+}
+
+#[tokio::test]
+async fn a_dry_run_judges_the_same_and_writes_nothing() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", FAQ);
+    let dry = shop.try_import(&path, ImportOptions { dry_run: true, ..Default::default() }).await.unwrap();
+    assert_eq!((dry.dry_run, dry.revision, shop.entries().await.len(), shop.embedded()), (true, 0, 0, 0));
+    assert_eq!(counts(&dry), counts(&shop.import(&path).await));
+}
+
+#[tokio::test]
+async fn the_report_can_be_corrected_and_imported() {
+    let shop = Shop::open().await;
+    let (path, report) = (shop.file("faq.csv", FAQ), shop.path("left.csv"));
+    shop.try_import(&path, ImportOptions { report: Some(report.clone()), ..Default::default() }).await.unwrap();
+    let table = std::fs::read_to_string(&report).unwrap();
+    assert_eq!(table.lines().count(), 1 + 4, "{table}");
+    let corrected = table.replace("明天", "2026-12-01").replace("2000 元", "1000 元");
+    let report = shop.import(&shop.file("left.csv", corrected)).await;
+    // The answer that was missing still is; the others are taken or seen to be the same.
+    assert_eq!(counts(&report), [1, 0, 0, 2, 0, 1]);
+    let added = shop.entries().await.into_iter().find(|entry| entry.id.as_str() == "e").unwrap();
+    assert_eq!(added.draft.source.as_deref(), Some("faq.csv"));
+}
+
+#[tokio::test]
+async fn an_import_that_was_stopped_goes_on() {
+    let shop = Shop::open().await;
+    let lines: String = (0..1_000).map(|n| format!("{{\"question\":\"问题 {n}\",\"answer\":\"答案 {n}\"}}\n")).collect();
+    let path = shop.file("many.jsonl", lines);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let first = shop.try_import(&path, ImportOptions { stop, ..Default::default() }).await.unwrap();
+    assert_eq!((first.interrupted, first.added, first.rows()), (true, 256, 256));
+    let second = shop.import(&path).await;
+    assert_eq!((second.interrupted, counts(&second)), (false, [744, 0, 256, 0, 0, 0]));
+}
+
+#[tokio::test]
+async fn one_bad_file_among_several_is_reported_and_alone_is_an_error() {
+    let shop = Shop::open().await;
+    shop.file("in/a.csv", "name,phone\n1,2\n");
+    shop.file("in/b.md", "# 退款\n\n七天。\n");
+    shop.file("in/c.jsonl", "");
+    let report = shop.import(&shop.path("in")).await;
+    assert_eq!(counts(&report), [1, 0, 0, 0, 0, 2]);
+    let codes: Vec<_> = report.errors.iter().map(|error| (error.file.ends_with(".csv"), error.row, error.code)).collect();
+    assert_eq!(codes, [(true, 1, "no_question_or_answer_column"), (false, 1, "file_empty")]);
+    let alone = shop.try_import(&shop.path("in/c.jsonl"), ImportOptions::default()).await.unwrap_err();
+    assert_eq!(alone.code(), "file_empty");
+}
+
+#[tokio::test]
+async fn an_export_imports_as_unchanged() {
+    let shop = Shop::open().await;
+    shop.import(&shop.file("faq.csv", FAQ)).await;
+    for (name, format) in [("out.jsonl", ExportFormat::Jsonl), ("out.csv", ExportFormat::Csv)] {
+        let path = shop.file(name, shop.export(format).await);
+        assert_eq!(counts(&shop.import(&path).await), [0, 0, 3, 0, 0, 0], "{name}");
+    }
+    let other = Shop::open().await;
+    let path = other.file("out.csv", shop.export(ExportFormat::Csv).await);
+    assert_eq!(other.import(&path).await.added, 3);
+    assert_eq!(other.export(ExportFormat::Jsonl).await, shop.export(ExportFormat::Jsonl).await);
+}
+
+#[tokio::test]
+async fn the_starter_pack_is_taken_whole() {
+    let shop = Shop::open().await;
+    let report = starter::import_starter(&shop.knowledge, &shop.tenant, ZONE).await.unwrap();
+    assert!(report.added > 400 && counts(&report)[1..] == [0; 5], "{report:?}");
+    let again = starter::import_starter(&shop.knowledge, &shop.tenant, ZONE).await.unwrap();
+    assert_eq!(counts(&again), [0, 0, report.added, 0, 0, 0]);
+    // Sections have ids made from their file and heading; the labelled questions know them by these.
+    let ids: std::collections::HashSet<String> = shop.entries().await.into_iter().map(|entry| entry.id.as_str().to_owned()).collect();
+    let labelled = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/knowledge/eval")).unwrap();
+    let texts = labelled.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let made = regex::Regex::new("\"(e_[0-9a-f]{20})\"").unwrap();
+    let wanted: Vec<String> =
+        texts.flat_map(|text| made.captures_iter(&text).map(|found| found[1].to_owned()).collect::<Vec<_>>()).collect();
+    assert!(wanted.len() > 50, "{}", wanted.len());
+    assert_eq!(wanted.iter().find(|id| !ids.contains(*id)), None);
+    // And as a merchant's own files it has neither duplicates nor conflicts.
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("knowledge/starter");
+    let own = Shop::open().await.try_import(&folder, ImportOptions { dry_run: true, ..Default::default() }).await.unwrap();
+    assert_eq!(counts(&own), [report.added, 0, 0, 0, 0, 0], "{:?} {:?}", own.errors, own.conflicting);
+}

@@ -1,0 +1,183 @@
+//! What an import did: counts and problems for programs, and a table of the rows that were not taken,
+//! with their cells, to be corrected and imported again.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::Revision;
+use super::export::BOM;
+use super::read::{Cells, Field};
+use crate::error::{Error, Result};
+
+/// Problems listed in a report; the table of [`RowTable`] has all of them.
+const LISTED: usize = 1_000;
+
+/// The contract's `kb import` JSON. Every row read counts in exactly one of the six.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ImportReport {
+    /// New rows.
+    pub added: u64,
+    /// Rows whose content is other than before.
+    pub changed: u64,
+    /// Rows that were there already.
+    pub unchanged: u64,
+    /// Rows that say the same as another; not written.
+    pub duplicates: u64,
+    /// Rows that answer a question otherwise than another; held back.
+    pub conflicts: u64,
+    /// Rows that could not be read or written.
+    pub failed: u64,
+    /// The failed rows.
+    pub errors: Vec<Problem>,
+    /// Whether there are more of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub errors_truncated: bool,
+    /// The conflicting rows.
+    pub conflicting: Vec<Problem>,
+    /// Whether there are more of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub conflicting_truncated: bool,
+    /// What people should know about a file as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Nothing was written, only judged.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// It was stopped before the end; a second import goes on where it stopped.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
+    /// The knowledge version afterwards.
+    pub revision: Revision,
+}
+
+/// One row that needs somebody's attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file as it was named.
+    pub file: String,
+    /// Its sheet, in a workbook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
+    /// From 1, the header counted.
+    pub row: u64,
+    /// Stable.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl ImportReport {
+    /// Rows read.
+    pub fn rows(&self) -> u64 {
+        self.added + self.changed + self.unchanged + self.duplicates + self.conflicts + self.failed
+    }
+
+    /// Whether somebody should look at it.
+    pub fn has_problems(&self) -> bool {
+        self.failed > 0 || self.conflicts > 0 || self.interrupted
+    }
+
+    /// Counts a failed row.
+    pub fn add_failed(&mut self, problem: Problem) {
+        self.failed += 1;
+        self.errors_truncated |= !list(&mut self.errors, problem);
+    }
+
+    /// Counts a conflicting row.
+    pub fn add_conflict(&mut self, problem: Problem) {
+        self.conflicts += 1;
+        self.conflicting_truncated |= !list(&mut self.conflicting, problem);
+    }
+}
+
+fn list(problems: &mut Vec<Problem>, problem: Problem) -> bool {
+    let fits = problems.len() < LISTED;
+    if fits {
+        problems.push(problem);
+    }
+    fits
+}
+
+/// A table of rows that were not taken: where, what and why, then their own cells under the usual
+/// headers. UTF-8 with a byte order mark, so that spreadsheets read it.
+#[derive(Debug)]
+pub struct RowTable {
+    path: PathBuf,
+    table: csv::Writer<File>,
+}
+
+impl RowTable {
+    /// Begins the table, over an older one of that name.
+    ///
+    /// # Errors
+    /// `report_unwritable` with the path.
+    pub fn create(path: &Path) -> Result<Self> {
+        let fail = |error: std::io::Error| unwritable(path, error);
+        let mut file = File::create(path).map_err(fail)?;
+        std::io::Write::write_all(&mut file, BOM.as_bytes()).map_err(fail)?;
+        let mut table = Self { path: path.to_owned(), table: csv::Writer::from_writer(file) };
+        let header = ["file", "row", "status", "code", "message"].into_iter().chain(Field::ALL.map(Field::name));
+        table.record(header)?;
+        Ok(table)
+    }
+
+    /// Adds a row: `status` is `failed`, `conflicting` or `duplicate`.
+    pub fn add(&mut self, status: &str, problem: &Problem, cells: &Cells) -> Result<()> {
+        let row = problem.row.to_string();
+        let head = [&problem.file, &row, status, problem.code, &problem.message];
+        self.record(head.into_iter().chain(Field::ALL.map(|field| cells.get(field))))
+    }
+
+    /// Makes sure that everything added is in the file.
+    pub fn flush(&mut self) -> Result<()> {
+        self.table.flush().map_err(|error| unwritable(&self.path, error))
+    }
+
+    fn record<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<()> {
+        self.table.write_record(cells).map_err(|error| unwritable(&self.path, error.into()))
+    }
+}
+
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    let path = path.display();
+    Error::invalid("report_unwritable", format!("The report {path} cannot be written: {error}.")).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knowledge::read::open;
+
+    fn problem(row: u64) -> Problem {
+        Problem { file: "faq.csv".into(), sheet: None, row, code: "bad_date", message: "no date".into() }
+    }
+
+    #[test]
+    fn a_report_lists_so_many_and_counts_all() {
+        let mut report = ImportReport::default();
+        (0..1_200).for_each(|row| report.add_failed(problem(row)));
+        assert_eq!((report.failed, report.errors.len(), report.errors_truncated), (1_200, 1_000, true));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["errors"][0], serde_json::json!({"file": "faq.csv", "row": 0, "code": "bad_date", "message": "no date"}));
+        assert!(json.get("interrupted").is_none() && json["revision"] == 0);
+    }
+
+    #[test]
+    fn the_table_of_rows_imports_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.csv");
+        let mut cells = Cells::default();
+        cells.put(Field::Question, "怎么\"退款\"");
+        cells.put(Field::Answer, "七天，\n原路");
+        cells.put(Field::Source, "faq.csv");
+        let mut table = RowTable::create(&path).unwrap();
+        table.add("failed", &problem(7), &cells).unwrap();
+        table.flush().unwrap();
+        let rows: Vec<_> = open(&path, None, None, chrono_tz::UTC).unwrap().map(|row| row.draft.unwrap()).collect();
+        assert_eq!((rows[0].question.as_str(), rows[0].answer.as_str()), ("怎么\"退款\"", "七天，\n原路"));
+        assert_eq!(rows[0].source.as_deref(), Some("faq.csv"));
+        assert_eq!(RowTable::create(folder.path()).unwrap_err().code(), "report_unwritable");
+    }
+}
