@@ -83,6 +83,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
+        .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
         // tools of other programs
         .route("/mcp", post(mcp::serve))
         // operations

@@ -68,6 +68,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
     ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
+    ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),
     ("POST", "/mcp", "/mcp", Door::Tools),
     ("GET", "/healthz", "/healthz", Door::Public),
     ("GET", "/readyz", "/readyz", Door::Public),

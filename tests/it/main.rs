@@ -4,6 +4,7 @@
 mod dingtalk;
 mod doors;
 mod fake_provider;
+mod feishu;
 mod house;
 mod mcp;
 mod openai;

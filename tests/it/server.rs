@@ -65,6 +65,8 @@ pub struct Server {
     pub data_dir: PathBuf,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
+    /// It ends with whoever asks it.
+    _provider: Option<Arc<FakeProvider>>,
     _temporary: Option<TempDir>,
 }
 
@@ -107,7 +109,19 @@ impl Server {
         let (member, _) = issue(&tenants, &demo, Role::Member).await;
         let (site, _) = issue(&tenants, &demo, Role::Site).await;
         let client = Client::builder().timeout(PATIENCE).build().unwrap();
-        let server = Self { address, tenants, admin, member, site, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
+        let server = Self {
+            address,
+            tenants,
+            admin,
+            member,
+            site,
+            client,
+            data_dir,
+            stop,
+            thread: Some(thread),
+            _provider: setup.provider,
+            _temporary: temporary,
+        };
         server.wait_until_ready().await;
         server
     }
