@@ -89,6 +89,30 @@ pub struct McpConfig {
 pub struct ChannelsConfig {
     #[serde(default)]
     pub dingtalk: BTreeMap<String, DingTalkConfig>,
+    #[serde(default)]
+    pub feishu: BTreeMap<String, FeishuConfig>,
+}
+
+/// `[channels.feishu.<bot>]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct FeishuConfig {
+    #[serde(default = "demo")]
+    pub tenant: String,
+    pub app_id: String,
+    pub app_secret: Secret,
+    pub verification_token: Secret,
+    #[serde(default)]
+    pub encrypt_key: Option<Secret>,
+    #[serde(default)]
+    pub memory: BotMemory,
+    #[serde(default)]
+    pub duty_user: Option<String>,
+    #[serde(default)]
+    pub duty_group: Option<String>,
+    #[serde(default = "feishu_api")]
+    pub api_base: String,
 }
 
 /// `[channels.dingtalk.<bot>]`
@@ -159,6 +183,10 @@ fn dingtalk_calls() -> u32 {
 
 fn dingtalk_api() -> String {
     "https://api.dingtalk.com".to_owned()
+}
+
+fn feishu_api() -> String {
+    "https://open.feishu.cn".to_owned()
 }
 
 fn dingtalk_webhooks() -> Vec<String> {
@@ -373,11 +401,21 @@ impl Config {
         if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
             return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
-        for (name, bot) in &self.channels.dingtalk {
+        for name in self.channels.dingtalk.keys().chain(self.channels.feishu.keys()) {
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
             if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
-                return wrong(format!("`channels.dingtalk.{name}`: a bot's name has lower-case letters, digits, - and _."));
+                return wrong(format!("`channels`, bot `{name}`: a bot's name has lower-case letters, digits, - and _."));
             }
+        }
+        for (name, bot) in &self.channels.feishu {
+            let keys = [&bot.app_secret, &bot.verification_token].into_iter().chain(&bot.encrypt_key);
+            if bot.app_id.is_empty() || keys.into_iter().any(Secret::is_empty) {
+                return wrong(format!(
+                    "`channels.feishu.{name}` needs `app_id`, `app_secret` and `verification_token`; `encrypt_key` may be left out, but not empty."
+                ));
+            }
+        }
+        for (name, bot) in &self.channels.dingtalk {
             if bot.client_id.is_empty() || bot.client_secret.is_empty() || bot.calls_per_second == 0 {
                 return wrong(format!(
                     "`channels.dingtalk.{name}` needs `client_id`, `client_secret` and `calls_per_second` of at least 1."

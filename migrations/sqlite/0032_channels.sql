@@ -27,7 +27,8 @@ create table channel_threads (
 );
 
 -- Cards that answers are streamed into. An `open` one is shown as unfinished in the chat; `final_text`
--- is what it still has to show when the platform did not take it.
+-- is what it still has to show when the platform did not take it. Its buttons rate `response_id`; where
+-- `rater` is named nobody else's count.
 create table channel_cards (
     tenant_id text not null references tenants (id),
     bot text not null,
@@ -35,6 +36,9 @@ create table channel_cards (
     message_id text not null,
     state text not null,
     final_text text,
+    owner_id text,
+    response_id text,
+    rater text,
     created_ms bigint not null,
     updated_ms bigint not null,
     primary key (tenant_id, bot, card_id)

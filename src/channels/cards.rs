@@ -68,6 +68,11 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// The card's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// When the next update may go.
     pub fn due(&self) -> Instant {
         self.due

@@ -64,7 +64,7 @@ pub struct DeskParts {
 
 /// One bot's desk.
 pub struct Desk {
-    parts: DeskParts,
+    pub(super) parts: DeskParts,
     tasks: TaskTracker,
     seats: Arc<Semaphore>,
 }
@@ -225,9 +225,11 @@ impl Desk {
             return Ok(words::nobody(language));
         }
         let question = self.last_question(&case.owner).await?.filter(|_| commands::read(said).is_some());
-        let place = case.inbound.title.as_deref().unwrap_or(words::alone(language));
+        let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
+        let place = case.inbound.title.as_deref().unwrap_or(unnamed);
+        let who = self.parts.channel.name_of(&case.inbound.asker);
         let what = question.as_deref().unwrap_or(said).replace('\n', " ");
-        let note = Post::new(language, words::alert(language, &case.inbound.asker.name, place, &what));
+        let note = Post::new(language, words::alert(language, &who, place, &what));
         match self.parts.channel.alert(duty, &note).await {
             Ok(()) => Ok(words::called(language)),
             Err(error) => {
@@ -297,12 +299,22 @@ impl Desk {
         let id = message_key(&case.inbound.message_id);
         let accepted = self.accept(case, question, id.clone()).await?;
         let duplicate = accepted.duplicate;
+        self.note_card(case, &accepted, live.as_deref()).await?;
         let answer = follow(accepted, live.as_deref_mut()).await?;
         if !(duplicate && answer.was_interrupted()) {
             return Ok(answer);
         }
         let again = self.accept(case, question, random_token(&format!("{id}."), 8)).await?;
+        self.note_card(case, &again, live.as_deref()).await?;
         follow(again, live).await
+    }
+
+    /// Remembers whose answer a card shows, for its buttons.
+    async fn note_card(&self, case: &Case<'_>, accepted: &Accepted, live: Option<&Live<'_>>) -> Result<()> {
+        let Some(live) = live else { return Ok(()) };
+        let shared = case.inbound.group && self.parts.memory == BotMemory::Group;
+        let rater = case.inbound.asker.staff_id.as_deref().filter(|_| !shared);
+        self.parts.store.card_answers(live.id(), &case.owner, &accepted.response_id, rater).await
     }
 
     async fn accept(&self, case: &Case<'_>, question: &str, client_msg_id: String) -> Result<Accepted> {

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::DeskParts;
 use super::dingtalk::{self, DingTalk};
+use super::feishu::Feishu;
 use super::store::BotStore;
 use super::{Channel, Desk, Duty};
 use crate::chat::ChatEngine;
@@ -41,6 +42,7 @@ pub struct Channels(Arc<Inner>);
 
 struct Inner {
     dingtalk: BTreeMap<String, DingTalkBot>,
+    feishu: BTreeMap<String, FeishuBot>,
     tenants: Tenants,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -53,6 +55,16 @@ pub struct DingTalkBot {
     pub desk: Arc<Desk>,
     /// Its platform.
     pub channel: Arc<DingTalk>,
+    tenant: TenantId,
+}
+
+/// A Feishu bot with its desk.
+#[derive(Clone)]
+pub struct FeishuBot {
+    /// What happens to its messages.
+    pub desk: Arc<Desk>,
+    /// Its platform.
+    pub channel: Arc<Feishu>,
     tenant: TenantId,
 }
 
@@ -70,8 +82,16 @@ impl Channels {
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             dingtalk.insert(name.clone(), DingTalkBot { desk, channel, tenant });
         }
+        let mut feishu = BTreeMap::new();
+        for (name, config) in &parts.config.feishu {
+            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone())?);
+            let tenant = TenantId::parse(&config.tenant)?;
+            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
+            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
+            feishu.insert(name.clone(), FeishuBot { desk, channel, tenant });
+        }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { dingtalk, tenants: parts.tenants.clone(), stop, loops })))
+        Ok(Self(Arc::new(Inner { dingtalk, feishu, tenants: parts.tenants.clone(), stop, loops })))
     }
 
     /// A DingTalk bot by the name in its address.
@@ -84,11 +104,25 @@ impl Channels {
         self.0.dingtalk.get(name).ok_or_else(missing)
     }
 
+    /// A Feishu bot by the name in its address.
+    ///
+    /// # Errors
+    /// `bot_not_found`.
+    pub fn feishu(&self, name: &str) -> Result<&FeishuBot> {
+        let missing =
+            || Error::not_found("bot_not_found", "There is no such bot. `[channels.feishu.NAME]` in the configuration makes one.");
+        self.0.feishu.get(name).ok_or_else(missing)
+    }
+
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
         for (name, bot) in &self.0.dingtalk {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
             self.0.loops.spawn(async move { run(&room, &name, bot).await });
+        }
+        for (name, bot) in &self.0.feishu {
+            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
+            self.0.loops.spawn(async move { begin(&room, &name, &bot.tenant, &bot.desk).await });
         }
     }
 
@@ -96,15 +130,21 @@ impl Channels {
     pub fn close(&self) {
         self.0.stop.cancel();
         self.0.loops.close();
-        self.0.dingtalk.values().for_each(|bot| bot.desk.close());
+        self.0.desks().for_each(|desk| desk.close());
     }
 
     /// Waits until what was taken is answered.
     pub async fn drained(&self) {
         self.0.loops.wait().await;
-        for bot in self.0.dingtalk.values() {
-            bot.desk.drained().await;
+        for desk in self.0.desks() {
+            desk.drained().await;
         }
+    }
+}
+
+impl Inner {
+    fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
+        self.dingtalk.values().map(|bot| &bot.desk).chain(self.feishu.values().map(|bot| &bot.desk))
     }
 }
 
@@ -130,12 +170,20 @@ fn desk(
     })
 }
 
-async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
-    if let Err(error) = room.tenants.get(&bot.tenant).await {
+/// Answers what a crash left; whether the bot's shop is there.
+async fn begin(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) -> bool {
+    if let Err(error) = room.tenants.get(tenant).await {
         tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
+        return false;
+    }
+    tell(name, desk.resume().await);
+    true
+}
+
+async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
+    if !begin(room, name, &bot.tenant, &bot.desk).await {
         return;
     }
-    tell(name, bot.desk.resume().await);
     let streaming = async {
         match bot.channel.mode() {
             BotMode::Stream => dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop).await,

@@ -61,8 +61,8 @@ fn cut(text: &str, limit: Limit) -> usize {
     let late = |at: &usize| *at >= reach / 2;
     let after = |mark: &str| window.rfind(mark).map(|at| at + mark.len()).filter(late);
     let sentence = || {
-        let ends = window.char_indices().filter(|(at, c)| ends_sentence(*c, &window[at + c.len_utf8()..]));
-        ends.last().map(|(at, c)| at + c.len_utf8()).filter(late)
+        let mut ends = window.char_indices().filter(|(at, c)| ends_sentence(*c, &window[at + c.len_utf8()..]));
+        ends.next_back().map(|(at, c)| at + c.len_utf8()).filter(late)
     };
     after("\n\n").or_else(|| after("\n")).or_else(sentence).or_else(|| after(" ")).unwrap_or(reach)
 }

@@ -14,15 +14,19 @@ mod commands;
 mod desk;
 pub mod dingtalk;
 mod door;
+pub mod feishu;
+mod host;
 mod markdown;
 mod pace;
 mod post;
+mod rating;
 pub mod store;
 mod words;
 
 pub use desk::{Desk, Taken};
 pub use door::{Channels, ChannelsParts};
 pub use post::{Mention, Post};
+pub use rating::Vote;
 
 /// A message to a bot, whatever platform it came from. Stored until it is answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,6 +100,11 @@ pub trait Channel: Send + Sync {
 
     /// Writes to the person and the group on duty.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
+
+    /// What an asker is called in a message to somebody else.
+    fn name_of(&self, asker: &Asker) -> String {
+        asker.name.clone()
+    }
 
     /// The cards that answers can be streamed into, where the bot has some.
     fn cards(&self) -> Option<&dyn Cards>;

@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::Inbound;
 use crate::db::{Db, Tx};
 use crate::error::Result;
-use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
+use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
 use crate::{in_tx, on};
 
 /// Messages are remembered so long: a captured signature is good for an hour, a redelivery for minutes.
@@ -30,6 +30,17 @@ pub struct Thread {
     pub model: Option<String>,
     /// Answers in a row that the base did not have.
     pub misses: i64,
+}
+
+/// The answer that a card shows.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct CardAnswer {
+    /// Whose it is.
+    pub owner_id: OwnerId,
+    /// Its id.
+    pub response_id: TurnId,
+    /// Who may rate it; everybody when nobody is named.
+    pub rater: Option<String>,
 }
 
 /// A message that a crash left unanswered.
@@ -190,6 +201,24 @@ impl BotStore {
             .bind(&self.tenant).bind(&self.bot).bind(card).bind(state).bind(text).bind(self.clock.now())
             .execute(pool).await.map(drop))?;
         Ok(())
+    }
+
+    /// Remembers whose answer a card shows.
+    pub async fn card_answers(&self, card: &str, owner: &OwnerId, response: &TurnId, rater: Option<&str>) -> Result<()> {
+        let sql = "update channel_cards set owner_id = $4, response_id = $5, rater = $6 \
+             where tenant_id = $1 and bot = $2 and card_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(owner).bind(response).bind(rater)
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The answer that a card shows; none when there is no such card, or nothing was answered in it.
+    pub async fn answer_of_card(&self, card: &str) -> Result<Option<CardAnswer>> {
+        let sql = "select owner_id, response_id, rater from channel_cards \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and response_id is not null";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).fetch_optional(pool).await)?)
     }
 
     async fn card_of(&self, message: &str) -> Result<Option<String>> {

@@ -116,6 +116,14 @@ pub fn alone(language: Language) -> &'static str {
     }
 }
 
+/// What a group without a name is called.
+pub fn some_group(language: Language) -> &'static str {
+    match language {
+        Zh => "群聊",
+        En => "a group",
+    }
+}
+
 /// To something without words.
 pub fn unreadable(kind: &str) -> String {
     let what = match kind {

@@ -108,7 +108,7 @@ impl DingTalk {
         bot.mode = if self.stream { BotMode::Stream } else { BotMode::Webhook };
         // Rows of its own: what a running server is answering stays the server's.
         let name = format!("simulate-{name}");
-        config.channels = ChannelsConfig { dingtalk: [(name.clone(), bot)].into() };
+        config.channels = ChannelsConfig { dingtalk: [(name.clone(), bot)].into(), ..ChannelsConfig::default() };
         // Without a server on the data this one is the server, and keeps the index.
         let lock = ServerLock::take(&config.data_dir).ok();
         let app = if lock.is_some() { App::build(config).await? } else { App::beside(config).await? };

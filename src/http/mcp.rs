@@ -26,6 +26,8 @@ use super::problem::report;
 use super::rows::row;
 use super::state::Shared;
 use crate::app::App;
+use crate::chat::replay::TooSlow;
+use crate::chat::resume::too_slow;
 use crate::chat::{ChatRequest, EventKind, Status};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -204,7 +206,7 @@ impl Tools {
                 _ => {}
             }
         }
-        Err(Error::internal("no_end", "The answer had no end."))
+        Err(too_slow(TooSlow))
     }
 }
 

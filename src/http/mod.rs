@@ -99,6 +99,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/export", get(imports::export))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
+        .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
         // tools of other programs
         .route("/mcp", post(mcp::serve))
         // operations

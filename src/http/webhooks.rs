@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::state::Shared;
 use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
+use crate::channels::feishu::message as feishu_message;
 use crate::channels::{Post, Taken};
 use crate::error::Result;
 
@@ -38,6 +39,25 @@ pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, head
         Taken::Now => Ok(Json(in_time(answer).await.as_ref().map_or_else(nothing, markdown_body))),
         Taken::Before => Ok(Json(nothing())),
     }
+}
+
+/// A Feishu callback. It is repeated after three seconds, and its answer never shows in the chat.
+pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
+    let bot = state.app.channels.feishu(&bot)?;
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let signed = feishu_message::Signed {
+        timestamp: header("x-lark-request-timestamp"),
+        nonce: header("x-lark-request-nonce"),
+        signature: header("x-lark-signature"),
+    };
+    match bot.channel.read(&body, signed)? {
+        feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
+        feishu_message::Read::Nothing(why) => tracing::debug!(why, "a message is not answered"),
+        feishu_message::Read::Message(inbound) => {
+            bot.desk.take(*inbound, None).await?;
+        }
+    }
+    Ok(Json(json!({"msg": "success"})))
 }
 
 /// The answer, if it comes in time; afterwards nobody listens any more.

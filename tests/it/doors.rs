@@ -83,6 +83,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/export", "/api/v1/knowledge/export", Door::Admin),
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
+    ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),
     ("POST", "/mcp", "/mcp", Door::Tools),
     ("GET", "/healthz", "/healthz", Door::Public),
     ("GET", "/readyz", "/readyz", Door::Public),

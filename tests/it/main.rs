@@ -6,6 +6,7 @@ mod doors;
 mod fake_provider;
 mod fault_server;
 mod faults;
+mod feishu;
 mod files;
 mod house;
 mod imports;

@@ -70,6 +70,8 @@ pub struct Server {
     pub data_dir: PathBuf,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
+    /// It ends with whoever asks it.
+    _provider: Option<Arc<FakeProvider>>,
     _temporary: Option<TempDir>,
 }
 
@@ -113,7 +115,19 @@ impl Server {
         let (site, _) = issue(&tenants, &demo, Role::Site).await;
         // A connection lives on the runtime of the test that opened it, and other tests have theirs.
         let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
-        let server = Self { address, tenants, admin, member, site, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
+        let server = Self {
+            address,
+            tenants,
+            admin,
+            member,
+            site,
+            client,
+            data_dir,
+            stop,
+            thread: Some(thread),
+            _provider: setup.provider,
+            _temporary: temporary,
+        };
         server.wait_until_ready().await;
         server
     }

@@ -1,6 +1,6 @@
 //! One story, walked on both databases: every store function in the order a shop would use it.
 
-use merchant_copilot::channels::store::{BotStore, Thread};
+use merchant_copilot::channels::store::{BotStore, CardAnswer, Thread};
 use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::config::{Config, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
@@ -507,6 +507,11 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     ours.card_hangs("card1", "the end").await.unwrap();
     assert_eq!(ours.hanging_cards().await.unwrap(), [("card1".to_owned(), "the end".to_owned())]);
     assert!(theirs.hanging_cards().await.unwrap().is_empty());
+    assert_eq!(ours.answer_of_card("card1").await.unwrap(), None, "nothing is answered in it yet");
+    let (owner_id, response_id) = (OwnerId::from_text("b_1"), TurnId::from_text("r_1"));
+    ours.card_answers("card1", &owner_id, &response_id, Some("boss")).await.unwrap();
+    let shown = CardAnswer { owner_id, response_id, rater: Some("boss".into()) };
+    assert_eq!((ours.answer_of_card("card1").await.unwrap(), theirs.answer_of_card("card1").await.unwrap()), (Some(shown), None));
     ours.card_done("card1").await.unwrap();
     assert!(ours.hanging_cards().await.unwrap().is_empty());
     ours.mark("msg1", "done").await.unwrap();

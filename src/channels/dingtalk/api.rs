@@ -8,7 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::webhook::is_loopback;
+use crate::channels::host::is_loopback;
 use crate::config::{DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, Timestamp};

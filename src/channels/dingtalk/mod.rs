@@ -14,6 +14,7 @@ use crate::ids::{Clock, random_token};
 use api::Api;
 
 mod api;
+mod button;
 pub mod message;
 pub mod robot;
 pub mod sign;

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::{api, markdown_body, sign};
 use crate::channels::Post;
+use crate::channels::host::is_loopback;
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, Timestamp};
@@ -38,7 +39,7 @@ impl CustomRobot {
             Error::invalid("bad_robot_address", "The robot's address is not one: copy it from the group's settings, with its access_token.")
         };
         let address = Url::parse(address.reveal()).map_err(|_| wrong())?;
-        let local = address.host_str().is_some_and(super::webhook::is_loopback);
+        let local = address.host_str().is_some_and(is_loopback);
         if address.scheme() != "https" && !(address.scheme() == "http" && local) {
             return Err(wrong());
         }

@@ -1,11 +1,10 @@
 //! The address a message brings along for its answer. It is bound to the sender only weakly, so it is used
 //! only for hosts that the configuration lists, encrypted, before it expires, and no redirect is followed.
 
-use std::net::IpAddr;
-
 use reqwest::Url;
 
 use crate::channels::ReplyTo;
+use crate::channels::host::is_loopback;
 use crate::ids::Timestamp;
 
 /// Not used in the last moments: the call has to arrive before.
@@ -30,12 +29,6 @@ fn is_allowed(url: &Url, hosts: &[String]) -> bool {
         None => url.port_or_known_default().is_some_and(|port| listed == format!("{host}:{port}")),
     });
     plain && encrypted && listed
-}
-
-/// Whether a URL's host is this machine by a name that cannot lead elsewhere.
-pub fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -151,18 +151,19 @@ async fn called(state: &State, headers: &HeaderMap, path: &'static str) -> Resul
     let token = headers.get("x-acs-dingtalk-access-token").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let number: usize = token.strip_prefix("token-").and_then(|number| number.parse().ok()).unwrap_or_default();
     let now = Instant::now();
-    state.change(|seen| {
+    let refused = state.change(|seen| {
         if number == 0 || number > seen.tokens || number < seen.good_from {
-            return Err(refuse(401, "InvalidAuthentication"));
+            return Some(refuse(401, "InvalidAuthentication"));
         }
         let recent = seen.calls.iter().rev().take_while(|(_, at)| now.duration_since(*at) < Duration::from_secs(1)).count();
         if seen.per_second.is_some_and(|most| recent >= most) {
             seen.refused += 1;
-            return Err(refuse(403, TOO_FAST));
+            return Some(refuse(403, TOO_FAST));
         }
         seen.calls.push((path.to_owned(), now));
-        Ok(())
-    })
+        None
+    });
+    refused.map_or(Ok(()), Err)
 }
 
 async fn faulty(state: &State, path: &'static str) -> Option<Response> {

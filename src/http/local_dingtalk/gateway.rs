@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::{LocalDingTalk, State};
-use crate::channels::dingtalk::stream::BOT_TOPIC;
+use crate::channels::dingtalk::stream::{BOT_TOPIC, CARD_TOPIC};
 use crate::error::{Error, Result};
 use crate::http::problem::status;
 use crate::ids::random_token;
@@ -96,6 +96,21 @@ impl LocalDingTalk {
     pub async fn push(&self, message: &Value, patience: Duration) -> Result<Value> {
         let id = self.frame("CALLBACK", BOT_TOPIC, message).await?;
         self.acknowledged(&id, patience).await
+    }
+
+    /// Presses a button on a card, with the parameters that its template gives it; what the bot answers.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub async fn press(&self, card: &str, who: &str, params: &Value, patience: Duration) -> Result<Value> {
+        let content = json!({"cardPrivateData": {"actionIds": ["1"], "params": params}}).to_string();
+        let data = json!({
+            "type": "actionCallback", "outTrackId": card, "corpId": "dingcorp", "userId": who, "userIdType": 1,
+            "content": content, "extension": "{}",
+        });
+        let id = self.frame("CALLBACK", CARD_TOPIC, &data).await?;
+        let ack = self.acknowledged(&id, patience).await?;
+        Ok(ack["data"].as_str().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default())
     }
 
     /// Waits for what a frame was answered with.

@@ -1,0 +1,121 @@
+//! Feishu and Lark: a bot by event callback, its answers as Markdown in a message card that replies to the
+//! question.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Post};
+use crate::config::FeishuConfig;
+use crate::error::{Error, Kind, Result};
+use crate::ids::{Clock, random_token};
+use api::Api;
+use message::{Keys, Read, Signed};
+
+mod api;
+mod crypto;
+pub mod message;
+
+/// A card may have 30 KB with its frame.
+const MESSAGE: Limit = Limit { chars: 6_000, bytes: 20_000 };
+/// How often a call that may be repeated is tried, and the first wait; it doubles.
+const TRIES: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// One bot's side of the platform.
+pub struct Feishu {
+    api: Api,
+    config: FeishuConfig,
+}
+
+impl Feishu {
+    /// As configured; nothing is sent.
+    ///
+    /// # Errors
+    /// `bad_config` when the address cannot be used.
+    pub fn new(bot: &str, config: &FeishuConfig, clock: Clock) -> Result<Self> {
+        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone() })
+    }
+
+    /// Opens and reads a callback.
+    ///
+    /// # Errors
+    /// `bad_signature`, `bad_callback`.
+    pub fn read(&self, body: &[u8], signed: Signed<'_>) -> Result<Read> {
+        message::read(body, signed, &Keys { token: &self.config.verification_token, encrypt_key: self.config.encrypt_key.as_ref() })
+    }
+
+    /// Posts a message. Under the same `uuid` the platform shows it once, so also a call whose answer was
+    /// lost may be repeated.
+    async fn post(&self, path: &[&str], query: &[(&str, &str)], mut body: Value) -> Result<()> {
+        body["uuid"] = json!(random_token("", 32));
+        let mut wait = FIRST_WAIT;
+        for _ in 1..TRIES {
+            match self.api.post(path, query, &body).await {
+                Err(error) if matches!(error.kind(), Kind::RateLimited | Kind::Timeout | Kind::Unavailable) => {
+                    tracing::debug!(code = error.code(), "a message is tried again: {error}");
+                }
+                outcome => return outcome.map(drop),
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        self.api.post(path, query, &body).await.map(drop)
+    }
+
+    async fn write_to(&self, kind: &str, id: &str, message: &Post) -> Result<()> {
+        let mut body = card(message);
+        body["receive_id"] = json!(id);
+        self.post(&["open-apis", "im", "v1", "messages"], &[("receive_id_type", kind)], body).await
+    }
+}
+
+#[async_trait]
+impl Channel for Feishu {
+    fn platform(&self) -> &'static str {
+        "feishu"
+    }
+
+    fn limit(&self) -> Limit {
+        MESSAGE
+    }
+
+    async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
+        self.post(&["open-apis", "im", "v1", "messages", &to.message_id, "reply"], &[], card(message)).await
+    }
+
+    async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
+        let mut told = Err(Error::invalid("no_address", "Nobody is on duty."));
+        if let Some(group) = &duty.group {
+            told = Ok(self.write_to("chat_id", group, message).await?);
+        }
+        if let Some(user) = &duty.user {
+            told = Ok(self.write_to("open_id", user, message).await?);
+        }
+        told
+    }
+
+    /// A callback has no names, but the platform shows one for an id.
+    fn name_of(&self, asker: &Asker) -> String {
+        format!("<at id={}></at>", asker.id)
+    }
+
+    fn cards(&self) -> Option<&dyn Cards> {
+        None
+    }
+}
+
+/// A message as the platform takes it: a card is the only kind with Markdown.
+fn card(message: &Post) -> Value {
+    let text = match &message.mention {
+        Some(mention) => format!("<at id={}></at> {}", mention.id, message.text),
+        None => message.text.clone(),
+    };
+    let card = json!({
+        "schema": "2.0",
+        "config": {"update_multi": true, "summary": {"content": message.title}},
+        "body": {"elements": [{"tag": "markdown", "content": text}]},
+    });
+    json!({"msg_type": "interactive", "content": card.to_string()})
+}
