@@ -89,6 +89,7 @@ impl Server {
         let stop = CancellationToken::new();
         let (send, ready) = tokio::sync::oneshot::channel();
         let (starter, stopped) = (setup.starter, stop.clone());
+        let provider = setup.provider.clone();
         let config = config(&data_dir, setup);
         // A runtime of its own: the server goes on while a test waits, and may outlive the test's.
         let thread = std::thread::spawn(move || {
@@ -125,7 +126,7 @@ impl Server {
             data_dir,
             stop,
             thread: Some(thread),
-            _provider: setup.provider,
+            _provider: provider,
             _temporary: temporary,
         };
         server.wait_until_ready().await;
