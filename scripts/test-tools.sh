@@ -28,3 +28,17 @@ if [ ! -f "$stamp" ]; then
     (cd "$cache/peers" && npm install --no-audit --no-fund --loglevel=error)
     touch "$stamp"
 fi
+
+# LiteLLM drags in a hundred packages; where they cannot be had, its checks are left out.
+litellm="litellm[proxy]==1.108.7"
+stamp="$cache/peers/$(echo "$litellm" | sha256sum | cut -c1-16)"
+if [ ! -f "$stamp" ]; then
+    echo "installing $litellm for the wire tests"
+    rm -rf "$cache/peers/litellm"
+    python3 -m venv "$cache/peers/litellm"
+    if ! "$cache/peers/litellm/bin/pip" install --quiet --disable-pip-version-check "$litellm"; then
+        echo "LiteLLM cannot be installed: its checks are left out" >&2
+        rm -rf "$cache/peers/litellm"
+    fi
+    touch "$stamp"
+fi

@@ -10,22 +10,26 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use crate::cache::AnswerCache;
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
+use crate::chat::resume::SILENT_MS;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
+use crate::ledger::Ledger;
 use crate::memory::Memory;
-use crate::models::{Models, embed};
+use crate::models::{Model, Models, embed};
 use crate::prompts::Prompts;
+use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
+
+pub mod health;
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
-/// Another node's turn that is older than this has no node any more.
-const LONGEST_TURN_MS: i64 = 10 * 60 * 1000;
 /// Under this note is how far the starter pack's import came.
 const STARTER_NOTE: &str = "starter_pack";
 
@@ -97,7 +101,9 @@ pub struct App {
     pub limits: Arc<RateLimits>,
     pub models: Arc<Models>,
     pub knowledge: Knowledge,
+    pub ledger: Ledger,
     pub memory: Memory,
+    pub safety: Safety,
     pub engine: ChatEngine,
 }
 
@@ -108,7 +114,8 @@ impl App {
         let knowledge = ground.knowledge().await?;
         first_start(&ground, &knowledge).await?;
         let app = Self::wire(ground, knowledge)?;
-        let interrupted = app.memory.end_interrupted(LONGEST_TURN_MS).await?;
+        let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
+        app.safety.sweep().await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }
@@ -118,19 +125,36 @@ impl App {
     fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
+        let ledger = Ledger::new(db.clone(), clock.clone(), config.zone(), config.spend.clone(), &models.cards())?;
         let memory = Memory::new(db.clone(), clock.clone());
+        let safety = Safety::new(SafetyParts {
+            config: &config.safety,
+            judge: judge(&config, &models)?,
+            ledger: ledger.clone(),
+            db: db.clone(),
+            clock: clock.clone(),
+        })?;
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
+            ledger: ledger.clone(),
             prompts: Arc::new(Prompts::load(None)?),
+            safety: safety.clone(),
+            cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
             sources: config.search.sources,
             zone: config.zone(),
         });
         let limits = Arc::new(RateLimits::new(&config.limits));
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, memory, engine })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine })
     }
+}
+
+/// The model that judges questions, when one is named.
+fn judge(config: &Config, models: &Models) -> Result<Option<Arc<Model>>> {
+    let named = Some(config.safety.judge.as_str()).filter(|id| !id.is_empty());
+    named.map(|id| models.select(Some(id))).transpose()
 }
 
 /// An empty database gets tenant `demo` with the starter pack. A start that was interrupted in the

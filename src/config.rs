@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+mod models;
+
+pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
+
 /// The annotated defaults, also printed by `doctor --defaults`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
@@ -60,8 +64,11 @@ pub struct Config {
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub chat: ChatConfig,
+    pub safety: SafetyConfig,
+    pub cache: CacheConfig,
     pub limits: LimitsConfig,
     pub models: ModelsConfig,
+    pub spend: SpendConfig,
 }
 
 /// `[log]`
@@ -88,6 +95,7 @@ pub struct EmbedderConfig {
 #[expect(missing_docs, reason = "config.toml documents every key")]
 pub struct SearchConfig {
     pub lexical_weight: f32,
+    pub lexical_weight_bare: f32,
     pub candidates: usize,
     pub direct_threshold: f32,
     pub grounded_threshold: f32,
@@ -105,7 +113,45 @@ pub struct ChatConfig {
     pub answer_tokens: u32,
     pub reasoning: String,
     pub replay_ms: u64,
+    pub retention_days: u32,
+    pub trace_days: u32,
     pub drain_ms: u64,
+}
+
+/// `[safety]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct SafetyConfig {
+    pub personal_data: bool,
+    pub injection: String,
+    pub words: Vec<String>,
+    pub links: bool,
+    pub link_hosts: Vec<String>,
+    pub judge: String,
+    pub audit_days: u32,
+    #[serde(default)]
+    pub tenants: BTreeMap<String, TenantSafety>,
+}
+
+/// `[safety.tenants.<name>]`: what one shop has beside everybody's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantSafety {
+    /// Further words for this shop.
+    #[serde(default)]
+    pub words: Vec<String>,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct CacheConfig {
+    pub enabled: bool,
+    pub entries: usize,
+    pub ttl_s: u64,
+    pub similarity: f32,
 }
 
 /// `[limits]`
@@ -121,55 +167,40 @@ pub struct LimitsConfig {
     pub sockets: usize,
 }
 
-/// `[models]`
+/// `[spend]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct ModelsConfig {
-    pub default: String,
-    pub connect_ms: u64,
-    pub first_token_ms: u64,
-    pub stall_ms: u64,
-    #[serde(default)]
-    pub providers: BTreeMap<String, ProviderConfig>,
-}
-
-/// `[models.providers.<name>]`: one OpenAI-compatible endpoint.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProviderConfig {
-    /// Up to and including `/v1` (or what stands for it).
-    pub base_url: String,
-    /// Sent as a bearer token; empty for servers that want none.
-    #[serde(default)]
-    pub api_key: Secret,
-    /// The models it serves that clients may select.
-    #[serde(default)]
-    pub models: Vec<ModelConfig>,
-}
-
-/// One selectable model of a provider.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The name the provider knows; clients select by it.
-    pub id: String,
-    /// What people see; empty shows the id.
-    #[serde(default)]
-    pub name: String,
-    /// Price of a million prompt tokens.
-    #[serde(default)]
-    pub price_in: f64,
-    /// Price of a million completion tokens.
-    #[serde(default)]
-    pub price_out: f64,
-    /// Currency of both prices.
-    #[serde(default = "usd")]
+pub struct SpendConfig {
+    pub month: f64,
     pub currency: String,
+    #[serde(default)]
+    pub rates: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub tenants: BTreeMap<String, f64>,
 }
 
-fn usd() -> String {
-    "USD".to_owned()
+impl SpendConfig {
+    /// What a tenant may spend in a month, in [`currency`](Self::currency); none is no limit.
+    pub fn limit(&self, tenant: &str) -> Option<f64> {
+        let limit = self.tenants.get(tenant).copied().unwrap_or(self.month);
+        (limit > 0.0).then_some(limit)
+    }
+
+    /// Money of another currency in the limit's own; none without a rate.
+    pub fn converted(&self, amount: f64, currency: &str) -> Option<f64> {
+        if currency == self.currency { Some(amount) } else { self.rates.get(currency).map(|rate| amount * rate) }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let limits = self.tenants.values().chain([&self.month]);
+        let (bad_limit, bad_rate) =
+            (|amount: &&f64| !(amount.is_finite() && **amount >= 0.0), |rate: &&f64| !(rate.is_finite() && **rate > 0.0));
+        if limits.clone().any(|amount| bad_limit(&amount)) || self.rates.values().any(|rate| bad_rate(&rate)) {
+            return Err(Error::invalid("bad_config", "`spend`: limits must be 0 (none) or more, and rates more than 0."));
+        }
+        Ok(())
+    }
 }
 
 /// What flags override; `None` leaves the lower layers' value.
@@ -208,29 +239,9 @@ impl Config {
             .merge(Serialized::defaults(flags))
             .extract()
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
-        config.add_usual_providers(Env::var);
+        config.models.add_usual_providers(Env::var);
         config.validate()?;
         Ok(config)
-    }
-
-    /// A provider's own environment key makes its models available and the default.
-    fn add_usual_providers(&mut self, var: impl Fn(&str) -> Option<String>) {
-        for usual in USUAL_PROVIDERS {
-            let Some(key) = var(usual.key).filter(|key| !key.is_empty()) else { continue };
-            let base_url = usual.base_url_var.and_then(&var).unwrap_or_else(|| usual.base_url.to_owned());
-            let models: Vec<String> = match usual.model_var.and_then(&var) {
-                Some(named) => named.split(',').map(|id| id.trim().to_owned()).filter(|id| !id.is_empty()).collect(),
-                None => usual.models.iter().map(|&id| id.to_owned()).collect(),
-            };
-            if self.models.default.is_empty() {
-                self.models.default = models.first().cloned().unwrap_or_default();
-            }
-            let models = models
-                .into_iter()
-                .map(|id| ModelConfig { id, name: String::new(), price_in: 0.0, price_out: 0.0, currency: usd() })
-                .collect();
-            self.models.providers.entry(usual.name.to_owned()).or_insert(ProviderConfig { base_url, api_key: Secret::new(key), models });
-        }
     }
 
     fn validate(&self) -> Result<()> {
@@ -246,8 +257,10 @@ impl Config {
         }
         for (name, share) in [
             ("search.lexical_weight", self.search.lexical_weight),
+            ("search.lexical_weight_bare", self.search.lexical_weight_bare),
             ("search.direct_threshold", self.search.direct_threshold),
             ("search.grounded_threshold", self.search.grounded_threshold),
+            ("cache.similarity", self.cache.similarity),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return wrong(format!("`{name}` is {share}; expected a number from 0 to 1."));
@@ -259,8 +272,12 @@ impl Config {
         if self.limits.key_per_minute == 0 || self.limits.address_per_minute == 0 {
             return wrong("`limits.key_per_minute` and `limits.address_per_minute` must be at least 1.".to_owned());
         }
+        self.spend.validate()?;
         if !matches!(self.chat.reasoning.as_str(), "" | "off" | "hidden" | "shown" | "native") {
             return wrong(format!("`chat.reasoning` is `{}`; expected off, hidden, shown, native or nothing.", self.chat.reasoning));
+        }
+        if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
+            return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
@@ -273,52 +290,6 @@ impl Config {
         self.time_zone.parse().unwrap_or(chrono_tz::UTC)
     }
 }
-
-/// A provider known by the name of its key.
-struct UsualProvider {
-    name: &'static str,
-    key: &'static str,
-    base_url: &'static str,
-    base_url_var: Option<&'static str>,
-    model_var: Option<&'static str>,
-    models: &'static [&'static str],
-}
-
-/// Base URLs: shared protocol notes C1, C3, C4, C5.
-const USUAL_PROVIDERS: &[UsualProvider] = &[
-    UsualProvider {
-        name: "openai",
-        key: "OPENAI_API_KEY",
-        base_url: "https://api.openai.com/v1",
-        base_url_var: Some("OPENAI_BASE_URL"),
-        model_var: Some("OPENAI_MODEL"),
-        models: &["gpt-4.1-mini"],
-    },
-    UsualProvider {
-        name: "dashscope",
-        key: "DASHSCOPE_API_KEY",
-        base_url: "https://dashscope.aliyuncs.com/compatible-mode/v1",
-        base_url_var: None,
-        model_var: None,
-        models: &["qwen-plus"],
-    },
-    UsualProvider {
-        name: "deepseek",
-        key: "DEEPSEEK_API_KEY",
-        base_url: "https://api.deepseek.com/v1",
-        base_url_var: None,
-        model_var: None,
-        models: &["deepseek-chat"],
-    },
-    UsualProvider {
-        name: "gemini",
-        key: "GEMINI_API_KEY",
-        base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
-        base_url_var: None,
-        model_var: None,
-        models: &["gemini-2.5-flash"],
-    },
-];
 
 fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
@@ -348,19 +319,6 @@ mod tests {
     #[test]
     fn the_annotated_file_is_the_defaults() {
         defaults().validate().expect("the defaults are valid");
-    }
-
-    #[test]
-    fn a_provider_key_makes_its_models_the_default_and_stays_hidden() {
-        let mut config = defaults();
-        config.add_usual_providers(|name| match name {
-            "OPENAI_API_KEY" => Some("sk-very-secret".into()),
-            "OPENAI_MODEL" => Some("my-model".into()),
-            _ => None,
-        });
-        assert_eq!(config.models.default, "my-model");
-        assert_eq!(config.models.providers["openai"].models[0].id, "my-model");
-        assert!(!format!("{config:?}").contains("very-secret"));
     }
 
     #[test]

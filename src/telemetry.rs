@@ -17,9 +17,9 @@ pub const HTTP_SECONDS: &str = "copilot_http_request_seconds";
 pub const SOCKETS: &str = "copilot_sockets";
 /// WebSocket connections that ended, by `code`.
 pub const SOCKETS_CLOSED: &str = "copilot_sockets_closed_total";
-/// Turns ended, by `status`.
+/// Turns ended, by `tenant`, `decision` and `status`.
 pub const TURNS: &str = "copilot_turns_total";
-/// From a question's arrival to the first text.
+/// From a question's arrival to the first text, by `tenant`.
 pub const FIRST_TOKEN: &str = "copilot_first_token_seconds";
 /// From a question's arrival to the end of its answer, by `tenant`.
 pub const TURN_SECONDS: &str = "copilot_turn_seconds";
@@ -29,6 +29,15 @@ pub const RETRIEVAL_SECONDS: &str = "copilot_retrieval_seconds";
 pub const MODEL_TOKENS: &str = "copilot_model_tokens_total";
 /// Answers that a model's failure ended, by `model` and `code`.
 pub const MODEL_ERRORS: &str = "copilot_model_errors_total";
+
+/// One leg's ranking of candidates, by `tenant` and `leg`.
+pub const LEG_SECONDS: &str = "copilot_retrieval_leg_seconds";
+/// Money spent on models in millionths of a unit, by `tenant`, `model` and `currency`.
+pub const MODEL_COST: &str = "copilot_model_cost_micros_total";
+/// What guardrails found, by `tenant`, `stage`, `rule` and `action`.
+pub const SAFETY_FINDINGS: &str = "copilot_safety_findings_total";
+/// Answers looked for in the cache, by `tenant` and `result`: `exact`, `similar`, `stale`, `miss`.
+pub const CACHE_LOOKUPS: &str = "copilot_cache_lookups_total";
 
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
@@ -74,4 +83,12 @@ fn describe() {
     metrics::describe_counter!(SOCKETS_CLOSED, "WebSocket connections that ended");
     metrics::describe_counter!(TURNS, "Turns ended");
     metrics::describe_histogram!(FIRST_TOKEN, "From a question's arrival to the first text");
+    metrics::describe_histogram!(TURN_SECONDS, "From a question's arrival to the end of its answer");
+    metrics::describe_histogram!(RETRIEVAL_SECONDS, "Searching the knowledge");
+    metrics::describe_histogram!(LEG_SECONDS, "One leg's ranking of candidates");
+    metrics::describe_counter!(MODEL_TOKENS, "Tokens sent to and received from models");
+    metrics::describe_counter!(MODEL_COST, "Money spent on models, in millionths of a unit of the currency");
+    metrics::describe_counter!(MODEL_ERRORS, "Answers that a model's failure ended");
+    metrics::describe_counter!(SAFETY_FINDINGS, "What guardrails found in questions, sources and answers");
+    metrics::describe_counter!(CACHE_LOOKUPS, "Answers looked for in the cache");
 }

@@ -41,6 +41,7 @@ function page(name, base, outDir, assetsDir) {
 await rm(here('dist'), { recursive: true, force: true });
 await build(script('widget/launcher.ts', 'widget.js'));
 await build(script('widget/panel.tsx', 'widget/panel.js'));
+for (const lang of ['zh', 'en']) await build(script(`widget/words/${lang}.script.ts`, `widget/${lang}.js`));
 // The server hands out assets only from /console/assets/, so the demo page's live there too.
 await build(page('demo', '/', 'dist', 'console/assets'));
 await build(page('console', '/console/', 'dist/console', 'assets'));

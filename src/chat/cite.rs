@@ -274,7 +274,7 @@ mod tests {
     proptest! {
         #[test]
         fn cutting_changes_nothing_and_spans_hold_their_marker(
-            parts in prop::collection::vec("([12]|\\[|\\]|【|】|\\[1\\]|\\[9\\]|【2】|[ ,，`\n(a中]|```|\\\\){0,5}", 0..8)
+            parts in prop::collection::vec("([12]|\\[|\\]|【|】|\\[1\\]|\\[9\\]|【2】|[ ,，`\n(a中😀]|```|\\\\){0,5}", 0..8)
         ) {
             let whole = parts.concat();
             let (text, citations) = scan(2, parts.iter().map(String::as_str));

@@ -33,6 +33,10 @@ pub struct Parts<'a> {
     pub market: Option<&'a str>,
     /// Earlier turns as messages, oldest first, already within their own budget.
     pub window: Vec<Message>,
+    /// What the merchant has stated, in a line.
+    pub facts: String,
+    /// What older turns come down to, as far as it concerns the question.
+    pub memory: String,
     /// Now, for "today" in the prompt.
     pub now: Timestamp,
     /// The shop's time zone.
@@ -96,7 +100,9 @@ fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<crate::prompts::
         })
         .collect();
     let follow_up_of = (parts.query != parts.question).then_some(parts.query);
+    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let vars = json!({
+        "facts": given(&parts.facts), "memory": given(&parts.memory),
         "shop": parts.shop, "question": parts.question, "sources": sources, "market": parts.market,
         "today": date(parts.now, parts.zone), "follow_up_of": follow_up_of,
     });

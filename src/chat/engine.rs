@@ -3,29 +3,35 @@
 //! and tells what happens as events in the conversation's log.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
-use super::replay::{Cursor, EventLog, SEQ_PER_TURN};
+use super::replay::{Cursor, EventLog};
+use super::resume::{LOOK_EVERY, SILENT_MS};
+use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
+use super::running::{AllRunning, Running, SoFar};
 use super::turn::Turning;
-use super::{ChatRequest, Citation, Done, EventKind, Source, Status, Timings, UsageReport};
+use super::{ChatRequest, Replaces};
+use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
 use crate::error::{Error, Result};
-use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
-use crate::knowledge::{Decision, Knowledge};
-use crate::memory::{Memory, NewTurn, Turn};
+use crate::ids::{ConversationId, TenantId, TurnId};
+use crate::knowledge::Knowledge;
+use crate::ledger::Ledger;
+use crate::memory::{Instead, Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
+use crate::safety::{Checked, Safety};
 use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
 pub const CLIENT_MSG_ID_CHARS: usize = 128;
-
-/// Events that tell a stored turn again.
-const STORED_EVENTS: u64 = 5;
 
 /// What the engine is built from.
 pub struct EngineParts {
@@ -35,8 +41,14 @@ pub struct EngineParts {
     pub memory: Memory,
     /// Who can answer.
     pub models: Arc<Models>,
+    /// What they cost.
+    pub ledger: Ledger,
     /// How models are asked.
     pub prompts: Arc<Prompts>,
+    /// What may not come in or go out.
+    pub safety: Safety,
+    /// Answers already given.
+    pub cache: AnswerCache,
     /// Lengths and budgets.
     pub config: ChatConfig,
     /// Sources an answer may be drawn from.
@@ -52,7 +64,7 @@ pub struct ChatEngine(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) parts: EngineParts,
     live: Mutex<HashMap<(TenantId, ConversationId), Live>>,
-    running: Mutex<HashMap<TurnId, Running>>,
+    running: AllRunning,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -63,12 +75,6 @@ struct Live {
     /// Turns of one conversation are answered one after the other.
     queue: Arc<tokio::sync::Mutex<()>>,
     touched: Instant,
-}
-
-struct Running {
-    tenant: TenantId,
-    owner: OwnerId,
-    cancel: CancellationToken,
 }
 
 /// A stored question whose answer is on its way.
@@ -90,7 +96,7 @@ impl ChatEngine {
         Self(Arc::new(Inner {
             parts,
             live: Mutex::default(),
-            running: Mutex::default(),
+            running: AllRunning::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         }))
@@ -100,11 +106,21 @@ impl ChatEngine {
     ///
     /// # Errors
     /// `message_empty`, `message_too_long`, `model_not_found`, `conversation_not_found`,
+    /// `response_not_found`, `response_replaced` or `response_running` for an edited message,
     /// `shutting_down`, or what the database says.
-    pub async fn answer(&self, caller: &Caller, request: ChatRequest) -> Result<Accepted> {
+    pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {
         let arrived = Instant::now();
         self.check(&request)?;
         let model = self.0.parts.models.select(request.model.as_deref())?;
+        // Before anything is stored: what is personal in a question is never kept.
+        let checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
+        request.text.clone_from(&checked.text);
+        self.check(&request)?;
+        if let Some(Replaces::Edited(named)) = &request.replaces {
+            let old = self.0.parts.memory.meant(&caller.tenant, &caller.owner, named).await?;
+            request.conversation_id.get_or_insert(old.conversation_id);
+            request.replaces = Some(Replaces::Edited(old.id));
+        }
         let new = NewTurn {
             owner: &caller.owner,
             conversation: request.conversation_id.as_ref(),
@@ -112,12 +128,40 @@ impl ChatEngine {
             client_msg_id: request.client_msg_id.as_deref(),
             question: request.text.trim(),
             model: &model.card().id,
+            market: request.market.as_deref(),
+            locale: request.locale.as_deref(),
+            instead: request.replaces.as_ref().map(|replaces| match replaces {
+                Replaces::Again(old) => Instead::Again(old),
+                Replaces::Edited(old) => Instead::Edited(old),
+            }),
         };
         let recorded = self.0.parts.memory.record_question(&caller.tenant, &new).await?;
         if recorded.duplicate {
             return self.accepted_before(caller, recorded.turn).await;
         }
-        Ok(self.start(caller, request, model, recorded.turn, arrived))
+        Ok(self.start(caller, request, model, recorded.turn, arrived, checked))
+    }
+
+    /// Answers a question once more, by the same model or another; the new answer takes the old one's
+    /// place in memory.
+    ///
+    /// # Errors
+    /// `response_not_found` when it does not exist or is another's, `response_replaced`,
+    /// `response_running`, and those of [`answer`](Self::answer).
+    pub async fn regenerate(&self, caller: &Caller, response: &TurnId, model: Option<String>, channel: &'static str) -> Result<Accepted> {
+        let old = self.0.parts.memory.turn(&caller.tenant, Some(&caller.owner), response).await?;
+        let before = old.model.filter(|id| self.0.parts.models.select(Some(id)).is_ok());
+        let request = ChatRequest {
+            text: old.question,
+            conversation_id: Some(old.conversation_id),
+            model: model.or(before),
+            market: old.market,
+            locale: old.locale,
+            replaces: Some(Replaces::Again(old.id)),
+            channel,
+            ..ChatRequest::default()
+        };
+        self.answer(caller, request).await
     }
 
     fn check(&self, request: &ChatRequest) -> Result<()> {
@@ -140,39 +184,124 @@ impl ChatEngine {
         Ok(())
     }
 
-    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant) -> Accepted {
-        let ordinal = u64::try_from(turn.ordinal).unwrap_or_default();
+    fn start(&self, caller: &Caller, request: ChatRequest, model: Arc<Model>, turn: Turn, arrived: Instant, checked: Checked) -> Accepted {
         let (log, queue) = self.live(&caller.tenant, &turn.conversation_id);
-        log.open_turn(ordinal);
-        let accepted = log.push(Some(&turn.id), EventKind::MessageAccepted { message_id: message_id(&turn.id), duplicate: false });
-        let events = log.after(accepted - 1);
+        let seq = log.accept(&turn.id, turn.ordinal, accepted(&turn, false));
+        let events = log.after(seq - 1);
         let cancel = self.0.closing.child_token();
-        let running = Running { tenant: caller.tenant.clone(), owner: caller.owner.clone(), cancel: cancel.clone() };
-        self.running().insert(turn.id.clone(), running);
+        let so_far = Arc::new(SoFar::default());
+        let running = Running {
+            tenant: caller.tenant.clone(),
+            owner: caller.owner.clone(),
+            conversation: turn.conversation_id.clone(),
+            cancel: cancel.clone(),
+            so_far: Arc::clone(&so_far),
+        };
+        self.0.running.locked().insert(turn.id.clone(), running);
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
-        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, log, cancel, arrived);
-        self.0.tasks.spawn(async move {
+        let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, Arc::clone(&log), cancel, so_far, arrived);
+        let (engine, tenant, id) = (self.clone(), caller.tenant.clone(), response_id.clone());
+        let turn = async move {
             let _turn = queue.lock_owned().await;
-            turning.run().await;
-        });
+            if AssertUnwindSafe(turning.checked(checked).run()).catch_unwind().await.is_err()
+                && let Err(error) = engine.end_broken(&tenant, &id, &log).await
+            {
+                tracing::error!(code = error.code(), causes = error.causes(), turn = %id, "a broken turn could not be ended");
+            }
+        };
+        // The request's name in the log goes along.
+        self.0.tasks.spawn(turn.in_current_span());
         Accepted { conversation_id, response_id, duplicate: false, events }
+    }
+
+    /// Our own fault must not leave a turn without its end.
+    async fn end_broken(&self, tenant: &TenantId, id: &TurnId, log: &Arc<EventLog>) -> Result<()> {
+        self.finished(id);
+        self.0.parts.memory.end_if_silent(tenant, id, 0).await?;
+        let turn = self.0.parts.memory.turn(tenant, None, id).await?;
+        if log.is_open(id) {
+            tell_end(log, &turn);
+        }
+        Ok(())
     }
 
     /// The events of a message that was accepted before: the running turn's, or the stored one's.
     async fn accepted_before(&self, caller: &Caller, turn: Turn) -> Result<Accepted> {
         let live = self.live(&caller.tenant, &turn.conversation_id).0;
-        let is_running = self.running().contains_key(&turn.id);
+        let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
+        let is_running = self.0.running.locked().contains_key(&turn.id);
         let events = if is_running {
-            live.after(u64::try_from(turn.ordinal).unwrap_or_default() * SEQ_PER_TURN)
+            live.of_turn(&turn.id).of_duplicate(turn.id.clone())
         } else {
             // Numbers must keep rising for a reader who has seen the turns since.
             let conversation = self.0.parts.memory.conversation(&caller.tenant, Some(&caller.owner), &turn.conversation_id).await?;
-            live.open_turn(u64::try_from(conversation.turns).unwrap_or_default());
-            let first = live.reserve(STORED_EVENTS);
-            stored_events(&turn, first).after(first - 1)
+            live.rise_above(conversation.turns);
+            self.told_again(caller, live, turn)
         };
-        let events = events.of_duplicate(turn.id.clone());
-        Ok(Accepted { conversation_id: turn.conversation_id, response_id: turn.id, duplicate: true, events })
+        Ok(Accepted { conversation_id, response_id, duplicate: true, events })
+    }
+
+    /// A stored turn, told to one reader only; one that another process answers, when it has ended.
+    fn told_again(&self, caller: &Caller, live: Arc<EventLog>, turn: Turn) -> Cursor {
+        let first = live.reserve(1);
+        let told = EventLog::starting_at(turn.conversation_id.clone(), first);
+        let events = told.after(first - 1);
+        told.accept(&turn.id, 0, accepted(&turn, true));
+        let tell = move |turn: &Turn| {
+            told.skip_to(live.reserve(ANSWER_EVENTS));
+            tell_answer(&told, turn);
+        };
+        if turn.status != "running" {
+            tell(&turn);
+            return events;
+        }
+        let (engine, tenant) = (self.clone(), caller.tenant.clone());
+        self.0.tasks.spawn(async move {
+            match engine.ended(&tenant, &turn.id).await {
+                Ok(turn) => tell(&turn),
+                Err(error) => tracing::warn!(code = error.code(), causes = error.causes(), "a repeated message could not be followed"),
+            }
+        });
+        events
+    }
+
+    /// A turn of another process once it has ended, or once nobody is at work on it any more.
+    async fn ended(&self, tenant: &TenantId, turn: &TurnId) -> Result<Turn> {
+        loop {
+            let found = self.0.parts.memory.turn(tenant, None, turn).await?;
+            if found.status != "running" {
+                return Ok(found);
+            }
+            self.0.parts.memory.end_if_silent(tenant, turn, SILENT_MS).await?;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.0.closing.cancelled() => return Ok(found),
+            }
+        }
+    }
+
+    /// Deletes a conversation for good; answers under way in it are stopped.
+    ///
+    /// # Errors
+    /// `conversation_not_found` when it does not exist or is another's.
+    pub async fn delete(&self, caller: &Caller, conversation: &ConversationId) -> Result<()> {
+        let memory = &self.0.parts.memory;
+        memory.conversation(&caller.tenant, caller.sees(), conversation).await?;
+        for running in self.0.running.locked().values() {
+            if running.tenant == caller.tenant && running.conversation == *conversation {
+                running.cancel.cancel();
+            }
+        }
+        memory.delete_conversation(&caller.tenant, caller.sees(), conversation).await?;
+        let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&(caller.tenant.clone(), conversation.clone()));
+        Ok(())
+    }
+
+    /// Notes down how far running answers are, so that another process can tell them and a crash
+    /// loses little; until `stop`.
+    pub async fn note_forever(&self, stop: &CancellationToken) {
+        self.0.running.note_forever(&self.0.parts.memory, stop).await;
     }
 
     /// Stops a running answer of this caller.
@@ -180,7 +309,7 @@ impl ChatEngine {
     /// # Errors
     /// `response_not_found` when none of that id is running, or it is another's.
     pub fn cancel(&self, caller: &Caller, response: &TurnId) -> Result<()> {
-        let running = self.running();
+        let running = self.0.running.locked();
         let own = running.get(response).filter(|turn| turn.tenant == caller.tenant && turn.owner == caller.owner);
         let Some(turn) = own else {
             return Err(Error::not_found("response_not_found", format!("No answer `{response}` is running.")));
@@ -206,15 +335,22 @@ impl ChatEngine {
     }
 
     pub(super) fn finished(&self, turn: &TurnId) {
-        self.running().remove(turn);
+        self.0.running.locked().remove(turn);
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<TurnId, Running>> {
-        self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Work after an answer that nobody waits for, but the shutdown.
+    pub(super) fn afterwards(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.0.closing.clone();
+        self.0.tasks.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = closing.cancelled() => {}
+            }
+        });
     }
 
     /// The conversation's log and queue; forgets conversations that have been quiet long enough.
-    fn live(&self, tenant: &TenantId, conversation: &ConversationId) -> (Arc<EventLog>, Arc<tokio::sync::Mutex<()>>) {
+    pub(super) fn live(&self, tenant: &TenantId, conversation: &ConversationId) -> (Arc<EventLog>, Arc<tokio::sync::Mutex<()>>) {
         let keep = Duration::from_millis(self.0.parts.config.replay_ms);
         let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, one| Arc::strong_count(&one.queue) > 1 || one.touched.elapsed() < keep);
@@ -225,50 +361,5 @@ impl ChatEngine {
         });
         one.touched = Instant::now();
         (Arc::clone(&one.log), Arc::clone(&one.queue))
-    }
-}
-
-/// The id of a turn's question.
-pub(super) fn message_id(turn: &TurnId) -> String {
-    format!("m_{}", turn.as_str().trim_start_matches("r_"))
-}
-
-/// A finished turn as events, for whoever asks the same again.
-fn stored_events(turn: &Turn, first: u64) -> Arc<EventLog> {
-    let log = EventLog::starting_at(turn.conversation_id.clone(), first);
-    let id = Some(&turn.id);
-    let model = turn.model.clone().unwrap_or_default();
-    log.push(id, EventKind::MessageAccepted { message_id: message_id(&turn.id), duplicate: true });
-    log.push(id, EventKind::ResponseCreated { message_id: message_id(&turn.id), model });
-    let sources: Vec<Source> = serde_json::from_value(turn.sources.clone()).unwrap_or_default();
-    let decision = match turn.decision.as_deref() {
-        Some("direct") => Decision::Direct,
-        Some("grounded") => Decision::Grounded,
-        _ => Decision::None,
-    };
-    log.push(id, EventKind::ResponseSources { decision, sources });
-    log.push(id, EventKind::ResponseTextDone { text: turn.answer.clone() });
-    log.push(id, EventKind::ResponseDone(Box::new(stored_done(turn))));
-    log
-}
-
-fn stored_done(turn: &Turn) -> Done {
-    let status = match turn.status.as_str() {
-        "completed" => Status::Completed,
-        "cancelled" => Status::Cancelled,
-        "failed" => Status::Failed,
-        _ => Status::Incomplete,
-    };
-    let citations: Vec<Citation> = serde_json::from_value(turn.citations.clone()).unwrap_or_default();
-    let usage: UsageReport = serde_json::from_value(turn.usage.clone()).unwrap_or_default();
-    let timings_ms: Timings = serde_json::from_value(turn.timings.clone()).unwrap_or_default();
-    Done {
-        status,
-        finish_reason: turn.finish_reason.clone().unwrap_or_else(|| "interrupted".to_owned()),
-        usage,
-        citations,
-        suggestions: serde_json::from_value(turn.suggestions.clone()).unwrap_or_default(),
-        timings_ms,
-        error: turn.error.clone().and_then(|error| serde_json::from_value(error).ok()),
     }
 }

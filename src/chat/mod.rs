@@ -9,9 +9,15 @@ use crate::models::Message;
 pub mod cite;
 pub mod compose;
 pub mod engine;
+pub mod numbers;
 pub mod reason;
 pub mod replay;
+pub mod resume;
+mod retell;
 pub mod rewrite;
+mod running;
+mod suggest;
+mod summing;
 mod turn;
 pub mod words;
 
@@ -35,8 +41,21 @@ pub struct ChatRequest {
     pub locale: Option<String>,
     /// Earlier messages sent along by a stateless client (the OpenAI wire); none means our memory.
     pub history: Option<Vec<Message>>,
+    /// Whose place it takes.
+    pub replaces: Option<Replaces>,
+    /// Most tokens of the answer, when fewer than configured are wanted.
+    pub max_tokens: Option<u32>,
     /// Where it came from: `ws`, `sse`, `openai`, `cli`.
     pub channel: &'static str,
+}
+
+/// The turn whose place a question takes.
+#[derive(Clone, Debug)]
+pub enum Replaces {
+    /// Its question is answered again.
+    Again(TurnId),
+    /// Its question was edited; by the id of the response or of the message.
+    Edited(TurnId),
 }
 
 /// One frame of a turn. Serialises to the contract's server frame.
@@ -78,6 +97,10 @@ pub enum EventKind {
         message_id: String,
         /// Who answers.
         model: String,
+        /// The answer whose place this one takes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(type = "string", optional))]
+        replaces: Option<TurnId>,
     },
     /// What is being done.
     #[serde(rename = "response.status")]
@@ -88,6 +111,10 @@ pub enum EventKind {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         detail: Option<String>,
+        /// Who answers, when it is another model than `response.created` said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        model: Option<String>,
     },
     /// What the answer is drawn from; always, before the first text.
     #[serde(rename = "response.sources")]
@@ -207,6 +234,10 @@ pub struct UsageReport {
     pub completion_tokens: u64,
     pub cost: f64,
     pub currency: String,
+    // Given before and given again, without a call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+    pub cached: bool,
 }
 
 /// Milliseconds per stage, with fractions.

@@ -174,14 +174,11 @@ fn certain(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::StreamExt;
     use proptest::prelude::*;
 
     use super::*;
     use crate::models::fake::{Fake, answer};
-    use crate::models::openai::Endpoint;
     use crate::models::{CompletionRequest, Delta};
 
     /// Reasoning and answer, joined, of a text that comes in these parts.
@@ -250,7 +247,7 @@ mod tests {
             None => answer(&output.char_indices().map(|(at, c)| &output[at..at + c.len_utf8()]).collect::<Vec<_>>()),
         };
         let fake = Fake::start(script).await;
-        let model = Endpoint::open("fake", &fake.provider(), Duration::from_secs(1)).unwrap().model("m");
+        let model = fake.model("m");
         for _ in 0..=output.chars().count() {
             let deltas = model.stream(CompletionRequest::default()).await.unwrap();
             let texts: Vec<String> =

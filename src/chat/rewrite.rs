@@ -20,10 +20,21 @@ pub enum Intent {
 
 /// Reads a message in the light of the query before it.
 pub fn read(before: Option<&str>, message: &str) -> Intent {
-    if GREETINGS.contains(&text::question_key(message).as_str()) {
+    if is_small_talk(message) {
         return Intent::Greet;
     }
     Intent::Ask(standalone(before, message))
+}
+
+/// Whether a message only greets, thanks or takes leave: it is one of the usual phrases, or made of
+/// nothing but their words.
+fn is_small_talk(message: &str) -> bool {
+    if GREETINGS.contains(&text::question_key(message).as_str()) {
+        return true;
+    }
+    let words = text::tokens(message);
+    let fills = |word: &String| SMALL_TALK.contains(&word.as_str()) || FILLERS.contains(&word.as_str());
+    words.iter().all(fills) && words.iter().any(|word| SMALL_TALK.contains(&word.as_str()))
 }
 
 /// The query to search with.
@@ -38,6 +49,24 @@ pub fn standalone(before: Option<&str>, question: &str) -> String {
 const GREETINGS: &[&str] = &[
     "你好", "您好", "你好呀", "嗨", "hi", "hello", "hey", "早上好", "下午好", "晚上好", "在吗", "在么", "谢谢", "谢谢你", "多谢", "感谢", "好的", "好的谢谢",
     "thanks", "thankyou", "thx", "ok", "okay", "好", "知道了", "明白了", "再见", "拜拜", "bye", "goodmorning", "goodafternoon",
+];
+
+/// Words that greet, thank and take leave.
+#[rustfmt::skip]
+const SMALL_TALK: &[&str] = &[
+    "你好", "您好", "哈喽", "嗨", "早", "早上", "早上好", "上午好", "中午好", "下午好", "晚上好", "晚安", "在吗", "在", "谢谢", "谢谢你", "谢谢您", "谢谢你们", "多谢", "感谢", "谢", "辛苦", "麻烦",
+    "好的", "好", "行", "收到", "明白", "知道", "了解", "懂", "再见", "拜拜", "回头", "再聊", "聊", "没事", "不用", "搞定", "客气",
+    "hi", "hello", "hey", "thank", "thx", "ok", "okai", "bye", "goodby", "great", "cool", "perfect", "nice", "sorri", "welcom", "morn", "afternoon", "even",
+    "cheer", "understood", "solv", "nevermind", "mind",
+];
+
+/// What stands around such words.
+#[rustfmt::skip]
+const FILLERS: &[&str] = &[
+    "了", "啦", "吗", "么", "呀", "啊", "哦", "吧", "的", "你", "您", "你们", "大家", "先", "我", "那", "就", "都", "真", "很", "非常", "太", "有", "人", "今天", "又",
+    "是", "这么", "帮忙", "帮", "大忙", "一下", "这样", "already",
+    "that", "wa", "is", "quick", "it", "a", "lot", "so", "much", "veri", "you", "for", "your", "help", "all", "good", "never", "myself", "i", "now", "there", "everyon", "to",
+    "and", "the", "team", "have", "day", "me", "again",
 ];
 
 /// Openings that go on from what was said.
@@ -190,6 +219,11 @@ mod tests {
     fn a_greeting_is_not_searched_for() {
         assert_eq!(read(None, "你好！"), Intent::Greet);
         assert_eq!(read(None, "Thank you."), Intent::Greet);
-        assert!(matches!(read(None, "你好，怎么开店"), Intent::Ask(_)));
+        assert_eq!(read(None, "好的明白啦，谢谢你们"), Intent::Greet);
+        assert_eq!(read(None, "Thanks a lot for your help, bye!"), Intent::Greet);
+        for question in ["你好，怎么开店", "怎么开店", "好", "谢谢，退款多久", "is it good?", "how much"] {
+            let greets = read(None, question) == Intent::Greet;
+            assert_eq!(greets, question == "好", "{question}");
+        }
     }
 }

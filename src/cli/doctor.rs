@@ -9,10 +9,11 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::{DONE, PROBLEM, print};
-use crate::app::{Ground, ServerNote, listen};
-use crate::config::{Config, DEFAULTS, ProviderConfig};
+use crate::app::{Ground, ServerNote, health, listen};
+use crate::config::{Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
-use crate::models::{ModelError, embed, probe};
+use crate::models::registry::ProviderHealth;
+use crate::models::{Health, ModelError, embed, probe};
 
 /// How long the indexes may take before doctor says that they are behind.
 const CATCH_UP: Duration = Duration::from_secs(20);
@@ -101,6 +102,7 @@ async fn examine(config: Config) -> Vec<Finding> {
         Err(error) => findings.push(Finding::error("database", &error)),
     }
     findings.extend(models(&config).await);
+    findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
 }
 
@@ -183,7 +185,7 @@ async fn models(config: &Config) -> Vec<Finding> {
         return vec![Finding::note(
             "models",
             "the built-in one only; it quotes the knowledge",
-            "For a real model set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL), DASHSCOPE_API_KEY, DEEPSEEK_API_KEY or GEMINI_API_KEY.",
+            "For a real model set OPENAI_API_KEY (with OPENAI_BASE_URL and OPENAI_MODEL), DASHSCOPE_API_KEY, DEEPSEEK_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY.",
         )];
     }
     let limit = Duration::from_millis(config.models.connect_ms);
@@ -196,13 +198,38 @@ async fn models(config: &Config) -> Vec<Finding> {
 
 async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration) -> Finding {
     let what = format!("provider {name}");
-    let models: Vec<&str> = provider.models.iter().map(|model| model.id.as_str()).collect();
+    let models: Vec<String> = provider.models.iter().map(model_line).collect();
     let key = if provider.api_key.is_empty() { "no key" } else { "key set" };
     let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
-    match probe::probe(provider, limit).await {
+    match probe::probe(name, provider, limit).await {
         Ok(()) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
         Ok(()) => Finding::ok(&what, format!("{found} answers")),
         Err(error) => Finding::problem(&what, format!("{found}: {error}"), remedy(&error)),
+    }
+}
+
+/// A model with its price and context.
+fn model_line(model: &ModelConfig) -> String {
+    let price = (model.price_in + model.price_out > 0.0)
+        .then(|| format!("{} {} and {} per million tokens in and out", model.currency, model.price_in, model.price_out));
+    let context = (model.context > 0).then(|| format!("context {}", model.context));
+    match price.into_iter().chain(context).collect::<Vec<_>>().join(", ") {
+        known if known.is_empty() => model.id.clone(),
+        known => format!("{} ({known})", model.id),
+    }
+}
+
+/// What the running server has met at a provider, when that was no good.
+fn server_finding(name: &str, provider: &ProviderHealth) -> Option<Finding> {
+    let what = format!("provider {name}, served");
+    let last = provider.last_error.as_ref().map_or_else(String::new, |error| format!("; last error {}: {}", error.code, error.message));
+    match provider.health {
+        Health::Open | Health::Probing => {
+            let found = format!("the running server leaves it alone after failures in a row{last}");
+            Some(Finding::problem(&what, found, "It is tried again by itself; a `fallback` for its models keeps answers coming."))
+        }
+        Health::Failing => Some(Finding::note(&what, format!("its last call failed{last}"), "If it stays so, see the line above.")),
+        Health::Ok | Health::Unknown => None,
     }
 }
 

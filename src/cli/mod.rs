@@ -20,6 +20,7 @@ pub mod kb;
 mod print;
 mod prompt;
 mod serve;
+mod usage;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -79,6 +80,8 @@ enum Command {
     /// Keys for programs, sites and admins
     #[command(subcommand)]
     Key(access::KeyCommand),
+    /// What models cost in a month
+    Usage(usage::Usage),
     /// Copy the data directory's database while the server runs
     Backup(backup::Backup),
     /// What is configured, reachable, missing, and what to do
@@ -119,6 +122,7 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
         Command::Prompt(command) => command.run(&config, &tenant, json),
         Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
         Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
+        Command::Usage(usage) => usage.run(Ground::open(config).await?, &tenant, json).await,
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
     }

@@ -108,7 +108,7 @@ fn model_line(app: &App) -> String {
         return model.to_owned();
     }
     format!(
-        "{model} (built in: quotes the knowledge, needs no key)\n           For a real model set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL), DASHSCOPE_API_KEY,\n           DEEPSEEK_API_KEY or GEMINI_API_KEY, and start again."
+        "{model} (built in: quotes the knowledge, needs no key)\n           For a real model set OPENAI_API_KEY (and OPENAI_BASE_URL, OPENAI_MODEL), DASHSCOPE_API_KEY,\n           DEEPSEEK_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY, and start again."
     )
 }
 

@@ -7,9 +7,9 @@ use futures::stream::{self, Stream, StreamExt};
 use serde::Deserialize;
 
 use crate::chat::engine::Accepted;
-use crate::chat::replay::TooSlow;
-use crate::chat::{ChatEvent, ChatRequest, EventKind};
-use crate::error::{Error, Result};
+use crate::chat::resume::too_slow;
+use crate::chat::{ChatEvent, ChatRequest, EventKind, Replaces};
+use crate::error::Result;
 use crate::ids::{ConversationId, TurnId};
 
 /// The fields of `message.create`; unknown ones are ignored.
@@ -27,30 +27,26 @@ pub struct MessageCreate {
     pub market: Option<String>,
     #[cfg_attr(test, ts(optional))]
     pub locale: Option<String>,
-    #[cfg_attr(test, ts(optional))]
-    pub replaces: Option<String>,
+    /// A message edited and asked again: its id, or that of the answer to it.
+    #[cfg_attr(test, ts(optional, type = "string"))]
+    pub replaces: Option<TurnId>,
 }
 
 impl MessageCreate {
-    /// The question in the engine's words, which also checks it.
-    ///
-    /// # Errors
-    /// `not_supported_yet` for an edited message.
-    pub fn into_request(self, channel: &'static str) -> Result<ChatRequest> {
-        if self.replaces.is_some() {
-            return Err(Error::invalid("not_supported_yet", "`replaces` is not supported yet: send the edited text as a new message."));
-        }
+    /// The question in the engine's words.
+    pub fn into_request(self, channel: &'static str) -> ChatRequest {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        Ok(ChatRequest {
+        ChatRequest {
             text: self.text,
             client_msg_id: self.client_msg_id,
             conversation_id: self.conversation_id,
             model: given(self.model),
             market: given(self.market),
             locale: given(self.locale),
-            history: None,
+            replaces: self.replaces.map(Replaces::Edited),
             channel,
-        })
+            ..ChatRequest::default()
+        }
     }
 }
 
@@ -64,7 +60,7 @@ pub fn events(accepted: Accepted) -> impl Stream<Item = Result<ChatEvent>> + Sen
                 let (batch, ended) = of_answer(batch, &id);
                 Some((batch, (!ended).then_some((cursor, id))))
             }
-            Err(TooSlow) => Some((VecDeque::from([Err(too_slow())]), None)),
+            Err(slow) => Some((VecDeque::from([Err(too_slow(slow))]), None)),
         }
     });
     batches.flat_map(stream::iter)
@@ -83,14 +79,6 @@ fn of_answer(batch: Vec<ChatEvent>, id: &TurnId) -> (VecDeque<Result<ChatEvent>>
     (kept, false)
 }
 
-/// The reader is beyond help: it has to ask for the stored answer instead.
-pub fn too_slow() -> Error {
-    Error::unavailable(
-        "too_slow",
-        "The connection is too slow: events were lost. The answer is kept; read it with GET /api/v1/conversations/{id}.",
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,10 +88,11 @@ mod tests {
     use crate::chat::{Done, Status, Timings, UsageReport};
 
     #[test]
-    fn empty_choices_are_none_and_an_edited_message_is_refused() {
+    fn empty_choices_are_none_and_an_edited_message_names_the_old_one() {
         let create = |body| serde_json::from_value::<MessageCreate>(body).unwrap().into_request("sse");
-        assert_eq!(create(json!({"text": "保证金退还", "model": "", "unknown": 1})).unwrap().model, None);
-        assert_eq!(create(json!({"text": "a", "replaces": "r_1"})).unwrap_err().code(), "not_supported_yet");
+        assert_eq!(create(json!({"text": "保证金退还", "model": "", "unknown": 1})).model, None);
+        let edited = create(json!({"text": "a", "replaces": "r_1"})).replaces;
+        assert!(matches!(edited, Some(Replaces::Edited(old)) if old.as_str() == "r_1"));
     }
 
     #[tokio::test]

@@ -15,9 +15,10 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use self::state::{HttpState, Shared};
-use crate::app::{App, DEMO};
+use crate::app::{App, DEMO, health};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
@@ -28,6 +29,7 @@ mod auth;
 mod chat;
 mod conversations;
 mod entries;
+mod feedback;
 mod imports;
 mod knowledge;
 mod message;
@@ -35,9 +37,12 @@ mod openai;
 mod ops;
 mod origin;
 mod problem;
+mod retention;
 mod rows;
+mod safety;
 mod session;
 mod state;
+mod usage;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
@@ -65,7 +70,9 @@ fn router(state: Shared) -> Router {
         .route("/ws", get(ws::upgrade))
         .route("/api/v1/chat", post(chat::answer))
         .route("/api/v1/conversations", get(conversations::list))
-        .route("/api/v1/conversations/{id}", get(conversations::one))
+        .route("/api/v1/conversations/export", get(conversations::export))
+        .route("/api/v1/conversations/{id}", get(conversations::one).delete(conversations::delete))
+        .route("/api/v1/feedback", get(feedback::list).post(feedback::create))
         .route("/api/v1/responses/{id}/trace", get(conversations::trace))
         .route("/api/v1/responses/{id}/sources/{n}", get(conversations::source))
         // the OpenAI-compatible API
@@ -75,6 +82,8 @@ fn router(state: Shared) -> Router {
         // the console
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))
+        .route("/api/v1/usage", get(usage::month))
+        .route("/api/v1/safety/verdicts", get(safety::verdicts))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
@@ -108,6 +117,9 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let demo_key = demo_key(&app, listen).await?;
     let engine = app.engine.clone();
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
+    // Running answers are noted down until the last one has ended, not only until we are asked to stop.
+    let ended = CancellationToken::new();
+    let keeper = tokio::spawn(housekeeping(app.clone(), ended.clone()));
     let state = Arc::new(HttpState::new(app, demo_key));
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
@@ -116,11 +128,13 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
 
     stop.cancelled().await;
     engine.shutdown().await;
+    ended.cancel();
     closing.cancel();
     tasks.close();
     let goodbyes = async {
         tasks.wait().await;
         let _ = server.await;
+        let _ = keeper.await;
         follower.await
     };
     if timeout(GOODBYES, goodbyes).await.is_err() {
@@ -138,6 +152,12 @@ async fn follow(app: App, stop: CancellationToken) {
     app.knowledge.follow_forever(stop).await;
 }
 
+/// Notes down running answers and how providers are, and forgets what is too old.
+async fn housekeeping(app: App, stop: CancellationToken) {
+    let health = health::keep(app.clone(), stop.clone());
+    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health);
+}
+
 /// The demo page's site key, when there is a demo shop.
 async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
     let origins = origin::own_origins(listen, &app.config);
@@ -152,7 +172,8 @@ async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
 async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
+    let mut response = next.run(request).instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

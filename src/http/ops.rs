@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::auth::{Address, Admin};
 use super::state::Shared;
 use crate::error::{Error, Result};
-use crate::models::registry::ModelCard;
+use crate::models::registry::ModelStatus;
 
 /// Alive.
 pub async fn healthz() -> Json<Value> {
@@ -33,9 +33,9 @@ pub async fn metrics(State(state): State<Shared>, _: Operator) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render()).into_response()
 }
 
-/// The configured models with their prices.
-pub async fn models(State(state): State<Shared>, _: Admin) -> Json<Vec<ModelCard>> {
-    Json(state.app.models.cards())
+/// The configured models with their prices, and how their providers are.
+pub async fn models(State(state): State<Shared>, _: Admin) -> Json<Vec<ModelStatus>> {
+    Json(state.app.models.statuses())
 }
 
 /// Somebody on this machine, or an admin.

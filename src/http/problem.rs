@@ -113,11 +113,16 @@ fn with_body(response: Response, body: &Value) -> Response {
 pub fn failed_answer(report: &ErrorReport) -> Response {
     let status = match report.code.as_str() {
         "model_timeout" => StatusCode::GATEWAY_TIMEOUT,
-        "model_rate_limited" => StatusCode::TOO_MANY_REQUESTS,
+        "model_rate_limited" | "spend_limit_reached" => StatusCode::TOO_MANY_REQUESTS,
         _ if report.retryable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_GATEWAY,
     };
-    (status, Json(openai_error(status, &json!(report)))).into_response()
+    let mut response = (status, Json(openai_error(status, &json!(report)))).into_response();
+    if !report.retryable {
+        // OpenAI's own clients try a 429 again unless they are told not to.
+        response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    response
 }
 
 /// OpenAI's error object.

@@ -1,6 +1,6 @@
 //! Knowledge: the front door of the room. Built once from the config; cheap to clone.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::gist::Gists;
 use super::index::PassageIndex;
 use super::index::lexical::LexicalIndex;
 use super::index::vectors::VectorIndex;
 use super::store::{KnowledgeStore, Selection, Stats};
-use super::{KnowledgeEntry, Revision};
+use super::{KnowledgeEntry, Revision, places};
 use crate::config::SearchConfig;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -49,6 +50,9 @@ struct Inner {
     lock: Mutex<Option<File>>,
     seen: AtomicI64,
     ready: Mutex<HashSet<TenantId>>,
+    /// Countries that each tenant's rows are for.
+    markets: Mutex<HashMap<TenantId, BTreeSet<&'static str>>>,
+    gists: Gists,
     fresh: Mutex<HashSet<TenantId>>,
     nudge: Notify,
 }
@@ -70,6 +74,8 @@ impl Knowledge {
             lock: Mutex::default(),
             seen: AtomicI64::new(-1),
             ready: Mutex::default(),
+            markets: Mutex::default(),
+            gists: Gists::default(),
             fresh: Mutex::default(),
             nudge: Notify::new(),
         }));
@@ -121,6 +127,24 @@ impl Knowledge {
     /// Weights and thresholds in force.
     pub fn search_config(&self) -> &SearchConfig {
         &self.0.search
+    }
+
+    /// Rows as the decision sees them.
+    pub(super) fn gists(&self) -> &Gists {
+        &self.0.gists
+    }
+
+    /// Remembers which countries the tenant's rows are for.
+    pub(super) async fn note_markets(&self, tenant: &TenantId) -> Result<()> {
+        let markets = self.0.store.markets(tenant).await?;
+        let countries = markets.iter().flat_map(|market| places::of_market(market)).collect();
+        self.0.markets.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), countries);
+        Ok(())
+    }
+
+    /// Countries that the tenant's rows are for.
+    pub(super) fn markets(&self, tenant: &TenantId) -> BTreeSet<&'static str> {
+        self.0.markets.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned().unwrap_or_default()
     }
 
     pub(super) fn saw_revision(&self, revision: Revision) {

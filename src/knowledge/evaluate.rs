@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::fuse::Fused;
+use super::fuse::{Fused, Weights};
 use super::index::Scored;
 use super::{Decision, Knowledge, Query};
 use crate::error::{Error, Result};
@@ -31,6 +31,9 @@ pub struct LabelledQuery {
     /// Only rows of this market.
     #[serde(default)]
     pub market: Option<String>,
+    /// The conversation would answer it with a greeting and search for nothing; the caller says so.
+    #[serde(skip)]
+    pub small_talk: bool,
 }
 
 /// Reads labelled questions, one JSON object a line (plain or `.gz`).
@@ -173,7 +176,7 @@ pub async fn run(
     }
     let mut report = summarise(&samples);
     if tune {
-        report.tuned = Some(tune_on_half(&samples));
+        report.tuned = Some(tune_on_half(&samples, knowledge.search_config().into()));
     }
     Ok(report)
 }
@@ -186,16 +189,16 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
     if !excluded.is_empty() {
         ranking.without(&excluded);
     }
-    let fused = ranking.fused(knowledge.search_config().lexical_weight);
+    let fused = ranking.fused(knowledge.search_config().into());
     let order = ids_of_fused(&fused, top);
-    let (decision, hits) = knowledge.conclude(tenant, &asked, &ranking, fused).await?;
+    let concluded = knowledge.conclude(tenant, &asked, &ranking, fused).await?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     Ok(Sample {
         lexical: ids(&ranking.lexical, top),
         semantic: ids(&ranking.semantic, top),
         fused: order,
-        decision,
-        confidence: hits.iter().map(|hit| hit.score).fold(0.0, f32::max),
+        decision: if query.small_talk { Decision::None } else { concluded.decision },
+        confidence: if query.small_talk { 0.0 } else { concluded.hits.iter().map(|hit| hit.score).fold(0.0, f32::max) },
         millis,
         ranking,
         query,
@@ -248,14 +251,14 @@ fn by_kind(samples: &[Sample]) -> BTreeMap<String, KindReport> {
 }
 
 /// Chooses on the even questions, reports on the odd ones.
-fn tune_on_half(samples: &[Sample]) -> Tuned {
+fn tune_on_half(samples: &[Sample], shipped: Weights) -> Tuned {
     let half = |rest: usize| samples.iter().enumerate().filter(move |(i, _)| i % 2 == rest).map(|(_, s)| s).collect::<Vec<_>>();
     let (tuning, held_out) = (half(0), half(1));
     let ndcg = |group: &[&Sample], weight: f32| {
         let orders: Vec<(Vec<EntryId>, &[String])> = group
             .iter()
             .filter(|s| s.answerable())
-            .map(|s| (ids_of_fused(&s.ranking.fused(weight), 10), s.query.relevant.as_slice()))
+            .map(|s| (ids_of_fused(&s.ranking.fused(Weights { lexical: weight, ..shipped }), 10), s.query.relevant.as_slice()))
             .collect();
         mean_figures(orders.iter().map(|(order, relevant)| (order.as_slice(), *relevant))).ndcg10
     };

@@ -42,6 +42,7 @@ impl Knowledge {
             self.wait_for_owner(tenant).await?;
         }
         self.follow(semantic, tenant).await?;
+        self.note_markets(tenant).await?;
         self.set_ready(tenant);
         Ok(())
     }

@@ -1,11 +1,30 @@
 //! Puts the two legs' rankings together (pure). Weighted scores are the default, because measured on
 //! ten sets they beat BM25 alone on all ten while reciprocal rank fusion lost where one leg is weak.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::LegRank;
 use super::index::Scored;
+use super::{LegRank, places};
+use crate::config::SearchConfig;
 use crate::ids::EntryId;
+
+/// What is left of the score of a row for another market than the question names.
+const ELSEWHERE: f32 = 0.6;
+
+/// How the legs' scores are put together.
+#[derive(Clone, Copy, Debug)]
+pub struct Weights {
+    /// The lexical leg's share for entries with a question.
+    pub lexical: f32,
+    /// Its share for entries that are found by their answer only, whose vectors say less.
+    pub lexical_bare: f32,
+}
+
+impl From<&SearchConfig> for Weights {
+    fn from(config: &SearchConfig) -> Self {
+        Self { lexical: config.lexical_weight, lexical_bare: config.lexical_weight_bare }
+    }
+}
 
 /// An entry after fusion.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,37 +52,42 @@ pub struct LegResult<'a> {
 
 impl<'a> LegResult<'a> {
     fn places(self) -> impl Iterator<Item = (&'a Scored, LegRank)> {
-        let ranked = self.ranked.iter().enumerate().map(|(i, hit)| (hit, LegRank { rank: i + 1, score: hit.score }));
-        ranked.chain(self.others.iter().map(|hit| (hit, LegRank { rank: 0, score: hit.score })))
+        let ranked = self.ranked.iter().enumerate().map(|(i, hit)| (hit, LegRank { rank: i + 1, score: hit.score, support: hit.support }));
+        ranked.chain(self.others.iter().map(|hit| (hit, LegRank { rank: 0, score: hit.score, support: hit.support })))
     }
 }
 
 /// `weight · bm25 / best bm25 + (1 − weight) · max(cosine, 0)` over the union of both legs' candidates,
-/// best first. A leg that brings nothing is gated: the other one decides alone.
-pub fn weighted(lexical: LegResult<'_>, semantic: LegResult<'_>, weight: f32) -> Vec<Fused> {
+/// best first. A leg that brings nothing is gated: the other one decides alone. Rows for other markets
+/// than those `named` count less.
+pub fn weighted(lexical: LegResult<'_>, semantic: LegResult<'_>, weights: Weights, named: &BTreeSet<&'static str>) -> Vec<Fused> {
     let best = lexical.ranked.first().map_or(0.0, |hit| hit.score);
     let any_vector = semantic.ranked.first().is_some_and(|hit| hit.score > 0.0);
-    let weight = match (best > 0.0, any_vector) {
-        (true, true) => weight,
+    let share = |hit: &Scored| match (best > 0.0, any_vector) {
+        (true, true) if hit.bare => weights.lexical_bare,
+        (true, true) => weights.lexical,
         (true, false) => 1.0,
         _ => 0.0,
     };
+    let here = |hit: &Scored| match &hit.market {
+        Some(market) if !named.is_empty() && !places::is_for(market, named) => ELSEWHERE,
+        _ => 1.0,
+    };
     let mut fused: HashMap<&EntryId, Fused> = HashMap::new();
+    let empty = |hit: &Scored| Fused { entry: hit.entry.clone(), seq: hit.seq, score: 0.0, lexical: None, semantic: None };
     for (hit, place) in lexical.places() {
-        let share = if best > 0.0 { weight * place.score / best } else { 0.0 };
-        let empty = Fused { entry: hit.entry.clone(), seq: hit.seq, score: 0.0, lexical: None, semantic: None };
-        let entry = fused.entry(&hit.entry).or_insert(empty);
-        entry.score += share;
+        let part = if best > 0.0 { share(hit) * place.score / best } else { 0.0 };
+        let entry = fused.entry(&hit.entry).or_insert_with(|| empty(hit));
+        entry.score += part * here(hit);
         entry.lexical = Some(place);
     }
     for (hit, place) in semantic.places() {
-        let share = (1.0 - weight) * place.score.max(0.0);
-        let empty = Fused { entry: hit.entry.clone(), seq: hit.seq, score: 0.0, lexical: None, semantic: None };
-        let entry = fused.entry(&hit.entry).or_insert(empty);
-        if share > entry.score {
+        let part = (1.0 - share(hit)) * place.score.max(0.0) * here(hit);
+        let entry = fused.entry(&hit.entry).or_insert_with(|| empty(hit));
+        if part > entry.score {
             entry.seq = hit.seq;
         }
-        entry.score += share;
+        entry.score += part;
         entry.semantic = Some(place);
     }
     let mut fused: Vec<Fused> = fused.into_values().collect();
@@ -76,7 +100,11 @@ mod tests {
     use super::*;
 
     fn hit(entry: &str, score: f32) -> Scored {
-        Scored { entry: EntryId::from_text(entry), seq: 0, score }
+        Scored::plain(entry, score)
+    }
+
+    fn put(lexical: LegResult<'_>, semantic: LegResult<'_>, weight: f32) -> Vec<Fused> {
+        weighted(lexical, semantic, Weights { lexical: weight, lexical_bare: weight }, &BTreeSet::new())
     }
 
     fn order(fused: &[Fused]) -> Vec<&str> {
@@ -88,11 +116,22 @@ mod tests {
         let lexical = [hit("a", 10.0), hit("b", 8.0)];
         let semantic = [hit("b", 0.9), hit("a", 0.2)];
         let legs = |s| LegResult { ranked: s, others: &[] };
-        assert_eq!(order(&weighted(legs(&lexical), legs(&semantic), 0.5)), ["b", "a"]);
-        let alone = weighted(legs(&lexical), legs(&[]), 0.5);
+        assert_eq!(order(&put(legs(&lexical), legs(&semantic), 0.5)), ["b", "a"]);
+        let alone = put(legs(&lexical), legs(&[]), 0.5);
         assert_eq!((order(&alone), alone[0].score), (vec!["a", "b"], 1.0));
-        assert_eq!(order(&weighted(legs(&[]), legs(&semantic), 0.5)), ["b", "a"]);
-        assert!(weighted(legs(&[]), legs(&[]), 0.5).is_empty());
+        assert_eq!(order(&put(legs(&[]), legs(&semantic), 0.5)), ["b", "a"]);
+        assert!(put(legs(&[]), legs(&[]), 0.5).is_empty());
+    }
+
+    #[test]
+    fn a_named_market_comes_first() {
+        let of = |entry: &str, market: &str, score: f32| Scored { market: Some(market.into()), ..hit(entry, score) };
+        let semantic = [of("germany", "DE", 0.9), of("japan", "JP", 0.8)];
+        let legs = |s| LegResult { ranked: s, others: &[] };
+        let weights = Weights { lexical: 0.3, lexical_bare: 0.6 };
+        let named = places::named("日本站几天内要发货");
+        assert_eq!(order(&weighted(legs(&[]), legs(&semantic), weights, &named)), ["japan", "germany"]);
+        assert_eq!(order(&weighted(legs(&[]), legs(&semantic), weights, &BTreeSet::new())), ["germany", "japan"]);
     }
 
     proptest::proptest! {
@@ -101,7 +140,7 @@ mod tests {
             let mut lexical: Vec<_> = scores.iter().enumerate().map(|(i, s)| hit(&i.to_string(), s.0)).collect();
             lexical.sort_by(|a, b| b.score.total_cmp(&a.score));
             let semantic: Vec<_> = scores.iter().enumerate().map(|(i, s)| hit(&i.to_string(), s.1)).collect();
-            for fused in weighted(LegResult { ranked: &lexical, others: &[] }, LegResult { ranked: &[], others: &semantic }, weight) {
+            for fused in put(LegResult { ranked: &lexical, others: &[] }, LegResult { ranked: &[], others: &semantic }, weight) {
                 proptest::prop_assert!((0.0..=1.0001).contains(&fused.score));
             }
         }

@@ -13,9 +13,11 @@ pub mod evaluate;
 pub mod export;
 pub mod follow;
 pub mod fuse;
+pub mod gist;
 pub mod imports;
 pub mod index;
 pub mod ingest;
+pub mod places;
 pub mod plan;
 pub mod read;
 pub mod report;
@@ -43,7 +45,7 @@ pub struct EntryDraft {
     pub answer: String,
     /// Further phrasings.
     pub similar: Vec<String>,
-    /// Phrasings that must not match.
+    /// Phrasings that it does not answer.
     pub negative: Vec<String>,
     /// Topic.
     pub category: Option<String>,
@@ -82,6 +84,13 @@ pub struct KnowledgeEntry {
     pub updated: Timestamp,
 }
 
+impl EntryDraft {
+    /// The question and its further phrasings.
+    pub fn phrasings(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.question).chain(&self.similar).filter(|phrasing| !phrasing.is_empty())
+    }
+}
+
 impl KnowledgeEntry {
     /// Whether it may be served at `now`.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
@@ -110,6 +119,8 @@ pub enum PassageKind {
     Phrasing,
     /// A piece of the answer.
     Body,
+    /// A phrasing that the entry does not answer.
+    Not,
 }
 
 impl PassageKind {
@@ -118,11 +129,16 @@ impl PassageKind {
         match self {
             Self::Phrasing => "phrasing",
             Self::Body => "body",
+            Self::Not => "not",
         }
     }
     /// Reads the word in storage.
     pub fn from_word(word: &str) -> Self {
-        if word == "phrasing" { Self::Phrasing } else { Self::Body }
+        match word {
+            "phrasing" => Self::Phrasing,
+            "not" => Self::Not,
+            _ => Self::Body,
+        }
     }
 }
 
@@ -156,6 +172,8 @@ pub struct Hit {
     pub semantic: Option<LegRank>,
     /// What spoke for it.
     pub evidence: decide::Evidence,
+    /// Its words, as the decision saw them.
+    pub gist: std::sync::Arc<gist::Gist>,
     /// Whether it is good enough to be a source.
     pub passed: bool,
     /// Why not, for people.
@@ -169,4 +187,7 @@ pub struct LegRank {
     pub rank: usize,
     /// The leg's own score: BM25, or cosine.
     pub score: f32,
+    /// The leg's score over the entry's best passages together (the vector leg: the mean of three).
+    #[serde(skip)]
+    pub support: f32,
 }

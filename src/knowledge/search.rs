@@ -1,15 +1,16 @@
 //! From a question to its rows: embed → both legs → fuse → load → decide. Every hit says how each leg
 //! ranked it and, when it was not good enough, why.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::decide::{Asked, decide, evidence};
-use super::fuse::{Fused, LegResult, weighted};
+use super::decide::{Asked, Doubt, decide, evidence};
+use super::fuse::{Fused, LegResult, Weights, weighted};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
-use super::{Decision, Hit, Knowledge, LegRank, Revision, text};
+use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, places, text};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
 use crate::models::EmbedKind;
@@ -42,6 +43,10 @@ pub struct SearchOutcome {
     pub hits: Vec<Hit>,
     /// The question's words as the lexical leg saw them.
     pub terms: Vec<String>,
+    /// What speaks against any answer.
+    pub doubt: Doubt,
+    /// The question's vector as the semantic leg saw it.
+    pub vector: Vec<f32>,
     /// The knowledge version searched.
     pub revision: Revision,
     /// Time per stage.
@@ -55,6 +60,10 @@ pub struct SearchTimings {
     pub embed: f64,
     /// Both legs, side by side.
     pub legs: f64,
+    /// The lexical leg's ranking.
+    pub lexical: f64,
+    /// The semantic leg's ranking.
+    pub semantic: f64,
     /// Fusion.
     pub fuse: f64,
     /// Loading the rows and deciding.
@@ -76,16 +85,18 @@ pub struct Ranking {
     pub semantic_others: Vec<Scored>,
     /// What the legs were asked with.
     pub asked: LegQuery,
+    /// Countries the question names, unless the caller said for which market it asks.
+    pub named: BTreeSet<&'static str>,
     /// Time so far.
     pub timings: SearchTimings,
 }
 
 impl Ranking {
     /// Both legs fused, best first.
-    pub fn fused(&self, lexical_weight: f32) -> Vec<Fused> {
+    pub fn fused(&self, weights: Weights) -> Vec<Fused> {
         let lexical = LegResult { ranked: &self.lexical, others: &self.lexical_others };
         let semantic = LegResult { ranked: &self.semantic, others: &self.semantic_others };
-        weighted(lexical, semantic, lexical_weight)
+        weighted(lexical, semantic, weights, &self.named)
     }
 
     /// Takes entries out, as if they were not there.
@@ -102,14 +113,23 @@ impl Knowledge {
         let started = Instant::now();
         let ranking = self.rank(tenant, query).await?;
         let fusing = Instant::now();
-        let fused = ranking.fused(self.search_config().lexical_weight);
+        let fused = ranking.fused(self.search_config().into());
         let mut timings = SearchTimings { fuse: ms(fusing), ..ranking.timings };
         let deciding = Instant::now();
-        let (decision, hits) = self.conclude(tenant, query, &ranking, fused).await?;
+        let concluded = self.conclude(tenant, query, &ranking, fused).await?;
         timings.decide = ms(deciding);
         timings.total = ms(started);
-        let terms = ranking.asked.tokens;
-        Ok(SearchOutcome { query: query.text.clone(), decision, hits, terms, revision: self.revision_seen(), timings })
+        let LegQuery { tokens: terms, vector, .. } = ranking.asked;
+        Ok(SearchOutcome {
+            query: query.text.clone(),
+            decision: concluded.decision,
+            hits: concluded.hits,
+            terms,
+            doubt: concluded.doubt,
+            vector,
+            revision: self.revision_seen(),
+            timings,
+        })
     }
 
     /// Asks both legs side by side, and each for its scores of the other's candidates.
@@ -121,45 +141,53 @@ impl Knowledge {
         let started = Instant::now();
         let (lexical, semantic) = self.legs();
         let limit = self.search_config().candidates;
-        let (by_words, by_vector) = tokio::try_join!(lexical.search(tenant, &asked, limit), semantic.search(tenant, &asked, limit))?;
+        let (by_words, by_vector);
+        ((by_words, timings.lexical), (by_vector, timings.semantic)) =
+            tokio::try_join!(timed(lexical.search(tenant, &asked, limit)), timed(semantic.search(tenant, &asked, limit)))?;
         let (missing_words, missing_vector) = (missing(&by_vector, &by_words), missing(&by_words, &by_vector));
         let (lexical_others, semantic_others) =
             tokio::try_join!(score(lexical, tenant, &asked, &missing_words), score(semantic, tenant, &asked, &missing_vector))?;
         timings.legs = ms(started);
-        Ok(Ranking { lexical: by_words, lexical_others, semantic: by_vector, semantic_others, asked, timings })
+        let named = if query.market.is_none() { places::named(&query.text) } else { BTreeSet::new() };
+        Ok(Ranking { lexical: by_words, lexical_others, semantic: by_vector, semantic_others, asked, named, timings })
     }
 
     async fn leg_query(&self, query: &Query) -> Result<LegQuery> {
         let normal = text::normalise(&query.text);
         let vector = self.embedder().embed(vec![normal], EmbedKind::Query).await?.pop().unwrap_or_default();
         let filter = Filter { market: query.market.clone(), locale: query.locale.clone(), now: self.clock().now() };
-        Ok(LegQuery { tokens: text::tokens(&query.text), vector, filter })
+        Ok(LegQuery { tokens: text::tokens(&query.text), grams: text::grams(&query.text), vector, filter })
     }
 
     /// Loads the best rows and decides over them.
-    pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<(Decision, Vec<Hit>)> {
+    pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<Concluded> {
         let asked = &ranking.asked;
         let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
-        let asked_for = Asked { market: query.market.clone(), ..Asked::new(&query.text, &asked.tokens, weights.as_deref()) };
+        let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());
         let best: Vec<Fused> = fused.into_iter().take(query.top + SPARE).collect();
-        let ids: Vec<EntryId> = best.iter().map(|fused| fused.entry.clone()).collect();
-        let mut rows = self.store().entries(tenant, &ids).await?;
+        let against = self.legs().1.against(tenant, asked, &ranking.semantic).await?;
+        let ids: BTreeSet<&EntryId> = best.iter().map(|fused| &fused.entry).chain(against.iter().map(|not| &not.entry)).collect();
+        let rows = self.store().entries(tenant, &ids.into_iter().cloned().collect::<Vec<_>>()).await?;
+        let rows: HashMap<&EntryId, &KnowledgeEntry> = rows.iter().map(|row| (&row.id, row)).collect();
+        let nearest: Vec<(f32, String)> =
+            against.iter().filter_map(|not| Some((not.score, passage_text(&rows.get(&not.entry)?.draft, not.seq)))).collect();
+        let doubt = Doubt::new(&asked_for, &nearest, &self.markets(tenant));
         let mut hits = Vec::with_capacity(best.len());
         for fused in best {
             // A row that is gone or no longer valid since the index followed is simply not there.
-            let Some(at) = rows.iter().position(|row| row.id == fused.entry) else { continue };
-            let entry = rows.swap_remove(at);
+            let Some(&entry) = rows.get(&fused.entry) else { continue };
             if !entry.is_valid_at(asked.filter.now) {
                 continue;
             }
-            let cosine = fused.semantic.map_or(0.0, |place| place.score);
-            let evidence = evidence(&asked_for, &entry.draft, cosine);
-            let passage = passage_text(&entry.draft, fused.seq);
+            let gist = self.gists().get(tenant, entry);
+            let (cosine, support) = fused.semantic.map_or((0.0, 0.0), |place| (place.score, place.support));
+            let evidence = evidence(&asked_for, &gist, cosine, support);
             hits.push(Hit {
-                entry,
-                passage,
-                score: evidence.confidence(),
+                entry: entry.clone(),
+                passage: passage_text(&entry.draft, fused.seq),
+                score: evidence.confidence(doubt),
                 evidence,
+                gist,
                 fused: fused.score,
                 lexical: listed(fused.lexical),
                 semantic: listed(fused.semantic),
@@ -169,8 +197,19 @@ impl Knowledge {
         }
         hits.truncate(query.top);
         let decision = decide(&asked_for, &mut hits, self.search_config());
-        Ok((decision, hits))
+        Ok(Concluded { decision, hits, doubt })
     }
+}
+
+/// What was decided over loaded rows.
+#[derive(Clone, Debug)]
+pub struct Concluded {
+    /// How the question may be answered.
+    pub decision: Decision,
+    /// In rank order, near-misses included.
+    pub hits: Vec<Hit>,
+    /// What speaks against any answer.
+    pub doubt: Doubt,
 }
 
 /// A leg's place is told only when it scored the entry at all.
@@ -190,6 +229,12 @@ fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
 
 async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
     if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
+}
+
+/// With its milliseconds.
+async fn timed<T>(leg: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
+    let started = Instant::now();
+    Ok((leg.await?, ms(started)))
 }
 
 fn ms(since: Instant) -> f64 {
@@ -216,7 +261,7 @@ impl SearchOutcome {
             })
             .collect();
         json!({
-            "query": self.query, "decision": self.decision, "hits": hits, "terms": self.terms,
+            "query": self.query, "decision": self.decision, "hits": hits, "terms": self.terms, "doubt": self.doubt,
             "revision": self.revision, "timings_ms": self.timings,
         })
     }

@@ -1,5 +1,6 @@
-//! Entry → passages (pure): a passage for the question and each further phrasing, and pieces of the
-//! answer cut at paragraph and sentence ends. The same entry is always cut the same way.
+//! Entry → passages (pure): a passage for the question and each further phrasing, pieces of the answer
+//! cut at paragraph and sentence ends, and the phrasings it does not answer. The same entry is always
+//! cut the same way.
 
 use super::text::is_han;
 use super::{EntryDraft, Passage, PassageKind};
@@ -11,10 +12,10 @@ const LATIN_FACTOR: usize = 3;
 
 /// What of an entry is retrieved.
 pub fn passages(draft: &EntryDraft) -> Vec<Passage> {
-    let phrasings = std::iter::once(&draft.question).chain(&draft.similar).filter(|phrasing| !phrasing.is_empty());
-    let phrasings = phrasings.map(|phrasing| (PassageKind::Phrasing, phrasing.clone()));
+    let phrasings = draft.phrasings().map(|phrasing| (PassageKind::Phrasing, phrasing.clone()));
     let bodies = pieces(&draft.answer).into_iter().map(|piece| (PassageKind::Body, piece));
-    let numbered = (0..).zip(phrasings.chain(bodies));
+    let negative = draft.negative.iter().map(|phrasing| (PassageKind::Not, phrasing.clone()));
+    let numbered = (0..).zip(phrasings.chain(bodies).chain(negative));
     numbered.map(|(seq, (kind, text))| Passage { seq, kind, text }).collect()
 }
 

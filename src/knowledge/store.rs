@@ -405,6 +405,12 @@ impl KnowledgeStore {
         self.entries(tenant, &ids).await
     }
 
+    /// The markets that live entries are for.
+    pub async fn markets(&self, tenant: &TenantId) -> Result<Vec<String>> {
+        let sql = "select distinct market from entries where tenant_id = $1 and not deleted and market is not null";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).fetch_all(pool).await)?)
+    }
+
     /// Counts of what is stored.
     pub async fn stats(&self, tenant: &TenantId, embedder: &str) -> Result<Stats> {
         let now = self.clock.now();

@@ -2,6 +2,7 @@
 //! to simplified; then words: Chinese by jieba's search cut, English by its stem, and codes such as
 //! order numbers and SKUs kept whole. Queries and passages go through the same functions.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use ferrous_opencc::OpenCC;
@@ -13,12 +14,15 @@ use unicode_normalization::UnicodeNormalization;
 // The dictionaries are immutable and cost tens of milliseconds to load, so each process has one.
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 static SIMPLIFY: LazyLock<Option<OpenCC>> = LazyLock::new(|| OpenCC::from_config(BuiltinConfig::T2s).ok());
+// Character by character, for those who need to know which character became which.
+static SIMPLIFIED: LazyLock<HashMap<char, char>> = LazyLock::new(simplified_characters);
 static STEM: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
 
 /// Loads the dictionaries, so that the first question does not pay for it.
 pub fn warm() {
     LazyLock::force(&JIEBA);
     LazyLock::force(&SIMPLIFY);
+    LazyLock::force(&SIMPLIFIED);
     LazyLock::force(&STEM);
 }
 
@@ -43,6 +47,20 @@ pub fn normalise(text: &str) -> String {
         out.push_str(word);
     }
     out
+}
+
+/// The simplified form of one character; itself when it has none.
+pub fn simplified(c: char) -> char {
+    if is_han(c) { SIMPLIFIED.get(&c).copied().unwrap_or(c) } else { c }
+}
+
+/// The usual ideographs whose simplified form is another one, found by converting one a line.
+fn simplified_characters() -> HashMap<char, char> {
+    let Some(converter) = &*SIMPLIFY else { return HashMap::new() };
+    let usual: String = ('\u{4e00}'..='\u{9fff}').flat_map(|c| [c, '\n']).collect();
+    let converted = converter.convert(&usual);
+    let pairs = ('\u{4e00}'..='\u{9fff}').zip(converted.lines().filter_map(|line| line.chars().next()));
+    pairs.filter(|(c, simple)| c != simple).collect()
 }
 
 /// The identity of a question: `normalise` with only letters and digits left.
@@ -71,6 +89,38 @@ pub fn tokens(text: &str) -> Vec<String> {
         rest = &rest[end..];
     }
     out
+}
+
+/// Pieces of characters a text is found by when its words are misspelt or unknown to the dictionary:
+/// pairs of neighbouring ideographs, and threes of letters and digits with the word's ends marked.
+pub fn grams(text: &str) -> Vec<String> {
+    let text = normalise(text);
+    let mut out = Vec::with_capacity(text.len() / 3);
+    for run in text.split(|c: char| !c.is_alphanumeric()) {
+        for run in same_script(run) {
+            let ideographs = run.starts_with(is_han);
+            let chars: Vec<char> = if ideographs { run.chars().collect() } else { format!("^{run}$").chars().collect() };
+            let width = if ideographs { 2 } else { 3 };
+            match chars.len() {
+                0 => {}
+                few if few < width => out.push(chars.iter().collect()),
+                _ => out.extend(chars.windows(width).map(|piece| piece.iter().collect::<String>())),
+            }
+        }
+    }
+    out
+}
+
+/// Cuts a run of letters where ideographs begin or end.
+fn same_script(run: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = run;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_han(c) != is_han(first)).unwrap_or(rest.len());
+        parts.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    parts
 }
 
 /// Letters and digits, and what holds an order number, a SKU or a decimal together.
@@ -133,6 +183,16 @@ mod tests {
         for word in ["保税", "发货", "时限", "sku-4471b", "refund", "7", "day"] {
             assert!(words.iter().any(|w| w == word), "{word} in {words:?}");
         }
+    }
+
+    #[test]
+    fn grams_survive_a_wrong_character() {
+        assert_eq!(grams("保证金"), ["保证", "证金"]);
+        assert_eq!(grams("退 fee"), ["退", "^fe", "fee", "ee$"]);
+        let right = grams("限时抢购报名");
+        let wrong = grams("限时抢够报名");
+        assert!(wrong.iter().filter(|gram| right.contains(gram)).count() >= 3);
+        assert!(grams("？！").is_empty());
     }
 
     #[test]

@@ -2,14 +2,26 @@
 //! prompt. Every look-up takes the tenant and, unless an admin looks, the owner: a conversation of
 //! somebody else is answered as if it did not exist.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::{ConversationId, OwnerId, Timestamp, TurnId};
 use crate::models::{Message, Role, tokens};
 
+pub mod facts;
+mod feedback_store;
+mod list_store;
+mod replace_store;
+mod running_store;
 mod store;
+pub mod summary;
+mod summary_store;
 
+pub use facts::Fact;
+pub use feedback_store::Rated;
+pub use list_store::Filter;
+pub use replace_store::Instead;
+pub use running_store::Progress;
 pub use store::{Memory, NewTurn, Outcome, Recorded};
 
 /// A thread of turns.
@@ -81,6 +93,66 @@ pub struct Turn {
     pub created_ms: Timestamp,
     /// When it ended.
     pub done_ms: Option<Timestamp>,
+    /// `chat::numbers::Numbers`: how its events were numbered.
+    #[serde(skip)]
+    pub numbers: Value,
+    /// When its process last said that it was at work on it.
+    #[serde(skip)]
+    pub alive_ms: Timestamp,
+    /// Where it stands in memory: its ordinal, or the place of the turn it was asked again for.
+    #[serde(skip)]
+    pub place: i64,
+    /// The market asked about.
+    pub market: Option<String>,
+    /// The page's language.
+    #[serde(skip)]
+    pub locale: Option<String>,
+    /// The question's id on the wire; an answer asked for again has its first one's.
+    pub message_id: String,
+    /// The answer this one was asked for instead of.
+    pub replaces: Option<TurnId>,
+    /// The answer that took its place: this one is kept, but no longer remembered.
+    pub replaced_by: Option<TurnId>,
+    /// What its reader thought of it.
+    pub feedback: Option<Feedback>,
+}
+
+/// What a reader thought of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Feedback {
+    /// Thumbs.
+    pub rating: Rating,
+    /// Words from the page's list.
+    pub reasons: Vec<String>,
+    /// In the reader's own words.
+    pub comment: Option<String>,
+    /// When it was said last.
+    #[serde(rename = "rated_ms")]
+    pub rated: Timestamp,
+}
+
+/// Thumbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "lowercase")]
+pub enum Rating {
+    /// It helped.
+    Up,
+    /// It did not.
+    Down,
+    /// Taken back.
+    None,
+}
+
+impl Rating {
+    /// The word in storage; nothing is stored of a rating taken back.
+    pub fn stored(self) -> Option<&'static str> {
+        match self {
+            Self::Up => Some("up"),
+            Self::Down => Some("down"),
+            Self::None => None,
+        }
+    }
 }
 
 /// The newest whole turns that fit the budget, as messages, oldest first.

@@ -3,10 +3,12 @@
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{Conversation, Turn};
+use super::replace_store::{Instead, replace};
+use super::{Conversation, Feedback, Rating, Turn};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
+use crate::ledger::{self, Spending};
 use crate::{in_tx, on};
 
 /// A question to store.
@@ -24,6 +26,12 @@ pub struct NewTurn<'a> {
     pub question: &'a str,
     /// Who is to answer.
     pub model: &'a str,
+    /// The market asked about.
+    pub market: Option<&'a str>,
+    /// The page's language.
+    pub locale: Option<&'a str>,
+    /// Whose place it takes.
+    pub instead: Option<Instead<'a>>,
 }
 
 /// A stored question.
@@ -51,22 +59,27 @@ pub struct Outcome {
     pub usage: Value,
     pub timings: Value,
     pub trace: Value,
+    pub numbers: Value,
+    /// Who really answered, when it was another model than the one asked for.
+    pub model: Option<String>,
+    /// What the model cost.
+    pub spent: Option<Spending>,
 }
 
 /// The room's door.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    db: Db,
-    clock: Clock,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
 }
 
-const TURN: &str = "id, conversation_id, ordinal, owner_id, client_msg_id, question, query, answer, decision, model, status, finish_reason, error, sources, citations, suggestions, usage, timings, trace, created_ms, done_ms";
-const CONVERSATION: &str = "id, owner_id, channel, title, turns, created_ms, updated_ms";
+pub(super) const TURN: &str = "id, conversation_id, ordinal, owner_id, client_msg_id, question, query, answer, decision, model, status, finish_reason, error, sources, citations, suggestions, usage, timings, trace, created_ms, done_ms, numbers, alive_ms, place, message_id, replaces, replaced_by, rating, reasons, remark, rated_ms, market, locale";
+pub(super) const CONVERSATION: &str = "id, owner_id, channel, title, turns, created_ms, updated_ms";
 /// Characters of the first question that name a conversation.
 const TITLE_CHARS: usize = 60;
 
 #[derive(FromRow)]
-struct TurnRow {
+pub(super) struct TurnRow {
     id: TurnId,
     conversation_id: ConversationId,
     ordinal: i64,
@@ -88,12 +101,42 @@ struct TurnRow {
     trace: String,
     created_ms: Timestamp,
     done_ms: Option<Timestamp>,
+    numbers: String,
+    alive_ms: Timestamp,
+    place: i64,
+    message_id: Option<String>,
+    replaces: Option<TurnId>,
+    replaced_by: Option<TurnId>,
+    rating: Option<String>,
+    reasons: String,
+    remark: Option<String>,
+    rated_ms: Option<Timestamp>,
+    market: Option<String>,
+    locale: Option<String>,
 }
 
 impl TurnRow {
-    fn into_turn(self) -> Result<Turn> {
+    pub(super) fn into_turn(self) -> Result<Turn> {
         let json = |text: String| serde_json::from_str::<Value>(&text);
+        let feedback = match (self.rating.as_deref(), self.rated_ms) {
+            (Some(word), Some(rated)) => Some(Feedback {
+                rating: if word == "up" { Rating::Up } else { Rating::Down },
+                reasons: serde_json::from_str(&self.reasons)?,
+                comment: self.remark,
+                rated,
+            }),
+            _ => None,
+        };
         Ok(Turn {
+            message_id: self.message_id.unwrap_or_else(|| message_id(&self.id)),
+            feedback,
+            numbers: json(self.numbers)?,
+            alive_ms: self.alive_ms,
+            place: self.place,
+            replaces: self.replaces,
+            replaced_by: self.replaced_by,
+            market: self.market,
+            locale: self.locale,
             id: self.id,
             conversation_id: self.conversation_id,
             ordinal: self.ordinal,
@@ -120,7 +163,7 @@ impl TurnRow {
 }
 
 #[derive(FromRow)]
-struct ConversationRow {
+pub(super) struct ConversationRow {
     id: ConversationId,
     owner_id: OwnerId,
     channel: String,
@@ -165,7 +208,10 @@ impl Memory {
             Some(id) => (id.clone(), continue_conversation(&mut tx, tenant, new.owner, id, now).await?),
             None => (open_conversation(&mut tx, tenant, new, now).await?, 1),
         };
-        let turn = fresh_turn(new, conversation, ordinal, now);
+        let mut turn = fresh_turn(new, conversation, ordinal, now);
+        if let Some(instead) = new.instead {
+            replace(&mut tx, tenant, instead, &mut turn).await?;
+        }
         if insert_turn(&mut tx, tenant, &turn).await? {
             tx.commit().await?;
             return Ok(Recorded { turn, duplicate: false });
@@ -177,6 +223,17 @@ impl Memory {
         Ok(Recorded { turn, duplicate: true })
     }
 
+    /// Opens a conversation of a given id, unless it is there already.
+    pub async fn open_named(&self, tenant: &TenantId, owner: &OwnerId, id: &ConversationId, channel: &str, title: &str) -> Result<()> {
+        let sql = "insert into conversations (tenant_id, id, owner_id, channel, title, turns, created_ms, updated_ms) \
+             values ($1, $2, $3, $4, $5, 0, $6, $6) on conflict (tenant_id, id) do nothing";
+        let title: String = title.chars().take(TITLE_CHARS).collect();
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(tenant).bind(id).bind(owner).bind(channel).bind(title).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     async fn said_before(&self, tenant: &TenantId, new: &NewTurn<'_>) -> Result<Option<Turn>> {
         let Some(said) = new.client_msg_id else { return Ok(None) };
         let sql = AssertSqlSafe(format!("select {TURN} from turns where tenant_id = $1 and owner_id = $2 and client_msg_id = $3"));
@@ -185,49 +242,61 @@ impl Memory {
         row.map(TurnRow::into_turn).transpose()
     }
 
-    /// Stores how a turn ended.
+    /// The turn of this owner that a response's or a message's id means; of a message that was answered
+    /// more than once, the turn that counts.
+    ///
+    /// # Errors
+    /// `response_not_found` when there is none, or it is another's.
+    pub async fn meant(&self, tenant: &TenantId, owner: &OwnerId, named: &TurnId) -> Result<Turn> {
+        let sql = AssertSqlSafe(format!(
+            "select {TURN} from turns where tenant_id = $1 and owner_id = $2 and (id = $3 or message_id = $3) \
+             order by case when replaced_by is null then 0 else 1 end, ordinal desc limit 1"
+        ));
+        let row: Option<TurnRow> =
+            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(owner).bind(named).fetch_optional(pool).await)?;
+        row.ok_or_else(|| no_response(named))?.into_turn()
+    }
+
+    /// Stores how a turn ended, together with what it cost.
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<()> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
-             sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15 \
-             where tenant_id = $1 and id = $2";
+             sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
+             model = coalesce($17, model) where tenant_id = $1 and id = $2";
         let error = outcome.error.as_ref().map(Value::to_string);
-        on!(&self.db, pool => sqlx::query(sql)
+        let mut tx = self.db.begin().await?;
+        in_tx!(&mut tx, conn => sqlx::query(sql)
             .bind(tenant).bind(id).bind(&outcome.query).bind(&outcome.answer).bind(&outcome.decision)
             .bind(&outcome.status).bind(&outcome.finish_reason).bind(error)
             .bind(outcome.sources.to_string()).bind(outcome.citations.to_string()).bind(outcome.suggestions.to_string())
             .bind(outcome.usage.to_string()).bind(outcome.timings.to_string()).bind(outcome.trace.to_string())
-            .bind(self.clock.now())
-            .execute(pool).await.map(drop))?;
-        Ok(())
+            .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model)
+            .execute(conn).await.map(drop))?;
+        if let Some(spent) = &outcome.spent {
+            ledger::add(&mut tx, tenant, spent).await?;
+        }
+        tx.commit().await
     }
 
-    /// The turns before `ordinal`, oldest first, at most `limit` of the newest.
-    pub async fn earlier(&self, tenant: &TenantId, conversation: &ConversationId, ordinal: i64, limit: i64) -> Result<Vec<Turn>> {
+    /// What is remembered before `place`, oldest first, at most `limit` of the newest: turns whose
+    /// place another took are not.
+    pub async fn earlier(&self, tenant: &TenantId, conversation: &ConversationId, place: i64, limit: i64) -> Result<Vec<Turn>> {
         let sql = AssertSqlSafe(format!(
-            "select {TURN} from turns where tenant_id = $1 and conversation_id = $2 and ordinal < $3 order by ordinal desc limit $4"
+            "select {TURN} from turns where tenant_id = $1 and conversation_id = $2 and place < $3 and replaced_by is null \
+             order by place desc, ordinal desc limit $4"
         ));
         let rows: Vec<TurnRow> = on!(&self.db, pool =>
-            sqlx::query_as(sql).bind(tenant).bind(conversation).bind(ordinal).bind(limit).fetch_all(pool).await)?;
+            sqlx::query_as(sql).bind(tenant).bind(conversation).bind(place).bind(limit).fetch_all(pool).await)?;
         rows.into_iter().rev().map(TurnRow::into_turn).collect()
     }
 
-    /// The newest conversations, of one owner or (for an admin) of the whole tenant.
-    pub async fn conversations(&self, tenant: &TenantId, owner: Option<&OwnerId>, limit: i64) -> Result<Vec<Conversation>> {
-        let rows: Vec<ConversationRow> = match owner {
-            Some(owner) => {
-                let sql = AssertSqlSafe(format!(
-                    "select {CONVERSATION} from conversations where tenant_id = $1 and owner_id = $2 order by updated_ms desc, id limit $3"
-                ));
-                on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(owner).bind(limit).fetch_all(pool).await)?
-            }
-            None => {
-                let sql = AssertSqlSafe(format!(
-                    "select {CONVERSATION} from conversations where tenant_id = $1 order by updated_ms desc, id limit $2"
-                ));
-                on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(limit).fetch_all(pool).await)?
-            }
-        };
-        Ok(rows.into_iter().map(Conversation::from).collect())
+    /// The turns from `ordinal` on, in order, replaced ones too, at most `limit`.
+    pub async fn turns_from(&self, tenant: &TenantId, conversation: &ConversationId, ordinal: i64, limit: i64) -> Result<Vec<Turn>> {
+        let sql = AssertSqlSafe(format!(
+            "select {TURN} from turns where tenant_id = $1 and conversation_id = $2 and ordinal >= $3 order by ordinal limit $4"
+        ));
+        let rows: Vec<TurnRow> = on!(&self.db, pool =>
+            sqlx::query_as(sql).bind(tenant).bind(conversation).bind(ordinal).bind(limit).fetch_all(pool).await)?;
+        rows.into_iter().map(TurnRow::into_turn).collect()
     }
 
     /// One conversation.
@@ -243,7 +312,7 @@ impl Memory {
 
     /// The turns of a conversation in order.
     pub async fn turns(&self, tenant: &TenantId, conversation: &ConversationId) -> Result<Vec<Turn>> {
-        self.earlier(tenant, conversation, i64::MAX, i64::MAX).await
+        self.turns_from(tenant, conversation, 0, i64::MAX).await
     }
 
     /// One turn.
@@ -254,23 +323,11 @@ impl Memory {
         let sql = AssertSqlSafe(format!("select {TURN} from turns where tenant_id = $1 and id = $2"));
         let row: Option<TurnRow> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(id).fetch_optional(pool).await)?;
         let turn = row.map(TurnRow::into_turn).transpose()?.filter(|turn| owner.is_none_or(|owner| *owner == turn.owner));
-        turn.ok_or_else(|| Error::not_found("response_not_found", format!("There is no response `{id}`.")))
-    }
-
-    /// Turns that a crash left running end as incomplete; returns how many. With Postgres another
-    /// node may be answering, so only turns older than `older_than_ms` are meant there.
-    pub async fn end_interrupted(&self, older_than_ms: i64) -> Result<u64> {
-        let now = self.clock.now();
-        let before = Timestamp(match self.db {
-            Db::Sqlite(_) => now.0,
-            Db::Postgres(_) => now.0 - older_than_ms,
-        });
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $1 where status = 'running' and created_ms <= $2";
-        Ok(on!(&self.db, pool => sqlx::query(sql).bind(now).bind(before).execute(pool).await?.rows_affected()))
+        turn.ok_or_else(|| no_response(id))
     }
 }
 
-fn no_conversation() -> Error {
+pub(super) fn no_conversation() -> Error {
     Error::not_found("conversation_not_found", "There is no such conversation. Leave conversation_id out to open a new one.")
 }
 
@@ -292,11 +349,22 @@ async fn continue_conversation(tx: &mut Tx, tenant: &TenantId, owner: &OwnerId, 
     ordinal.ok_or_else(no_conversation)
 }
 
+/// The id of a turn's question.
+pub fn message_id(turn: &TurnId) -> String {
+    format!("m_{}", turn.as_str().trim_start_matches("r_"))
+}
+
+pub(super) fn no_response(id: &TurnId) -> Error {
+    Error::not_found("response_not_found", format!("There is no response `{id}`."))
+}
+
 fn fresh_turn(new: &NewTurn<'_>, conversation_id: ConversationId, ordinal: i64, now: Timestamp) -> Turn {
     let empty = || Value::Array(Vec::new());
     let object = || Value::Object(serde_json::Map::new());
+    let id = TurnId::random();
     Turn {
-        id: TurnId::random(),
+        message_id: message_id(&id),
+        id,
         conversation_id,
         ordinal,
         owner: new.owner.clone(),
@@ -317,18 +385,27 @@ fn fresh_turn(new: &NewTurn<'_>, conversation_id: ConversationId, ordinal: i64, 
         trace: object(),
         created_ms: now,
         done_ms: None,
+        numbers: object(),
+        alive_ms: now,
+        place: ordinal,
+        replaces: None,
+        replaced_by: None,
+        market: new.market.map(str::to_owned),
+        locale: new.locale.map(str::to_owned),
+        feedback: None,
     }
 }
 
 /// Whether it was inserted; `false` when the same message had been stored.
 async fn insert_turn(tx: &mut Tx, tenant: &TenantId, turn: &Turn) -> Result<bool> {
     let sql = "insert into turns (tenant_id, id, conversation_id, ordinal, owner_id, client_msg_id, question, query, answer, model, status, \
-         sources, citations, suggestions, usage, timings, trace, created_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, '[]', '[]', '[]', '{}', '{}', '{}', $10) \
+         sources, citations, suggestions, usage, timings, trace, created_ms, alive_ms, place, message_id, replaces, market, locale) \
+         values ($1, $2, $3, $4, $5, $6, $7, '', '', $8, $9, '[]', '[]', '[]', '{}', '{}', '{}', $10, $10, $11, $12, $13, $14, $15) \
          on conflict (tenant_id, owner_id, client_msg_id) do nothing";
     let inserted = in_tx!(tx, conn => sqlx::query(sql)
         .bind(tenant).bind(&turn.id).bind(&turn.conversation_id).bind(turn.ordinal).bind(&turn.owner)
-        .bind(&turn.client_msg_id).bind(&turn.question).bind(&turn.model).bind(&turn.status).bind(turn.created_ms)
+        .bind(&turn.client_msg_id).bind(&turn.question).bind(&turn.model).bind(&turn.status).bind(turn.created_ms).bind(turn.place).bind(&turn.message_id).bind(&turn.replaces)
+        .bind(&turn.market).bind(&turn.locale)
         .execute(conn).await?.rows_affected());
     Ok(inserted == 1)
 }

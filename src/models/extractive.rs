@@ -71,6 +71,7 @@ async fn count(request: CompletionRequest, answer: String) -> Usage {
     let counted = tokio::task::spawn_blocking(move || Usage {
         prompt_tokens: request.messages.iter().map(|message| tokens::count(&message.content) as u64).sum(),
         completion_tokens: tokens::count(&answer) as u64,
+        cached_tokens: 0,
     });
     counted.await.unwrap_or_default()
 }

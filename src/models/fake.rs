@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::config::{ProviderConfig, Secret};
+use super::kinds::Site;
+use super::openai::OpenAiModel;
+use super::{ChatModel, http_client};
+use crate::config::{ModelConfig, ProviderConfig, Secret};
 
 /// What the fake does next.
 #[derive(Clone, Debug)]
@@ -55,11 +58,18 @@ impl Fake {
     }
 
     pub(crate) fn provider(&self) -> ProviderConfig {
-        ProviderConfig {
-            base_url: format!("http://127.0.0.1:{}/v1/", self.port),
-            api_key: Secret::new("sk-fake-secret"),
-            models: Vec::new(),
-        }
+        ProviderConfig { base_url: self.base_url(), api_key: Secret::new("sk-fake-secret"), ..ProviderConfig::default() }
+    }
+
+    /// One of its models, in OpenAI's dialect.
+    pub(crate) fn model(&self, id: &str) -> Arc<dyn ChatModel> {
+        let site = Arc::new(Site::of("fake", &self.provider()).unwrap());
+        let http = http_client::client(&site.base, Duration::from_millis(500)).unwrap();
+        Arc::new(OpenAiModel::new(site, http, ModelConfig::named(id)))
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v1/", self.port)
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {

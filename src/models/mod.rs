@@ -8,18 +8,28 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+mod anthropic;
+mod attempts;
+mod breaker;
+mod complaint;
 pub mod embed;
 pub mod extractive;
+#[cfg(test)]
+pub(crate) mod fake;
+mod gate;
+mod http_client;
+mod kinds;
+pub mod model;
+mod onnx;
 pub mod openai;
 pub mod probe;
 pub mod registry;
 pub mod tokens;
 
-#[cfg(test)]
-pub(crate) mod fake;
-mod onnx;
-
-pub use registry::{Model, ModelCard, Models};
+pub use attempts::Attempts;
+pub use breaker::{Health, LastError};
+pub use model::{Model, ModelCard, Started};
+pub use registry::Models;
 
 /// Who says a [`Message`] on a model's wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +135,9 @@ pub struct Usage {
     pub prompt_tokens: u64,
     /// Tokens received, reasoning included.
     pub completion_tokens: u64,
+    /// Those of the sent ones that the provider had cached.
+    #[serde(default)]
+    pub cached_tokens: u64,
 }
 
 /// Why a model stopped.
@@ -176,6 +189,12 @@ pub enum ModelError {
     /// Wait.
     #[error("the provider asks to slow down")]
     RateLimited(Option<Duration>),
+    /// The provider has too much to do: wait.
+    #[error("the provider is overloaded")]
+    Overloaded(Option<Duration>),
+    /// As many calls as this server may make at once are under way, and as many as may wait are waiting.
+    #[error("the model is busy with other questions of this server")]
+    Busy,
     /// Our request is refused (too long, blocked content): trying again will not help.
     #[error("the provider refuses the request: {0}")]
     Refused(String),
@@ -196,6 +215,8 @@ impl ModelError {
         match self {
             Self::Unauthorized(_) => "model_unauthorized",
             Self::RateLimited(_) => "model_rate_limited",
+            Self::Overloaded(_) => "model_overloaded",
+            Self::Busy => "model_busy",
             Self::Refused(_) => "model_refused",
             Self::Unavailable(_) => "model_unavailable",
             Self::Timeout(_) => "model_timeout",

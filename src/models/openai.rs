@@ -2,7 +2,6 @@
 //! types do not know). Its retries are replaced: [`super::registry`] alone decides who waits how long.
 
 use std::collections::VecDeque;
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,15 @@ use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Body, Response, Url};
 use serde_json::Value;
 use tower::BoxError;
 
-use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError};
-use crate::config::{ProviderConfig, Secret};
-use crate::error::{Error, Result};
+use super::http_client::{describe, unreachable};
+use super::kinds::Site;
+use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, complaint};
+use crate::config::ModelConfig;
 
 mod wire;
 
@@ -33,105 +33,53 @@ const AFTER_FINISH: Duration = Duration::from_secs(2);
 /// where it reads no further, and after a connection that just closed. No provider sends a bare string.
 const END: &str = "\n\ndata: \"the body is over\"\n\n";
 
-/// One provider: its address, key and peculiarities.
-pub struct Endpoint {
+/// One model of an OpenAI-compatible provider.
+pub(super) struct OpenAiModel {
     client: async_openai::Client<OpenAIConfig>,
-    key: Secret,
-    quirks: wire::Quirks,
+    site: Arc<Site>,
+    model: ModelConfig,
 }
 
-impl Endpoint {
-    /// A provider as configured; nothing is sent. `connect` limits the time to reach it.
-    ///
-    /// # Errors
-    /// `bad_config` when the address or the key cannot be used.
-    pub fn open(name: &str, config: &ProviderConfig, connect: Duration) -> Result<Arc<Self>> {
-        let wrong = |what: &str| {
-            let message = format!("`models.providers.{name}.{what}. Correct it in the configuration.");
-            Error::invalid("bad_config", message)
-        };
-        let base_url = config.base_url.trim_end_matches('/');
-        let url = Url::parse(base_url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let url = url.ok_or_else(|| wrong("base_url` is not an http(s) address"))?;
-        let authorization = authorization(&config.api_key).map_err(|_| wrong("api_key` has a character no key has"))?;
-        let http = http_client(&url, connect)?;
+impl OpenAiModel {
+    /// Nothing is sent.
+    pub(super) fn new(site: Arc<Site>, http: reqwest::Client, model: ModelConfig) -> Self {
+        let url = site.completions(&model.id);
         let service = tower::service_fn({
-            let (http, key) = (http.clone(), config.api_key.clone());
-            move |factory| exchange(http.clone(), authorization.clone(), key.clone(), factory)
+            let (http, site) = (http.clone(), Arc::clone(&site));
+            move |factory| exchange(http.clone(), url.clone(), Arc::clone(&site), factory)
         });
         // All four set, because unset ones are taken from the environment and sent to whoever it is.
-        let settings = OpenAIConfig::new().with_api_base(base_url).with_api_key("").with_org_id("").with_project_id("");
-        Ok(Arc::new(Self {
-            client: async_openai::Client::build(http, settings).with_http_service(service),
-            key: config.api_key.clone(),
-            quirks: wire::quirks(url.host_str().unwrap_or_default()),
-        }))
+        let settings = OpenAIConfig::new().with_api_base("http://see.exchange").with_api_key("").with_org_id("").with_project_id("");
+        Self { client: async_openai::Client::build(http, settings).with_http_service(service), site, model }
     }
-
-    /// One of its models, by the name it knows.
-    pub fn model(self: &Arc<Self>, id: &str) -> Arc<dyn ChatModel> {
-        Arc::new(RemoteModel { endpoint: Arc::clone(self), id: id.to_owned() })
-    }
-}
-
-fn authorization(key: &Secret) -> Result<Option<HeaderValue>, http::header::InvalidHeaderValue> {
-    if key.is_empty() {
-        return Ok(None);
-    }
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-fn http_client(url: &Url, connect: Duration) -> Result<reqwest::Client> {
-    // A redirect would turn the POST into a GET: better say that the address is wrong.
-    let mut builder = reqwest::Client::builder().connect_timeout(connect).redirect(reqwest::redirect::Policy::none());
-    // A model server on this machine is never behind the proxy that the environment may name.
-    if matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| {
-        let message = format!("The HTTP client for model providers cannot start: {}.", describe(&error));
-        Error::internal("http_client", message).because(error)
-    })
-}
-
-/// One model of an [`Endpoint`].
-struct RemoteModel {
-    endpoint: Arc<Endpoint>,
-    id: String,
 }
 
 #[async_trait]
-impl ChatModel for RemoteModel {
+impl ChatModel for OpenAiModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
-        let body = wire::body(&self.id, self.endpoint.quirks, &request);
-        let chunks = self.endpoint.client.chat().create_stream_byot(body).await.map_err(failure)?;
-        let reader = Reader { chunks, endpoint: Arc::clone(&self.endpoint), ready: VecDeque::new(), finish: None, over: false };
+        let body = wire::body(&self.model, self.site.kind, &request);
+        let chunks = self.client.chat().create_stream_byot(body).await.map_err(failure)?;
+        let reader = Reader { chunks, site: Arc::clone(&self.site), ready: VecDeque::new(), finish: None, over: false };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
         Ok(stream::unfold(reader, next).boxed())
     }
 }
 
-/// Sends one request. Refusals become a [`ModelError`] here, where the headers still are.
-async fn exchange(
-    http: reqwest::Client,
-    authorization: Option<HeaderValue>,
-    key: Secret,
-    factory: HttpRequestFactory,
-) -> Result<Response, BoxError> {
+/// Sends one request to the site's own address with its own header for the key. Refusals become a
+/// [`ModelError`] here, where the headers still are.
+async fn exchange(http: reqwest::Client, url: Url, site: Arc<Site>, factory: HttpRequestFactory) -> Result<Response, BoxError> {
     let mut request = factory.build().await?;
+    *request.url_mut() = url;
     request.headers_mut().remove(AUTHORIZATION);
-    if let Some(authorization) = authorization {
-        request.headers_mut().insert(AUTHORIZATION, authorization);
+    if let Some((name, value)) = site.credential.clone() {
+        request.headers_mut().insert(name, value);
     }
-    let unreachable = |error: reqwest::Error| ModelError::Unavailable(describe(&error.without_url()));
     let response = http.execute(request).await.map_err(unreachable)?;
     let status = response.status();
     let headers = response.headers().clone();
     if !status.is_success() {
         let body = response.bytes().await.unwrap_or_default();
-        return Err(wire::refusal(status, &headers, &body, key.reveal()).into());
+        return Err(complaint::refusal(status, &headers, &body, site.key.reveal()).into());
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.contains("json") {
@@ -153,7 +101,7 @@ fn as_events(body: &[u8]) -> Vec<u8> {
 /// Reads an answer's chunks; dropping it ends the call.
 struct Reader {
     chunks: BoxStream<'static, Result<Value, OpenAIError>>,
-    endpoint: Arc<Endpoint>,
+    site: Arc<Site>,
     ready: VecDeque<Delta>,
     /// Kept for the end, so that nobody stops listening before the token counts came.
     finish: Option<FinishReason>,
@@ -194,7 +142,7 @@ impl Reader {
         match item {
             None => Ok(None),
             Some(Ok(Value::String(_))) => Err(ModelError::Broken("the connection closed before the end".to_owned())),
-            Some(Ok(chunk)) => wire::deltas(&chunk, self.endpoint.key.reveal()).map(Some),
+            Some(Ok(chunk)) => wire::deltas(&chunk, self.site.key.reveal()).map(Some),
             Some(Err(error)) => Err(failure(error)),
         }
     }
@@ -216,14 +164,8 @@ fn failure(error: OpenAIError) -> ModelError {
             Ok(ours) => *ours,
             Err(other) => ModelError::Unavailable(describe(&*other)),
         },
-        OpenAIError::Reqwest(error) => ModelError::Unavailable(describe(&error.without_url())),
+        OpenAIError::Reqwest(error) => unreachable(error),
         OpenAIError::JSONDeserialize(..) => ModelError::Broken("a chunk is not JSON".to_owned()),
         other => ModelError::Broken(describe(&other)),
     }
-}
-
-/// An error and its causes in one line.
-fn describe(error: &dyn StdError) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    std::iter::once(error).chain(causes).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

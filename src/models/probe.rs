@@ -4,17 +4,23 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-use super::ModelError;
-use crate::config::ProviderConfig;
+use super::kinds::Site;
+use super::{ModelError, http_client};
+use crate::config::{ProviderConfig, ProviderKind};
 
 /// Asks for the list of models, which costs nothing.
-pub async fn probe(provider: &ProviderConfig, limit: Duration) -> Result<(), ModelError> {
-    let unavailable = |error: reqwest::Error| ModelError::Unavailable(error.without_url().to_string());
-    let client = reqwest::Client::builder().connect_timeout(limit).timeout(limit * 2).build().map_err(unavailable)?;
-    let mut request = client.get(format!("{}/models", provider.base_url.trim_end_matches('/')));
-    if !provider.api_key.is_empty() {
-        request = request.bearer_auth(provider.api_key.reveal());
+pub async fn probe(name: &str, provider: &ProviderConfig, limit: Duration) -> Result<(), ModelError> {
+    let wrong = |error: crate::error::Error| ModelError::Refused(error.to_string());
+    let site = Site::of(name, provider).map_err(wrong)?;
+    let client = http_client::client(&site.base, limit).map_err(wrong)?;
+    let mut request = client.get(site.models()).timeout(limit * 2);
+    if site.kind.kind == ProviderKind::Anthropic {
+        request = request.header("anthropic-version", &site.version);
     }
+    if let Some((name, value)) = site.credential {
+        request = request.header(name, value);
+    }
+    let unavailable = http_client::unreachable;
     let reply =
         request.send().await.map_err(|error| if error.is_timeout() { ModelError::Timeout("doctor") } else { unavailable(error) })?;
     match reply.status() {

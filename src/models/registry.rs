@@ -1,81 +1,116 @@
-//! Which models there are, and how each is called: within time limits, and again when that may help,
-//! but never after the first token.
+//! Which models there are, built from the configuration; how each is called is in [`super::model`].
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
-use rand::Rng;
-use serde::Serialize;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
+use super::anthropic::AnthropicModel;
+use super::breaker::{Breaker, Changes, Health, LastError};
 use super::extractive::ExtractiveModel;
-use super::openai::Endpoint;
-use super::{ChatModel, CompletionRequest, DeltaStream, Embedder, ModelError, Usage};
-use crate::config::{ModelConfig, ModelsConfig};
+use super::gate::Gate;
+use super::kinds::Site;
+use super::model::{Limits, Model, ModelCard};
+use super::openai::OpenAiModel;
+use super::tokens::Family;
+use super::{ChatModel, Embedder, http_client};
+use crate::config::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 use crate::error::{Error, Result};
 
 /// The id of the model that is always there.
 pub const BUILTIN: &str = "builtin";
 
-/// Calls after the first that are tried when no token came.
-const RETRIES: u32 = 2;
-/// Back-off before the first retry; it doubles.
-const BACK_OFF: Duration = Duration::from_millis(250);
-/// The longest a provider may ask us to wait; beyond it the caller should know.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// What clients see of a model.
-#[derive(Clone, Debug, Serialize)]
-pub struct ModelCard {
-    /// What clients select by.
-    pub id: String,
-    /// What people see.
-    pub name: String,
-    /// Who serves it.
-    pub provider: String,
-    /// Price of a million prompt tokens.
-    pub price_in: f64,
-    /// Price of a million completion tokens.
-    pub price_out: f64,
-    /// Currency of both prices.
-    pub currency: String,
-}
-
 /// All configured models; always at least the built-in one.
 pub struct Models {
     all: Vec<Arc<Model>>,
     default: String,
+    changes: Changes,
+}
+
+/// How a provider is, for operators and `doctor`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProviderHealth {
+    /// How it is.
+    pub health: Health,
+    /// What went wrong last, if anything did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+}
+
+/// A model as operators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStatus {
+    /// What everybody sees.
+    #[serde(flatten)]
+    pub card: ModelCard,
+    /// Whether it answers when nobody names one.
+    pub default: bool,
+    /// Who is asked in its place.
+    pub fallback: Vec<String>,
+    /// Its provider's health.
+    #[serde(flatten)]
+    pub provider_health: ProviderHealth,
 }
 
 impl Models {
     /// The providers' models in order of their names, then the built-in one. Sends nothing.
     ///
     /// # Errors
-    /// `bad_config` for an address or key that cannot be used, `model_not_found` when the default is
-    /// not among the models.
+    /// `bad_config` for an address, key, option or fallback that cannot be used, `model_not_found` when
+    /// the default is not among the models.
     pub fn build(config: &ModelsConfig, embedder: Arc<dyn Embedder>) -> Result<Self> {
-        let limits = Limits { first_token: Duration::from_millis(config.first_token_ms), stall: Duration::from_millis(config.stall_ms) };
+        let changes: Changes = Arc::new(watch::Sender::new(()));
         let mut taken = HashSet::from([BUILTIN.to_owned()]);
         let mut all = Vec::new();
+        let mut fallbacks = Vec::new();
         for (name, provider) in &config.providers {
-            let endpoint = Endpoint::open(name, provider, Duration::from_millis(config.connect_ms))?;
+            let open_for = Duration::from_millis(config.breaker_open_ms);
+            let breaker = Breaker::new(config.breaker_failures, open_for, Arc::clone(&changes));
+            let mut lines = Lines::open(name, provider)?;
             for model in &provider.models {
+                check(name, model)?;
+                let chat = lines.chat(model, model.connect_ms.unwrap_or(config.connect_ms))?;
                 let card = ModelCard::of(name, model, &mut taken);
-                all.push(Arc::new(Model { card, chat: endpoint.model(&model.id), limits }));
+                fallbacks.push(model.fallback.clone());
+                all.push(Arc::new(Model::of(card, model, chat, limits(config, model), Arc::clone(&breaker))));
             }
         }
-        let builtin = Arc::new(ExtractiveModel::new(embedder));
-        all.push(Arc::new(Model { card: ModelCard::builtin(), chat: builtin, limits }));
-        let models = Self { default: first_choice(config, &all), all };
+        let breaker = Breaker::new(0, Duration::ZERO, Arc::clone(&changes));
+        let builtin = ModelConfig { name: "Built-in (extractive)".to_owned(), ..ModelConfig::named(BUILTIN) };
+        let chat = Arc::new(ExtractiveModel::new(embedder));
+        all.push(Arc::new(Model::of(ModelCard::builtin(&builtin), &builtin, chat, limits(config, &builtin), breaker)));
+        let models = Self { default: first_choice(config, &all), all, changes };
         models.select(None)?;
+        models.link(fallbacks)?;
         Ok(models)
     }
 
     /// Every model, in the order of [`build`](Self::build).
     pub fn cards(&self) -> Vec<ModelCard> {
         self.all.iter().map(|model| model.card.clone()).collect()
+    }
+
+    /// The same with what operators want to know.
+    pub fn statuses(&self) -> Vec<ModelStatus> {
+        let status = |model: &Arc<Model>| ModelStatus {
+            default: model.card.id == self.default,
+            fallback: model.stand_ins().iter().map(|other| other.card.id.clone()).collect(),
+            provider_health: model.provider_health(),
+            card: model.card.clone(),
+        };
+        self.all.iter().map(status).collect()
+    }
+
+    /// Each provider's health by its name.
+    pub fn health(&self) -> BTreeMap<String, ProviderHealth> {
+        self.all.iter().map(|model| (model.card.provider.clone(), model.provider_health())).collect()
+    }
+
+    /// Hears of every change of a provider's health.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// The model used when nobody names one.
@@ -95,11 +130,73 @@ impl Models {
             Error::not_found("model_not_found", message).with_details(serde_json::json!({"models": ids}))
         })
     }
+
+    /// Tells each model who stands in for it; `fallbacks` are in the order of the models.
+    fn link(&self, fallbacks: Vec<Vec<String>>) -> Result<()> {
+        for (model, ids) in self.all.iter().zip(fallbacks) {
+            let others = ids.iter().map(|id| match self.select(Some(id)) {
+                Ok(other) if !Arc::ptr_eq(&other, model) && !id.is_empty() => Ok(Arc::downgrade(&other)),
+                _ => {
+                    let message = format!("The `fallback` of model `{}` names `{id}`, which is no other model.", model.card.id);
+                    Err(Error::invalid("bad_config", message))
+                }
+            });
+            let _set_once = model.fallback.set(others.collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+}
+
+/// The wires to one provider: an HTTP client for each limit on connecting.
+struct Lines {
+    site: Arc<Site>,
+    name: String,
+    clients: BTreeMap<u64, reqwest::Client>,
+}
+
+impl Lines {
+    fn open(name: &str, provider: &ProviderConfig) -> Result<Self> {
+        Ok(Self { site: Arc::new(Site::of(name, provider)?), name: name.to_owned(), clients: BTreeMap::new() })
+    }
+
+    fn chat(&mut self, model: &ModelConfig, connect_ms: u64) -> Result<Arc<dyn ChatModel>> {
+        self.site.check_options(&self.name, model)?;
+        let http = match self.clients.get(&connect_ms) {
+            Some(http) => http.clone(),
+            None => {
+                let http = http_client::client(&self.site.base, Duration::from_millis(connect_ms))?;
+                self.clients.insert(connect_ms, http.clone());
+                http
+            }
+        };
+        let (site, model) = (Arc::clone(&self.site), model.clone());
+        Ok(match site.kind.kind {
+            ProviderKind::Anthropic => Arc::new(AnthropicModel::new(site, http, model)),
+            _ => Arc::new(OpenAiModel::new(site, http, model)),
+        })
+    }
 }
 
 fn first_choice(config: &ModelsConfig, all: &[Arc<Model>]) -> String {
     let first = || all.first().map_or(BUILTIN, |model| &model.card.id);
     if config.default.is_empty() { first().to_owned() } else { config.default.clone() }
+}
+
+fn limits(config: &ModelsConfig, model: &ModelConfig) -> Limits {
+    let time = |own: Option<u64>, general| Duration::from_millis(own.unwrap_or(general));
+    Limits { first_token: time(model.first_token_ms, config.first_token_ms), stall: time(model.stall_ms, config.stall_ms) }
+}
+
+fn check(provider: &str, model: &ModelConfig) -> Result<()> {
+    let wrong = |what: &str| Err(Error::invalid("bad_config", format!("A model in `models.providers.{provider}` {what}.")));
+    if model.id.is_empty() {
+        return wrong("has no `id`");
+    }
+    let prices = [model.price_in, model.price_out, model.price_cached.unwrap_or_default()];
+    if prices.iter().any(|price| !price.is_finite() || *price < 0.0) {
+        return wrong(&format!("(`{}`) has a price that is no amount of money", model.id));
+    }
+    Ok(())
 }
 
 impl ModelCard {
@@ -115,113 +212,42 @@ impl ModelCard {
             provider: provider.to_owned(),
             price_in: model.price_in,
             price_out: model.price_out,
+            price_cached: model.price_cached,
             currency: model.currency.clone(),
+            context: (model.context > 0).then_some(model.context),
         }
     }
 
-    fn builtin() -> Self {
-        Self {
-            id: BUILTIN.to_owned(),
-            name: "Built-in (extractive)".to_owned(),
-            provider: BUILTIN.to_owned(),
-            price_in: 0.0,
-            price_out: 0.0,
-            currency: "USD".to_owned(),
-        }
+    fn builtin(model: &ModelConfig) -> Self {
+        Self::of(BUILTIN, model, &mut HashSet::new())
     }
-}
-
-/// How long a model may be silent.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    first_token: Duration,
-    stall: Duration,
-}
-
-/// One selectable model behind its time limits.
-pub struct Model {
-    card: ModelCard,
-    chat: Arc<dyn ChatModel>,
-    limits: Limits,
 }
 
 impl Model {
-    /// What clients see of it.
-    pub fn card(&self) -> &ModelCard {
-        &self.card
-    }
-
-    /// Starts an answer and waits for its first delta, trying again while that may help. The limit for
-    /// the first token covers all tries together, so that nobody waits longer than it says.
-    ///
-    /// # Errors
-    /// The last try's, when no delta came; later ones are items of the stream, which ends with them.
-    pub async fn stream(&self, request: CompletionRequest) -> std::result::Result<DeltaStream, ModelError> {
-        let deadline = Instant::now() + self.limits.first_token;
-        let mut tries = 0;
-        loop {
-            let error = match timeout_at(deadline, self.begin(request.clone())).await {
-                Ok(Ok(deltas)) => return Ok(deltas),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(ModelError::Timeout("first token")),
-            };
-            let Some(wait) = wait_before_retry(tries, &error) else { return Err(error) };
-            if Instant::now() + wait >= deadline {
-                return Err(error);
-            }
-            tracing::warn!(model = self.card.id, %error, wait_ms = wait.as_millis() as u64, "the model is asked again");
-            sleep(wait).await;
-            tries += 1;
+    fn of(card: ModelCard, model: &ModelConfig, chat: Arc<dyn ChatModel>, limits: Limits, breaker: Arc<Breaker>) -> Self {
+        Self {
+            family: Family::of(&model.id),
+            gate: Gate::new(model.concurrency, model.queue),
+            answer_tokens: model.answer_tokens,
+            fallback: OnceLock::new(),
+            card,
+            chat,
+            limits,
+            breaker,
         }
     }
 
-    /// Money for these tokens, in the card's currency.
-    pub fn cost(&self, usage: Usage) -> f64 {
-        let price = |tokens: u64, per_million: f64| tokens as f64 * per_million / 1e6;
-        price(usage.prompt_tokens, self.card.price_in) + price(usage.completion_tokens, self.card.price_out)
-    }
-
-    /// One try, up to and including the first delta.
-    async fn begin(&self, request: CompletionRequest) -> std::result::Result<DeltaStream, ModelError> {
-        let mut deltas = self.chat.stream(request).await?;
-        let first = deltas.next().await.unwrap_or_else(|| Err(ModelError::Broken("there was no answer".to_owned())))?;
-        let rest = guard(deltas, self.limits.stall);
-        Ok(stream::once(async { Ok(first) }).chain(rest).boxed())
-    }
-}
-
-/// Ends the stream with an error when it is silent for `stall`, and after any error.
-fn guard(deltas: DeltaStream, stall: Duration) -> DeltaStream {
-    let next = move |deltas: Option<DeltaStream>| async move {
-        let mut deltas = deltas?;
-        match timeout(stall, deltas.next()).await {
-            Ok(Some(Ok(delta))) => Some((Ok(delta), Some(deltas))),
-            Ok(Some(Err(error))) => Some((Err(error), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(ModelError::Timeout("between tokens")), None)),
-        }
-    };
-    stream::unfold(Some(deltas), next).boxed()
-}
-
-/// How long to wait before the next try; none when it would not help or must not be.
-fn wait_before_retry(tries: u32, error: &ModelError) -> Option<Duration> {
-    if tries >= RETRIES || !error.retryable() {
-        return None;
-    }
-    // Spread, so that callers who failed together do not come back together.
-    let spread = rand::rng().random_range(1.0..1.25);
-    match error {
-        ModelError::RateLimited(Some(asked)) => Some(*asked).filter(|asked| *asked <= LONGEST_WAIT),
-        _ => Some((BACK_OFF * 2_u32.pow(tries)).mul_f64(spread)),
+    fn provider_health(&self) -> ProviderHealth {
+        let (health, last_error) = self.breaker.health();
+        ProviderHealth { health, last_error }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fake::{Fake, Step, answer, delta, reply, streaming};
-    use super::super::{Delta, EmbedKind, Message, Role};
+pub(super) mod tests {
+    use super::super::{EmbedKind, Usage};
     use super::*;
+    use crate::config::Secret;
 
     /// A model without a network that nobody asks here.
     struct NoEmbedder;
@@ -239,52 +265,41 @@ mod tests {
         }
     }
 
-    fn config(fake: Option<&Fake>, ids: &[&str]) -> ModelsConfig {
-        let model = |id: &&str| ModelConfig {
-            id: (*id).to_owned(),
-            name: String::new(),
-            price_in: 2.0,
-            price_out: 10.0,
-            currency: "CNY".to_owned(),
-        };
-        let provider = fake.map(|fake| {
-            let mut provider = fake.provider();
-            provider.models = ids.iter().map(model).collect();
-            ("fake".to_owned(), provider)
-        });
+    pub(in super::super) fn build(config: &ModelsConfig) -> Result<Models> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Models::build(config, Arc::new(NoEmbedder))
+    }
+
+    /// Short limits and these providers.
+    pub(in super::super) fn config(providers: Vec<(&str, ProviderConfig)>) -> ModelsConfig {
         ModelsConfig {
             default: String::new(),
             connect_ms: 500,
             first_token_ms: 3000,
             stall_ms: 300,
-            providers: provider.into_iter().collect(),
+            breaker_failures: 0,
+            breaker_open_ms: 200,
+            providers: providers.into_iter().map(|(name, provider)| (name.to_owned(), provider)).collect(),
         }
     }
 
-    fn build(config: &ModelsConfig) -> Result<Models> {
-        Models::build(config, Arc::new(NoEmbedder))
+    pub(in super::super) fn provider(base_url: &str, models: Vec<ModelConfig>) -> ProviderConfig {
+        ProviderConfig { base_url: base_url.to_owned(), api_key: Secret::new("sk-fake-secret"), models, ..ProviderConfig::default() }
     }
 
-    async fn ask(config: &ModelsConfig) -> Vec<std::result::Result<Delta, ModelError>> {
-        let request =
-            CompletionRequest { messages: vec![Message { role: Role::User, content: "q".into() }], ..CompletionRequest::default() };
-        match build(config).unwrap().select(None).unwrap().stream(request).await {
-            Ok(deltas) => deltas.collect().await,
-            Err(error) => vec![Err(error)],
-        }
+    fn priced(id: &str) -> ModelConfig {
+        ModelConfig { price_in: 2.0, price_out: 10.0, price_cached: Some(0.5), currency: "CNY".to_owned(), ..ModelConfig::named(id) }
     }
 
-    #[tokio::test]
-    async fn the_default_is_the_first_configured_and_builtin_otherwise() {
-        assert_eq!(build(&config(None, &[])).unwrap().default_id(), BUILTIN);
-        let fake = Fake::start(|_| Vec::new()).await;
-        let mut config = config(Some(&fake), &["a", "b", "a", "builtin"]);
+    #[test]
+    fn the_default_is_the_first_configured_and_builtin_otherwise() {
+        assert_eq!(build(&config(vec![])).unwrap().default_id(), BUILTIN);
+        let models = ["a", "b", "a", "builtin"].map(priced).to_vec();
+        let mut config = config(vec![("fake", provider("http://127.0.0.1:1/v1", models))]);
         let models = build(&config).unwrap();
         let ids: Vec<String> = models.cards().into_iter().map(|card| card.id).collect();
         assert_eq!(ids, ["a", "b", "fake/a", "fake/builtin", "builtin"]);
         assert_eq!(models.default_id(), "a");
-        let cost = models.select(None).unwrap().cost(Usage { prompt_tokens: 1000, completion_tokens: 100 });
-        assert!((cost - 0.003).abs() < 1e-12, "{cost}");
 
         config.default = "gone".to_owned();
         let error = build(&config).err().unwrap();
@@ -292,52 +307,43 @@ mod tests {
         assert!(error.message().contains("a, b, fake/a"), "{error}");
     }
 
-    #[tokio::test]
-    async fn a_failing_provider_is_asked_again_before_the_first_token() {
-        let fake = Fake::start(|nth| match nth {
-            0 => reply(429, "Retry-After: 0\r\n", "{}"),
-            1 => reply(500, "", "oops"),
-            _ => answer(&["yes"]),
-        })
-        .await;
-        let items = ask(&config(Some(&fake), &["m"])).await;
-        assert_eq!(items[0].as_ref().unwrap(), &Delta::Text("yes".into()));
-        assert_eq!(fake.seen().len(), 3);
+    #[test]
+    fn cached_tokens_have_a_price_of_their_own() {
+        let models = build(&config(vec![("fake", provider("http://127.0.0.1:1/v1", vec![priced("a")]))])).unwrap();
+        let cost = |cached_tokens| models.select(None).unwrap().cost(Usage { prompt_tokens: 1000, completion_tokens: 100, cached_tokens });
+        assert!((cost(0) - 0.003).abs() < 1e-12 && (cost(800) - 0.0018).abs() < 1e-12, "{} {}", cost(0), cost(800));
     }
 
-    #[tokio::test]
-    async fn what_cannot_help_is_not_tried_again() {
-        for (status, headers) in [(401, ""), (400, ""), (429, "Retry-After: 60\r\n")] {
-            let fake = Fake::start(move |_| reply(status, headers, "{}")).await;
-            assert!(ask(&config(Some(&fake), &["m"])).await[0].is_err());
-            assert_eq!(fake.seen().len(), 1, "{status}");
+    #[test]
+    fn a_prompt_fits_the_smallest_context_that_may_answer() {
+        let model = |id: &str, context: usize, fallback: &[&str]| ModelConfig {
+            context,
+            fallback: fallback.iter().map(|&id| id.to_owned()).collect(),
+            ..ModelConfig::named(id)
+        };
+        let all = vec![model("gpt-4.1", 8000, &[]), model("gpt-4o", 8000, &["small"]), model("small", 2000, &[]), model("any", 0, &[])];
+        let models = build(&config(vec![("fake", provider("http://127.0.0.1:1/v1", all))])).unwrap();
+        let budget = |id| models.select(Some(id)).unwrap().prompt_budget(6000, 1200);
+        assert_eq!((budget("any"), budget("gpt-4.1")), (6000, 6000));
+        assert_eq!(budget("small"), (2000 - 1200 - 64) * 100 / 125);
+        assert_eq!(budget("gpt-4o"), budget("small"));
+    }
+
+    #[test]
+    fn a_mistake_in_a_model_is_named_at_the_start() {
+        let fails = |model: ModelConfig| build(&config(vec![("mine", provider("http://127.0.0.1:1/v1", vec![model]))])).err().unwrap();
+        let itself = ModelConfig { fallback: vec!["a".to_owned()], ..ModelConfig::named("a") };
+        let unknown = ModelConfig { fallback: vec!["gone".to_owned()], ..ModelConfig::named("a") };
+        let cheap = ModelConfig { price_in: -1.0, ..ModelConfig::named("a") };
+        for (model, said) in [(itself, "`a`"), (unknown, "`gone`"), (cheap, "price"), (ModelConfig::default(), "no `id`")] {
+            let error = fails(model);
+            assert!(error.code() == "bad_config" && error.message().contains(said), "{error}");
         }
-        let fake = Fake::start(|_| reply(503, "", "{}")).await;
-        assert!(matches!(ask(&config(Some(&fake), &["m"])).await[0], Err(ModelError::Unavailable(_))));
-        assert_eq!(fake.seen().len(), 3);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_tried_again_after_the_first_token() {
-        let fake = Fake::start(|_| vec![streaming(), delta("content", "half")]).await;
-        let items = ask(&config(Some(&fake), &["m"])).await;
-        assert!(matches!(&items[..], [Ok(Delta::Text(_)), Err(ModelError::Broken(_))]), "{items:?}");
-        assert_eq!(fake.seen().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn silence_has_limits() {
-        let fake = Fake::start(|_| vec![streaming(), Step::Hang]).await;
-        let mut limits = config(Some(&fake), &["m"]);
-        limits.first_token_ms = 200;
-        let items = ask(&limits).await;
-        assert!(matches!(items[..], [Err(ModelError::Timeout("first token"))]), "{items:?}");
-        fake.somebody_left().await;
-        assert_eq!(fake.seen().len(), 1);
-
-        let fake = Fake::start(|_| vec![streaming(), delta("content", "half"), Step::Hang]).await;
-        let items = ask(&config(Some(&fake), &["m"])).await;
-        assert!(matches!(items[..], [Ok(_), Err(ModelError::Timeout("between tokens"))]), "{items:?}");
-        fake.somebody_left().await;
+        for (base_url, key, what) in [("localhost:8000", "k", "base_url"), ("http://h/v1", "se\ncret", "api_key")] {
+            let broken = ProviderConfig { api_key: Secret::new(key), ..provider(base_url, vec![]) };
+            let error = build(&config(vec![("mine", broken)])).err().unwrap();
+            assert!(error.message().contains(&format!("models.providers.mine.{what}")), "{error}");
+            assert!(!format!("{error:?}").contains("cret"));
+        }
     }
 }

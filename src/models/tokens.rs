@@ -1,37 +1,114 @@
-//! Counts tokens the way current OpenAI models do (`o200k_base`): exact for those, and close enough
-//! to budget a prompt for every other model.
+//! Counts tokens before a call. `o200k_base` is the reference that budgets are kept in: exact for current
+//! OpenAI models. Older ones have a vocabulary of their own; for all others the count is an estimate on
+//! the high side, and says so.
 
 use std::sync::OnceLock;
 
+use serde::Serialize;
 use tiktoken_rs::CoreBPE;
+use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
-/// The vocabulary: some megabytes that take a moment to build, the same for everybody and never
+/// The vocabularies: some megabytes each that take a moment to build, the same for everybody and never
 /// changed, so one copy for the process. `None` if the compiled-in ranks could not be read.
-static VOCABULARY: OnceLock<Option<CoreBPE>> = OnceLock::new();
+static O200K: OnceLock<Option<CoreBPE>> = OnceLock::new();
+static CL100K: OnceLock<Option<CoreBPE>> = OnceLock::new();
+
+/// Tokens that a wire adds around each message, and once for the answer's beginning.
+const AROUND_A_MESSAGE: usize = 4;
+const AROUND_ALL: usize = 3;
+
+/// Which vocabulary a model counts with, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Family {
+    /// OpenAI since GPT-4o: exact.
+    O200k,
+    /// OpenAI before that: exact.
+    Cl100k,
+    /// Anything else: estimated from the reference.
+    Estimated,
+}
+
+impl Family {
+    /// The family of a model by its name.
+    pub fn of(model: &str) -> Self {
+        // Gateways name models `provider/model`.
+        let name = model.rsplit('/').next().unwrap_or(model);
+        match get_tokenizer(name) {
+            Some(Tokenizer::O200kBase | Tokenizer::O200kHarmony) => Self::O200k,
+            Some(Tokenizer::Cl100kBase) => Self::Cl100k,
+            _ => Self::Estimated,
+        }
+    }
+
+    /// Whether counts are those of the provider.
+    pub fn is_exact(self) -> bool {
+        self != Self::Estimated
+    }
+
+    /// Tokens in `text`.
+    pub fn count(self, text: &str) -> usize {
+        match self {
+            Self::O200k => count(text),
+            Self::Cl100k => count_with(cl100k(), text),
+            Self::Estimated => self.at_most(count(text)),
+        }
+    }
+
+    /// Tokens of these texts as messages.
+    pub fn count_messages<'a>(self, texts: impl Iterator<Item = &'a str>) -> usize {
+        texts.map(|text| self.count(text) + AROUND_A_MESSAGE).sum::<usize>() + AROUND_ALL
+    }
+
+    /// How many tokens of the reference surely fit into so many of this family.
+    pub fn in_reference_tokens(self, tokens: usize) -> usize {
+        tokens * 100 / self.percent()
+    }
+
+    /// Most tokens of this family for so many of the reference.
+    fn at_most(self, reference: usize) -> usize {
+        (reference * self.percent()).div_ceil(100)
+    }
+
+    /// What a text may have in this family, in percent of the reference: the older vocabulary needs up
+    /// to half as much again for Chinese; for unknown ones a quarter more is added.
+    fn percent(self) -> usize {
+        match self {
+            Self::O200k => 100,
+            Self::Cl100k => 150,
+            Self::Estimated => 125,
+        }
+    }
+}
 
 /// Builds the vocabulary now, so that the first question does not wait for it. Takes a moment of
 /// computation: call it from a blocking thread.
 pub fn warm() {
-    vocabulary();
+    o200k();
 }
 
-/// Tokens in `text`; special tokens written in it count as ordinary text.
+/// Tokens in `text` by the reference; special tokens written in it count as ordinary text.
 pub fn count(text: &str) -> usize {
-    match vocabulary() {
+    count_with(o200k(), text)
+}
+
+fn count_with(vocabulary: Option<&CoreBPE>, text: &str) -> usize {
+    match vocabulary {
         Some(vocabulary) => vocabulary.encode_ordinary(text).len(),
         None => estimate(text),
     }
 }
 
-fn vocabulary() -> Option<&'static CoreBPE> {
-    let build = || match tiktoken_rs::o200k_base() {
-        Ok(vocabulary) => Some(vocabulary),
-        Err(error) => {
-            tracing::error!(%error, "the token vocabulary could not be read; tokens are estimated");
-            None
-        }
-    };
-    VOCABULARY.get_or_init(build).as_ref()
+fn o200k() -> Option<&'static CoreBPE> {
+    O200K.get_or_init(|| usable(tiktoken_rs::o200k_base())).as_ref()
+}
+
+fn cl100k() -> Option<&'static CoreBPE> {
+    CL100K.get_or_init(|| usable(tiktoken_rs::cl100k_base())).as_ref()
+}
+
+fn usable<E: std::fmt::Display>(built: Result<CoreBPE, E>) -> Option<CoreBPE> {
+    built.inspect_err(|error| tracing::error!(%error, "a token vocabulary could not be read; tokens are estimated")).ok()
 }
 
 /// A rough count on the high side: a token a character outside ASCII, one per three bytes inside.
@@ -43,6 +120,12 @@ fn estimate(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const TEXTS: [&str; 3] = [
+        "商家入驻需要缴纳多少保证金？普通店 10,000 元，跨境店按类目另算，15 天内可以申请退还。",
+        "How long does a refund take to arrive? It depends on the bank: usually 3 to 7 working days.",
+        "订单 2026-1125 的面单 (label) 怎么重新打印？",
+    ];
 
     #[test]
     fn counts_chinese_and_english() {
@@ -56,8 +139,37 @@ mod tests {
 
     #[test]
     fn the_estimate_is_not_lower_than_the_count() {
-        for text in ["商家入驻需要缴纳多少保证金？", "How long does a refund take to arrive?"] {
+        for text in TEXTS {
             assert!(estimate(text) >= count(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_tells_its_family() {
+        for (model, family) in [
+            ("gpt-4.1-mini", Family::O200k),
+            ("openai/gpt-4o-mini", Family::O200k),
+            ("o3", Family::O200k),
+            ("gpt-4-turbo", Family::Cl100k),
+            ("gpt-35-turbo-16k", Family::Cl100k),
+            ("qwen-plus", Family::Estimated),
+            ("claude-sonnet-5", Family::Estimated),
+            ("my deployment", Family::Estimated),
+        ] {
+            assert_eq!(Family::of(model), family, "{model}");
+        }
+    }
+
+    #[test]
+    fn what_fits_by_the_reference_fits_in_the_family() {
+        for text in TEXTS {
+            for family in [Family::O200k, Family::Cl100k, Family::Estimated] {
+                let context = family.count(text);
+                let reference = count(text);
+                assert!(family.in_reference_tokens(context) <= reference.max(1), "{family:?}: {text}");
+                assert!(family.count(text) <= family.at_most(reference), "{family:?}: {text}");
+            }
+        }
+        assert_eq!(Family::O200k.count_messages(["hello world", ""].into_iter()), 2 + 2 * 4 + 3);
     }
 }

@@ -21,6 +21,10 @@ enum Door {
     Anyone,
     /// The member who asked, and admins of the same tenant.
     Asker,
+    /// The member who asked, nobody else.
+    Owner,
+    /// Whoever has a key, but there is nothing there.
+    Nothing,
     /// Members and admins.
     Program,
     /// Admins.
@@ -46,7 +50,11 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/chat", "/api/v1/chat", Door::Anyone),
     ("GET", "/api/v1/conversations", "/api/v1/conversations", Door::Anyone),
     ("GET", "/api/v1/conversations/{id}", "/api/v1/conversations/{c}", Door::Asker),
-    ("GET", "/api/v1/responses/{id}/trace", "/api/v1/responses/{r}/trace", Door::Asker),
+    ("DELETE", "/api/v1/conversations/{id}", "/api/v1/conversations/c_none", Door::Nothing),
+    ("GET", "/api/v1/conversations/export", "/api/v1/conversations/export", Door::Admin),
+    ("GET", "/api/v1/feedback", "/api/v1/feedback", Door::Admin),
+    ("POST", "/api/v1/feedback", "/api/v1/feedback", Door::Owner),
+    ("GET", "/api/v1/responses/{id}/trace", "/api/v1/responses/{r}/trace", Door::Keeper),
     ("GET", "/api/v1/responses/{id}/sources/{n}", "/api/v1/responses/{r}/sources/1", Door::Asker),
     ("GET", "/v1/models", "/v1/models", Door::Program),
     ("GET", "/v1/models/{*id}", "/v1/models/builtin", Door::Program),
@@ -55,6 +63,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/session", "/api/v1/session", Door::Public),
     ("DELETE", "/api/v1/session", "/api/v1/session", Door::Admin),
     ("GET", "/api/v1/models", "/api/v1/models", Door::Admin),
+    ("GET", "/api/v1/usage", "/api/v1/usage", Door::Admin),
+    ("GET", "/api/v1/safety/verdicts", "/api/v1/safety/verdicts", Door::Admin),
     ("GET", "/api/v1/knowledge/search", "/api/v1/knowledge/search?q=保证金", Door::Admin),
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
@@ -134,8 +144,9 @@ impl Who {
             _ if foreign => 403,
             (Door::Socket, _) => 400,
             (Door::Anyone, _) => 200,
+            (Door::Nothing, _) => 404,
             (Door::Asker, Some(Role::Admin)) if self.own => 200,
-            (Door::Asker, _) => {
+            (Door::Asker | Door::Owner, _) => {
                 if self.name == "the asker" {
                     200
                 } else {
@@ -198,7 +209,7 @@ async fn every_door_lets_in_whom_it_should_and_nobody_else() {
     let mut wrong = Vec::new();
     for (method, _, path, door) in ROUTES {
         for who in &everybody {
-            let answer = knock(&server, method, &place(path), who).await;
+            let answer = knock(&server, method, &place(path), who, turn.response()).await;
             let (status, expected) = (answer.status().as_u16(), who.expected(*door));
             let text = answer.text().await.unwrap();
             let fine = match door {
@@ -221,7 +232,7 @@ async fn every_door_lets_in_whom_it_should_and_nobody_else() {
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), ROUTES.len() * everybody.len(), wrong.join("\n"));
 }
 
-async fn knock(server: &Server, method: &str, path: &str, who: &Who) -> Response {
+async fn knock(server: &Server, method: &str, path: &str, who: &Who, response: &str) -> Response {
     let mut request = server.request(method.parse::<Method>().unwrap(), path);
     if let Some(key) = &who.key {
         request = request.bearer_auth(key);
@@ -232,6 +243,7 @@ async fn knock(server: &Server, method: &str, path: &str, who: &Who) -> Response
     request = match path {
         "/api/v1/chat" => request.json(&json!({"text": "面单在哪里"})),
         "/v1/chat/completions" => request.json(&json!({"messages": [{"role": "user", "content": "面单在哪里"}]})),
+        "/api/v1/feedback" if method == "POST" => request.json(&json!({"response_id": response, "rating": "up"})),
         "/api/v1/session" if method == "POST" => request.json(&json!({})),
         path if path.starts_with("/api/v1/knowledge/entries") && matches!(method, "POST" | "PUT") => request.json(&json!({})),
         _ => request,
@@ -257,11 +269,7 @@ async fn another_visitors_and_another_tenants_things_do_not_exist() {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
-    let own = [
-        format!("/api/v1/conversations/{}", turn.conversation()),
-        format!("/api/v1/responses/{}/trace", turn.response()),
-        format!("/api/v1/responses/{}/sources/1", turn.response()),
-    ];
+    let own = [format!("/api/v1/conversations/{}", turn.conversation()), format!("/api/v1/responses/{}/sources/1", turn.response())];
     for path in own {
         assert_eq!(visit(path.clone(), mine).await.0, 200, "{path}");
         let (status, theirs) = visit(path.clone(), stranger.as_str().unwrap()).await;

@@ -26,11 +26,13 @@ pub const ANSWER: [&str; 5] = ["按规则，", "保证金是 ", "10,000 元", "[
 pub const SLOW: usize = 20;
 /// What must never reach a client while reasoning is hidden.
 pub const SECRET: &str = "机密推理";
+/// An answer with a forbidden word, somebody's data and a link that no source has; letter by letter.
+pub const CARELESS: &str = "可以代 开-发票[1]，打 139 0013 9000，卡 4111111111111111，见 https://evil.example/pay?x=1 。";
 /// An answer with its reasoning written inline.
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
-const MODELS: [&str; 21] = [
+const MODELS: [&str; 24] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -52,6 +54,9 @@ const MODELS: [&str; 21] = [
     "dies",
     "error-body",
     "length",
+    "obedient",
+    "careless",
+    "counted",
 ];
 
 /// The running provider.
@@ -96,7 +101,12 @@ impl FakeProvider {
     pub fn config(&self) -> ProviderConfig {
         let cuts = (0..=INLINE.chars().count()).map(|at| format!("think-{at}"));
         let models = MODELS.iter().map(|&id| id.to_owned()).chain(cuts).map(model).collect();
-        ProviderConfig { base_url: format!("http://{}/v1", self.address), api_key: Secret::new("sk-fake-secret"), models }
+        ProviderConfig {
+            base_url: format!("http://{}/v1", self.address),
+            api_key: Secret::new("sk-fake-secret"),
+            models,
+            ..ProviderConfig::default()
+        }
     }
 
     /// The bodies of the requests for a model.
@@ -127,35 +137,46 @@ pub fn nobody() -> ProviderConfig {
         base_url: format!("http://{address}/v1"),
         api_key: Secret::new("sk-fake-secret"),
         models: vec![model("unreachable".into())],
+        ..ProviderConfig::default()
     }
 }
 
 fn model(id: String) -> ModelConfig {
-    ModelConfig { id, name: String::new(), price_in: 1.0, price_out: 2.0, currency: "CNY".into() }
+    ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
 }
 
 async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let name = body["model"].as_str().unwrap_or_default().to_owned();
+    let obeyed = obeyed(&body);
     seen.requests.lock().unwrap().push(body);
     let error = |status: StatusCode| {
         (status, axum::Json(json!({"error": {"message": "scripted", "type": "scripted", "code": null}}))).into_response()
     };
     match name.as_str() {
         "unauthorized" => error(StatusCode::UNAUTHORIZED),
-        "server-error" => error(StatusCode::INTERNAL_SERVER_ERROR),
+        "server-error" | "server-error-2" => error(StatusCode::INTERNAL_SERVER_ERROR),
         "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
         "error-body" => error(StatusCode::OK),
-        _ => stream(seen, name),
+        _ => stream(seen, name, obeyed),
     }
 }
 
+/// What a model says that does as it is told: everything it was given, with its instruction first.
+fn obeyed(body: &Value) -> String {
+    let messages = body["messages"].as_array().cloned().unwrap_or_default();
+    let said = |message: &Value| message["content"].as_str().unwrap_or_default().to_owned();
+    let first = messages.first().map(said).unwrap_or_default();
+    let last = messages.last().map(said).unwrap_or_default();
+    format!("{first}\n{last}")
+}
+
 /// A stream that a task writes into; the task notices when nobody reads any more.
-fn stream(seen: Arc<Seen>, model: String) -> Response {
+fn stream(seen: Arc<Seen>, model: String, obeyed: String) -> Response {
     let (mut out, lines) = mpsc::channel::<Result<Bytes, std::io::Error>>(0);
     tokio::spawn(async move {
         let played = tokio::select! {
-            played = play(&model, &mut out) => played,
+            played = play(&model, &obeyed, &mut out) => played,
             () = seen.stop.cancelled() => Ok(()),
         };
         if played.is_err() {
@@ -170,7 +191,7 @@ type Out = mpsc::Sender<Result<Bytes, std::io::Error>>;
 /// The caller is gone.
 struct Left;
 
-async fn play(model: &str, out: &mut Out) -> Result<(), Left> {
+async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
     match model {
         "stall-first" => return silence(out).await,
         "stall-middle" => {
@@ -198,6 +219,16 @@ async fn play(model: &str, out: &mut Out) -> Result<(), Left> {
             send(out, json!({field.as_str(): SECRET})).await?;
             send(out, json!({field.as_str(): SECRET, "content": ""})).await?;
             answer(out).await?;
+        }
+        "obedient" => {
+            for c in obeyed.chars() {
+                text(out, &c.to_string()).await?;
+            }
+        }
+        "careless" => {
+            for c in CARELESS.chars() {
+                text(out, &c.to_string()).await?;
+            }
         }
         "length" => {
             text(out, "半句").await?;

@@ -3,12 +3,18 @@
 
 mod doors;
 mod fake_provider;
+mod fault_server;
+mod faults;
 mod files;
 mod house;
 mod imports;
+mod models;
 mod openai;
 mod process;
+mod remembering;
+mod resume;
 mod retrieval;
+mod safety;
 mod server;
 mod story;
 mod ws;

@@ -60,7 +60,7 @@ async fn models_are_listed_and_found_by_name() {
 #[tokio::test]
 async fn a_whole_completion_has_openais_shape() {
     let (server, provider) = server().await;
-    let answer = complete(&server, &server.member, ask("normal", json!({"temperature": 0.5, "user": "u", "unknown": {}}))).await;
+    let answer = complete(&server, &server.member, ask("normal", json!({"temperature": 0.5, "max_tokens": 77, "unknown": {}}))).await;
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
     assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("normal")));
@@ -70,6 +70,7 @@ async fn a_whole_completion_has_openais_shape() {
     assert_eq!(choice["message"]["content"], ANSWER.concat());
     assert_eq!(body["usage"], json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}));
     assert_eq!(provider.requests("normal").len(), 1);
+    assert_eq!(provider.requests("normal")[0]["max_tokens"], 77);
     // The default model, a text in parts, and a history.
     let parts = json!([{"type": "text", "text": GROUNDED}]);
     let body = json!({"messages": [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "你好！"}, {"role": "user", "content": parts}]});

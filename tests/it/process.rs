@@ -26,7 +26,7 @@ const CSV: &str = "编号,标准问题,答案\n\
 /// A data directory and a place for files.
 pub struct Shop {
     folder: TempDir,
-    data: PathBuf,
+    pub data: PathBuf,
 }
 
 /// What a command did.
@@ -51,14 +51,14 @@ impl Ran {
             .map(|name| self.json[name].as_u64().unwrap_or_else(|| panic!("{self:?}")))
     }
 
-    fn done(self) -> Self {
+    pub fn done(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:?}");
         self
     }
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { data: folder.path().join("data"), folder }
     }
@@ -67,17 +67,17 @@ impl Shop {
         Self { data: data.to_owned(), ..Self::new() }
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).unwrap();
         path
     }
 
-    fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Ran {
         run(&self.data, arguments)
     }
 
-    fn import(&self, path: &Path) -> Ran {
+    pub fn import(&self, path: &Path) -> Ran {
         self.run([OsStr::new("kb"), OsStr::new("import"), path.as_os_str()])
     }
 
@@ -127,15 +127,21 @@ fn finish(command: &mut Command) -> Ran {
 }
 
 /// `serve` as a process; killed when dropped.
-struct Serving {
+pub struct Serving {
     child: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Serving {
     fn start(data: &Path) -> Self {
-        let mut child =
-            command(data).args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_with(data, &[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut command = command(data);
+        command.envs(environment.iter().copied());
+        let mut child = command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -145,7 +151,7 @@ impl Serving {
     }
 
     /// Asks until the answer is as wanted.
-    async fn until(&self, path: &str, key: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+    pub async fn until(&self, path: &str, key: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::new();
         let deadline = Instant::now() + PATIENCE;
@@ -161,7 +167,7 @@ impl Serving {
         }
     }
 
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         self.until("/readyz", "", |status, _| status == 200).await;
     }
 

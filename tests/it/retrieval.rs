@@ -1,7 +1,6 @@
 //! How well the starter pack is found: the labelled questions in `knowledge/eval`, with floors below
-//! which a change is a step back. The floors are what was reached, less a little; the goal (nDCG@10
-//! 0.90, 85 % of the unanswerable and at most 5 % of the answerable decided none) is not reached yet,
-//! see knowledge/eval/README.md.
+//! which a change is a step back. The floors are what was reached, less a little; see
+//! knowledge/eval/README.md for the figures and for what is not reached yet.
 
 use std::path::Path;
 
@@ -10,23 +9,27 @@ use serde_json::{Value, json};
 use super::process::run;
 use super::server::shared;
 
-const NDCG: f64 = 0.70;
-const UNANSWERABLE_NONE: f64 = 0.25;
-const ANSWERABLE_NONE: f64 = 0.25;
+/// A set with its floors for nDCG@10 and the unanswerable decided none, and its ceiling for the
+/// answerable decided none.
+const SETS: [(&str, f64, f64, f64); 3] =
+    [("everyday.jsonl", 0.93, 0.78, 0.05), ("starter.jsonl", 0.90, 0.72, 0.055), ("off_topic.jsonl", 0.0, 0.80, 0.0)];
 /// Share of the follow-ups with a relevant row among the first three sources.
 const FOLLOW_UPS: f64 = 0.70;
 
 #[tokio::test]
 async fn the_starter_pack_answers_the_labelled_questions() {
     let (server, _) = shared().await;
-    let questions = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval/starter.jsonl");
-    let data = server.data_dir.clone();
-    let ran = tokio::task::spawn_blocking(move || run(&data, ["kb".as_ref(), "eval".as_ref(), questions.as_os_str()])).await.unwrap();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    let figure = |name: &str| ran.json[name].as_f64().unwrap();
-    println!("{}", ran.json);
-    let (ndcg, good, bad) = (figure("ndcg@10"), figure("unanswerable_none"), figure("answerable_none"));
-    assert!(ndcg >= NDCG && good >= UNANSWERABLE_NONE && bad <= ANSWERABLE_NONE, "nDCG@10 {ndcg:.3}, refused {good:.3} and {bad:.3}");
+    for (name, least_ndcg, least_refused, most_lost) in SETS {
+        let questions = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval").join(name);
+        let data = server.data_dir.clone();
+        let ran = tokio::task::spawn_blocking(move || run(&data, ["kb".as_ref(), "eval".as_ref(), questions.as_os_str()])).await.unwrap();
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        println!("{}", ran.json);
+        let figure = |name: &str| ran.json[name].as_f64().unwrap();
+        let (ndcg, refused, lost) = (figure("ndcg@10"), figure("unanswerable_none"), figure("answerable_none"));
+        let held = ndcg >= least_ndcg && refused >= least_refused && lost <= most_lost;
+        assert!(held, "{name}: nDCG@10 {ndcg:.3}, refused {refused:.3} of the unanswerable and {lost:.3} of the answerable");
+    }
 }
 
 #[tokio::test]

@@ -39,6 +39,9 @@ address,退货地址在哪里修改？,在 店铺设置 > 退货地址 里修改
 label,跨境包裹的面单怎么打印？,在 发货中心 > 打印面单 里选择承运商后打印。,no,物流
 "#;
 
+/// Changes a configuration.
+pub type Change = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// How a server is started.
 #[derive(Default)]
 pub struct Setup {
@@ -50,6 +53,8 @@ pub struct Setup {
     pub provider: Option<Arc<FakeProvider>>,
     /// Other values in the configuration.
     pub config: Option<fn(&mut Config)>,
+    /// The same for what has to be carried along.
+    pub change: Option<Change>,
 }
 
 /// A running server; it stops cleanly when dropped.
@@ -79,8 +84,8 @@ impl Server {
         let data_dir = setup.data_dir.clone().unwrap_or_else(|| temporary.as_ref().unwrap().path().join("data"));
         let stop = CancellationToken::new();
         let (send, ready) = tokio::sync::oneshot::channel();
-        let config = config(&data_dir, &setup);
         let (starter, stopped) = (setup.starter, stop.clone());
+        let config = config(&data_dir, setup);
         // A runtime of its own: the server goes on while a test waits, and may outlive the test's.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -104,7 +109,8 @@ impl Server {
         let (admin, _) = issue(&tenants, &demo, Role::Admin).await;
         let (member, _) = issue(&tenants, &demo, Role::Member).await;
         let (site, _) = issue(&tenants, &demo, Role::Site).await;
-        let client = Client::builder().timeout(PATIENCE).build().unwrap();
+        // A connection lives on the runtime of the test that opened it, and other tests have theirs.
+        let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
         let server = Self { address, tenants, admin, member, site, client, data_dir, stop, thread: Some(thread), _temporary: temporary };
         server.wait_until_ready().await;
         server
@@ -150,20 +156,7 @@ impl Server {
     /// # Errors
     /// The status of a refused upgrade.
     pub async fn socket(&self, origin: Option<&str>) -> Result<Socket, u16> {
-        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse().unwrap());
-        }
-        let stream = TcpStream::connect(self.address).await.unwrap();
-        match client_async(request, stream).await {
-            Ok((socket, answer)) => {
-                assert_eq!(answer.headers()["sec-websocket-protocol"], SUBPROTOCOL);
-                Ok(Socket { socket, count: 0 })
-            }
-            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
-            Err(error) => panic!("{error}"),
-        }
+        Socket::connect(self.address, origin).await
     }
 
     /// A socket with a session of this key.
@@ -191,7 +184,7 @@ pub async fn issue(tenants: &Tenants, tenant: &TenantId, role: Role) -> (String,
     (secret.reveal().to_owned(), key.id)
 }
 
-fn config(data_dir: &Path, setup: &Setup) -> Config {
+fn config(data_dir: &Path, setup: Setup) -> Config {
     let flags = Overrides { data_dir: Some(data_dir.to_owned()), listen: Some("127.0.0.1:0".into()), ..Overrides::default() };
     let mut config = Config::load(None, &flags).unwrap();
     // Keys in the environment of whoever runs the tests are not ours to use.
@@ -206,7 +199,12 @@ fn config(data_dir: &Path, setup: &Setup) -> Config {
     config.limits.address_per_minute = 1_000_000;
     config.limits.sockets_per_address = 1_000;
     config.chat.drain_ms = 1_000;
+    // Models that fail on purpose share a provider with those that do not.
+    config.models.breaker_failures = 0;
     if let Some(change) = setup.config {
+        change(&mut config);
+    }
+    if let Some(change) = setup.change {
         change(&mut config);
     }
     config
@@ -233,7 +231,7 @@ pub async fn shared() -> &'static (Server, Arc<FakeProvider>) {
     SHARED
         .get_or_init(|| async {
             let provider = Arc::new(FakeProvider::start());
-            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), config: None };
+            let setup = Setup { data_dir: Some(shared_dir()), starter: true, provider: Some(Arc::clone(&provider)), ..Setup::default() };
             (Server::start(setup).await, provider)
         })
         .await
@@ -266,6 +264,27 @@ pub enum Came {
 }
 
 impl Socket {
+    /// A socket without a session.
+    ///
+    /// # Errors
+    /// The status of a refused upgrade.
+    pub async fn connect(address: SocketAddr, origin: Option<&str>) -> Result<Self, u16> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        if let Some(origin) = origin {
+            request.headers_mut().insert("origin", origin.parse().unwrap());
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
+        match client_async(request, stream).await {
+            Ok((socket, answer)) => {
+                assert_eq!(answer.headers()["sec-websocket-protocol"], SUBPROTOCOL);
+                Ok(Self { socket, count: 0 })
+            }
+            Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// `session.open` with these fields; what came back.
     pub async fn open(&mut self, mut fields: Value) -> Value {
         fields["type"] = json!("session.open");

@@ -34,6 +34,20 @@ await check('leaving a stream early is taken well', async () => {
   must((await client.models.list()).data.length > 1, 'no models');
 });
 
+await check('a conversation goes by a header', async () => {
+  const place = async (name) => {
+    const headers = name ? { 'x-conversation-id': name } : {};
+    const { data, response } = await client.chat.completions.create({ model: 'builtin', messages }, { headers }).withResponse();
+    must(data.choices[0].message.content, 'no answer');
+    return response.headers.get('x-conversation-id');
+  };
+  const first = await place('node chat');
+  must((await place('node chat')) === first && (await place(first)) === first, 'the same name is another conversation');
+  must((await place()) !== first, 'no name is the same conversation');
+  const refused = await client.chat.completions.create({ model: 'builtin', messages, n: 3 }).catch((error) => error);
+  must(refused instanceof OpenAI.BadRequestError && refused.param === 'n', `${refused}`);
+});
+
 await check('errors have their classes', async () => {
   const wrong = new OpenAI({ baseURL: `${base}/v1`, apiKey: 'mc_member_wrong', maxRetries: 0 });
   const caught = await wrong.models.list().catch((error) => error);

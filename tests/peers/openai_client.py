@@ -173,6 +173,30 @@ def _():
         must(error.type == "invalid_request_error" and error.code, f"{error}")
 
 
+@check("what cannot be given is refused by name, what only shades is taken")
+def _():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    for param, value in [("n", 2), ("tools", [tool]), ("response_format", {"type": "json_object"})]:
+        error = raises(openai.BadRequestError, lambda param=param, value=value: ask(QUESTION, **{param: value}))
+        must((error.code, error.param) == ("unsupported_parameter", param), f"{error.code} {error.param}")
+    ask(QUESTION, temperature=0.2, top_p=0.9, seed=7, n=1, stop=["###"], max_tokens=500, metadata={"a": "b"}, extra_body={"from_the_future": True})
+
+
+@check("a conversation goes by a header or by the user")
+def _():
+    def place(question, **more):
+        raw = client.chat.completions.with_raw_response.create(model="builtin", messages=[{"role": "user", "content": question}], **more)
+        must(raw.parse().choices[0].message.content, "no answer")
+        return raw.headers["x-conversation-id"]
+
+    named = {"x-conversation-id": "a chat of the peer"}
+    first = place("店铺保证金不够了会怎么样？", extra_headers=named)
+    must(place("那什么时候可以退还？", extra_headers=named) == first, "the same name is another conversation")
+    must(place(QUESTION, user="u-1") == place(QUESTION, user="u-1") != first, "the user's conversation")
+    must(place(QUESTION) != place(QUESTION), "questions without a name are put together")
+    return first
+
+
 @check("a provider's fault is an error, whole and streamed")
 def _():
     error = raises(openai.InternalServerError, lambda: ask(DEPOSIT, model="peer-500"))

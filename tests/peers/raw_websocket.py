@@ -285,6 +285,45 @@ def _():
     must(told["follow_up"] != told["text"] and "退" in told["follow_up"], f"那什么时候可以退还？ → {told['follow_up']}")
 
 
+@check("a line that breaks in mid-answer: resume brings the rest, character for character")
+def _():
+    breaks = 0
+    for cut in (0, 1, 9, 25):
+        line, _ready = session()
+        ask = {"type": "message.create", "id": "ask", "text": "那什么时候可以退还保证金？", "model": "peer-slow"}
+        line.say(client_msg_id=f"raw-resume-{cut}", **ask)
+        text, last, whole, done = "", None, None, []
+
+        def take(frame):
+            nonlocal text, last, whole
+            must(frame["type"] != "error", f"{frame}")
+            if "seq" not in frame:
+                return
+            must(last is None or frame["seq"] > last["seq"], f"{frame['seq']} after {last}")
+            last = frame
+            if frame["type"] == "response.text.delta":
+                must(frame["offset"] == len(text), f"offset {frame['offset']} after {len(text)} code points")
+                text += frame["delta"]
+            elif frame["type"] == "response.text.done":
+                whole = frame["text"]
+            elif frame["type"] == "response.done":
+                done.append(frame)
+
+        while last is None or (len(text) < cut and not done):
+            take(line.hear())
+        line.socket.close()
+        breaks += not done
+        line, _ready = session(resume={"conversation_id": last["conversation_id"], "last_seq": last["seq"]})
+        while not done:
+            take(line.hear())
+        must(text == whole and done[0]["status"] == "completed", f"{text!r} / {whole!r} {done}")
+        must(not line.silent(0.3), "something after response.done")
+        line, _ready = session(resume={"conversation_id": last["conversation_id"], "last_seq": 0})
+        told = [frame for frame in line.silent(0.5) if "seq" in frame]
+        must("".join(frame.get("delta", "") for frame in told if frame["type"] == "response.text.delta") == whole, f"{told}")
+    return f"{breaks} in mid-answer"
+
+
 @check("a question that the knowledge cannot answer")
 def _():
     line, _ready = session()

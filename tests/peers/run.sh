@@ -10,10 +10,10 @@ cd "$(dirname "$0")/../.."
 [ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --loglevel=error)
 
 export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peers"
-deadline=$((SECONDS + 175))
+deadline=$((SECONDS + 400))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
-server="" provider="" visitor="" passed=0 failed=0
+server="" provider="" gateway="" visitor="" passed=0 failed=0
 
 stop() { # PID: asks, then insists
     [ -n "$1" ] || return 0
@@ -25,6 +25,7 @@ cleanup() {
     stop "$visitor"
     stop "$server"
     stop "$provider"
+    stop "$gateway"
     rm -rf "$place"
 }
 trap cleanup EXIT
@@ -67,7 +68,7 @@ ready() { # URL: true when it answers within 60 s
 
 start() { # starts the server on a free port; sets base and console
     : >"$place/announced"
-    "$binary" serve --json --data-dir "$place/data" --listen 127.0.0.1:0 --config tests/peers/server.toml \
+    "$binary" serve --json --data-dir "$place/data" --listen 127.0.0.1:0 --config "$place/server.toml" \
         >"$place/announced" 2>>"$place/server.log" &
     server=$!
     for _ in $(seq 300); do
@@ -94,10 +95,11 @@ provider=$!
 # The server knows it under the usual names, and by its configuration under some more. Without the
 # limits of a single visitor: all of this comes from one address.
 export OPENAI_API_KEY=sk-peer-key OPENAI_BASE_URL="$aimock/v1" OPENAI_MODEL=peer-answer
-export COPILOT_MODELS__PROVIDERS__FAULTS__BASE_URL="$aimock/v1" COPILOT_MODELS__PROVIDERS__LOCKED__BASE_URL="$aimock/v1"
+litellm="http://127.0.0.1:$(free_port)"
+sed "s|AIMOCK|$aimock|; s|LITELLM|$litellm|" tests/peers/server.toml >"$place/server.toml"
 export COPILOT_LIMITS__KEY_PER_MINUTE=6000 COPILOT_LIMITS__ADDRESS_PER_MINUTE=6000
 export COPILOT_CHAT__REASONING=shown
-unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_INDEX DASHSCOPE_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY ANTHROPIC_API_KEY
+unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_INDEX DASHSCOPE_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY ANTHROPIC_API_KEY ANTHROPIC_BASE_URL ANTHROPIC_MODEL
 
 began=$SECONDS
 if ! start; then
@@ -115,6 +117,21 @@ export PYTHONDONTWRITEBYTECODE=1
 peer "openai from PyPI" "$python" tests/peers/openai_client.py "$base" "$member" "$site"
 peer "openai from npm" node tests/peers/openai_client.mjs "$base" "$member"
 peer "aimock as the provider" node tests/peers/provider.mjs "$base" "$member" "$aimock" sk-peer-key shown
+peer "aimock in other dialects" node tests/peers/dialects.mjs "$base" "$member" "$aimock" sk-peer-key
+if [ -x "$PEERS/litellm/bin/litellm" ]; then
+    COPILOT_BASE="$base/v1" COPILOT_KEY="$member" LITELLM_LOCAL_MODEL_COST_MAP=True "$PEERS/litellm/bin/litellm" \
+        --config tests/peers/litellm.yaml --host 127.0.0.1 --port "${litellm##*:}" >"$place/litellm.log" 2>&1 &
+    gateway=$!
+    if ready "$litellm/health/liveliness"; then
+        peer "LiteLLM as provider and as client" "$python" tests/peers/litellm_client.py "$base" "$member" "$litellm"
+    else
+        count "FAIL  LiteLLM starts — $(tail -n 1 "$place/litellm.log")"
+    fi
+    stop "$gateway"
+    gateway=""
+else
+    echo "-- LiteLLM could not be installed here: left out"
+fi
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"

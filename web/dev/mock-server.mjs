@@ -86,6 +86,7 @@ const nothing = {
 
 const conversations = new Map(); // id → {seq, log, sockets, cancel}
 const responses = new Map(); // id → sources
+const questions = new Map(); // response id → the frame that asked, with its message id
 const accepted = new Map(); // client_msg_id → conversation id
 const models = [{ id: 'extractive', name: '内置摘录模型' }, { id: 'mock-slow', name: 'mock-slow' }, { id: 'mock-reasoning', name: 'mock-reasoning' }];
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -125,6 +126,13 @@ function converse(socket) {
         for (const known of conversations.values()) if (known.running === frame.response_id) known.cancel = true;
         return;
       }
+      case 'feedback.create':
+        return;
+      case 'response.regenerate': {
+        const asked = questions.get(frame.response_id);
+        if (!asked) return fail('response_not_found', 'no such response');
+        return create(socket, { ...asked, id: frame.id, client_msg_id: randomUUID(), model: frame.model ?? asked.model, again: frame.response_id }, fail, send);
+      }
       default:
         return fail('invalid', `unknown type ${frame.type}`);
     }
@@ -155,7 +163,7 @@ async function create(socket, frame, fail, send) {
     known.log.push(full);
     for (const one of known.sockets) if (one.readyState === 1) one.send(JSON.stringify(full));
   };
-  const message_id = randomUUID();
+  const message_id = frame.message_id ?? randomUUID();
   accepted.set(frame.client_msg_id, conversation_id);
   emit({ type: 'message.accepted', ref: frame.id, message_id, duplicate: false });
 
@@ -164,7 +172,8 @@ async function create(socket, frame, fail, send) {
   const lang = frame.locale === 'en' ? 'en' : 'zh';
   const slow = model === 'extractive' ? 1 : 3;
   known.running = response_id;
-  emit({ type: 'response.created', response_id, message_id, model });
+  questions.set(response_id, { ...frame, conversation_id, message_id });
+  emit({ type: 'response.created', response_id, message_id, model, replaces: frame.again });
   emit({ type: 'response.status', response_id, stage: 'retrieving' });
   await sleep(350 * slow);
   const none = frame.text.startsWith('/none');

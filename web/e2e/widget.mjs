@@ -1,7 +1,7 @@
 // The widget in a real browser against a real server:
 //   node e2e/widget.mjs <base_url> [screenshot-dir]
 // One line per check, exit code 1 when one fails. E2E_SLOW_MODEL=<model id> also checks the
-// intermediate state of a slow answer and the stop button. CHROMIUM names another browser.
+// intermediate state of a slow answer, the stop button, and what happens when the line breaks. CHROMIUM names another browser.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ const QUESTION = '跨境店保证金要交多少？';
 const FOLLOW_UP = '那什么时候可以退还？';
 // No row is close enough to answer it by itself, so a model has to.
 const SLOW_QUESTION = '被扣分了怎么申诉？';
-const LIMIT = 55_000;
+const LIMIT = 150_000;
 
 let failures = 0;
 const complaints = [];
@@ -49,6 +49,17 @@ async function until(condition, otherwise, timeout = 8000) {
 async function visit(browser, options) {
   const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', ...options });
   const page = await context.newPage();
+  // So that a check can break the line.
+  await page.addInitScript(() => {
+    const Real = window.WebSocket;
+    window.lines = [];
+    window.WebSocket = class extends Real {
+      constructor(...where) {
+        super(...where);
+        window.lines.push(this);
+      }
+    };
+  });
   page.setDefaultTimeout(8000);
   page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
   page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
@@ -235,6 +246,81 @@ async function slow(desk) {
     const length = (await lastAnswer(desk).innerText()).length;
     await page.waitForTimeout(500);
     must((await lastAnswer(desk).innerText()).length === length, 'text came after the stop');
+  });
+  await broken(desk);
+}
+
+/** What the server has stored of the last answer, and what the widget has put together of it. */
+function bothTexts(page) {
+  return page.evaluate(async () => {
+    const name = Object.keys(sessionStorage).find((key) => /^mc:.*:chat$/.test(key));
+    const key = name.slice(3, -5);
+    const { chat } = JSON.parse(sessionStorage.getItem(name));
+    const headers = { Authorization: `Bearer ${key}`, 'X-Visitor-Token': localStorage.getItem(`mc:${key}:visitor`) };
+    const reply = await fetch(`/api/v1/conversations/${chat.conversationId}`, { headers });
+    return { here: chat.turns.at(-1).answer.text, there: (await reply.json()).turns.at(-1).answer };
+  });
+}
+
+async function midAnswer(desk, count) {
+  await desk.id('composer').fill(SLOW_QUESTION);
+  await desk.page.keyboard.press('Enter');
+  const text = lastAnswer(desk).locator('.md');
+  await until(async () => (await desk.id('answer').count()) === count && (await text.count()) && (await text.innerText()).length > 20, 'no text came', 15_000);
+  must((await status(desk)) === 'running', `it is ${await status(desk)} already`);
+}
+
+async function whole(desk, count) {
+  const end = await ended(desk, count, 30_000);
+  must(end === 'completed', `it ended ${end}`);
+  await desk.page.waitForTimeout(500); // it is written down a moment later
+  const { here, there } = await bothTexts(desk.page);
+  must(here === there && here.length > 40, `here ${here.length} characters, there ${there.length}`);
+  return `${[...here].length} characters`;
+}
+
+async function broken(desk) {
+  const { page, context, id, sent } = desk;
+  await check('a reload in mid-answer: the running answer goes on to its end', async () => {
+    await midAnswer(desk, 2);
+    await page.reload();
+    await until(() => page.evaluate(() => !!window.MerchantCopilot), 'the launcher did not load');
+    await page.evaluate(() => window.MerchantCopilot.open());
+    const said = await whole(desk, 2);
+    must(sent.filter((frame) => frame.type === 'session.open').at(-1).resume?.last_seq > 0, 'it did not resume');
+    return said;
+  });
+  await check('offline in mid-answer and back: it goes on to its end', async () => {
+    await midAnswer(desk, 3);
+    const known = complaints.length;
+    await context.setOffline(true);
+    await page.evaluate(() => window.lines.at(-1).close());
+    await until(async () => (await id('connection').getAttribute('data-state')) === 'down', 'it does not say that it is offline');
+    await page.waitForTimeout(700);
+    await context.setOffline(false);
+    const said = await whole(desk, 3);
+    complaints.splice(known); // attempts without a network are told by the browser
+    return said;
+  });
+  await check('thumbs, with a reason', async () => {
+    await id('thumb-down').last().click();
+    await id('reasons').last().locator('button').first().click();
+    await until(() => sent.some((frame) => frame.type === 'feedback.create' && frame.reasons.length === 1), 'it was not sent');
+  });
+  await check('another answer takes the place of the one before', async () => {
+    await id('regenerate').last().click();
+    await until(async () => (await status(desk)) === 'running', 'no other answer came');
+    return whole(desk, 3);
+  });
+  await check('an edited question replaces what followed', async () => {
+    await id('edit').nth(1).click();
+    await id('editing').waitFor();
+    must((await id('composer').inputValue()) === SLOW_QUESTION, 'the question is not in the composer');
+    await id('composer').fill(QUESTION);
+    await page.keyboard.press('Enter');
+    const end = await ended(desk, 2, 30_000);
+    must(end === 'completed', `it ended ${end}`);
+    must(sent.findLast((frame) => frame.type === 'message.create').replaces?.startsWith('m_'), 'it does not say what it replaces');
   });
 }
 

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { words as consoleWords } from '../console/words';
-import { why, words as widgetWords } from '../widget/words';
+import { why } from '../widget/words';
+import { en } from '../widget/words/en';
+import { zh } from '../widget/words/zh';
 import { chooseLang, fill } from './i18n';
+
+const widgetWords = { zh, en };
 
 describe.each([
   ['widget', widgetWords],

@@ -8,15 +8,29 @@ export type SessionOpen = { type: 'session.open', id: string } & {
 /**
  * Left out when the upgrade request showed who asks.
  */
-token?: string, visitor_token?: string, resume?: { conversation_id: string, last_seq: number }, };
+token?: string, visitor_token?: string, 
+/**
+ * Goes on after a broken line.
+ */
+resume?: { conversation_id: string, last_seq: number }, };
 
-export type MessageCreate = { type: 'message.create', id: string } & { text: string, client_msg_id: string, conversation_id?: string, model?: string, market?: string, locale?: string, replaces?: string, };
+export type MessageCreate = { type: 'message.create', id: string } & { text: string, client_msg_id: string, conversation_id?: string, model?: string, market?: string, locale?: string, 
+/**
+ * A message edited and asked again: its id, or that of the answer to it.
+ */
+replaces?: string, };
 
 export type ResponseCancel = { type: 'response.cancel', id: string } & { response_id: string, };
 
-export type ResponseRegenerate = { type: 'response.regenerate', id: string, response_id: string, model?: string };
+export type ResponseRegenerate = { type: 'response.regenerate', id: string } & { response_id: string, 
+/**
+ * Another model; left out, the one that answered before.
+ */
+model?: string, };
 
-export type FeedbackCreate = { type: 'feedback.create', id: string, response_id: string, rating: 'up' | 'down' | 'none', reasons?: Array<string>, comment?: string };
+export type Rating = "up" | "down" | "none";
+
+export type FeedbackCreate = { type: 'feedback.create', id: string } & { response_id: string, rating: Rating, reasons?: Array<string>, comment?: string, };
 
 export type Ping = { type: 'ping', id: string };
 
@@ -64,7 +78,7 @@ export type Citation = { n: number, start: number, end: number, };
 
 export type Status = "completed" | "incomplete" | "cancelled" | "failed";
 
-export type UsageReport = { prompt_tokens: number, completion_tokens: number, cost: number, currency: string, };
+export type UsageReport = { prompt_tokens: number, completion_tokens: number, cost: number, currency: string, cached?: boolean, };
 
 export type Timings = { 
 /**
@@ -145,7 +159,11 @@ message_id: string,
 /**
  * Who answers.
  */
-model: string, } | { "type": "response.status", 
+model: string, 
+/**
+ * The answer whose place this one takes.
+ */
+replaces?: string, } | { "type": "response.status", 
 /**
  * The step.
  */
@@ -153,7 +171,11 @@ stage: Stage,
 /**
  * A sentence about it.
  */
-detail?: string, } | { "type": "response.sources", 
+detail?: string, 
+/**
+ * Who answers, when it is another model than `response.created` said.
+ */
+model?: string, } | { "type": "response.sources", 
 /**
  * How sure retrieval is.
  */

@@ -6,9 +6,9 @@ import type { Host, Panel, PanelScript } from './host';
 import css from './panel.css?inline';
 import { Session } from './session';
 import { PanelView } from './view/Panel';
-import { words } from './words';
+import { wordsOf, type Words } from './words';
 
-function mount(host: Host): Panel {
+function mount(host: Host, say: Words): Panel {
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(tokens + css);
   host.root.adoptedStyleSheets = [...host.root.adoptedStyleSheets, sheet];
@@ -24,7 +24,7 @@ function mount(host: Host): Panel {
   const draw = () => {
     place.lang = host.lang;
     render(
-      <PanelView session={session} say={words[host.lang]} greeting={host.greeting} visible={visible} focusWish={focusWish} close={panel.hide} />,
+      <PanelView session={session} say={say} greeting={host.greeting} visible={visible} focusWish={focusWish} close={panel.hide} />,
       place,
     );
   };
@@ -48,7 +48,14 @@ function mount(host: Host): Panel {
       host.closed(inside);
     },
     ask: (text) => session.ask(text),
-    speak: draw,
+    speak: (lang) =>
+      void wordsOf(host.server, lang).then(
+        (words) => {
+          say = words;
+          draw();
+        },
+        () => undefined, // the words that are there are better than none
+      ),
   };
 
   session.watch(() => {
@@ -58,4 +65,10 @@ function mount(host: Host): Panel {
 }
 
 const script = document.currentScript as PanelScript | null;
-script?.mc?.mounted(mount(script.mc.host));
+if (script?.mc) {
+  const { host, mounted } = script.mc;
+  wordsOf(host.server, host.lang).then(
+    (say) => mounted(mount(host, say)),
+    (event: Event) => script.onerror?.(event), // a panel without words could not be loaded
+  );
+}

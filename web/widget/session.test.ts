@@ -383,6 +383,72 @@ describe('reloading the page', () => {
   });
 });
 
+describe('another answer, another question, an opinion', () => {
+  const done = (seq: number) => say({ type: 'response.done', response_id: 'r', conversation_id: 'c', seq, status: 'completed', citations: [], suggestions: [] } as never);
+
+  function answered(): { session: Session; message: MessageCreate } {
+    const made = asked();
+    accept(made.message);
+    create();
+    text(3, 0, '旧');
+    done(4);
+    return made;
+  }
+
+  it('puts the other answer where the old one stood', () => {
+    const { session, message } = answered();
+    session.regenerate(session.view.chat.turns[0]!);
+    const [again] = Socket.last.of('response.regenerate');
+    expect(again).toMatchObject({ id: message.id, response_id: 'r' });
+    say({ type: 'message.accepted', ref: message.id, message_id: 'srv', duplicate: false, conversation_id: 'c', seq: 5 });
+    say({ type: 'response.created', response_id: 'r2', message_id: 'srv', model: 'a', replaces: 'r', conversation_id: 'c', seq: 6 });
+    say({ type: 'response.text.delta', response_id: 'r2', conversation_id: 'c', seq: 7, offset: 0, delta: '新' });
+    expect(session.view.chat.turns).toMatchObject([{ id: message.id, answer: { id: 'r2', text: '新' } }]);
+  });
+
+  it('keeps the old answer when there is no other', () => {
+    const { session, message } = answered();
+    session.regenerate(session.view.chat.turns[0]!);
+    say({ type: 'error', ref: message.id, code: 'model_not_found', message: 'gone', retryable: false });
+    expect(session.view.chat.turns).toMatchObject([{ answer: { id: 'r', text: '旧' } }]);
+    expect(session.view.problem?.code).toBe('model_not_found');
+  });
+
+  it('resumes when the line broke before the server’s word, and the answer is on its way', () => {
+    const { session, message } = answered();
+    session.regenerate(session.view.chat.turns[0]!);
+    Socket.last.die();
+    vi.advanceTimersByTime(FIRST_WAIT);
+    Socket.last.ready();
+    expect(Socket.last.of('response.regenerate')).toHaveLength(1);
+    say({ type: 'error', ref: message.id, code: 'response_replaced', message: '', retryable: false });
+    Socket.last.ready();
+    expect(Socket.last.sent[0]).toMatchObject({ resume: { conversation_id: 'c', last_seq: 4 } });
+    say({ type: 'response.created', response_id: 'r2', message_id: 'srv', model: 'a', replaces: 'r', conversation_id: 'c', seq: 6 });
+    expect(session.view.chat.turns).toMatchObject([{ answer: { id: 'r2', status: 'running' } }]);
+  });
+
+  it('asks an edited question in the place of the old one and what followed', () => {
+    const { session } = answered();
+    session.edit(session.view.chat.turns[0]);
+    expect(session.view).toMatchObject({ draft: '保证金？', editing: session.view.chat.turns[0]!.id });
+    session.ask('跨境店呢？');
+    expect(Socket.last.of('message.create')[1]).toMatchObject({ text: '跨境店呢？', replaces: 'srv' });
+    expect(session.view.chat.turns.map((turn) => turn.text)).toEqual(['跨境店呢？']);
+    expect(session.view.editing).toBeUndefined();
+  });
+
+  it('sends an opinion once, also when there was no line at first', () => {
+    const { session } = answered();
+    Socket.last.die();
+    session.rate(session.view.chat.turns[0]!, { rating: 'down', reasons: ['wrong'] });
+    Socket.last.ready();
+    expect(Socket.last.of('feedback.create')).toMatchObject([{ response_id: 'r', rating: 'down', reasons: ['wrong'] }]);
+    session.ask('还有呢？');
+    expect(Socket.last.of('feedback.create')).toHaveLength(1);
+  });
+});
+
 it('paints once per frame, however many frames came', () => {
   const { session, message } = asked();
   vi.advanceTimersByTime(50);

@@ -4,7 +4,8 @@
 import type { Lang } from '../shared/i18n';
 import type { ErrorFrame, ModelInfo, ServerFrame, SessionOpen, SessionReady, SourceRow } from '../shared/wire';
 import { Connection, type Link } from './connection';
-import { ask, change, emptyChat, forget, isOpen, lose, openTurn, receive, unsend, withdraw, type Chat, type Problem, type Turn } from './state';
+import { ask, before, change, emptyChat, forget, isOpen, lose, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
+import type { Chat, Feedback, Problem, Turn } from './state';
 import { Store } from './store';
 
 /** No frame of the resumed turn for this long: the rest is not coming. */
@@ -27,6 +28,8 @@ export interface View {
   problem?: Problem;
   /** A text given back to the composer. */
   draft?: string;
+  /** The turn whose question is being edited. */
+  editing?: string;
 }
 
 interface Options {
@@ -101,8 +104,10 @@ export class Session {
       this.#set({ draft: trimmed });
       return false;
     }
-    const turn = { id: newId(), text: trimmed, locale: this.#options.lang(), model: this.view.model || undefined };
-    this.#set({ chat: ask(this.view.chat, turn), problem: undefined, link: { ...this.view.link, code: undefined } });
+    const { chat, editing, model } = this.view;
+    const replaces = chat.turns.find((turn) => turn.id === editing)?.messageId;
+    const turn = { id: newId(), text: trimmed, locale: this.#options.lang(), model: model || undefined, replaces };
+    this.#set({ chat: ask(editing ? before(chat, editing) : chat, turn), editing: undefined, problem: undefined, link: { ...this.view.link, code: undefined } });
     this.connect();
     this.#flush();
     this.#paint(); // one's own question shows at once
@@ -115,9 +120,33 @@ export class Session {
     this.ask(turn.text);
   }
 
+  /** Another answer to the same question, by the chosen model. */
+  regenerate(turn: Turn): void {
+    if (openTurn(this.view.chat) || !turn.answer?.id) return;
+    this.#set({ chat: regenerate(this.view.chat, turn.id), problem: undefined });
+    this.connect();
+    this.#flush();
+  }
+
+  /** Gives a question back to the composer, to be asked in other words; or lets it be. */
+  edit(turn: Turn | undefined): void {
+    this.#set({ editing: turn?.id, draft: turn?.text ?? '' });
+  }
+
+  rate(turn: Turn, feedback: Feedback): void {
+    if (!turn.answer) return;
+    this.#set({ chat: change(this.view.chat, turn.id, { answer: { ...turn.answer, feedback } }) });
+    this.connect();
+    this.#flush();
+  }
+
   stop(): void {
     const turn = openTurn(this.view.chat);
     if (!turn) return;
+    if (turn.delivery === 'waiting' && turn.before) {
+      this.#set({ chat: restore(this.view.chat, turn.id) });
+      return;
+    }
     if (turn.delivery === 'waiting' && !turn.answer) {
       this.#set({ chat: withdraw(this.view.chat, turn.id), draft: turn.text });
       return;
@@ -130,7 +159,7 @@ export class Session {
   fresh(): void {
     const turn = openTurn(this.view.chat);
     if (turn) this.#cancel(turn);
-    this.#set({ chat: emptyChat });
+    this.#set({ chat: emptyChat, editing: undefined });
   }
 
   choose(model: string): void {
@@ -221,6 +250,8 @@ export class Session {
     const problem: Problem = { ...frame, retryAt: Date.now() + (frame.retry_after_ms ?? 0) };
     if (!turn) {
       if (!frame.ref) this.#set({ problem });
+    } else if (turn.before) {
+      this.#notRegenerated(turn, frame.code, problem);
     } else if (chat.conversationId && /not_found$/.test(frame.code)) {
       // The server forgot this conversation (or this visitor's claim to it): begin another.
       this.#set({ chat: change(forget(chat), turn.id, { delivery: 'waiting' }) });
@@ -229,6 +260,14 @@ export class Session {
       const next = receive(chat, frame);
       this.#set({ chat: next === chat ? chat : change(next, turn.id, { problem }) });
     }
+  }
+
+  /** The line broke before the server's word came: what it is telling by now comes by resuming. */
+  #notRegenerated(turn: Turn, code: string, problem: Problem): void {
+    if (code === 'response_replaced') {
+      this.#set({ chat: change(this.view.chat, turn.id, { delivery: 'accepted' }) });
+      this.#connection.reopen();
+    } else this.#set({ chat: restore(this.view.chat, turn.id), problem });
   }
 
   /** Repeating the message under its id makes the server tell the turn again; once. Else the rest is lost. */
@@ -244,17 +283,32 @@ export class Session {
 
   #flush(): void {
     for (const turn of this.view.chat.turns) {
+      this.#sendFeedback(turn);
       if (turn.delivery !== 'waiting') continue;
-      const sent = this.#connection.send({
-        type: 'message.create',
-        id: turn.id,
-        client_msg_id: turn.id,
-        text: turn.text,
-        locale: turn.locale,
-        model: turn.model,
-        conversation_id: this.view.chat.conversationId,
-      });
+      const sent = this.#connection.send(
+        turn.before
+          ? { type: 'response.regenerate', id: turn.id, response_id: turn.before.id, model: this.view.model || undefined }
+          : {
+              type: 'message.create',
+              id: turn.id,
+              client_msg_id: turn.id,
+              text: turn.text,
+              locale: turn.locale,
+              model: turn.model,
+              conversation_id: this.view.chat.conversationId,
+              replaces: turn.replaces,
+            },
+      );
       if (sent) this.#set({ chat: change(this.view.chat, turn.id, { delivery: 'sent' }) });
+    }
+  }
+
+  #sendFeedback({ id, answer }: Turn): void {
+    const said = answer?.feedback;
+    if (!answer || !said || said.sent) return;
+    const { rating, reasons, comment } = said;
+    if (this.#connection.send({ type: 'feedback.create', id: this.#connection.nextId(), response_id: answer.id, rating, reasons, comment })) {
+      this.#set({ chat: change(this.view.chat, id, { answer: { ...answer, feedback: { ...said, sent: true } } }) });
     }
   }
 

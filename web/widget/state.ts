@@ -5,6 +5,7 @@ import type {
   Citation,
   Decision,
   ErrorFrame,
+  Rating,
   ResponseStatus,
   ServerFrame,
   Source,
@@ -33,6 +34,15 @@ export interface Answer {
   citations: Citation[];
   suggestions: string[];
   error?: WireError;
+  feedback?: Feedback;
+}
+
+/** What the merchant thinks of an answer; `sent` once it is on the wire. */
+export interface Feedback {
+  rating: Rating;
+  reasons: string[];
+  comment?: string;
+  sent?: boolean;
 }
 
 /** `waiting`: not on the wire yet; `sent`: on the wire, not confirmed; `accepted`: the server has stored it. */
@@ -58,6 +68,10 @@ export interface Turn {
   messageId?: string;
   problem?: Problem;
   answer?: Answer;
+  /** The message this one is the edited form of. */
+  replaces?: string;
+  /** The answer that stood here before another was asked for. */
+  before?: Answer;
 }
 
 export interface Chat {
@@ -80,13 +94,31 @@ export function openTurn(chat: Chat): Turn | undefined {
 
 // ── what the merchant does ──
 
-export function ask(chat: Chat, turn: Pick<Turn, 'id' | 'text' | 'locale' | 'model'>): Chat {
+export function ask(chat: Chat, turn: Pick<Turn, 'id' | 'text' | 'locale' | 'model' | 'replaces'>): Chat {
   return { ...chat, turns: [...chat.turns, { ...turn, delivery: 'waiting' }] };
 }
 
 /** Takes a turn out, e.g. to ask it again under a new id. */
 export function withdraw(chat: Chat, id: string): Chat {
   return { ...chat, turns: chat.turns.filter((turn) => turn.id !== id) };
+}
+
+/** The question stays, another answer is to come in the place of its own. */
+export function regenerate(chat: Chat, id: string): Chat {
+  const before = chat.turns.find((turn) => turn.id === id)?.answer;
+  return before ? change(chat, id, { delivery: 'waiting', stopping: undefined, answer: undefined, before }) : chat;
+}
+
+/** No other answer comes: the one before stands again. */
+export function restore(chat: Chat, id: string): Chat {
+  const before = chat.turns.find((turn) => turn.id === id)?.before;
+  return before ? change(chat, id, { delivery: 'accepted', stopping: undefined, answer: before, before: undefined }) : chat;
+}
+
+/** The turns before one that was edited; it and what followed no longer count. */
+export function before(chat: Chat, id: string): Chat {
+  const at = chat.turns.findIndex((turn) => turn.id === id);
+  return at < 0 ? chat : { ...chat, turns: chat.turns.slice(0, at) };
 }
 
 export function change(chat: Chat, id: string, patch: Partial<Turn>): Chat {
@@ -144,7 +176,7 @@ export function receive(chat: Chat, frame: ServerFrame): Chat {
       seen.turns.find((turn) => turn.messageId === frame.message_id) ??
       seen.turns.find((turn) => !turn.answer && turn.delivery === 'accepted');
     if (!turn || !frame.response_id || turn.answer?.id === frame.response_id) return seen;
-    return change(seen, turn.id, { answer: blank(frame.response_id) });
+    return change(seen, turn.id, { answer: blank(frame.response_id), before: undefined });
   }
 
   const turn = frame.response_id

@@ -80,9 +80,9 @@ def starter_passages(pack):
             for phrasing in (question, *similar):
                 yield row_id, phrasing, row_id
             yield row_id, f"{question}\n{answer}", row_id
-    for file, title, heading, body in read_sections(pack):
+    for file, title, heading, body, similar, _ in read_sections(pack):
         question = title + PATH + heading
-        for passage in (question, heading, f"{question}\n{body}"):
+        for passage in (question, *similar, f"{question}\n{body}"):
             yield section_id(file, question), passage, f"{file}#{heading}"
 
 

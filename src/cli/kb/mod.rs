@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::{DONE, PROBLEM, print};
-use crate::chat::rewrite;
+use crate::chat::rewrite::{self, Intent};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
 use crate::knowledge::evaluate;
@@ -233,7 +233,10 @@ async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: bool,
     let mut queries = evaluate::read_labelled(&read_text(path)?)?;
     for query in &mut queries {
         let before = query.history.iter().fold(None, |before: Option<String>, said| Some(rewrite::standalone(before.as_deref(), said)));
-        query.query = rewrite::standalone(before.as_deref(), &query.query);
+        match rewrite::read(before.as_deref(), &query.query) {
+            Intent::Ask(alone) => query.query = alone,
+            Intent::Greet => query.small_talk = true,
+        }
     }
     knowledge.catch_up().await?;
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(queries.len() as u64) } else { ProgressBar::hidden() };

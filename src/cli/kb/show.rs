@@ -72,6 +72,12 @@ pub fn search(found: &SearchOutcome, explain: bool) {
     }
     if explain {
         print::line(format!("words   {}", found.terms.join(" · ")));
+        let doubt = found.doubt;
+        let elsewhere = if doubt.elsewhere { ", names a country without a market" } else { "" };
+        print::line(format!(
+            "doubt   nearest question that rows do not answer: {:.2} (words {:.2}){elsewhere}",
+            doubt.against, doubt.against_words
+        ));
         let t = found.timings;
         print::line(format!(
             "time    embed {:.1}  legs {:.1}  fuse {:.1}  decide {:.1}  total {:.1} ms",
@@ -82,8 +88,8 @@ pub fn search(found: &SearchOutcome, explain: bool) {
 
 fn hit(place: usize, hit: &Hit, explain: bool) {
     let leg = |name: &str, place: Option<LegRank>| match place {
-        Some(LegRank { rank: 0, score }) => format!("{name} –  ({score:.2})"),
-        Some(LegRank { rank, score }) => format!("{name} #{rank} ({score:.2})"),
+        Some(LegRank { rank: 0, score, .. }) => format!("{name} –  ({score:.2})"),
+        Some(LegRank { rank, score, .. }) => format!("{name} #{rank} ({score:.2})"),
         None => format!("{name} –"),
     };
     let mark = if hit.passed { "✓" } else { "·" };

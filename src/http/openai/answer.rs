@@ -16,6 +16,8 @@ pub struct Answer {
     sources: Vec<Source>,
     reasoning: String,
     text: String,
+    /// Whether the role was told; not before it is certain which model answers.
+    begun: bool,
 }
 
 /// How an answer ended for an OpenAI client.
@@ -38,36 +40,50 @@ impl Answer {
             sources: Vec::new(),
             reasoning: String::new(),
             text: String::new(),
+            begun: false,
         }
     }
 
     /// The chunks an event is worth; the role comes first and the usage last, when it is wanted.
     pub fn chunks(&mut self, event: ChatEvent, usage: bool) -> Vec<Value> {
         match event.kind {
-            EventKind::ResponseCreated { model, .. } => {
-                self.model = model;
-                vec![self.delta(&json!({"role": "assistant", "content": ""}))]
-            }
-            EventKind::ResponseSources { sources, .. } => {
-                self.sources = sources;
+            EventKind::ResponseReasoningDelta { delta } => self.and_role(vec![self.delta(&json!({"reasoning_content": delta}))]),
+            EventKind::ResponseTextDelta { delta, .. } => self.and_role(vec![self.delta(&json!({"content": delta}))]),
+            EventKind::ResponseDone(done) => match self.last_chunks(&done, usage) {
+                error if failure(&done).is_some() => error,
+                chunks => self.and_role(chunks),
+            },
+            other => {
+                self.note(other);
                 Vec::new()
             }
-            EventKind::ResponseReasoningDelta { delta } => vec![self.delta(&json!({"reasoning_content": delta}))],
-            EventKind::ResponseTextDelta { delta, .. } => vec![self.delta(&json!({"content": delta}))],
-            EventKind::ResponseDone(done) => self.last_chunks(&done, usage),
-            _ => Vec::new(),
+        }
+    }
+
+    /// The role before the first chunk of the answer.
+    fn and_role(&mut self, mut chunks: Vec<Value>) -> Vec<Value> {
+        if !std::mem::replace(&mut self.begun, true) {
+            chunks.insert(0, self.delta(&json!({"role": "assistant", "content": ""})));
+        }
+        chunks
+    }
+
+    /// What concerns the whole answer.
+    fn note(&mut self, kind: EventKind) {
+        match kind {
+            EventKind::ResponseCreated { model, .. } | EventKind::ResponseStatus { model: Some(model), .. } => self.model = model,
+            EventKind::ResponseSources { sources, .. } => self.sources = sources,
+            _ => {}
         }
     }
 
     /// Takes an event of an answer that is sent whole; the last one brings the completion.
     pub fn collect(&mut self, event: ChatEvent) -> Option<Ending> {
         match event.kind {
-            EventKind::ResponseCreated { model, .. } => self.model = model,
-            EventKind::ResponseSources { sources, .. } => self.sources = sources,
             EventKind::ResponseReasoningDelta { delta } => self.reasoning.push_str(&delta),
             EventKind::ResponseTextDone { text } => self.text = text,
             EventKind::ResponseDone(done) => return Some(self.completion(&done)),
-            _ => {}
+            other => self.note(other),
         }
         None
     }
@@ -184,7 +200,7 @@ mod tests {
     fn told() -> Vec<EventKind> {
         vec![
             EventKind::MessageAccepted { message_id: "m".into(), duplicate: false },
-            EventKind::ResponseCreated { message_id: "m".into(), model: "extractive".into() },
+            EventKind::ResponseCreated { message_id: "m".into(), model: "extractive".into(), replaces: None },
             EventKind::ResponseSources { decision: Decision::Grounded, sources: vec![source(1, Some("https://a")), source(2, None)] },
             EventKind::ResponseReasoningDelta { delta: "想".into() },
             EventKind::ResponseTextDelta { delta: "15 天内[2]".into(), offset: 0 },
@@ -218,6 +234,15 @@ mod tests {
         assert_eq!(completion["choices"][0]["message"]["reasoning_content"], "想");
         assert_eq!(completion["choices"][0]["message"]["annotations"][0]["type"], "url_citation");
         assert_eq!(completion["object"], "chat.completion");
+    }
+
+    #[test]
+    fn the_model_is_the_one_that_really_answers() {
+        let mut answer = Answer::new("r_1", 7, "", "http://here");
+        let mut told = told();
+        told.insert(3, EventKind::ResponseStatus { stage: crate::chat::Stage::Generating, detail: None, model: Some("other".into()) });
+        let chunks: Vec<Value> = told.into_iter().flat_map(|kind| answer.chunks(event(kind), true)).collect();
+        assert!(chunks.iter().all(|chunk| chunk["model"] == "other"), "{chunks:?}");
     }
 
     #[test]

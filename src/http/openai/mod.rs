@@ -1,5 +1,5 @@
-//! The OpenAI-compatible API: `/v1/models` and `/v1/chat/completions`. Stateless: the client sends
-//! the history, and a client that goes away stops its answer, because nobody could read it later.
+//! The OpenAI-compatible API: `/v1/models` and `/v1/chat/completions`. The client sends the history, or
+//! names a conversation; one that goes away stops its answer, because nobody could read it later.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,18 +13,21 @@ use self::answer::{Answer, Ending};
 use self::wire::CompletionBody;
 use super::auth::Program;
 use super::chat::sse;
-use super::message::{events, too_slow};
+use super::message::events;
 use super::origin::public_base;
 use super::problem::{Body, failed_answer, openai_error, report, status};
 use super::state::Shared;
 use crate::chat::engine::Accepted;
+use crate::chat::replay::TooSlow;
+use crate::chat::resume::too_slow;
 use crate::chat::{ChatEngine, ChatEvent, EventKind};
 use crate::error::{Error, Result};
 use crate::ids::TurnId;
-use crate::models::registry::ModelCard;
+use crate::models::ModelCard;
 use crate::tenants::Caller;
 
 mod answer;
+mod conversation;
 mod wire;
 
 /// Every model that may be named.
@@ -49,16 +52,20 @@ pub async fn complete(
 ) -> Result<Response> {
     // An unknown model is an answer of its own kind, not a failed one.
     let model = state.app.models.select(body.model.as_deref().filter(|model| !model.is_empty()))?;
+    body.check()?;
     let (streams, usage) = (body.streams(), body.wants_usage());
+    let name = conversation::name(&headers, body.user.as_deref());
     let request = body.into_request()?;
-    let accepted = state.app.engine.answer(&caller, request).await?;
+    let accepted = conversation::answer(&state.app, &caller, request, name.as_deref()).await?;
     let created = state.app.clock.now().0 / 1000;
     let answer = Answer::new(accepted.response_id.as_str(), created, &model.card().id, &public_base(&headers, &state.app.config));
     let running = Running::new(&state.app.engine, caller, &accepted);
-    match streams {
-        true => Ok(sse(chunks(accepted, answer, usage, running).map(|data| Ok(Event::default().data(data))))),
-        false => whole(accepted, answer, running).await,
-    }
+    let thread = accepted.conversation_id.clone();
+    let response = match streams {
+        true => sse(chunks(accepted, answer, usage, running).map(|data| Ok(Event::default().data(data)))),
+        false => whole(accepted, answer, running).await?,
+    };
+    Ok(conversation::named(response, &thread))
 }
 
 /// The answer as data lines, `[DONE]` last.
@@ -88,7 +95,7 @@ async fn whole(accepted: Accepted, mut answer: Answer, mut running: Running) -> 
             None => {}
         }
     }
-    Err(too_slow())
+    Err(too_slow(TooSlow))
 }
 
 fn model_object(card: &ModelCard, created: i64) -> Value {

@@ -17,6 +17,20 @@ pub struct CompletionBody {
     #[serde(default)]
     pub stream: Option<bool>,
     pub stream_options: Option<StreamOptions>,
+    max_tokens: Option<u32>,
+    max_completion_tokens: Option<u32>,
+    /// The client's name for whoever asks.
+    pub user: Option<String>,
+    #[serde(default)]
+    n: Value,
+    #[serde(default)]
+    tools: Value,
+    #[serde(default)]
+    functions: Value,
+    #[serde(default)]
+    tool_choice: Value,
+    #[serde(default)]
+    response_format: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,6 +58,25 @@ impl CompletionBody {
         self.stream_options.as_ref().and_then(|options| options.include_usage).unwrap_or_default()
     }
 
+    /// Refuses what would be answered with something else than was asked for; what only shades an answer
+    /// (sampling, seeds, metadata) is ignored.
+    ///
+    /// # Errors
+    /// `unsupported_parameter`, which names it.
+    pub fn check(&self) -> Result<()> {
+        let some = |value: &Value| value.as_array().is_some_and(|list| !list.is_empty());
+        let format = self.response_format["type"].as_str().is_some_and(|kind| kind != "text");
+        let refused = [
+            ("n", self.n.as_u64().is_some_and(|n| n > 1), "only one answer is given to a question: leave `n` out"),
+            ("tools", some(&self.tools) && self.tool_choice != "none", "the copilot calls no tools: leave `tools` out"),
+            ("functions", some(&self.functions), "the copilot calls no functions: leave `functions` out"),
+            ("response_format", format, "answers are text with citations: leave `response_format` out"),
+        ];
+        let Some((param, _, why)) = refused.into_iter().find(|(_, asked, _)| *asked) else { return Ok(()) };
+        let message = format!("`{param}` is not supported: {why}.");
+        Err(Error::invalid("unsupported_parameter", message).with_details(json!({"param": param})))
+    }
+
     /// The last user message is the question; what stands before it is the history.
     ///
     /// # Errors
@@ -55,6 +88,7 @@ impl CompletionBody {
             text: self.messages[last].text(),
             model: self.model.filter(|model| !model.is_empty()),
             history: Some(history),
+            max_tokens: self.max_completion_tokens.or(self.max_tokens).filter(|most| *most > 0),
             channel: "openai",
             ..ChatRequest::default()
         })
@@ -112,6 +146,30 @@ mod tests {
         assert_eq!((asked.text.as_str(), asked.model.as_deref(), asked.channel), ("什么时候退？", Some("m"), "openai"));
         let history = asked.history.unwrap();
         assert_eq!(history.iter().map(|message| message.role).collect::<Vec<_>>(), [Role::System, Role::User, Role::Assistant]);
+    }
+
+    #[test]
+    fn what_cannot_be_given_is_refused_by_name_and_the_rest_is_taken() {
+        let check = |more: Value| {
+            let mut body = json!({"messages": [{"role": "user", "content": "x"}]});
+            body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value::<CompletionBody>(body).unwrap().check()
+        };
+        for fine in [
+            json!({"n": 1, "tools": [], "response_format": {"type": "text"}, "seed": 1, "logit_bias": {}, "user": "u", "metadata": {"a": "b"}}),
+            json!({"n": null, "tools": [{"type": "function"}], "tool_choice": "none", "parallel_tool_calls": true}),
+        ] {
+            check(fine).unwrap();
+        }
+        for (param, value) in [
+            ("n", json!(2)),
+            ("tools", json!([{"type": "function"}])),
+            ("functions", json!([{"name": "f"}])),
+            ("response_format", json!({"type": "json_schema"})),
+        ] {
+            let error = check(json!({param: value})).unwrap_err();
+            assert_eq!((error.code(), &error.details().unwrap()["param"]), ("unsupported_parameter", &json!(param)));
+        }
     }
 
     #[test]

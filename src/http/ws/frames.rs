@@ -5,11 +5,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::super::feedback::FeedbackCreate;
 use super::super::message::MessageCreate;
 use crate::chat::ChatEvent;
 use crate::error::{Error, Result};
-use crate::ids::TurnId;
-use crate::models::registry::ModelCard;
+use crate::ids::{ConversationId, TurnId};
+use crate::models::ModelCard;
 
 /// Longest client-chosen `id`.
 const ID_CHARS: usize = 128;
@@ -20,8 +21,8 @@ pub enum ClientFrame {
     SessionOpen(SessionOpen),
     MessageCreate(MessageCreate),
     ResponseCancel(ResponseCancel),
-    ResponseRegenerate,
-    FeedbackCreate,
+    ResponseRegenerate(ResponseRegenerate),
+    FeedbackCreate(FeedbackCreate),
     Ping,
 }
 
@@ -34,8 +35,17 @@ pub struct SessionOpen {
     pub token: Option<String>,
     #[cfg_attr(test, ts(optional))]
     pub visitor_token: Option<String>,
+    /// Goes on after a broken line.
     #[cfg_attr(test, ts(optional, type = "{ conversation_id: string, last_seq: number }"))]
-    pub resume: Option<Value>,
+    pub resume: Option<Resume>,
+}
+
+/// What a client has seen of a conversation.
+#[derive(Debug, Deserialize)]
+pub struct Resume {
+    pub conversation_id: ConversationId,
+    /// The number of the last event it has.
+    pub last_seq: u64,
 }
 
 impl std::fmt::Debug for SessionOpen {
@@ -50,6 +60,17 @@ impl std::fmt::Debug for SessionOpen {
 pub struct ResponseCancel {
     #[cfg_attr(test, ts(type = "string"))]
     pub response_id: TurnId,
+}
+
+/// Answers a question once more.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ResponseRegenerate {
+    #[cfg_attr(test, ts(type = "string"))]
+    pub response_id: TurnId,
+    /// Another model; left out, the one that answered before.
+    #[cfg_attr(test, ts(optional))]
+    pub model: Option<String>,
 }
 
 /// Reads a frame: its `id`, as far as it could be read, and what it says.
@@ -79,8 +100,8 @@ fn read(frame: Value) -> Result<ClientFrame> {
         "session.open" => ClientFrame::SessionOpen(fields(frame)?),
         "message.create" => ClientFrame::MessageCreate(required(fields::<MessageCreate>(frame)?)?),
         "response.cancel" => ClientFrame::ResponseCancel(fields(frame)?),
-        "response.regenerate" => ClientFrame::ResponseRegenerate,
-        "feedback.create" => ClientFrame::FeedbackCreate,
+        "response.regenerate" => ClientFrame::ResponseRegenerate(fields(frame)?),
+        "feedback.create" => ClientFrame::FeedbackCreate(fields(frame)?),
         "ping" => ClientFrame::Ping,
         other => return Err(Error::invalid("unknown_type", format!("There is no frame type `{other}` in copilot.v1."))),
     })
@@ -164,7 +185,6 @@ pub struct Pong<'a> {
 mod tests {
     use super::*;
     use crate::chat::EventKind;
-    use crate::ids::ConversationId;
     use serde_json::json;
 
     fn code(text: &str) -> &'static str {
@@ -180,6 +200,12 @@ mod tests {
         assert!(matches!(frame.unwrap(), ClientFrame::MessageCreate(message) if message.text == "怎么退保证金"));
         let (_, frame) = parse(r#"{"type":"response.cancel","response_id":"r_1"}"#);
         assert!(matches!(frame.unwrap(), ClientFrame::ResponseCancel(cancel) if cancel.response_id.as_str() == "r_1"));
+        let (_, frame) = parse(r#"{"type":"response.regenerate","response_id":"r_1","model":"m"}"#);
+        assert!(matches!(frame.unwrap(), ClientFrame::ResponseRegenerate(again) if again.model.as_deref() == Some("m")));
+        let (_, frame) = parse(r#"{"type":"feedback.create","response_id":"r_1","rating":"down","reasons":["wrong"]}"#);
+        assert!(matches!(frame.unwrap(), ClientFrame::FeedbackCreate(said) if said.reasons.as_deref() == Some(&["wrong".to_owned()])));
+        let (_, frame) = parse(r#"{"type":"session.open","resume":{"conversation_id":"c_1","last_seq":1000007}}"#);
+        assert!(matches!(frame.unwrap(), ClientFrame::SessionOpen(open) if open.resume.as_ref().unwrap().last_seq == 1_000_007));
         assert!(matches!(parse(r#"{"type":"ping"}"#), (None, Ok(ClientFrame::Ping))));
     }
 
@@ -196,6 +222,8 @@ mod tests {
             r#"{"type":"ping","id":7}"#,
             r#"{"type":"message.create"}"#,
             r#"{"type":"response.cancel","response_id":[]}"#,
+            r#"{"type":"feedback.create","response_id":"r_1","rating":"great"}"#,
+            r#"{"type":"session.open","resume":{"conversation_id":"c_1","last_seq":-1}}"#,
         ] {
             assert_eq!(code(bad), "invalid_frame", "{bad}");
         }

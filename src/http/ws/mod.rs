@@ -10,6 +10,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures::StreamExt;
+use tracing::Instrument;
 
 use self::session::Session;
 use super::auth::{Address, admit};
@@ -64,7 +65,7 @@ pub async fn upgrade(
         .max_frame_size(limit * READ_BEYOND_LIMIT)
         .max_message_size(limit * READ_BEYOND_LIMIT);
     let tasks = state.tasks.clone();
-    Ok(upgrade.on_upgrade(move |socket| tasks.track_future(talk(state, visit, socket))))
+    Ok(upgrade.on_upgrade(move |socket| tasks.track_future(talk(state, visit, socket).in_current_span())))
 }
 
 /// Reads and writes side by side until both are done.

@@ -6,18 +6,18 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
-use futures::stream::{self, BoxStream, SplitStream};
+use futures::stream::SplitStream;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, interval_at, timeout, timeout_at};
 use tokio_stream::StreamMap;
 use tokio_tungstenite::tungstenite;
 
 use super::Visit;
-use super::frames::{self, ClientFrame, EventFrame, Limits, Pong, ResponseCancel, SessionOpen, SessionReady};
+use super::frames::{self, ClientFrame, EventFrame, Limits, Pong, ResponseCancel, ResponseRegenerate, Resume, SessionOpen, SessionReady};
 use super::writer::{Close, Gone, Outbox};
 use crate::chat::engine::Accepted;
-use crate::chat::replay::TooSlow;
-use crate::chat::{ChatEvent, Cursor, EventKind};
+use crate::chat::resume::{Batches, TOO_SLOW, too_slow};
+use crate::chat::{ChatEvent, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::http::chat::error_frame;
 use crate::http::message::MessageCreate;
@@ -36,15 +36,13 @@ const OFFENCES: u32 = 20;
 /// How long a closing socket is still read, so that the goodbye is not lost in a reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-type Batches = BoxStream<'static, Result<Vec<ChatEvent>, TooSlow>>;
-
 /// A socket after `session.open`.
 pub struct Session {
     state: Shared,
     visit: Visit,
     caller: Caller,
     outbox: Outbox,
-    /// One reader per conversation with an answer under way.
+    /// One reader per conversation with an answer under way; it ends when there is none.
     following: StreamMap<ConversationId, Batches>,
     /// What was asked here and is not answered yet.
     asked: HashMap<TurnId, Asked>,
@@ -53,7 +51,6 @@ pub struct Session {
 
 /// A message of this socket whose answer is under way.
 struct Asked {
-    conversation: ConversationId,
     /// The frame that asked, until its acceptance was sent.
     reference: Option<String>,
 }
@@ -102,7 +99,7 @@ impl Session {
                     seen = Instant::now();
                     session.take(frame?).await?;
                 }
-                Some((conversation, batch)) = session.following.next() => session.forward(conversation, batch).await?,
+                Some((_, batch)) = session.following.next() => session.forward(batch).await?,
                 now = beat.tick() => {
                     if now.duration_since(seen) > SILENCE {
                         return Err(End::Close(Close::TIMEOUT));
@@ -130,15 +127,23 @@ impl Session {
                 return refuse(&outbox, id, error, close).await;
             }
         };
-        if open.resume.is_some() {
-            let error = Error::invalid(
-                "resume_not_supported",
-                "Resuming is not supported yet: read the conversation with GET /api/v1/conversations/{id}.",
-            );
-            outbox.send(&error_frame(&error, id.as_deref())).await?;
+        outbox.send(&greeting(&state, &caller, visitor_token, id.clone())).await?;
+        let mut session = Self { state, visit, caller, outbox, following: StreamMap::new(), asked: HashMap::new(), offences: 0 };
+        if let Some(resume) = open.resume {
+            session.resume(resume, id).await?;
         }
-        outbox.send(&greeting(&state, &caller, visitor_token, id)).await?;
-        Ok(Self { state, visit, caller, outbox, following: StreamMap::new(), asked: HashMap::new(), offences: 0 })
+        Ok(session)
+    }
+
+    /// Tells what a client has not seen of a conversation, and what is still to come in it.
+    async fn resume(&mut self, resume: Resume, reference: Option<String>) -> Flow {
+        match self.state.app.engine.resume(&self.caller, &resume.conversation_id, resume.last_seq).await {
+            Ok(events) => {
+                self.following.insert(resume.conversation_id, events);
+                Ok(())
+            }
+            Err(error) => self.object(&error, reference.as_deref()).await,
+        }
     }
 
     /// Does what a frame says, or answers why not.
@@ -154,8 +159,11 @@ impl Session {
             Ok(ClientFrame::SessionOpen(_)) => {
                 Err(Error::conflict("session_already_open", "This socket has its session; open another socket for another."))
             }
-            Ok(ClientFrame::ResponseRegenerate) => Err(not_yet("response.regenerate")),
-            Ok(ClientFrame::FeedbackCreate) => Err(not_yet("feedback.create")),
+            Ok(ClientFrame::ResponseRegenerate(again)) => match self.ask_again(again).await {
+                Ok(accepted) => return self.follow(accepted, id).await,
+                Err(error) => Err(error),
+            },
+            Ok(ClientFrame::FeedbackCreate(said)) => said.keep(&self.state.app.memory, &self.caller).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -165,10 +173,16 @@ impl Session {
     }
 
     async fn ask(&mut self, message: MessageCreate) -> Result<Accepted> {
-        let request = message.into_request("ws")?;
         self.state.app.limits.check(&self.caller.key, self.visit.address)?;
         self.offences = 0;
-        self.state.app.engine.answer(&self.caller, request).await
+        self.state.app.engine.answer(&self.caller, message.into_request("ws")).await
+    }
+
+    async fn ask_again(&mut self, again: ResponseRegenerate) -> Result<Accepted> {
+        self.state.app.limits.check(&self.caller.key, self.visit.address)?;
+        self.offences = 0;
+        let model = again.model.filter(|model| !model.is_empty());
+        self.state.app.engine.regenerate(&self.caller, &again.response_id, model, "ws").await
     }
 
     /// Follows an accepted message's conversation, once however many messages it gets.
@@ -176,14 +190,11 @@ impl Session {
         let Accepted { conversation_id, response_id, duplicate, mut events } = accepted;
         let followed = self.following.contains_key(&conversation_id);
         let asked_before = self.asked.contains_key(&response_id);
-        self.asked
-            .entry(response_id.clone())
-            .or_insert_with(|| Asked { conversation: conversation_id.clone(), reference: None })
-            .reference = reference;
+        self.asked.insert(response_id.clone(), Asked { reference });
         if followed && !duplicate {
             return Ok(());
         }
-        let mut batch = events.next().await.map_err(too_slow)?;
+        let Ok(mut batch) = events.next().await else { return Err(End::Close(Close::TOO_SLOW)) };
         if followed && asked_before {
             // What follows is on its way already: only the acceptance is said once more.
             batch.retain(|event| {
@@ -193,18 +204,18 @@ impl Session {
         self.send(batch).await?;
         // A repeated message whose answer is stored has been answered whole by now.
         if !followed && self.asked.contains_key(&response_id) {
-            self.following.insert(conversation_id, batches(events));
+            self.following.insert(conversation_id, events.until_idle().map(|batch| batch.map_err(too_slow)).boxed());
         }
         Ok(())
     }
 
-    /// Sends events on; a conversation is left when the last answer asked for here has ended.
-    async fn forward(&mut self, conversation: ConversationId, batch: Result<Vec<ChatEvent>, TooSlow>) -> Flow {
-        self.send(batch.map_err(too_slow)?).await?;
-        if !self.asked.values().any(|asked| asked.conversation == conversation) {
-            self.following.remove(&conversation);
+    /// Sends events on.
+    async fn forward(&mut self, batch: Result<Vec<ChatEvent>>) -> Flow {
+        match batch {
+            Ok(batch) => self.send(batch).await,
+            Err(error) if error.code() == TOO_SLOW => Err(End::Close(Close::TOO_SLOW)),
+            Err(error) => self.object(&error, None).await,
         }
-        Ok(())
     }
 
     async fn send(&mut self, batch: Vec<ChatEvent>) -> Flow {
@@ -228,8 +239,8 @@ impl Session {
 
     /// The server stops: the turns have ended, and what they said last still goes out.
     async fn leave(&mut self) -> End {
-        while let Some(Some((conversation, batch))) = self.following.next().now_or_never() {
-            if let Err(end) = self.forward(conversation, batch).await {
+        while let Some(Some((_, batch))) = self.following.next().now_or_never() {
+            if let Err(end) = self.forward(batch).await {
                 return end;
             }
         }
@@ -319,19 +330,6 @@ fn greeting(state: &Shared, caller: &Caller, visitor_token: Option<String>, refe
     }
 }
 
-/// Cursors never end by themselves; what ends is our interest.
-fn batches(cursor: Cursor) -> Batches {
-    stream::unfold(cursor, |mut cursor| async move { Some((cursor.next().await, cursor)) }).boxed()
-}
-
-fn too_slow(_: TooSlow) -> End {
-    End::Close(Close::TOO_SLOW)
-}
-
 fn expected_open() -> Error {
     Error::invalid("session_expected", "The first frame must be `session.open`.")
-}
-
-fn not_yet(kind: &str) -> Error {
-    Error::invalid("not_supported_yet", format!("`{kind}` is not supported yet."))
 }

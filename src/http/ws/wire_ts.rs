@@ -5,10 +5,12 @@ use std::path::Path;
 
 use ts_rs::{Config, TS};
 
-use super::frames::{Limits, ModelInfo, ResponseCancel, SessionOpen, SessionReady};
+use super::frames::{Limits, ModelInfo, ResponseCancel, ResponseRegenerate, SessionOpen, SessionReady};
 use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
+use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
 use crate::knowledge::store::{Due, Stats};
+use crate::memory::Rating;
 
 const HEAD: &str = "\
 // What goes over the wire: WebSocket `copilot.v1` and the JSON of the HTTP doors.
@@ -16,12 +18,8 @@ const HEAD: &str = "\
 // All offsets and lengths count Unicode code points.
 ";
 
-/// Frames of the contract that this version answers with `not_supported_yet`.
-const NOT_YET: &str = "\
-export type ResponseRegenerate = { type: 'response.regenerate', id: string, response_id: string, model?: string };
-
-export type FeedbackCreate = { type: 'feedback.create', id: string, response_id: string, rating: 'up' | 'down' | 'none', reasons?: Array<string>, comment?: string };
-
+/// A frame without fields, and all of them.
+const CLIENT: &str = "\
 export type Ping = { type: 'ping', id: string };
 
 export type ClientFrame = SessionOpen | MessageCreate | ResponseCancel | ResponseRegenerate | FeedbackCreate | Ping;
@@ -82,7 +80,10 @@ fn render() -> String {
         client::<SessionOpen>(config, "SessionOpen", "session.open"),
         client::<MessageCreate>(config, "MessageCreate", "message.create"),
         client::<ResponseCancel>(config, "ResponseCancel", "response.cancel"),
-        NOT_YET.to_owned(),
+        client::<ResponseRegenerate>(config, "ResponseRegenerate", "response.regenerate"),
+        named::<Rating>(config, "Rating"),
+        client::<FeedbackCreate>(config, "FeedbackCreate", "feedback.create"),
+        CLIENT.to_owned(),
         "// ── server → client ──\n".to_owned(),
         named::<ModelInfo>(config, "ModelInfo"),
         named::<Limits>(config, "Limits"),

@@ -1,9 +1,8 @@
 //! The lexical leg in this process: BM25 by tantivy over the words of `text::tokens`, one index
 //! folder per tenant (so neither words nor their statistics ever cross tenants). A piece of an answer is
-//! a document with two fields: all phrasings of the question (`title`) and the piece (`body`), because
-//! the words of a question in a merchant's own language are often spread over several phrasings.
-//! To BM25 is added how much of the question's telling words the document has at all: BM25 alone
-//! rewards repeating one word and being short more than covering the question.
+//! a document with all phrasings of the question (`title`) and the piece (`body`), because the words of
+//! a question in a merchant's own language are often spread over several phrasings; each stands there
+//! in words and in grams, pairs and threes of characters that rescue typos and unknown words.
 //! The commit's payload says which database and revision it followed to; a folder that is torn, of
 //! another layout or of another database is built again, never trusted.
 
@@ -26,17 +25,18 @@ use crate::knowledge::store::Change;
 use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision, text};
 
 /// Raise it when the fields or `text::tokens` change: old folders are then built again.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 /// Memory of a writer while it applies changes; it is dropped afterwards.
 const WRITER_BYTES: usize = 30_000_000;
 /// What a word in the question's phrasing counts, against one in the answer.
 const TITLE_BOOST: f32 = 1.0;
 const BODY_BOOST: f32 = 0.7;
-/// What a covered word counts, as a multiple of its idf (BM25 counts at most 2.2 times the idf).
-const COVERAGE: f32 = 1.0;
+/// What a gram counts, against a word (measured: 0.3 to 0.6 gain alike on five sets).
+const GRAM_BOOST: f32 = 0.5;
 /// An entry has several passages; this many documents are taken for each entry that is wanted.
 const PASSAGES_PER_ENTRY: usize = 4;
-/// The longest question that is searched with, in distinct words; the rest adds time and no meaning.
+/// The longest question that is searched with, in distinct words and as many grams; the rest adds time
+/// and no meaning.
 const MOST_WORDS: usize = 128;
 
 /// BM25 indexes of all tenants below one folder.
@@ -63,8 +63,11 @@ struct Fields {
     locale: Field,
     valid_from: Field,
     valid_to: Field,
+    bare: Field,
     title: Field,
     body: Field,
+    title_grams: Field,
+    body_grams: Field,
 }
 
 impl LexicalIndex {
@@ -220,10 +223,12 @@ impl Shelf {
         document.add_text(self.fields.locale, draft.locale.as_deref().unwrap_or_default());
         document.add_i64(self.fields.valid_from, draft.valid_from.map_or(i64::MIN, |at| at.0));
         document.add_i64(self.fields.valid_to, draft.valid_to.map_or(i64::MAX, |at| at.0));
-        let phrasings = std::iter::once(&draft.question).chain(&draft.similar);
-        let title: Vec<String> = phrasings.flat_map(|phrasing| text::tokens(phrasing)).collect();
-        document.add_text(self.fields.title, title.join(" "));
+        document.add_u64(self.fields.bare, u64::from(draft.phrasings().next().is_none()));
+        let title = |cut: fn(&str) -> Vec<String>| draft.phrasings().flat_map(|phrasing| cut(phrasing)).collect::<Vec<_>>().join(" ");
+        document.add_text(self.fields.title, title(text::tokens));
+        document.add_text(self.fields.title_grams, title(text::grams));
         document.add_text(self.fields.body, text::tokens(&passage.text).join(" "));
+        document.add_text(self.fields.body_grams, text::grams(&passage.text).join(" "));
         document
     }
 
@@ -234,20 +239,31 @@ impl Shelf {
         let searcher = self.reader.searcher();
         let documents = limit.saturating_mul(PASSAGES_PER_ENTRY);
         let top = TopDocs::with_limit(documents).order_by_score();
-        let found = searcher.search(&self.query(&searcher, query, only)?, &top).map_err(broken)?;
+        let found = searcher.search(&self.query(query, only), &top).map_err(broken)?;
         let scored = found.into_iter().map(|(score, at)| self.scored(&searcher, score, at)).collect::<Result<_>>()?;
         Ok(best_per_entry(scored, limit))
     }
 
     fn scored(&self, searcher: &Searcher, score: f32, at: tantivy::DocAddress) -> Result<Scored> {
         let fast = searcher.segment_reader(at.segment_ord).fast_fields();
-        let missing = || Error::internal("index_torn", "An index segment has no entry column.");
-        let entries = fast.str("entry").map_err(broken)?.ok_or_else(missing)?;
-        let ordinal = entries.term_ords(at.doc_id).next().ok_or_else(missing)?;
-        let mut entry = String::new();
-        entries.ord_to_str(ordinal, &mut entry)?;
-        let seq = fast.u64("seq").map_err(broken)?.first(at.doc_id).unwrap_or_default();
-        Ok(Scored { entry: EntryId::from_text(entry), seq: u32::try_from(seq).unwrap_or_default(), score })
+        let word = |column: &str| -> Result<String> {
+            let missing = || Error::internal("index_torn", format!("An index segment has no column `{column}`."));
+            let words = fast.str(column).map_err(broken)?.ok_or_else(missing)?;
+            let mut word = String::new();
+            if let Some(ordinal) = words.term_ords(at.doc_id).next() {
+                words.ord_to_str(ordinal, &mut word)?;
+            }
+            Ok(word)
+        };
+        let number = |column: &str| Ok::<_, Error>(fast.u64(column).map_err(broken)?.first(at.doc_id).unwrap_or_default());
+        Ok(Scored {
+            entry: EntryId::from_text(word("entry")?),
+            seq: u32::try_from(number("seq")?).unwrap_or_default(),
+            score,
+            support: score,
+            market: Some(word("market")?).filter(|market| !market.is_empty()),
+            bare: number("bare")? == 1,
+        })
     }
 
     /// BM25's idf as in Lucene: ln(1 + (N - n + 0.5) / (n + 0.5)).
@@ -257,28 +273,18 @@ impl Shelf {
         Ok((1.0 + (searcher.num_docs() as f32 - with + 0.5).max(0.0) / (with + 0.5)).ln())
     }
 
-    fn query(&self, searcher: &Searcher, query: &LegQuery, only: Option<&[EntryId]>) -> Result<BooleanQuery> {
-        let mut words: Vec<&String> = query.tokens.iter().collect();
-        let mut seen = std::collections::HashSet::new();
-        words.retain(|word| seen.insert(word.as_str()));
-        words.truncate(MOST_WORDS);
-        let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::with_capacity(words.len() * 3);
-        for word in words {
-            let term = |field| TermQuery::new(Term::from_field_text(field, word), IndexRecordOption::WithFreqs);
-            for (field, boost) in [(self.fields.title, TITLE_BOOST), (self.fields.body, BODY_BOOST)] {
-                clauses.push((Occur::Should, Box::new(BoostQuery::new(Box::new(term(field)), boost))));
-            }
-            let either = [self.fields.title, self.fields.body].map(|field| Box::new(term(field)) as Box<dyn Query>);
-            let covered = ConstScoreQuery::new(Box::new(BooleanQuery::union(either.into())), COVERAGE * self.idf(searcher, word)?);
-            clauses.push((Occur::Should, Box::new(covered)));
-        }
-        let mut must: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(BooleanQuery::new(clauses)))];
+    fn query(&self, query: &LegQuery, only: Option<&[EntryId]>) -> BooleanQuery {
+        let fields = self.fields;
+        let words = clauses(&query.tokens, &[(fields.title, TITLE_BOOST), (fields.body, BODY_BOOST)]);
+        let gram_fields = [(fields.title_grams, TITLE_BOOST * GRAM_BOOST), (fields.body_grams, BODY_BOOST * GRAM_BOOST)];
+        let any = words.into_iter().chain(clauses(&query.grams, &gram_fields)).collect();
+        let mut must: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(BooleanQuery::new(any)))];
         must.extend(self.filters(&query.filter).into_iter().map(silent));
         if let Some(only) = only {
             let terms = only.iter().map(|id| Term::from_field_text(self.fields.entry, id.as_str()));
             must.push(silent(Box::new(TermSetQuery::new(terms))));
         }
-        Ok(BooleanQuery::new(must))
+        BooleanQuery::new(must)
     }
 
     fn filters(&self, filter: &Filter) -> Vec<Box<dyn Query>> {
@@ -297,6 +303,19 @@ impl Shelf {
     }
 }
 
+/// Each distinct word in each field, with the field's boost.
+fn clauses(words: &[String], fields: &[(Field, f32)]) -> Vec<(Occur, Box<dyn Query>)> {
+    let mut seen = std::collections::HashSet::new();
+    let distinct = words.iter().filter(|word| seen.insert(word.as_str())).take(MOST_WORDS);
+    let terms = distinct.flat_map(|word| fields.iter().map(move |&(field, boost)| (Term::from_field_text(field, word), boost)));
+    terms
+        .map(|(term, boost)| {
+            let term = TermQuery::new(term, IndexRecordOption::WithFreqs);
+            (Occur::Should, Box::new(BoostQuery::new(Box::new(term), boost)) as Box<dyn Query>)
+        })
+        .collect()
+}
+
 /// A condition that must hold and adds nothing to the score.
 fn silent(query: Box<dyn Query>) -> (Occur, Box<dyn Query>) {
     (Occur::Must, Box::new(ConstScoreQuery::new(query, 0.0)))
@@ -310,12 +329,15 @@ fn layout() -> (Schema, Fields) {
     let fields = Fields {
         entry: schema.add_text_field("entry", STRING | FAST),
         seq: schema.add_u64_field("seq", FAST),
-        market: schema.add_text_field("market", STRING),
+        market: schema.add_text_field("market", STRING | FAST),
         locale: schema.add_text_field("locale", STRING),
         valid_from: schema.add_i64_field("valid_from", FAST),
         valid_to: schema.add_i64_field("valid_to", FAST),
+        bare: schema.add_u64_field("bare", FAST),
         title: schema.add_text_field("title", words.clone()),
-        body: schema.add_text_field("body", words),
+        body: schema.add_text_field("body", words.clone()),
+        title_grams: schema.add_text_field("title_grams", words.clone()),
+        body_grams: schema.add_text_field("body_grams", words),
     };
     (schema.build(), fields)
 }

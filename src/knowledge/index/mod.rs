@@ -17,6 +17,8 @@ pub mod vectors;
 pub struct LegQuery {
     /// The question's words (`text::tokens`).
     pub tokens: Vec<String>,
+    /// Its pieces of characters (`text::grams`).
+    pub grams: Vec<String>,
     /// The question's vector, all zero when it has none.
     pub vector: Vec<f32>,
     /// Which entries may be found.
@@ -49,6 +51,20 @@ pub struct Scored {
     pub seq: u32,
     /// The leg's own score; higher is better.
     pub score: f32,
+    /// The mean score of its three best passages; the same as `score` where a leg has one per entry.
+    pub support: f32,
+    /// The market the entry is for.
+    pub market: Option<String>,
+    /// The entry has no question of its own and is found by its answer only.
+    pub bare: bool,
+}
+
+impl Scored {
+    /// A hit for every market on an entry with a question.
+    #[cfg(test)]
+    pub fn plain(entry: &str, score: f32) -> Self {
+        Self { entry: EntryId::from_text(entry), seq: 0, score, support: score, market: None, bare: false }
+    }
 }
 
 /// One retrieval leg.
@@ -64,6 +80,11 @@ pub trait PassageIndex: Send + Sync {
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>>;
     /// Forgets everything of the tenant.
     async fn clear(&self, tenant: &TenantId) -> Result<()>;
+    /// The nearest phrasings that some entry is said *not* to answer, nearest first, leaving out those
+    /// that say the same as a passage of one of the `best` hits; a leg that does not know says none.
+    async fn against(&self, _tenant: &TenantId, _query: &LegQuery, _best: &[Scored]) -> Result<Vec<Scored>> {
+        Ok(Vec::new())
+    }
     /// How much each of the words tells (BM25's idf); a leg that does not know says nothing.
     async fn weights(&self, _tenant: &TenantId, _tokens: &[String]) -> Result<Option<Vec<f32>>> {
         Ok(None)
@@ -109,7 +130,12 @@ pub(crate) mod contract {
     }
 
     fn ask(question: &str, direction: usize) -> LegQuery {
-        LegQuery { tokens: text::tokens(question), vector: unit(direction), filter: Filter { now: Timestamp(50), ..Default::default() } }
+        LegQuery {
+            tokens: text::tokens(question),
+            grams: text::grams(question),
+            vector: unit(direction),
+            filter: Filter { now: Timestamp(50), ..Default::default() },
+        }
     }
 
     async fn found(index: &dyn PassageIndex, tenant: &TenantId, query: &LegQuery) -> Vec<String> {

@@ -10,8 +10,17 @@ use async_trait::async_trait;
 use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::Revision;
 use crate::knowledge::store::{Change, StoredPassage};
+use crate::knowledge::{KnowledgeEntry, PassageKind, Revision};
+
+/// Two phrasings this close say the same: a `not` of one row is no evidence against a row that it is a
+/// question of.
+const SAME: f32 = 0.85;
+/// How many of the nearest `not` phrasings are looked at, and how many of those that count are told.
+const NOTS: usize = 24;
+const COUNTED: usize = 5;
+/// How many of the best hits a `not` phrasing is compared with.
+const BEST: usize = 10;
 
 /// Vectors of all tenants, each in its own shelf.
 #[derive(Debug, Default)]
@@ -31,7 +40,9 @@ struct Item {
     locale: Option<String>,
     valid_from: Timestamp,
     valid_to: Timestamp,
+    bare: bool,
     vectors: Vec<(u32, Box<[f32]>)>,
+    nots: Vec<(u32, Box<[f32]>)>,
 }
 
 impl Item {
@@ -47,9 +58,54 @@ impl Item {
     }
 
     fn best(&self, id: &EntryId, query: &[f32]) -> Option<Scored> {
-        let scored = self.vectors.iter().map(|(seq, vector)| (*seq, dot(query, vector)));
-        let (seq, score) = scored.max_by(|a, b| a.1.total_cmp(&b.1))?;
-        Some(Scored { entry: id.clone(), seq, score })
+        let mut three = [(0, f32::NEG_INFINITY); 3];
+        for (seq, vector) in &self.vectors {
+            let score = dot(query, vector);
+            if score > three[2].1 {
+                three[2] = (*seq, score);
+                three.sort_by(|a, b| b.1.total_cmp(&a.1));
+            }
+        }
+        let there = &three[..self.vectors.len().min(3)];
+        let (seq, score) = *there.first()?;
+        let support = there.iter().map(|(_, score)| score).sum::<f32>() / there.len() as f32;
+        Some(self.scored(id, seq, score, support))
+    }
+
+    fn scored(&self, id: &EntryId, seq: u32, score: f32, support: f32) -> Scored {
+        Scored { entry: id.clone(), seq, score, support, market: self.market.clone(), bare: self.bare }
+    }
+
+    fn new(entry: &KnowledgeEntry, passages: &[StoredPassage]) -> Self {
+        let of = |not: bool| passages.iter().filter(move |stored| (stored.passage.kind == PassageKind::Not) == not);
+        Self {
+            market: entry.draft.market.clone(),
+            locale: entry.draft.locale.clone(),
+            valid_from: entry.draft.valid_from.unwrap_or(Timestamp(i64::MIN)),
+            valid_to: entry.draft.valid_to.unwrap_or(Timestamp(i64::MAX)),
+            bare: entry.draft.phrasings().next().is_none(),
+            vectors: of(false).filter_map(vector_of).collect(),
+            nots: of(true).filter_map(vector_of).collect(),
+        }
+    }
+}
+
+impl Shelf {
+    fn against(&self, query: &[f32], best: &[Scored]) -> Vec<Scored> {
+        let nots = self.entries.iter().flat_map(|(id, item)| item.nots.iter().map(move |(seq, not)| (id, item, *seq, not)));
+        let mut nearest: Vec<_> =
+            nots.map(|(id, item, seq, not)| (dot(query, not), id, item, seq, not)).filter(|not| not.0 > 0.0).collect();
+        let looked_at = NOTS.min(nearest.len());
+        if looked_at == 0 {
+            return Vec::new();
+        }
+        nearest.select_nth_unstable_by(looked_at - 1, |a, b| b.0.total_cmp(&a.0));
+        nearest.truncate(looked_at);
+        nearest.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
+        let answered: Vec<&Item> = best.iter().take(BEST).filter_map(|hit| self.entries.get(&hit.entry)).collect();
+        let says_the_same = |not: &[f32]| answered.iter().any(|item| item.vectors.iter().any(|(_, vector)| dot(vector, not) >= SAME));
+        let counting = nearest.into_iter().filter(|not| !says_the_same(not.4));
+        counting.take(COUNTED).map(|(score, id, item, seq, _)| item.scored(id, seq, score, score)).collect()
     }
 }
 
@@ -77,14 +133,7 @@ impl PassageIndex for VectorIndex {
             match &change.entry {
                 None => drop(shelf.entries.remove(&change.id)),
                 Some((entry, passages)) => {
-                    let item = Item {
-                        market: entry.draft.market.clone(),
-                        locale: entry.draft.locale.clone(),
-                        valid_from: entry.draft.valid_from.unwrap_or(Timestamp(i64::MIN)),
-                        valid_to: entry.draft.valid_to.unwrap_or(Timestamp(i64::MAX)),
-                        vectors: passages.iter().filter_map(vector_of).collect(),
-                    };
-                    shelf.entries.insert(change.id.clone(), item);
+                    shelf.entries.insert(change.id.clone(), Item::new(entry, passages));
                 }
             }
         }
@@ -112,6 +161,13 @@ impl PassageIndex for VectorIndex {
         let shelf = shelf.read().unwrap_or_else(PoisonError::into_inner);
         let items = entries.iter().filter_map(|id| shelf.entries.get(id).map(|item| (id, item)));
         Ok(items.filter_map(|(id, item)| item.best(id, &query.vector)).collect())
+    }
+
+    async fn against(&self, tenant: &TenantId, query: &LegQuery, best: &[Scored]) -> Result<Vec<Scored>> {
+        let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
+        let (vector, best) = (query.vector.clone(), best.to_vec());
+        let look = move || shelf.read().unwrap_or_else(PoisonError::into_inner).against(&vector, &best);
+        Ok(tokio::task::spawn_blocking(look).await?)
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {

@@ -1,14 +1,14 @@
 import { createRef, render } from 'preact';
 import { act } from 'preact/test-utils';
 import { expect, it, vi } from 'vitest';
-import { words } from '../words';
+import { zh } from '../words/zh';
 import { Composer } from './Composer';
 
 async function compose(more: Partial<Parameters<typeof Composer>[0]> = {}) {
   const place = document.createElement('div');
   document.body.append(place);
   const send = vi.fn();
-  const props = { say: words.zh, box: createRef<HTMLTextAreaElement>(), draft: undefined, longest: 10, busy: false, stopping: false, send, stop: vi.fn(), tookDraft: vi.fn(), ...more };
+  const props = { say: zh, box: createRef<HTMLTextAreaElement>(), draft: undefined, longest: 10, busy: false, stopping: false, send, stop: vi.fn(), tookDraft: vi.fn(), ...more };
   await act(() => render(<Composer {...props} />, place));
   const box = place.querySelector('textarea')!;
   const type = (text: string) => act(() => ((box.value = text), void box.dispatchEvent(new Event('input', { bubbles: true }))));

@@ -11,6 +11,9 @@ interface Props {
   box: RefObject<HTMLTextAreaElement | null>;
   /** A text given back, to be shown once. */
   draft: string | undefined;
+  /** An earlier question is being changed. */
+  editing?: boolean;
+  letBe?(): void;
   longest: number | undefined;
   busy: boolean;
   stopping: boolean;
@@ -24,7 +27,7 @@ export function sends(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'isComposi
   return event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 }
 
-export function Composer({ say, box, draft, longest, busy, stopping, send, stop, tookDraft }: Props): VNode {
+export function Composer({ say, box, draft, editing, letBe, longest, busy, stopping, send, stop, tookDraft }: Props): VNode {
   const [text, setText] = useState('');
   const length = points(text.trim());
   const tooLong = longest !== undefined && length > longest;
@@ -57,6 +60,12 @@ export function Composer({ say, box, draft, longest, busy, stopping, send, stop,
         submit();
       }}
     >
+      {editing && (
+        <p class="editing" data-testid="editing">
+          {say.editing}
+          <button type="button" class="plain" onClick={letBe}>{say.letBe}</button>
+        </p>
+      )}
       <div class="field">
         <textarea
           ref={box}

@@ -69,6 +69,7 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
     event.stopPropagation();
     if (opened) closeSheet();
     else if (menu) setMenu(false), toComposer();
+    else if (view.editing) session.edit(undefined);
     else close();
   };
 
@@ -113,6 +114,9 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
               last={i === turns.length - 1}
               busy={!!busy}
               again={(turn) => session.again(turn)}
+              regenerate={(turn) => session.regenerate(turn)}
+              edit={(turn) => (session.edit(turn), toComposer())}
+              rate={(turn, feedback) => session.rate(turn, feedback)}
               ask={askFrom}
               openSource={(answer, n, opener) => {
                 const source = answer.sources.find((source) => source.n === n);
@@ -124,7 +128,7 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
         <div class="dock">
           {below && (
             <button type="button" class="below" data-testid="new-below" onClick={toEnd}>
-              <Icon name="down" /> {say.newBelow}
+              <Icon name="below" /> {say.newBelow}
             </button>
           )}
           <Notice say={say} view={view} connect={() => session.connect()} />
@@ -132,6 +136,8 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
             say={say}
             box={box}
             draft={view.draft}
+            editing={!!view.editing}
+            letBe={() => (session.edit(undefined), toComposer())}
             longest={view.longest}
             busy={!!busy}
             stopping={!!busy?.stopping}

@@ -3,11 +3,15 @@ import { useEffect, useState } from 'preact/hooks';
 import { fill } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
 import { Markdown } from '../markdown';
-import type { Answer, Turn } from '../state';
+import type { Answer, Feedback, Turn } from '../state';
 import { why, type Words } from '../words';
+import { Icon } from './icons';
 
 export interface Actions {
   again(turn: Turn): void;
+  regenerate(turn: Turn): void;
+  edit(turn: Turn): void;
+  rate(turn: Turn, feedback: Feedback): void;
   ask(text: string): void;
   openSource(answer: Answer, n: number, opener: HTMLElement): void;
 }
@@ -28,9 +32,12 @@ export function TurnView({ say, turn, last, busy, ...actions }: Props): VNode {
         <span class="hidden">{say.you}: </span>
         {turn.text}
       </div>
+      {!busy && turn.messageId && (
+        <button type="button" class="plain edit" data-testid="edit" onClick={() => actions.edit(turn)}>{say.edit}</button>
+      )}
       <article class="answer" data-testid="answer" data-status={answer?.status ?? turn.delivery}>
         <StatusLine say={say} turn={turn} />
-        {answer && <AnswerBody say={say} answer={answer} {...actions} />}
+        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} {...actions} />}
         <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
       </article>
       {last && answer && answer.suggestions.length > 0 && (
@@ -63,7 +70,14 @@ function statusText(say: Words, { answer, delivery, stopping }: Turn): string | 
   return found ? fill(say.generatingFrom, { n: found }) : say.generating;
 }
 
-function AnswerBody({ say, answer, openSource }: Pick<Actions, 'openSource'> & { say: Words; answer: Answer }): VNode {
+interface BodyProps extends Pick<Actions, 'openSource' | 'regenerate' | 'rate'> {
+  say: Words;
+  turn: Turn;
+  answer: Answer;
+  busy: boolean;
+}
+
+function AnswerBody({ say, turn, answer, busy, openSource, regenerate, rate }: BodyProps): VNode {
   const { sources, text, reasoning } = answer;
   const live = answer.status === 'running' && !answer.final;
   const titles = new Map(sources.map((source) => [source.n, source.title]));
@@ -85,9 +99,14 @@ function AnswerBody({ say, answer, openSource }: Pick<Actions, 'openSource'> & {
         <>
           <SourceChips say={say} answer={answer} open={cites.open} />
           <p class="mark">
-            {say.aiMark}
-            <Copy say={say} text={text} />
+            <span>{say.aiMark}</span>
+            <span class="tools">
+              <Copy say={say} text={text} />
+              <button type="button" class="plain copy" data-testid="regenerate" disabled={busy} onClick={() => regenerate(turn)}>{say.regenerate}</button>
+              <Thumbs say={say} said={answer.feedback} rate={(feedback) => rate(turn, feedback)} />
+            </span>
           </p>
+          {answer.feedback?.rating === 'down' && <Reasons say={say} said={answer.feedback} rate={(feedback) => rate(turn, feedback)} />}
         </>
       )}
     </>
@@ -125,6 +144,53 @@ function SourceChips({ say, answer, open }: { say: Words; answer: Answer; open(n
         </li>
       )}
     </ul>
+  );
+}
+
+interface Rates {
+  say: Words;
+  rate(feedback: Feedback): void;
+}
+
+/** Pressing the same thumb again takes it back. */
+function Thumbs({ say, said, rate }: Rates & { said: Feedback | undefined }): VNode {
+  const thumb = (rating: 'up' | 'down') => (
+    <button
+      type="button"
+      class="thumb"
+      data-testid={`thumb-${rating}`}
+      aria-label={say[rating]}
+      title={say[rating]}
+      aria-pressed={said?.rating === rating}
+      onClick={() => rate({ rating: said?.rating === rating ? 'none' : rating, reasons: [] })}
+    >
+      <Icon name={rating} />
+    </button>
+  );
+  return <>{thumb('up')}{thumb('down')}</>;
+}
+
+/** What was wrong: any of a few words, and one's own. */
+function Reasons({ say, said, rate }: Rates & { said: Feedback }): VNode {
+  const toggle = (reason: string) => {
+    const reasons = said.reasons.includes(reason) ? said.reasons.filter((one) => one !== reason) : [...said.reasons, reason];
+    rate({ ...said, reasons, sent: false });
+  };
+  return (
+    <div class="reasons" role="group" aria-label={say.reasons} data-testid="reasons">
+      {(['wrong', 'incomplete', 'outdated', 'unclear'] as const).map((reason) => (
+        <button key={reason} type="button" class="chip" aria-pressed={said.reasons.includes(reason)} onClick={() => toggle(reason)}>
+          {say[`reason_${reason}`]}
+        </button>
+      ))}
+      <input
+        aria-label={say.comment}
+        placeholder={say.comment}
+        maxLength={500}
+        defaultValue={said.comment}
+        onChange={(event) => rate({ ...said, comment: event.currentTarget.value, sent: false })}
+      />
+    </div>
   );
 }
 

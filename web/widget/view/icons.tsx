@@ -6,7 +6,9 @@ const paths = {
   close: 'M6 6l12 12M18 6L6 18',
   send: 'M12 19V5M6 11l6-6 6 6',
   stop: 'M6 6h12v12H6z',
-  down: 'M12 5v14M6 13l6 6 6-6',
+  below: 'M12 5v14M6 13l6 6 6-6',
+  up: 'M7 11v8H4v-8zm0 0 4-7a2 2 0 0 1 2 2v4h5a2 2 0 0 1 2 2l-1 5a2 2 0 0 1-2 2H7',
+  down: 'M17 13V5h3v8zm0 0-4 7a2 2 0 0 1-2-2v-4H6a2 2 0 0 1-2-2l1-5a2 2 0 0 1 2-2h10',
 };
 
 export function Icon({ name }: { name: keyof typeof paths }): VNode {

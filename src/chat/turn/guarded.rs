@@ -1,0 +1,83 @@
+//! Where the guardrails stand in a turn: a refused question, sources a model may read, an answer that is
+//! watched while it is said, and the audit.
+
+use serde_json::json;
+
+use super::{Ending, Turning, words};
+use crate::chat::EventKind;
+use crate::error::Result;
+use crate::knowledge::{Decision, Hit};
+use crate::models::{CompletionRequest, Role};
+use crate::safety::{HoldBack, Notes};
+
+impl Turning {
+    /// A question that is not answered: kindly, without a search and without a model.
+    pub(super) fn refuse(&mut self) -> Ending {
+        self.outcome.query = self.request.text.clone();
+        self.outcome.decision = Some("none".to_owned());
+        self.outcome.trace = json!({"intent": "refused"});
+        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
+        self.say(words::refused(self.language));
+        Ending::Refused
+    }
+
+    /// The sources as a model reads them.
+    pub(super) async fn readable(&mut self, sources: &[Hit]) -> Vec<Hit> {
+        let safety = self.engine.0.parts.safety.clone();
+        let mut readable = sources.to_vec();
+        for hit in &mut readable {
+            for text in [&mut hit.entry.draft.question, &mut hit.entry.draft.answer, &mut hit.passage] {
+                let checked = safety.source(&self.tenant, text).await;
+                *text = checked.text;
+                self.checked.notes.merge(&checked.notes);
+            }
+        }
+        readable
+    }
+
+    /// Earlier messages of a stateless client go to the provider like the question, so they are checked
+    /// like it.
+    pub(super) async fn check_history(&mut self) {
+        let safety = self.engine.0.parts.safety.clone();
+        for message in self.request.history.iter_mut().flatten() {
+            let checked = safety.earlier(&self.tenant, &message.content).await;
+            message.content = checked.text;
+            self.checked.notes.merge(&checked.notes);
+        }
+    }
+
+    /// Watches what a model says. It may name what it was given, but not repeat its instruction.
+    pub(super) fn watch(&self, request: &CompletionRequest) -> HoldBack {
+        let (mut instruction, mut given) = (String::new(), Vec::with_capacity(request.messages.len()));
+        for message in &request.messages {
+            match message.role {
+                Role::System => instruction.push_str(&message.content),
+                Role::User | Role::Assistant => given.push(message.content.as_str()),
+            }
+        }
+        self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, &instruction)
+    }
+
+    /// A row that is the answer itself, as it may be said.
+    pub(super) fn sayable(&mut self, row: &Hit) -> String {
+        let draft = &row.entry.draft;
+        let given = [draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
+        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, "");
+        let text = hold.push(&draft.answer) + &hold.finish();
+        self.checked.notes.merge(hold.notes());
+        text
+    }
+
+    /// Counts what was found in what was said.
+    pub(super) fn note(&mut self, notes: &Notes) {
+        self.checked.notes.merge(notes);
+    }
+
+    /// Writes the turn's verdicts down; an audit that fails is told, and the turn goes on.
+    pub(super) async fn audit(&self) {
+        let recorded: Result<()> = self.engine.0.parts.safety.record(&self.tenant, &self.turn.id, &self.checked.notes).await;
+        if let Err(error) = recorded {
+            tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "verdicts could not be audited");
+        }
+    }
+}

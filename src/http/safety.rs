@@ -1,0 +1,28 @@
+//! What the guardrails did: the audit, for admins.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::Admin;
+use super::state::Shared;
+use crate::error::Result;
+use crate::ids::Timestamp;
+
+/// Most verdicts in one answer.
+const MOST: i64 = 500;
+
+/// `?limit=` and `?before=` (milliseconds), for the next page.
+#[derive(Deserialize)]
+pub struct Paging {
+    limit: Option<i64>,
+    before: Option<i64>,
+}
+
+/// The newest verdicts of the caller's shop.
+pub async fn verdicts(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
+    let limit = paging.limit.unwrap_or(100).clamp(1, MOST);
+    let verdicts = state.app.safety.verdicts(&caller.tenant, paging.before.map(Timestamp), limit).await?;
+    Ok(Json(json!({"verdicts": verdicts})))
+}

@@ -1,0 +1,85 @@
+//! What of a row the decision looks at, computed once per row and kept: its words, its phrasings as
+//! words, its numbers and the countries it names. Cutting a row into words takes far longer than
+//! comparing them, and the same rows are looked at again and again.
+
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use moka::sync::Cache;
+
+use super::{EntryDraft, KnowledgeEntry, decide, places, text};
+use crate::ids::TenantId;
+
+/// Rows kept; a row takes a few kilobytes.
+const KEPT: u64 = 10_000;
+
+/// A word by its hash: comparing needs no more.
+pub type Word = u64;
+
+/// A row as the decision sees it.
+#[derive(Debug, Default)]
+pub struct Gist {
+    /// The distinct words of each phrasing, with whether they only ask.
+    pub phrasings: Vec<Vec<(Word, bool)>>,
+    /// `text::question_key` of each phrasing, hashed.
+    pub keys: HashSet<Word>,
+    /// The same of the phrasings that the row does not answer.
+    pub not_keys: HashSet<Word>,
+    /// Every word of the row.
+    pub words: HashSet<Word>,
+    /// Every number of the row.
+    pub numbers: HashSet<String>,
+    /// Countries the row names, its market included.
+    pub places: BTreeSet<&'static str>,
+}
+
+impl Gist {
+    /// Of a row's content.
+    pub fn of(draft: &EntryDraft) -> Self {
+        let phrasings: Vec<Vec<(Word, bool)>> = draft.phrasings().map(|phrasing| distinct(&text::tokens(phrasing))).collect();
+        let labels = draft.category.iter().chain(&draft.tags).chain(&draft.market);
+        let rest = std::iter::once(&draft.answer).chain(labels).flat_map(|text| text::tokens(text));
+        let words = phrasings.iter().flatten().map(|(word, _)| *word).chain(rest.map(|token| word(&token))).collect();
+        let whole: Vec<&String> = draft.phrasings().chain([&draft.answer]).collect();
+        let keys = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| word(&text::question_key(text))).collect();
+        Self {
+            keys: keys(&mut draft.phrasings()),
+            not_keys: keys(&mut draft.negative.iter()),
+            numbers: whole.iter().flat_map(|text| text::numbers(text)).collect(),
+            places: whole.iter().copied().chain(&draft.market).flat_map(|text| places::named(text)).collect(),
+            phrasings,
+            words,
+        }
+    }
+}
+
+/// The distinct words of a text, with whether they only ask.
+pub fn distinct(tokens: &[String]) -> Vec<(Word, bool)> {
+    let mut seen = HashSet::new();
+    tokens.iter().filter(|token| seen.insert(token.as_str())).map(|token| (word(token), decide::is_asking(token))).collect()
+}
+
+/// A word's hash.
+pub fn word(token: &str) -> Word {
+    let mut hasher = DefaultHasher::new();
+    token.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Gists of the rows looked at last.
+pub struct Gists(Cache<(TenantId, Word, Word), Arc<Gist>>);
+
+impl Default for Gists {
+    fn default() -> Self {
+        Self(Cache::new(KEPT))
+    }
+}
+
+impl Gists {
+    /// A row's gist; a row that changed has another hash and is looked at anew.
+    pub fn get(&self, tenant: &TenantId, entry: &KnowledgeEntry) -> Arc<Gist> {
+        let key = (tenant.clone(), word(entry.id.as_str()), word(&entry.content_hash));
+        self.0.get_with(key, || Arc::new(Gist::of(&entry.draft)))
+    }
+}

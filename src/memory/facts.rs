@@ -1,0 +1,163 @@
+//! What the merchant has said about itself (pure): market, kind of shop, order number. Only plain
+//! statements count ("我是跨境店", "my order is …"), never a question about one; what is said later
+//! replaces what was said before.
+
+use serde::{Deserialize, Serialize};
+
+/// Something the merchant has stated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Of which kind.
+    pub slot: Slot,
+    /// In the one spelling we use.
+    pub value: String,
+    /// The turn that said it.
+    pub place: i64,
+}
+
+/// What may be stated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Slot {
+    Market,
+    ShopType,
+    Order,
+}
+
+/// How a value is said, in lower case, the longest first.
+type Spoken = (Slot, &'static str, &'static [&'static str]);
+
+#[rustfmt::skip]
+const SPOKEN: &[Spoken] = &[
+    (Slot::Market, "中国站", &["中国站", "国内站", "china site", "chinese site"]),
+    (Slot::Market, "新加坡站", &["新加坡站", "新加坡", "singapore"]),
+    (Slot::Market, "马来西亚站", &["马来西亚站", "马来站", "马来西亚", "malaysia"]),
+    (Slot::Market, "美国站", &["美国站", "美区", "us site", "us market", "united states"]),
+    (Slot::Market, "英国站", &["英国站", "uk site", "uk market", "united kingdom"]),
+    (Slot::Market, "德国站", &["德国站", "germany", "german site"]),
+    (Slot::Market, "日本站", &["日本站", "japan"]),
+    (Slot::ShopType, "跨境店", &["跨境店", "跨境店铺", "cross-border shop", "cross-border store", "cross-border seller"]),
+    (Slot::ShopType, "本地店", &["本地店", "国内店", "本土店", "local shop", "local store", "local seller"]),
+    (Slot::ShopType, "旗舰店", &["旗舰店", "flagship"]),
+    (Slot::ShopType, "专卖店", &["专卖店", "specialty shop", "specialty store"]),
+    (Slot::ShopType, "专营店", &["专营店"]),
+    (Slot::ShopType, "普通店", &["普通店", "个人店", "general shop"]),
+];
+
+/// Who speaks of itself.
+#[rustfmt::skip]
+const SELF: &[&str] = &[
+    "我是", "我们是", "我在", "我们在", "我做", "我们做", "我的", "我们的", "我开", "我们开", "本店", "我店", "咱们是", "咱是", "我家", "是", "更正", "改成", "换成", "说错",
+    "i am", "i'm", "we are", "we're", "i sell", "we sell", "my ", "our ", "i run", "we run", "i have", "we have", "actually",
+];
+/// A clause with one of these asks, wishes or denies; it states nothing.
+#[rustfmt::skip]
+const NOT_STATED: &[&str] = &[
+    "是不是", "是否", "能不能", "可不可以", "可以", "想", "打算", "准备", "如果", "要是", "假如", "吗", "什么", "怎么", "如何", "多少", "哪", "几", "不是", "没有", "不做",
+    "whether", "if ", "can ", "could ", "should ", "want", "plan", "not ", "n't", "what", "how", "which", "do ", "does ",
+];
+/// What comes before an order's number.
+const ORDER: &[&str] = &["订单号", "订单编号", "单号", "订单", "order number", "order no", "order id", "order #", "order"];
+/// Shortest and longest order number.
+const ORDER_CHARS: std::ops::RangeInclusive<usize> = 8..=32;
+
+/// What a message states.
+pub fn stated(message: &str, place: i64) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for clause in clauses(message) {
+        if let Some(value) = order(&clause) {
+            put(&mut facts, Fact { slot: Slot::Order, value, place });
+        }
+        if !SELF.iter().any(|word| clause.contains(word)) || NOT_STATED.iter().any(|word| clause.contains(word)) {
+            continue;
+        }
+        for (slot, value, spoken) in SPOKEN {
+            if spoken.iter().any(|word| clause.contains(word)) {
+                put(&mut facts, Fact { slot: *slot, value: (*value).to_owned(), place });
+            }
+        }
+    }
+    facts
+}
+
+/// What is known once `new` has been said: the later word counts.
+pub fn merge(known: &mut Vec<Fact>, new: Vec<Fact>) {
+    for fact in new {
+        put(known, fact);
+    }
+}
+
+fn put(facts: &mut Vec<Fact>, fact: Fact) {
+    facts.retain(|known| known.slot != fact.slot);
+    facts.push(fact);
+}
+
+/// Clauses in lower case; one that ends with a question mark says so to itself only.
+fn clauses(message: &str) -> Vec<String> {
+    let mut clauses = Vec::new();
+    let mut clause = String::new();
+    for c in message.to_lowercase().chars() {
+        match c {
+            '?' | '？' => {
+                clause.push('吗');
+                clauses.push(std::mem::take(&mut clause));
+            }
+            ',' | '，' | '.' | '。' | ';' | '；' | '!' | '！' | '\n' => clauses.push(std::mem::take(&mut clause)),
+            c => clause.push(c),
+        }
+    }
+    clauses.push(clause);
+    clauses
+}
+
+/// A number behind the word order: at least as long as an order's, with a digit in most places.
+fn order(clause: &str) -> Option<String> {
+    let at = ORDER.iter().find_map(|word| clause.find(word).map(|at| at + word.len()))?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let mut words = clause[at..].split(|c: char| !legal(c)).filter(|word| !word.is_empty());
+    let number = words.find(|word| {
+        let digits = word.chars().filter(char::is_ascii_digit).count();
+        ORDER_CHARS.contains(&word.len()) && digits * 2 > word.len()
+    })?;
+    Some(number.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(message: &str) -> Vec<String> {
+        stated(message, 1).into_iter().map(|fact| fact.value).collect()
+    }
+
+    #[test]
+    fn a_statement_counts_and_a_question_does_not() {
+        assert_eq!(values("我是跨境店，在新加坡站，保证金多少？"), ["跨境店"]);
+        assert_eq!(values("我是新加坡站的跨境店，保证金多少？"), ["新加坡站", "跨境店"]);
+        assert_eq!(values("We are a cross-border shop in Singapore. What is the deposit?"), ["新加坡站", "跨境店"]);
+        for asked in
+            ["跨境店的保证金多少？", "我是不是跨境店？", "我可以开旗舰店吗", "新加坡站要交税吗", "如果我是本地店呢", "I am a local shop?"]
+        {
+            assert_eq!(values(asked), [""; 0], "{asked}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_later_replaces_what_was_said_before() {
+        let mut known = stated("我是本地店", 1);
+        merge(&mut known, stated("说错了，我不是本地店，是跨境店", 4));
+        assert_eq!(known, [Fact { slot: Slot::ShopType, value: "跨境店".into(), place: 4 }]);
+        merge(&mut known, stated("我们在日本站", 6));
+        assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn an_order_is_known_by_its_number() {
+        assert_eq!(values("订单号：2026112500871234 为什么还没发货？"), ["2026112500871234"]);
+        assert_eq!(values("where is my order #MC-20261125-77"), ["MC-20261125-77"]);
+        for none in ["订单多久到？", "订单 3 天没发货", "电话 13800138000"] {
+            assert_eq!(values(none), [""; 0], "{none}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Conversations as a list in SQL: found, deleted for good, and forgotten when their time is over.
+
+use sqlx::AssertSqlSafe;
+
+use super::store::{CONVERSATION, ConversationRow, no_conversation};
+use super::{Conversation, Memory, Rating};
+use crate::error::Result;
+use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp};
+use crate::{in_tx, on};
+
+/// Which conversations are meant; what is none does not narrow them down.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Of this owner only.
+    pub owner: Option<&'a OwnerId>,
+    /// With these words in a question or an answer.
+    pub text: Option<&'a str>,
+    /// With an answer rated so.
+    pub rating: Option<Rating>,
+    /// Opened over this wire.
+    pub channel: Option<&'a str>,
+    /// With an answer decided so.
+    pub decision: Option<&'a str>,
+    /// Behind this one in the list.
+    pub before: Option<(Timestamp, ConversationId)>,
+}
+
+/// Turns that lose their trace in one go.
+const TRACES_AT_ONCE: i64 = 500;
+
+impl Memory {
+    /// Conversations, the last changed first.
+    pub async fn conversations(&self, tenant: &TenantId, filter: &Filter<'_>, limit: i64) -> Result<Vec<Conversation>> {
+        let sql = AssertSqlSafe(format!(
+            "select {CONVERSATION} from conversations c where tenant_id = $1 \
+             and ($2 is null or owner_id = $2) and ($3 is null or channel = $3) \
+             and (updated_ms < $4 or (updated_ms = $4 and id > $5)) \
+             and (($6 is null and $7 is null and $8 is null) or exists (select 1 from turns t \
+                 where t.tenant_id = c.tenant_id and t.conversation_id = c.id \
+                 and ($6 is null or lower(t.question) like $6 escape '\\' or lower(t.answer) like $6 escape '\\') \
+                 and ($7 is null or t.rating = $7) and ($8 is null or t.decision = $8))) \
+             order by updated_ms desc, id limit $9"
+        ));
+        let (updated, id) = filter.before.clone().unwrap_or((Timestamp(i64::MAX), ConversationId::from_text("")));
+        let rating = filter.rating.and_then(Rating::stored);
+        let pattern = filter.text.map(pattern);
+        let rows: Vec<ConversationRow> = on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(tenant).bind(filter.owner).bind(filter.channel).bind(updated).bind(&id)
+            .bind(&pattern).bind(rating).bind(filter.decision).bind(limit)
+            .fetch_all(pool).await)?;
+        Ok(rows.into_iter().map(Conversation::from).collect())
+    }
+
+    /// Deletes a conversation with everything that was said in it.
+    ///
+    /// # Errors
+    /// `conversation_not_found` when it does not exist or is another's.
+    pub async fn delete_conversation(&self, tenant: &TenantId, owner: Option<&OwnerId>, id: &ConversationId) -> Result<()> {
+        self.conversation(tenant, owner, id).await?;
+        if self.delete_one(tenant, id).await? { Ok(()) } else { Err(no_conversation()) }
+    }
+
+    async fn delete_one(&self, tenant: &TenantId, id: &ConversationId) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let turns = "delete from turns where tenant_id = $1 and conversation_id = $2";
+        in_tx!(&mut tx, conn => sqlx::query(turns).bind(tenant).bind(id).execute(conn).await.map(drop))?;
+        let one = "delete from conversations where tenant_id = $1 and id = $2";
+        let gone = in_tx!(&mut tx, conn => sqlx::query(one).bind(tenant).bind(id).execute(conn).await?.rows_affected());
+        tx.commit().await?;
+        Ok(gone == 1)
+    }
+
+    /// Deletes up to `limit` conversations, whosever, that nobody has gone on with since `before`;
+    /// returns how many.
+    pub async fn forget_before(&self, before: Timestamp, limit: i64) -> Result<u64> {
+        let sql = "select tenant_id, id from conversations where updated_ms < $1 order by updated_ms limit $2";
+        let old: Vec<(TenantId, ConversationId)> =
+            on!(&self.db, pool => sqlx::query_as(sql).bind(before).bind(limit).fetch_all(pool).await)?;
+        let mut gone = 0;
+        for (tenant, id) in old {
+            gone += u64::from(self.delete_one(&tenant, &id).await?);
+        }
+        Ok(gone)
+    }
+
+    /// Drops traces of turns that ended before a moment, some at a time; returns how many.
+    pub async fn drop_traces_before(&self, before: Timestamp) -> Result<u64> {
+        let sql = "update turns set trace = '{}' where id in \
+             (select id from turns where done_ms is not null and done_ms < $1 and trace <> '{}' limit $2)";
+        Ok(on!(&self.db, pool => sqlx::query(sql).bind(before).bind(TRACES_AT_ONCE).execute(pool).await?.rows_affected()))
+    }
+}
+
+/// The words somewhere, in lower case, with nothing special about `%` and `_`.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}

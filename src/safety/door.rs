@@ -1,0 +1,189 @@
+//! The room's front door: which guardrails look at which text of which shop, and the audit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use super::chain::{Rules, check};
+use super::hold::HoldBack;
+use super::injection::{Control, Injection};
+use super::judge::Judge;
+use super::links::Links;
+use super::personal::PersonalData;
+use super::words::WordList;
+use super::{Action, AuditedVerdict, Checked, Guardrail, Look, Notes, Rule, Stage, store};
+use crate::config::SafetyConfig;
+use crate::db::Db;
+use crate::error::Result;
+use crate::ids::{Clock, TenantId, Timestamp, TurnId};
+use crate::ledger::Ledger;
+use crate::models::{Language, Model};
+use crate::telemetry;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// How often old verdicts are looked for, at most.
+const SWEEP_MS: i64 = 60 * 60 * 1000;
+
+/// What the guardrails are built from.
+pub struct SafetyParts<'a> {
+    /// What the operator decided.
+    pub config: &'a SafetyConfig,
+    /// The model that judges questions, if the operator wants one.
+    pub judge: Option<Arc<Model>>,
+    /// Told what the judge costs.
+    pub ledger: Ledger,
+    /// Where verdicts are audited.
+    pub db: Db,
+    /// Time.
+    pub clock: Clock,
+}
+
+/// Checks questions, sources and answers. Cheap to clone.
+#[derive(Clone)]
+pub struct Safety(Arc<Inner>);
+
+struct Inner {
+    config: SafetyConfig,
+    /// The word lists of shops that have one of their own.
+    of_tenants: HashMap<String, Words>,
+    of_all: Words,
+    judge: Option<Arc<dyn Guardrail>>,
+    db: Db,
+    clock: Clock,
+    swept: AtomicI64,
+}
+
+/// A shop's words: a question with one is refused, an answer goes on without it.
+#[derive(Clone)]
+struct Words {
+    asked: Arc<WordList>,
+    said: Arc<WordList>,
+}
+
+impl Words {
+    fn new(words: &[String]) -> Result<Self> {
+        let list = |action| WordList::new("words", action, words.iter().map(String::as_str)).map(Arc::new);
+        Ok(Self { asked: list(Action::Refuse)?, said: list(Action::Redact)? })
+    }
+}
+
+impl Safety {
+    /// Builds the guardrails.
+    ///
+    /// # Errors
+    /// `bad_word_list`.
+    pub fn new(parts: SafetyParts<'_>) -> Result<Self> {
+        let SafetyParts { config, judge, ledger, db, clock } = parts;
+        let own = config.tenants.iter().map(|(tenant, own)| {
+            let words: Vec<String> = config.words.iter().chain(&own.words).cloned().collect();
+            Ok((tenant.clone(), Words::new(&words)?))
+        });
+        Ok(Self(Arc::new(Inner {
+            of_tenants: own.collect::<Result<_>>()?,
+            of_all: Words::new(&config.words)?,
+            config: config.clone(),
+            judge: judge.map(|model| Arc::new(Judge::new(model, ledger)) as Arc<dyn Guardrail>),
+            db,
+            clock,
+            swept: AtomicI64::new(0),
+        })))
+    }
+
+    /// A question before it is stored. What is personal or forbidden in it is replaced.
+    pub async fn question(&self, tenant: &TenantId, text: &str) -> Checked {
+        let mut rules = self.personal(PersonalData::default());
+        rules.push(Arc::new(Control));
+        rules.push(Arc::clone(&self.words(tenant).asked) as Arc<dyn Rule>);
+        match self.0.config.injection.as_str() {
+            "flag" => rules.push(Arc::new(Injection(Action::Flag))),
+            "refuse" => rules.push(Arc::new(Injection(Action::Refuse))),
+            _ => {}
+        }
+        let mut guardrails: Vec<Arc<dyn Guardrail>> = vec![Arc::new(Rules(rules))];
+        guardrails.extend(self.0.judge.clone());
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        check(&guardrails, text, &look).await
+    }
+
+    /// An earlier message that a stateless client sends along: personal data in it does not leave either.
+    pub async fn earlier(&self, tenant: &TenantId, text: &str) -> Checked {
+        let mut rules = self.personal(PersonalData::default());
+        rules.push(Arc::new(Control));
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        check(&[Arc::new(Rules(rules))], text, &look).await
+    }
+
+    /// A retrieved text before a model reads it: sentences that speak to the model go.
+    pub async fn source(&self, tenant: &TenantId, text: &str) -> Checked {
+        // Phones and addresses in the shop's own knowledge are published by it.
+        let mut rules = self.personal(PersonalData::beside([text]));
+        rules.push(Arc::new(Control));
+        rules.push(Arc::clone(&self.words(tenant).said) as Arc<dyn Rule>);
+        if self.0.config.injection != "off" {
+            rules.push(Arc::new(Injection(Action::Redact)));
+        }
+        let look = Look { tenant, stage: Stage::Source, language: Language::of(text) };
+        check(&[Arc::new(Rules(rules))], text, &look).await
+    }
+
+    /// Watches an answer that is drawn from `sources`; `instruction` is what it may not repeat.
+    pub fn answer(&self, tenant: &TenantId, language: Language, sources: &[&str], instruction: &str) -> HoldBack {
+        let mut rules = self.personal(PersonalData::beside(sources.iter().copied()));
+        rules.push(Arc::clone(&self.words(tenant).said) as Arc<dyn Rule>);
+        if self.0.config.links {
+            rules.push(Arc::new(Links::of(&self.0.config.link_hosts, sources.iter().copied())));
+        }
+        if self.0.config.injection != "off"
+            && let Ok(sentences) = WordList::sentences("prompt_leak", instruction)
+        {
+            rules.push(Arc::new(sentences));
+        }
+        HoldBack::new(rules, language)
+    }
+
+    /// Audits a turn's verdicts and forgets those past their time.
+    pub async fn record(&self, tenant: &TenantId, turn: &TurnId, notes: &Notes) -> Result<()> {
+        for (stage, rule, action, hits) in notes.iter() {
+            let labels = [
+                ("tenant", tenant.to_string()),
+                ("stage", format!("{stage:?}").to_lowercase()),
+                ("rule", rule.to_owned()),
+                ("action", format!("{action:?}").to_lowercase()),
+            ];
+            metrics::counter!(telemetry::SAFETY_FINDINGS, &labels).increment(u64::from(hits));
+        }
+        if !notes.is_empty() {
+            store::record(&self.0.db, tenant, turn, notes, self.0.clock.now()).await?;
+        }
+        self.sweep().await
+    }
+
+    /// The newest verdicts of a shop before `before`.
+    pub async fn verdicts(&self, tenant: &TenantId, before: Option<Timestamp>, limit: i64) -> Result<Vec<AuditedVerdict>> {
+        let before = before.unwrap_or(Timestamp(i64::MAX));
+        store::newest(&self.0.db, tenant, self.oldest(), before, limit).await
+    }
+
+    /// Deletes verdicts past their time, once an hour at most.
+    pub async fn sweep(&self) -> Result<()> {
+        let now = self.0.clock.now().0;
+        let last = self.0.swept.load(Ordering::Relaxed);
+        let mine = now - last >= SWEEP_MS && self.0.swept.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine {
+            store::forget_before(&self.0.db, self.oldest()).await?;
+        }
+        Ok(())
+    }
+
+    fn oldest(&self) -> Timestamp {
+        Timestamp(self.0.clock.now().0 - i64::from(self.0.config.audit_days) * DAY_MS)
+    }
+
+    fn words(&self, tenant: &TenantId) -> &Words {
+        self.0.of_tenants.get(tenant.as_str()).unwrap_or(&self.0.of_all)
+    }
+
+    fn personal(&self, rule: PersonalData) -> Vec<Arc<dyn Rule>> {
+        if self.0.config.personal_data { vec![Arc::new(rule)] } else { Vec::new() }
+    }
+}

@@ -1,0 +1,194 @@
+//! Links in an answer lead only where the sources or the operator point: an address that a model made
+//! up, or that a poisoned entry talked it into, is taken out.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use url::Url;
+
+use super::words::tail;
+use super::{Action, Finding, Rule};
+use crate::models::Language;
+
+/// Longest address that is waited for, in characters.
+const REACH: usize = 1024;
+
+/// Longest scheme, and the character before it.
+const SCHEME: usize = 17;
+
+const ADDRESS: &str = r#"[^\s<>"'`()\[\]{}，。；！？、）】」》]"#;
+/// Written out, or the target of a Markdown link whatever its scheme.
+static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(&format!(r"(?i)(?:[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.){ADDRESS}{{1,1024}}|\]\(\s*<?{ADDRESS}{{1,1024}}")).ok()
+});
+/// How an address may begin.
+const BEGINNINGS: [&str; 4] = ["://", "www.", "](", "//"];
+
+/// Hosts an answer may link to.
+#[derive(Clone, Debug, Default)]
+pub struct Links {
+    /// From the sources: these and no others.
+    exact: BTreeSet<String>,
+    /// From the configuration: with their subdomains.
+    configured: Vec<String>,
+}
+
+impl Links {
+    /// Those of the configuration and all that the sources name.
+    pub fn of<'a>(configured: &[String], sources: impl IntoIterator<Item = &'a str>) -> Self {
+        let exact = sources.into_iter().flat_map(hosts).collect();
+        Self { exact, configured: configured.iter().map(|host| host.to_lowercase()).collect() }
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let below = |known: &String| host.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        self.exact.contains(host) || self.configured.iter().any(|known| known == host || below(known))
+    }
+
+    /// Whether an address may be followed.
+    fn allows(&self, address: &str) -> bool {
+        match target(address) {
+            Target::Host(host) => self.knows(&host),
+            Target::Here => true,
+            Target::Elsewhere => false,
+        }
+    }
+}
+
+impl Rule for Links {
+    fn find(&self, text: &str, language: Language) -> Vec<Finding> {
+        let instead = match language {
+            Language::Zh => "[链接已移除]",
+            Language::En => "[link removed]",
+        };
+        let foreign = addresses(text).into_iter().filter(|span| !self.allows(&text[span.clone()]));
+        foreign.map(|span| Finding { rule: "link", action: Action::Redact, span, instead: instead.to_owned() }).collect()
+    }
+
+    fn open_from(&self, text: &str) -> usize {
+        let start = tail(text, REACH);
+        let end = &text[start..];
+        if let Some(begun) = last_link(end).filter(|span| span.end == end.len()) {
+            return start + begun.start;
+        }
+        let unspaced = end.trim_end();
+        if let Some(bracket) = ["](", "](<"].iter().find_map(|opening| unspaced.strip_suffix(opening)) {
+            return start + bracket.len();
+        }
+        let word = end.rfind(char::is_whitespace).map_or(0, |at| at + end[at..].chars().next().map_or(0, char::len_utf8));
+        start + word + may_begin(&end[word..])
+    }
+}
+
+/// Where the scheme, or a beginning cut short, starts at the end of `word`.
+fn may_begin(word: &str) -> usize {
+    let lower = word.to_ascii_lowercase();
+    let cut = |beginning: &str| (1..=beginning.len()).rev().find(|&length| lower.ends_with(&beginning[..length])).unwrap_or_default();
+    let cut = BEGINNINGS.iter().map(|beginning| cut(beginning)).max().unwrap_or_default();
+    let before = &lower[..word.len() - cut];
+    let scheme = |c: &(usize, char)| c.1.is_ascii_alphanumeric() || matches!(c.1, '+' | '.' | '-');
+    before.char_indices().rev().take(SCHEME).take_while(scheme).last().map_or(before.len(), |(at, _)| at)
+}
+
+fn last_link(text: &str) -> Option<Range<usize>> {
+    LINK.as_ref()?.find_iter(text).last().map(|hit| hit.range())
+}
+
+/// The addresses in a text, without the bracket of a Markdown link.
+fn addresses(text: &str) -> Vec<Range<usize>> {
+    let Some(pattern) = &*LINK else { return Vec::new() };
+    let found = pattern.find_iter(text).map(|hit| {
+        let start = hit.as_str().strip_prefix("](").map_or(0, |rest| 2 + rest.len() - rest.trim_start_matches([' ', '<']).len());
+        hit.start() + start..hit.end()
+    });
+    found.map(|span| span.start..span.start + text[span.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len()).collect()
+}
+
+/// The hosts that a text names.
+fn hosts(text: &str) -> Vec<String> {
+    let named = addresses(text).into_iter().filter_map(|span| match target(&text[span]) {
+        Target::Host(host) => Some(host),
+        Target::Here | Target::Elsewhere => None,
+    });
+    named.collect()
+}
+
+enum Target {
+    /// A web page there.
+    Host(String),
+    /// A place on the same page, or an address that a person writes to.
+    Here,
+    /// A script, a file, another program.
+    Elsewhere,
+}
+
+fn target(address: &str) -> Target {
+    let lower = address.to_ascii_lowercase();
+    let absolute = match lower.as_str() {
+        here if here.starts_with('#') || (here.starts_with('/') && !here.starts_with("//")) => return Target::Here,
+        bare if bare.starts_with("www.") => format!("http://{address}"),
+        relative if relative.starts_with("//") => format!("http:{address}"),
+        _ => address.to_owned(),
+    };
+    // 的说明 right behind an address is no part of it.
+    let ascii = absolute.find(|c: char| !c.is_ascii()).map_or(absolute.as_str(), |at| &absolute[..at]);
+    let parsed = Url::parse(ascii).or_else(|_| Url::parse(&absolute));
+    match parsed {
+        Ok(url) if matches!(url.scheme(), "mailto" | "tel") => Target::Here,
+        Ok(url) if matches!(url.scheme(), "http" | "https") => {
+            url.host_str().map_or(Target::Elsewhere, |host| Target::Host(host.trim_end_matches('.').to_owned()))
+        }
+        _ => Target::Elsewhere,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::safety::redacted;
+
+    fn shown(text: &str) -> String {
+        let links = Links::of(&["harborlane.example".to_owned()], ["规则见 https://rules.shop.cn/a?b=1 。", "www.known.com"]);
+        redacted(text, &links.find(text, Language::En))
+    }
+
+    #[test]
+    fn only_known_hosts_stay() {
+        for stays in [
+            "see https://rules.shop.cn/other.",
+            "见https://rules.shop.cn的说明",
+            "[rules](https://help.harborlane.example/x)",
+            "[top](#top) and [page](/console/)",
+            "www.known.com/path",
+            "no link: a.b.c, 3://4, and/or",
+        ] {
+            assert_eq!(shown(stays), stays);
+        }
+        for (text, left) in [
+            ("go to https://evil.example/pay now", "go to [link removed] now"),
+            ("[here](https://evil.example/pay).", "[here]([link removed])."),
+            ("![x](https://evil.example/p?d=secret)", "![x]([link removed])"),
+            ("[x](javascript:alert(1))", "[x]([link removed](1))"),
+            ("[x](//evil.example)", "[x]([link removed])"),
+            ("https://rules.shop.cn@evil.example/", "[link removed]"),
+            ("https://rules.shop.cn.evil.example/", "[link removed]"),
+            ("https://xharborlane.example", "[link removed]"),
+            ("HTTPS://EVIL.EXAMPLE, www.evil.example!", "[link removed], [link removed]!"),
+            ("https://恶意.example/x", "[link removed]"),
+        ] {
+            assert_eq!(shown(text), left);
+        }
+    }
+
+    #[test]
+    fn an_address_under_way_is_pending() {
+        let links = Links::default();
+        let pending = |text: &str| text[links.open_from(text)..].to_owned();
+        assert_eq!(pending("见 https://a.b/c"), "https://a.b/c");
+        assert_eq!(pending("见 https:/"), "https:/");
+        assert_eq!(pending("[x]("), "](");
+        assert_eq!(pending("见 https://a.b/c 。好"), "");
+    }
+}
