@@ -106,6 +106,21 @@ async fn a_plan_of_yesterdays_knowledge_is_not_applied() {
 }
 
 #[tokio::test]
+async fn an_import_applied_twice_at_once_is_written_once() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let plan: Value = upload(&server, &admin, &[("a.csv", FILE.as_bytes())], &[]).await.json().await.unwrap();
+    let path = format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap());
+    let answers = futures::future::join_all((0..5).map(|_| call(&server, "POST", &path, &admin, Value::Null))).await;
+    assert_eq!(answers.iter().filter(|(status, _)| *status == 200).count(), 1, "{answers:?}");
+    for (_, refused) in answers.iter().filter(|(status, _)| *status != 200) {
+        assert!(matches!(refused["error"]["code"].as_str(), Some("import_running" | "import_applied")), "{refused}");
+    }
+    let after = server.json(&format!("{IMPORTS}/{}", plan["id"].as_str().unwrap()), &admin).await;
+    assert_eq!((&after["state"], &after["applied"]["added"]), (&json!("applied"), &json!(2)), "{after}");
+}
+
+#[tokio::test]
 async fn uploads_that_cannot_be_taken_leave_nothing_behind() {
     let setup = Setup { config: Some(|config| config.limits.upload_bytes = 1_000), ..Setup::default() };
     let server = Server::start(setup).await;

@@ -2,6 +2,7 @@
 //! directory with the plan made of them, until they are applied or a day is over.
 
 use std::collections::HashSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -24,6 +25,8 @@ const KEPT_MS: i64 = 24 * 3_600_000;
 const WAITING: usize = 20;
 /// The record of an import in its folder.
 const RECORD: &str = "import.json";
+/// Locked while it is applied.
+const LOCK: &str = "lock";
 /// Its plan.
 const PLAN: &str = "plan.jsonl";
 
@@ -212,13 +215,13 @@ impl Imports {
     /// applied again.
     ///
     /// # Errors
-    /// `import_not_found`, `import_applied`, `plan_outdated` when the base has changed since.
+    /// `import_not_found`, `import_applied`, `import_running`, `plan_outdated` when the base has changed since.
     pub async fn apply(&self, tenant: &TenantId, id: &str, decided: Decided, by: &str) -> Result<Import> {
         let folder = self.folder_of(tenant, id)?;
-        let mut import = self.get(tenant, id).await?;
-        if import.state == State::Applied {
-            return Err(Error::conflict("import_applied", "This import is applied already."));
-        }
+        self.to_apply(tenant, id).await?;
+        let _alone = alone(&folder)?;
+        // Again: whoever held it before may have applied it.
+        let mut import = self.to_apply(tenant, id).await?;
         let revision = self.knowledge.store().tenant_revision(tenant).await?;
         if import.state == State::Planned && revision != import.planned_at_revision {
             let message = "The knowledge has changed since this plan was made. Upload the files again and look at the new plan.";
@@ -233,20 +236,29 @@ impl Imports {
         import.state = State::Applied;
         import.applied = Some(serde_json::to_value(&report)?);
         write_record(&folder, &import).await?;
-        for name in (0..import.files.len()).map(|n| n.to_string()).chain([PLAN.to_owned()]) {
+        for name in (0..import.files.len()).map(|n| n.to_string()).chain([PLAN.to_owned(), LOCK.to_owned()]) {
             // What stays behind is removed after a day.
             let _ = tokio::fs::remove_file(folder.join(name)).await;
         }
         Ok(import)
     }
 
+    async fn to_apply(&self, tenant: &TenantId, id: &str) -> Result<Import> {
+        match self.get(tenant, id).await? {
+            import if import.state == State::Applied => Err(Error::conflict("import_applied", "This import is applied already.")),
+            import => Ok(import),
+        }
+    }
+
     /// Forgets an import and its files.
     ///
     /// # Errors
-    /// `import_not_found`.
+    /// `import_not_found`, `import_running`.
     pub async fn delete(&self, tenant: &TenantId, id: &str) -> Result<()> {
+        let folder = self.folder_of(tenant, id)?;
         self.get(tenant, id).await?;
-        Ok(tokio::fs::remove_dir_all(self.folder_of(tenant, id)?).await?)
+        let _alone = alone(&folder)?;
+        Ok(tokio::fs::remove_dir_all(folder).await?)
     }
 
     /// An id comes from a path of somebody's request: only what could be one is looked up.
@@ -258,6 +270,19 @@ impl Imports {
 
 fn not_found(id: &str) -> Error {
     Error::not_found("import_not_found", format!("There is no import `{id}`. Files are kept for a day."))
+}
+
+/// Holds an import, so that nobody applies or deletes it in the meantime. The record's own name cannot be
+/// locked: it is written anew at every step.
+fn alone(folder: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::conflict("import_running", "This import is being applied right now. Look at it again in a moment."))
+        }
+    }
 }
 
 fn options(wish: &Wish) -> Result<ImportOptions> {
