@@ -47,13 +47,15 @@ pub fn start(work: impl FnOnce(&Pump) -> Result<()> + Send + 'static) -> Result<
         let ended = catch_unwind(AssertUnwindSafe(|| work(&pump))).unwrap_or_else(|_| Err(stumbled()));
         let _ = pump.0.send(Message::End(ended));
     })?;
-    let mut first = Vec::new();
+    let (mut first, mut last) = (Vec::new(), 0);
     loop {
         match receiver.recv() {
             Ok(Message::Told(told)) => {
-                let is_row = matches!(told, Told::Row(_));
+                if let Told::Row(row) = &told {
+                    last = row.row;
+                }
                 first.push(told);
-                if is_row {
+                if last > 0 {
                     break;
                 }
             }
@@ -64,7 +66,7 @@ pub fn start(work: impl FnOnce(&Pump) -> Result<()> + Send + 'static) -> Result<
             Err(_) => return Err(stumbled()),
         }
     }
-    Ok(RowReader::new(first.into_iter().chain(Pumped { receiver, row: 0, over: false })))
+    Ok(RowReader::new(first.into_iter().chain(Pumped { receiver, row: last, over: false })))
 }
 
 fn stumbled() -> Error {

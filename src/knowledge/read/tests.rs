@@ -99,7 +99,7 @@ fn files_that_cannot_be_read_at_all_say_why() {
         ("t.csv", b"\r\n \n", "!file_empty"),
         ("t.jsonl", b"\xef\xbb\xbf", "!file_empty"),
         ("t.csv", b"PK\x03\x04\x00\x00\x08\x00binary", "!file_unreadable"),
-        ("t.xlsx", b"PK", "!unknown_format"),
+        ("t.xlsx", b"PK", "!file_unreadable"),
         ("t", b"a", "!unknown_format"),
         ("t.csv", b"name,phone\n1,2\n", "!no_question_or_answer_column"),
     ] {

@@ -162,11 +162,12 @@ struct Rows<'a> {
     merges: Merges,
     /// The first cell of the next row.
     ahead: Option<(Cell<DataRef<'a>>, usize)>,
+    over: bool,
 }
 
 impl<'a> Rows<'a> {
     fn new(cells: CellReader<'a>, merges: Merges) -> Self {
-        Self { cells, merges, ahead: None }
+        Self { cells, merges, ahead: None, over: false }
     }
 
     fn next(&mut self) -> Result<Option<BookRow>> {
@@ -196,8 +197,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The next cell; the reader must not be asked again after its last one.
     fn cell(&mut self) -> Result<Option<(Cell<DataRef<'a>>, usize)>> {
-        self.cells.next_cell_with_style_id().map_err(unreadable)
+        if self.over {
+            return Ok(None);
+        }
+        let cell = self.cells.next_cell_with_style_id().map_err(unreadable)?;
+        self.over = cell.is_none();
+        Ok(cell)
     }
 
     fn take(&self, row: &mut BookRow, cell: &Cell<DataRef<'_>>, style: usize) {
