@@ -84,7 +84,7 @@ impl Shape {
 fn grouped(whole: &str) -> String {
     let mut out = String::with_capacity(whole.len() * 4 / 3);
     for (at, digit) in whole.char_indices() {
-        if at > 0 && (whole.len() - at) % 3 == 0 {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
