@@ -212,8 +212,7 @@ impl OutputDev for Lines {
     }
 
     fn output_character(&mut self, place: &Transform, width: f64, _: f64, font_size: f64, text: &str) -> Result<(), OutputError> {
-        self.left =
-            self.left.checked_sub(1).ok_or(OutputError::PdfError(pdf_extract::Error::Unimplemented("more text than is read")))?;
+        self.left = self.left.checked_sub(1).ok_or(OutputError::PdfError(pdf_extract::Error::Unimplemented("more text than is read")))?;
         let size = font_size * (place.m11 * place.m22 - place.m12 * place.m21).abs().sqrt();
         let (x, y) = (place.m31, place.m32);
         if let Some((end, before)) = self.last {
