@@ -51,6 +51,10 @@ impl HoldBack {
         if open <= context {
             return String::new();
         }
+        let open = self.rules.iter().fold(open, |open, rule| rule.untorn(window, open));
+        if open <= context {
+            return String::new();
+        }
         let found: Vec<Finding> = self.rules.iter().flat_map(|rule| rule.find(window, self.language)).collect();
         let found: Vec<Finding> =
             found.into_iter().filter(|finding| finding.span.end > context).map(|finding| after(finding, context)).collect();
@@ -167,6 +171,12 @@ mod tests {
                 assert!(!whole.contains(leak), "{whole}");
             }
         }
+    }
+
+    #[test]
+    fn an_address_is_not_torn_where_a_word_behind_it_is_waited_for() {
+        let text = "](/rules11010519491231002https://refund，代开";
+        assert_eq!(streamed(cut(text, u64::MAX).iter().map(String::as_str)), streamed([text]));
     }
 
     #[test]

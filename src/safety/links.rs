@@ -80,6 +80,12 @@ impl Rule for Links {
         let word = end.rfind(char::is_whitespace).map_or(0, |at| at + end[at..].chars().next().map_or(0, char::len_utf8));
         start + word + may_begin(&end[word..])
     }
+
+    fn untorn(&self, text: &str, at: usize) -> usize {
+        let Some(pattern) = &*LINK else { return at };
+        let torn = pattern.find_iter(text).find(|hit| hit.start() < at && at < hit.end());
+        torn.map_or(at, |hit| hit.start())
+    }
 }
 
 /// Where the scheme, or a beginning cut short, starts at the end of `word`.

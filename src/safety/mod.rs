@@ -115,6 +115,12 @@ pub trait Rule: Send + Sync {
     fn open_from(&self, text: &str) -> usize {
         text.len()
     }
+
+    /// Where `text` may be cut instead of at `at`, so that nothing that this rule reads as one is torn:
+    /// of what went out only the end is looked at again.
+    fn untorn(&self, _text: &str, at: usize) -> usize {
+        at
+    }
 }
 
 /// A text after its guardrails.
