@@ -15,7 +15,7 @@ const GROUNDED: &str = "退货地址在哪里修改？";
 /// How long the provider may be silent in these tests.
 const STALL: Duration = Duration::from_millis(300);
 /// From noticing the fault to telling the end.
-const SOON: Duration = Duration::from_secs(1);
+const SOON: Duration = Duration::from_secs(10);
 
 async fn server(faults: &Arc<FaultServer>) -> Server {
     let faults = Arc::clone(faults);
