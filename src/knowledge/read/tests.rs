@@ -155,10 +155,11 @@ fn every_row_of_the_real_documents_reads() {
         ("eval/cmrc_zh.entries.jsonl.gz", 848),
         ("eval/adobe_zh.entries.jsonl.gz", 5364),
     ] {
-        let Some(path) = [shared, Path::new("/work/shared/data")].iter().map(|at| at.join(name)).find(|path| path.exists()) else {
+        let path = shared.join(name);
+        if !path.exists() {
             eprintln!("skipped: no {name} beside the repository");
             continue;
-        };
+        }
         let rows: Vec<_> = open(&path, None, None, ZONE).unwrap().collect();
         let failed: Vec<_> = rows.iter().filter_map(|row| row.draft.as_ref().err()).collect();
         assert_eq!((rows.len(), failed.len()), (count, 0), "{name}: {:?}", failed.first());
