@@ -28,6 +28,7 @@ use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
 
 pub mod health;
+pub mod heap;
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use merchant_copilot::cli;
 
-/// Gives memory back after an import, which the system's allocator keeps scattered over its arenas:
-/// with the starter pack 115 MB resident instead of 162 MB.
+/// Gives memory back after an import, which the system's allocator keeps scattered over its arenas.
+/// Without huge pages (`no_thp`), which are given back only whole.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

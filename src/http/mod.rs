@@ -18,7 +18,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use self::state::{HttpState, Shared};
-use crate::app::{App, DEMO, health};
+use crate::app::{App, DEMO, health, heap};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
@@ -177,10 +177,11 @@ async fn follow(app: App, stop: CancellationToken) {
     app.knowledge.follow_forever(stop).await;
 }
 
-/// Notes down running answers and how providers are, and forgets what is too old.
+/// Notes down running answers and how providers are, forgets what is too old, and gives memory back.
 async fn housekeeping(app: App, stop: CancellationToken) {
     let health = health::keep(app.clone(), stop.clone());
-    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health);
+    let heap = heap::give_back_forever(&stop);
+    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health, heap);
 }
 
 /// The demo page's site key, when there is a demo shop.

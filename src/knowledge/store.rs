@@ -501,15 +501,22 @@ async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result
     Ok(())
 }
 
+/// Passages of one statement; an entry rarely has more, and a database takes few parameters at once.
+const PASSAGES_AT_ONCE: usize = 64;
+
 async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write: &EntryWrite) -> Result<()> {
     delete_passages(tx, tenant, &write.id).await?;
-    let sql = "insert into passages (tenant_id, entry_id, seq, kind, text, embedder, vector) values ($1, $2, $3, $4, $5, $6, $7)";
-    for stored in &write.passages {
-        let vector = stored.vector.as_deref().map(bytes);
-        in_tx!(tx, conn => sqlx::query(sql)
-            .bind(tenant).bind(&write.id).bind(i64::from(stored.passage.seq)).bind(stored.passage.kind.as_str())
-            .bind(&stored.passage.text).bind(embedder).bind(vector)
-            .execute(conn).await.map(drop))?;
+    for some in write.passages.chunks(PASSAGES_AT_ONCE) {
+        let row = |n: usize| format!("($1, $2, $3, ${}, ${}, ${}, ${})", n, n + 1, n + 2, n + 3);
+        let rows: Vec<String> = (0..some.len()).map(|i| row(4 + i * 4)).collect();
+        let sql = format!("insert into passages (tenant_id, entry_id, embedder, seq, kind, text, vector) values {}", rows.join(", "));
+        in_tx!(tx, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(&write.id).bind(embedder);
+            for StoredPassage { passage, vector } in some {
+                query = query.bind(i64::from(passage.seq)).bind(passage.kind.as_str()).bind(&passage.text).bind(vector.as_deref().map(bytes));
+            }
+            query.execute(conn).await.map(drop)
+        })?;
     }
     Ok(())
 }

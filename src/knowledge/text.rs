@@ -36,7 +36,8 @@ pub fn is_han(c: char) -> bool {
 pub fn normalise(text: &str) -> String {
     let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
     let simple = match &*SIMPLIFY {
-        Some(converter) if folded.chars().any(is_han) => converter.convert(&folded),
+        // Most texts have nothing to convert, and looking is far quicker than converting.
+        Some(converter) if folded.chars().any(|c| simplified(c) != c) => converter.convert(&folded),
         _ => folded,
     };
     let mut out = String::with_capacity(simple.len());
@@ -54,12 +55,13 @@ pub fn simplified(c: char) -> char {
     if is_han(c) { SIMPLIFIED.get(&c).copied().unwrap_or(c) } else { c }
 }
 
-/// The usual ideographs whose simplified form is another one, found by converting one a line.
+/// The ideographs whose simplified form is another one, found by converting one a line.
 fn simplified_characters() -> HashMap<char, char> {
     let Some(converter) = &*SIMPLIFY else { return HashMap::new() };
-    let usual: String = ('\u{4e00}'..='\u{9fff}').flat_map(|c| [c, '\n']).collect();
-    let converted = converter.convert(&usual);
-    let pairs = ('\u{4e00}'..='\u{9fff}').zip(converted.lines().filter_map(|line| line.chars().next()));
+    let all = || ('\u{3400}'..='\u{9fff}').chain('\u{20000}'..='\u{323af}');
+    let lines: String = all().flat_map(|c| [c, '\n']).collect();
+    let converted = converter.convert(&lines);
+    let pairs = all().zip(converted.lines().filter_map(|line| line.chars().next()));
     pairs.filter(|(c, simple)| c != simple).collect()
 }
 

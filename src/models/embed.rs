@@ -196,7 +196,9 @@ impl Embedder for LocalEmbedder {
         let dimensions = self.dimensions;
         let mut vectors = vec![vec![0.0; dimensions]; texts.len()];
         // Some models give a text of nothing but marks a vector that is close to everything.
-        let said: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chars().any(char::is_alphanumeric)).collect();
+        let mut said: Vec<usize> = (0..texts.len()).filter(|&i| texts[i].chars().any(char::is_alphanumeric)).collect();
+        // A batch is as wide as its longest text: texts of one length belong together.
+        said.sort_by_key(|&i| texts[i].len());
         let batches: Vec<Vec<String>> =
             said.chunks(BATCH).map(|batch| batch.iter().map(|&i| with_prefix(prefix, std::mem::take(&mut texts[i]))).collect()).collect();
         // No more under way than there are copies, so that a question waits for one batch at most.

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 
 pub mod lexical;
+mod packed;
 pub mod vectors;
 
 /// What a leg is asked with; each leg uses its part.

@@ -1,12 +1,14 @@
-//! The semantic leg in this process: every passage's vector in memory, compared one by one. Exact,
-//! with nothing on disk to tear, and quick enough for tens of thousands of passages (the measured
-//! time of a scan grows by about 12 ms per 100,000 passages of 256 numbers).
+//! The semantic leg in this process: every passage's vector in memory, compared one by one. Nothing is
+//! on disk to tear, nothing is left out, and it is quick enough for tens of thousands of passages (the
+//! measured time of a scan grows by about 12 ms per 100,000 passages of 256 numbers). Vectors are kept
+//! as bytes (`packed.rs`), a quarter of what the database holds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
+use super::packed::Packed;
 use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
@@ -41,8 +43,8 @@ struct Item {
     valid_from: Timestamp,
     valid_to: Timestamp,
     bare: bool,
-    vectors: Vec<(u32, Box<[f32]>)>,
-    nots: Vec<(u32, Box<[f32]>)>,
+    vectors: Packed,
+    nots: Packed,
 }
 
 impl Item {
@@ -59,10 +61,9 @@ impl Item {
 
     fn best(&self, id: &EntryId, query: &[f32]) -> Option<Scored> {
         let mut three = [(0, f32::NEG_INFINITY); 3];
-        for (seq, vector) in &self.vectors {
-            let score = dot(query, vector);
+        for (seq, score) in self.vectors.cosines(query) {
             if score > three[2].1 {
-                three[2] = (*seq, score);
+                three[2] = (seq, score);
                 three.sort_by(|a, b| b.1.total_cmp(&a.1));
             }
         }
@@ -92,9 +93,8 @@ impl Item {
 
 impl Shelf {
     fn against(&self, query: &[f32], best: &[Scored]) -> Vec<Scored> {
-        let nots = self.entries.iter().flat_map(|(id, item)| item.nots.iter().map(move |(seq, not)| (id, item, *seq, not)));
-        let mut nearest: Vec<_> =
-            nots.map(|(id, item, seq, not)| (dot(query, not), id, item, seq, not)).filter(|not| not.0 > 0.0).collect();
+        let nots = self.entries.iter().flat_map(|(id, item)| item.nots.cosines(query).map(move |(seq, score)| (score, id, item, seq)));
+        let mut nearest: Vec<_> = nots.filter(|not| not.0 > 0.0).collect();
         let looked_at = NOTS.min(nearest.len());
         if looked_at == 0 {
             return Vec::new();
@@ -103,9 +103,9 @@ impl Shelf {
         nearest.truncate(looked_at);
         nearest.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(b.1)));
         let answered: Vec<&Item> = best.iter().take(BEST).filter_map(|hit| self.entries.get(&hit.entry)).collect();
-        let says_the_same = |not: &[f32]| answered.iter().any(|item| item.vectors.iter().any(|(_, vector)| dot(vector, not) >= SAME));
-        let counting = nearest.into_iter().filter(|not| !says_the_same(not.4));
-        counting.take(COUNTED).map(|(score, id, item, seq, _)| item.scored(id, seq, score, score)).collect()
+        let says_the_same = |not: &[f32]| answered.iter().any(|item| item.vectors.cosines(not).any(|(_, cosine)| cosine >= SAME));
+        let counting = nearest.into_iter().filter(|(_, _, item, seq)| !item.nots.get(*seq).is_some_and(|not| says_the_same(&not)));
+        counting.take(COUNTED).map(|(score, id, item, seq)| item.scored(id, seq, score, score)).collect()
     }
 }
 
@@ -176,25 +176,8 @@ impl PassageIndex for VectorIndex {
     }
 }
 
-fn vector_of(stored: &StoredPassage) -> Option<(u32, Box<[f32]>)> {
-    Some((stored.passage.seq, stored.vector.as_ref()?.clone().into_boxed_slice()))
-}
-
-/// Cosine of two unit vectors; 0 when their lengths differ (another embedder's).
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    if a.len() != b.len() {
-        return 0.0;
-    }
-    // Eight sums side by side, which the compiler turns into vector instructions.
-    let (a8, a_rest) = a.as_chunks::<8>();
-    let (b8, b_rest) = b.as_chunks::<8>();
-    let mut sums = [0.0_f32; 8];
-    for (x, y) in a8.iter().zip(b8) {
-        for lane in 0..8 {
-            sums[lane] += x[lane] * y[lane];
-        }
-    }
-    sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f32>()
+fn vector_of(stored: &StoredPassage) -> Option<(u32, &[f32])> {
+    Some((stored.passage.seq, stored.vector.as_deref()?))
 }
 
 #[cfg(test)]
@@ -204,10 +187,5 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract_of_a_leg() {
         super::super::contract::holds(&VectorIndex::default()).await;
-    }
-
-    #[test]
-    fn a_vector_of_another_length_scores_nothing() {
-        assert_eq!(dot(&[1.0, 0.0], &[1.0]), 0.0);
     }
 }
