@@ -11,13 +11,13 @@ const common = { configFile: false, logLevel: 'warn' };
 const output = { emptyOutDir: false, reportCompressedSize: false, target: 'es2022', watch };
 
 // One self-contained classic script. JSX becomes h(…) with an import, which is shorter than the JSX runtime.
-function script(entry, file) {
-  const oxc = { jsx: { runtime: 'classic', pragma: 'h', pragmaFrag: 'Fragment' } };
-  if (entry.endsWith('.tsx')) oxc.jsxInject = "import { h, Fragment } from 'preact'";
+function script(entry, file, alias = {}) {
+  const oxc = { jsx: { runtime: 'classic', pragma: 'h', pragmaFrag: 'Fragment' }, jsxInject: "import { h, Fragment } from 'preact'" };
   return {
     ...common,
     oxc,
     plugins: [onlyLexer],
+    resolve: { alias },
     define: { 'process.env.NODE_ENV': '"production"' },
     build: {
       ...output,
@@ -41,6 +41,9 @@ function page(name, base, outDir, assetsDir) {
 await rm(here('dist'), { recursive: true, force: true });
 await build(script('widget/launcher.ts', 'widget.js'));
 await build(script('widget/panel.tsx', 'widget/panel.js'));
+// What is loaded after the panel borrows Preact from it.
+const borrowed = here('widget/borrowed.ts');
+await build(script('widget/history.script.ts', 'widget/history.js', { 'preact/hooks': borrowed, preact: borrowed }));
 for (const lang of ['zh', 'en']) await build(script(`widget/words/${lang}.script.ts`, `widget/${lang}.js`));
 // The server hands out assets only from /console/assets/, so the demo page's live there too.
 await build(page('demo', '/', 'dist', 'console/assets'));

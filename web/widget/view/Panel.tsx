@@ -1,22 +1,35 @@
-import type { RefObject, VNode } from 'preact';
+import type { FunctionComponent, RefObject, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { fill } from '../../shared/i18n';
+import { fill, type Lang } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
 import { sentences } from '../announce';
 import type { Link } from '../connection';
+import type { Host } from '../host';
 import type { Session, View } from '../session';
 import { isOpen, openTurn, type Turn } from '../state';
 import { why, type Words } from '../words';
 import { Composer } from './Composer';
 import { useFollow } from './follow';
+import { borrower } from '../lend';
+import type { Props as HistoryProps } from './History';
 import { Icon } from './icons';
 import { Sheet } from './Sheet';
 import { outcomeText, TurnView, useCountdown } from './Turn';
 
+/** What the shop decides about its widget. */
+export interface Site extends Pick<Host, 'whole' | 'load' | 'tell'> {
+  name?: string;
+  greeting?: string;
+  starters: string[];
+  /** Where a person can be reached. */
+  contact?: string;
+}
+
 interface Props {
   session: Session;
   say: Words;
-  greeting: string;
+  lang: Lang;
+  site: Site;
   visible: boolean;
   /** Grows with each request to put the focus into the composer. */
   focusWish: number;
@@ -31,7 +44,7 @@ interface Opened {
 
 const PHONE = '(max-width: 479px)';
 
-export function PanelView({ session, say, greeting, visible, focusWish, close }: Props): VNode {
+export function PanelView({ session, say, lang, site, visible, focusWish, close }: Props): VNode {
   const view = useSession(session);
   const { turns } = view.chat;
   const panel = useRef<HTMLElement>(null);
@@ -39,8 +52,10 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
   const box = useRef<HTMLTextAreaElement>(null);
   const [menu, setMenu] = useState(false);
   const [opened, setOpened] = useState<Opened>();
+  const [earlier, setEarlier] = useState<{ History: FunctionComponent<HistoryProps> }>();
   const { below, toEnd } = useFollow(history, view.chat, turns.length);
-  const phone = matchMedia(PHONE).matches;
+  const phone = !site.whole && matchMedia(PHONE).matches;
+  const name = site.name || say.name;
   const busy = openTurn(view.chat);
 
   const toComposer = () => box.current?.focus();
@@ -58,6 +73,16 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
     // Only now may the focus go back: the rest of the panel is inert under the sheet.
     requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
   };
+  const openEarlier = () => {
+    borrower<HistoryProps>(site, 'history').then(
+      (History) => (setMenu(false), setEarlier({ History })),
+      () => session.complain('unreachable', say.earlierError),
+    );
+  };
+  const closeEarlier = () => {
+    setEarlier(undefined);
+    requestAnimationFrame(toComposer);
+  };
   const askFrom = (text: string) => {
     session.ask(text);
     if (!matchMedia('(pointer: coarse)').matches) toComposer();
@@ -68,44 +93,46 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
     if (event.key !== 'Escape') return;
     event.stopPropagation();
     if (opened) closeSheet();
+    else if (earlier) closeEarlier();
     else if (menu) setMenu(false), toComposer();
     else if (view.editing) session.edit(undefined);
-    else close();
+    else if (!site.whole) close();
   };
 
   return (
-    <section class="panel" ref={panel} role="dialog" aria-label={say.name} aria-modal={phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
-      <div class="frame" inert={!!opened}>
+    <section class="panel" ref={panel} role={site.whole ? 'region' : 'dialog'} aria-label={name} aria-modal={site.whole ? undefined : phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
+      <div class="frame" inert={!!opened || !!earlier}>
         <div class="head">
           <div class="title">
-            <h2>{say.name}</h2>
+            <h2>{name}</h2>
             <LinkLine say={say} link={view.link} />
           </div>
           <button type="button" class="tool" aria-label={say.fresh} title={say.fresh} data-testid="new-conversation" disabled={!turns.length} onClick={() => (session.fresh(), toComposer())}>
             <Icon name="fresh" />
           </button>
-          {view.models.length > 1 && (
-            <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
-              <Icon name="menu" />
+          <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
+            <Icon name="menu" />
+          </button>
+          {!site.whole && (
+            <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="close" onClick={close}>
+              <Icon name="close" />
             </button>
           )}
-          <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="close" onClick={close}>
-            <Icon name="close" />
-          </button>
         </div>
         {menu && (
           <div class="menu">
-            <label>
+            <button type="button" class="plain" data-testid="open-history" onClick={openEarlier}>{say.earlier}</button>
+            {view.models.length > 1 && <label>
               {say.model}
               <select data-testid="model-select" value={view.model ?? ''} onChange={(event) => (session.choose(event.currentTarget.value), setMenu(false), toComposer())}>
                 <option value="">{say.modelAuto}</option>
                 {view.models.map(({ id, name }) => <option key={id} value={id}>{name || id}</option>)}
               </select>
-            </label>
+            </label>}
           </div>
         )}
         <div class="history" ref={history} role="log" aria-live="off" aria-label={say.history} tabIndex={0} data-testid="history">
-          {turns.length === 0 && <Welcome say={say} greeting={greeting} ask={askFrom} />}
+          {turns.length === 0 && <Welcome say={say} site={site} ask={askFrom} />}
           {turns.map((turn, i) => (
             <TurnView
               key={turn.id}
@@ -113,6 +140,10 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
               turn={turn}
               last={i === turns.length - 1}
               busy={!!busy}
+              mark={view.mark?.[lang] ?? say.aiMark}
+              linkHosts={view.linkHosts}
+              contact={site.contact}
+              called={() => site.tell('contact')}
               again={(turn) => session.again(turn)}
               regenerate={(turn) => session.regenerate(turn)}
               edit={(turn) => (session.edit(turn), toComposer())}
@@ -156,6 +187,17 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
           close={closeSheet}
         />
       )}
+      {earlier && (
+        <earlier.History
+          say={say}
+          lang={lang}
+          current={view.chat.conversationId}
+          load={() => session.conversations()}
+          choose={(id) => session.recall(id)}
+          remove={(id) => session.remove(id)}
+          close={closeEarlier}
+        />
+      )}
       <Announcer say={say} turn={turns.at(-1)} notice={noticeOf(say, view)} />
     </section>
   );
@@ -174,13 +216,13 @@ function LinkLine({ say, link }: { say: Words; link: Link }): VNode {
   return <p class="link" data-state={state} data-testid="connection">{text}</p>;
 }
 
-function Welcome({ say, greeting, ask }: { say: Words; greeting: string; ask(text: string): void }): VNode {
+function Welcome({ say, site, ask }: { say: Words; site: Site; ask(text: string): void }): VNode {
   return (
     <div class="welcome">
-      <p class="greeting">{greeting || say.greeting}</p>
-      <h3 id="starters">{say.startersTitle}</h3>
+      <p class="greeting">{site.greeting || say.greeting}</p>
+      {site.starters.length > 0 && <h3 id="starters">{say.startersTitle}</h3>}
       <ul class="suggestions" aria-labelledby="starters">
-        {[say.starter1, say.starter2, say.starter3].map((text) => (
+        {site.starters.map((text) => (
           <li key={text}>
             <button type="button" data-testid="starter" onClick={() => ask(text)}>{text}</button>
           </li>

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Source, SourceRow } from '../../shared/wire';
-import { safeHref } from '../markdown';
+import { safeHref } from '../links';
 import { quote } from '../quote';
 import type { Words } from '../words';
 import { Icon } from './icons';
