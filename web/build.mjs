@@ -10,9 +10,10 @@ const watch = process.argv.includes('--watch') ? {} : null;
 const common = { configFile: false, logLevel: 'warn' };
 const output = { emptyOutDir: false, reportCompressedSize: false, target: 'es2022', watch };
 
-// One self-contained classic script. JSX becomes h(…) with an import, which is shorter than the JSX runtime.
+// One self-contained classic script. JSX becomes _h(…) with an import, which is shorter than the JSX runtime.
 function script(entry, file, alias = {}) {
-  const oxc = { jsx: { runtime: 'classic', pragma: 'h', pragmaFrag: 'Fragment' }, jsxInject: "import { h, Fragment } from 'preact'" };
+  const jsxInject = "import { h as _h, Fragment as _F } from 'preact'";
+  const oxc = { jsx: { runtime: 'classic', pragma: '_h', pragmaFrag: '_F' }, jsxInject };
   return {
     ...common,
     oxc,
