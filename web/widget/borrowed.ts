@@ -4,5 +4,5 @@
 import type { LoadedScript } from './host';
 import type { Kit } from './lend';
 
-export const kit = (document.currentScript as LoadedScript<Kit<unknown>> | null)?.mc as Kit<unknown>;
+export const kit = (document.currentScript as LoadedScript<Kit> | null)?.mc as Kit;
 export const { h, Fragment, useEffect, useRef, useState } = kit;

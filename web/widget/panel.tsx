@@ -68,10 +68,10 @@ function mount(host: Host, say: Words): Panel {
 }
 
 /** What the shop says on its script element, in the language that is spoken. */
-function siteOf({ options, lang, whole, load, tell }: Host): Site {
+function siteOf({ options, lang, whole, load, root, sheet, tell }: Host): Site {
   const said = (name: string) => options[name + (lang === 'zh' ? 'Zh' : 'En')] ?? options[name];
   const starters = (said('starters') ?? '').split('|').map((text) => text.trim());
-  return { name: said('title'), greeting: said('greeting'), starters: starters.filter(Boolean), contact: contactHref(said('contact')), whole, load, tell };
+  return { name: said('title'), greeting: said('greeting'), starters: starters.filter(Boolean), contact: contactHref(said('contact')), whole, load, root, sheet, tell };
 }
 
 const script = document.currentScript as LoadedScript<PanelSeam> | null;

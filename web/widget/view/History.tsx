@@ -49,7 +49,7 @@ export function History({ say, lang, current, load, choose, remove, close }: Pro
       <div class="veil" onClick={close} />
       <section class="sheet" role="dialog" aria-modal="true" aria-labelledby="history-title" data-testid="history-sheet" data-state={Array.isArray(list) ? 'ready' : list}>
         <div class="head">
-          <h3 id="history-title" class="kind" tabIndex={-1} ref={heading}>{say.earlier}</h3>
+          <h2 id="history-title" class="kind" tabIndex={-1} ref={heading}>{say.earlier}</h2>
           <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="history-close" onClick={close}>
             <Icon name="close" />
           </button>

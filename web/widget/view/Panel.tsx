@@ -1,4 +1,4 @@
-import type { FunctionComponent, RefObject, VNode } from 'preact';
+import type { RefObject, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { fill, type Lang } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
@@ -10,14 +10,12 @@ import { isOpen, openTurn, type Turn } from '../state';
 import { why, type Words } from '../words';
 import { Composer } from './Composer';
 import { useFollow } from './follow';
-import { borrower } from '../lend';
-import type { Props as HistoryProps } from './History';
+import { sheets, type Sheets } from '../lend';
 import { Icon } from './icons';
-import { Sheet } from './Sheet';
 import { outcomeText, TurnView, useCountdown } from './Turn';
 
 /** What the shop decides about its widget. */
-export interface Site extends Pick<Host, 'whole' | 'load' | 'tell'> {
+export interface Site extends Pick<Host, 'whole' | 'load' | 'root' | 'sheet' | 'tell'> {
   name?: string;
   greeting?: string;
   starters: string[];
@@ -36,11 +34,8 @@ interface Props {
   close(): void;
 }
 
-interface Opened {
-  responseId: string;
-  source: Source;
-  opener: HTMLElement;
-}
+/** What lies over the conversation: the row behind a marker, or the earlier conversations. */
+type Opened = { sheets: Sheets; opener?: HTMLElement; source?: { responseId: string; source: Source } };
 
 const PHONE = '(max-width: 479px)';
 
@@ -52,7 +47,6 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
   const box = useRef<HTMLTextAreaElement>(null);
   const [menu, setMenu] = useState(false);
   const [opened, setOpened] = useState<Opened>();
-  const [earlier, setEarlier] = useState<{ History: FunctionComponent<HistoryProps> }>();
   const { below, toEnd } = useFollow(history, view.chat, turns.length);
   const phone = !site.whole && matchMedia(PHONE).matches;
   const name = site.name || say.name;
@@ -73,15 +67,12 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
     // Only now may the focus go back: the rest of the panel is inert under the sheet.
     requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
   };
-  const openEarlier = () => {
-    borrower<HistoryProps>(site, 'history').then(
-      (History) => (setMenu(false), setEarlier({ History })),
-      () => session.complain('unreachable', say.earlierError),
+  const open = (what: Omit<Opened, 'sheets'>) => {
+    setMenu(false);
+    sheets(site).then(
+      (sheets) => setOpened({ sheets, ...what }),
+      () => session.complain('unreachable', say.unavailable),
     );
-  };
-  const closeEarlier = () => {
-    setEarlier(undefined);
-    requestAnimationFrame(toComposer);
   };
   const askFrom = (text: string) => {
     session.ask(text);
@@ -93,7 +84,6 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
     if (event.key !== 'Escape') return;
     event.stopPropagation();
     if (opened) closeSheet();
-    else if (earlier) closeEarlier();
     else if (menu) setMenu(false), toComposer();
     else if (view.editing) session.edit(undefined);
     else if (!site.whole) close();
@@ -101,7 +91,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
 
   return (
     <section class="panel" ref={panel} role={site.whole ? 'region' : 'dialog'} aria-label={name} aria-modal={site.whole ? undefined : phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
-      <div class="frame" inert={!!opened || !!earlier}>
+      <div class="frame" inert={!!opened}>
         <div class="head">
           <div class="title">
             <h2>{name}</h2>
@@ -121,7 +111,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
         </div>
         {menu && (
           <div class="menu">
-            <button type="button" class="plain" data-testid="open-history" onClick={openEarlier}>{say.earlier}</button>
+            <button type="button" class="plain" data-testid="open-history" onClick={() => open({})}>{say.earlier}</button>
             {view.models.length > 1 && <label>
               {say.model}
               <select data-testid="model-select" value={view.model ?? ''} onChange={(event) => (session.choose(event.currentTarget.value), setMenu(false), toComposer())}>
@@ -151,7 +141,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
               ask={askFrom}
               openSource={(answer, n, opener) => {
                 const source = answer.sources.find((source) => source.n === n);
-                if (source) setOpened({ responseId: answer.id, source, opener });
+                if (source) open({ opener, source: { responseId: answer.id, source } });
               }}
             />
           ))}
@@ -178,24 +168,24 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
           />
         </div>
       </div>
-      {opened && (
-        <Sheet
-          key={`${opened.responseId}/${opened.source.n}`}
+      {opened?.source && (
+        <opened.sheets.Sheet
+          key={`${opened.source.responseId}/${opened.source.source.n}`}
           say={say}
-          source={opened.source}
-          load={() => session.source(opened.responseId, opened.source.n)}
+          source={opened.source.source}
+          load={() => session.source(opened.source!.responseId, opened.source!.source.n)}
           close={closeSheet}
         />
       )}
-      {earlier && (
-        <earlier.History
+      {opened && !opened.source && (
+        <opened.sheets.History
           say={say}
           lang={lang}
           current={view.chat.conversationId}
           load={() => session.conversations()}
           choose={(id) => session.recall(id)}
           remove={(id) => session.remove(id)}
-          close={closeEarlier}
+          close={closeSheet}
         />
       )}
       <Announcer say={say} turn={turns.at(-1)} notice={noticeOf(say, view)} />

@@ -39,7 +39,7 @@ export function Sheet({ say, source, load, close }: Props): VNode {
           </button>
         </div>
         <div class="page" tabIndex={0}>
-          <h3 id="sheet-title" tabIndex={-1} ref={heading}>{ready?.question ?? source.title}</h3>
+          <h2 id="sheet-title" tabIndex={-1} ref={heading}>{ready?.question ?? source.title}</h2>
           {row === 'loading' && <p class="skeleton" aria-busy="true" />}
           {row === 'failed' && (
             <>
