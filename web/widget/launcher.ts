@@ -69,8 +69,8 @@ function start(script: HTMLScriptElement): void {
     tell,
     sheet(css) {
       const sheet = new CSSStyleSheet();
-      const dark = '(prefers-color-scheme: dark)';
-      sheet.replaceSync(theme === 'dark' ? css.replaceAll(dark, 'all') : theme === 'light' ? css.replaceAll(dark, 'not all') : css);
+      const light = theme === 'dark' ? 'all' : theme === 'light' && 'not all';
+      sheet.replaceSync(light ? css.replace(/\(prefers-color-scheme: ?dark\)/g, light) : css);
       return sheet;
     },
     // A classic script, not import(): it works across origins without CORS.
@@ -112,7 +112,13 @@ function start(script: HTMLScriptElement): void {
     },
   };
   button.onclick = api.open;
+  // Who points at it is about to press it.
+  button.onpointerenter = () => load().catch(forget);
   window.MerchantCopilot = api;
+
+  function forget(): void {
+    panel = undefined;
+  }
 
   function label(): void {
     const [open, more] = words[host.lang];
@@ -123,12 +129,15 @@ function start(script: HTMLScriptElement): void {
     badge.textContent = String(unread);
   }
 
+  function load(): Promise<Panel> {
+    return (panel ??= host.load<Panel>('panel', (mounted) => ({ host, mounted })));
+  }
+
   function show(focus: boolean): Promise<Panel | void> {
     note.hidden = true;
     opener = document.activeElement as HTMLElement | null;
     button.setAttribute('aria-busy', 'true');
-    panel ??= host.load<Panel>('panel', (mounted) => ({ host, mounted }));
-    return panel
+    return load()
       .then((panel) => {
         remember('1');
         button.hidden = true;
@@ -137,23 +146,17 @@ function start(script: HTMLScriptElement): void {
         return panel;
       })
       .catch(() => {
-        panel = undefined;
+        forget();
         note.textContent = words[host.lang][2];
         note.hidden = false;
       })
       .finally(() => button.removeAttribute('aria-busy'));
   }
 
-  function remember(open: string): void {
+  /** Whether it was open; a browser without storage starts as the page wishes. */
+  function remember(open?: string): string | null {
     try {
-      sessionStorage.setItem(memory, open);
-    } catch {
-      // a browser without storage starts closed
-    }
-  }
-
-  function remembered(): string | null {
-    try {
+      if (open) sessionStorage.setItem(memory, open);
       return sessionStorage.getItem(memory);
     } catch {
       return null;
@@ -174,7 +177,7 @@ function start(script: HTMLScriptElement): void {
     document.addEventListener('click', ({ target }) => (target as Element).closest?.(launcher) && api.open());
   }
   dispatchEvent(new Event(TAG));
-  const kept = remembered();
+  const kept = remember();
   const wanted = kept ? kept === '1' : options.open !== undefined && options.open !== 'false';
   if (whole || (wanted && matchMedia(WIDE).matches)) void show(false);
 }

@@ -13,6 +13,7 @@ import { wordsOf, type Words } from './words';
 function mount(host: Host, say: Words): Panel {
   host.root.adoptedStyleSheets = [...host.root.adoptedStyleSheets, host.sheet(tokens + css)];
   const place = document.createElement('div');
+  place.className = 'place';
   host.root.append(place);
 
   const { identity: hands } = host.options;

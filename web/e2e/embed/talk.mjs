@@ -13,8 +13,8 @@ export async function talk(house) {
     const added = await page.evaluate(() => Object.keys(window).filter((name) => !window.before.includes(name) && !['before', 'heard', 'line', 'axe'].includes(name)));
     must(added.join() === 'MerchantCopilot', `new globals: ${added}`);
     await me.open();
-    const style = await id('send').evaluate((button) => [getComputedStyle(button).transform, getComputedStyle(button).fontSize].join());
-    must(style === 'none,15px', style);
+    const style = await id('send').evaluate((button) => ['transform', 'fontSize', 'letterSpacing', 'fontFamily'].map((name) => getComputedStyle(button)[name]).join());
+    must(style.startsWith('none,15px,normal,system-ui'), style);
   });
   await check('opens in the page’s language with the starters of the shop', async () => {
     must((await id('starter').count()) === 3, 'not three');
