@@ -59,7 +59,7 @@ export function Sheet({ say, source, load, close }: Props): VNode {
 
 function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: string }): VNode {
   const [before, marked, after] = quote(row.answer, snippet);
-  const whole = !before.trim() && !after.trim();
+  const whole = marked && !/[\p{L}\p{N}]/u.test(before + after);
   const state = validState(say, row);
   const facts: [string, string | null][] = [
     [say.category, row.category],
@@ -71,9 +71,11 @@ function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: strin
   return (
     <>
       <p class="row-text">
-        {before}
-        {marked && <mark class={whole ? 'whole' : undefined}>{marked}</mark>}
-        {after}
+        {whole ? (
+          <mark class="whole">{row.answer}</mark>
+        ) : (
+          <>{before}{marked && <mark>{marked}</mark>}{after}</>
+        )}
       </p>
       <dl>
         {facts.map(([name, value]) => value && (

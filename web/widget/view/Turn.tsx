@@ -48,9 +48,6 @@ export function TurnView({ say, turn, last, busy, mark, linkHosts, contact, call
         {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} mark={mark} linkHosts={linkHosts} {...actions} />}
         <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
       </article>
-      {stuck && contact && (
-        <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
-      )}
       {last && answer && answer.suggestions.length > 0 && (
         <ul class="suggestions" aria-label={answer.decision === 'none' ? say.nearest : say.suggestions}>
           {answer.suggestions.map((text) => (
@@ -59,6 +56,9 @@ export function TurnView({ say, turn, last, busy, mark, linkHosts, contact, call
             </li>
           ))}
         </ul>
+      )}
+      {stuck && contact && (
+        <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
       )}
     </div>
   );
@@ -226,7 +226,7 @@ function Outcome({ say, turn, busy, again }: { say: Words; turn: Turn; busy: boo
   const label = turn.delivery === 'refused' ? say.retry : say.again;
   const calm = turn.answer?.status === 'cancelled' || turn.answer?.status === 'incomplete';
   return (
-    <div class={calm ? 'outcome calm' : 'outcome'}>
+    <div class={calm ? 'outcome calm' : retryAt ? 'outcome wait' : 'outcome'}>
       <span>{text}</span>
       <button type="button" class="plain" disabled={busy || wait > 0} onClick={() => again(turn)}>
         {label}
