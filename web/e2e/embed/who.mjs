@@ -1,5 +1,7 @@
 // Who is there: anonymous visitors, verified users on several devices, and what each of them sees.
 
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { check, must, until } from '../checks.mjs';
 import { sign } from './house.mjs';
 import { visit } from './visit.mjs';
@@ -16,6 +18,21 @@ async function earlier(me) {
 
 export async function who(house) {
   const { shop } = house;
+  await check('what the examples of the README sign is taken', async () => {
+    const taken = [];
+    for (const [program, file] of [['python3', 'sign.py'], ['node', 'sign.mjs'], ['php', 'sign.php']]) {
+      const path = fileURLToPath(new URL(`../../../examples/identity/${file}`, import.meta.url));
+      const ran = spawnSync(program, [path, '商家-7'], { env: { ...process.env, IDENTITY_SECRET: house.secret }, encoding: 'utf8' });
+      if (ran.error) continue; // this machine does not have that language
+      must(ran.status === 0, ran.stderr);
+      const headers = { authorization: `Bearer ${shop.key}`, origin: shop.url, 'x-identity': ran.stdout.trim() };
+      const reply = await fetch(`${house.server()}/api/v1/conversations`, { headers });
+      must(reply.status === 200, `${file}: ${reply.status} ${await reply.text()}`);
+      taken.push(program);
+    }
+    must(taken.length > 1, `only ${taken}`);
+    return taken.join(', ');
+  });
   await check('an earlier conversation opens again, goes on, and can be deleted', async () => {
     const me = await visit(house);
     await me.open();
