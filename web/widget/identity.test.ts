@@ -160,7 +160,8 @@ describe('a session', () => {
     expect(session.view.link).toMatchObject({ state: 'stopped', code: 4401 });
   });
 
-  it('does not fetch a token that the page gave once', () => {
+  it('does not fetch a token that the page gave once, and forgets no visitor for it', () => {
+    localStorage.setItem('mc:key:visitor', 'vt');
     const { session, tell } = make(token('a', -10));
     session.shown(true);
     last().readyState = 1;
@@ -168,5 +169,8 @@ describe('a session', () => {
     last().say({ type: 'error', ref: last().opened?.id, code: 'identity_expired', message: '', retryable: false });
     expect(Socket.all).toHaveLength(1);
     expect(tell).toHaveBeenCalledWith('identity', { code: 'identity_expired' });
+    last().onclose?.({ code: 4401 });
+    expect(Socket.all).toHaveLength(1);
+    expect(localStorage.getItem('mc:key:visitor')).toBe('vt');
   });
 });

@@ -2,13 +2,14 @@
 // and tells the view once per animation frame that something changed.
 
 import type { Lang } from '../shared/i18n';
-import type { AiMark, ErrorFrame, ModelInfo, ServerFrame, SessionOpen, SessionReady, SourceRow } from '../shared/wire';
-import { chatOf, type StoredTurn, type Summary } from './archive';
+import type { ErrorFrame, ServerFrame, SessionOpen, SessionReady } from '../shared/wire';
+import { chatOf } from './archive';
 import { Connection, type Link } from './connection';
+import { Doors } from './doors';
 import type { Identity, Tell } from './host';
 import { Signed } from './identity';
-import { ask, before, change, emptyChat, forget, isOpen, lose, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
-import type { Chat, Feedback, Problem, Turn } from './state';
+import { ask, before, change, emptyChat, forget, isOpen, lose, newId, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
+import type { Feedback, Problem, Turn, View } from './state';
 import { Store } from './store';
 
 /** No frame of the resumed turn for this long: the rest is not coming. */
@@ -20,25 +21,6 @@ const STOP_WITHIN = 8_000;
 const SAVE_AFTER = 300;
 const IDLE_AFTER = 60_000;
 
-export interface View {
-  chat: Chat;
-  link: Link;
-  models: ModelInfo[];
-  /** The chosen model; empty: the server's default. */
-  model: string;
-  /** The longest message the server takes, in code points. */
-  longest?: number;
-  problem?: Problem;
-  /** Under every answer, as the shop wants it; until it is known, as the words say. */
-  mark?: AiMark;
-  /** Hosts that links may lead to beside those of the sources; `null`: any. */
-  linkHosts?: string[] | null;
-  /** A text given back to the composer. */
-  draft?: string;
-  /** The turn whose question is being edited. */
-  editing?: string;
-}
-
 interface Options {
   siteKey: string;
   server: string;
@@ -49,6 +31,7 @@ interface Options {
 
 export class Session {
   view: View;
+  readonly doors: Doors;
   readonly #options: Options;
   readonly #store: Store;
   readonly #connection: Connection;
@@ -74,6 +57,14 @@ export class Session {
     this.#store = new Store(options.siteKey);
     this.#signed = new Signed(() => options.identity?.());
     this.#tell = options.tell ?? (() => undefined);
+    this.doors = new Doors({
+      ...options,
+      who: async (): Promise<Record<string, string>> => {
+        await this.#signed.renew();
+        const visitor = this.#store.visitorToken();
+        return this.#signed.token ? { 'X-Identity': this.#signed.token } : visitor ? { 'X-Visitor-Token': visitor } : {};
+      },
+    });
     this.view = { chat: emptyChat, link: { state: 'idle', attempts: 0 }, models: [], model: '' };
     if (!this.#signed.renews) this.#signed.renew(), this.#be();
     this.#connection = new Connection({
@@ -192,40 +183,17 @@ export class Session {
     this.#set({ draft: undefined });
   }
 
-  async source(responseId: string, n: number): Promise<SourceRow> {
-    return (await this.#fetch(`responses/${encodeURIComponent(responseId)}/sources/${n}`)).json() as Promise<SourceRow>;
-  }
-
-  // ── earlier conversations ──
-
-  async conversations(): Promise<Summary[]> {
-    const { conversations } = (await (await this.#fetch('conversations?limit=50')).json()) as { conversations: Summary[] };
-    return conversations.filter(({ turns }) => turns > 0);
-  }
-
   /** Goes on with an earlier conversation; an answer that still runs in it comes along. */
   async recall(id: string): Promise<void> {
-    const { turns } = (await (await this.#fetch(`conversations/${encodeURIComponent(id)}`)).json()) as { turns: StoredTurn[] };
-    const chat = chatOf(id, turns, this.#options.lang());
+    const chat = chatOf(id, await this.doors.turns(id), this.#options.lang());
     this.#set({ chat, editing: undefined, problem: undefined });
     if (openTurn(chat)) this.#connection.reopen();
   }
 
   /** Deletes a conversation for good, also the one on the screen. */
   async remove(id: string): Promise<void> {
-    await this.#fetch(`conversations/${encodeURIComponent(id)}`, 'DELETE');
+    await this.doors.remove(id);
     if (this.view.chat.conversationId === id) this.#set({ chat: emptyChat, editing: undefined });
-  }
-
-  async #fetch(path: string, method = 'GET'): Promise<Response> {
-    await this.#signed.renew();
-    const { server, siteKey } = this.#options;
-    const visitor = this.#store.visitorToken();
-    const { token } = this.#signed;
-    const who: Record<string, string> = token ? { 'X-Identity': token } : visitor ? { 'X-Visitor-Token': visitor } : {};
-    const reply = await fetch(`${server}/api/v1/${path}`, { method, headers: { Authorization: `Bearer ${siteKey}`, ...who } });
-    if (!reply.ok) throw new Error(`${path}: ${reply.status}`);
-    return reply;
   }
 
   // ── who is there ──
@@ -253,12 +221,13 @@ export class Session {
 
   /** The token was not taken: once another is fetched, then it is the page's affair. */
   #identityRefused(code: string): boolean {
-    if (!code.endsWith('identity') && code !== 'identity_expired') return false;
-    this.#signed.drop();
+    if (!/identity/.test(code)) return false;
     const again = this.#signed.renews && !this.#renewed;
     this.#renewed = true;
-    if (again) this.#connection.reopen();
-    else this.#tell('identity', { code });
+    if (again) {
+      this.#signed.drop();
+      this.#connection.reopen();
+    } else this.#tell('identity', { code });
     return again;
   }
 
@@ -435,9 +404,4 @@ export class Session {
     const { chat, model, mark, linkHosts } = this.view;
     this.#store.save({ chat, model, mark, linkHosts });
   }
-}
-
-/** randomUUID is missing on plain http pages; this is not. */
-export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 }

@@ -89,10 +89,10 @@ export const hostile: string[] = [
   '<br/><br />',
   // size and depth
   `${'['.repeat(2000)}x${']'.repeat(2000)}`,
-  `${'> '.repeat(300)}x`,
-  `${'- '.repeat(200)}x`,
-  `${'*'.repeat(3000)}x`,
+  `${'> '.repeat(60)}x`,
+  `${'- '.repeat(60)}x`,
+  `${'*'.repeat(600)}x`,
   `${'`'.repeat(3000)}x`,
-  `|${'a|'.repeat(400)}\n|${'-|'.repeat(400)}\n|${'b|'.repeat(400)}`,
+  `|${'a|'.repeat(100)}\n|${'-|'.repeat(100)}\n|${'b|'.repeat(100)}`,
   '__proto__ constructor toString [__proto__](constructor)',
 ];

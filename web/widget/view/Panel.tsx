@@ -5,8 +5,8 @@ import type { Source } from '../../shared/wire';
 import { sentences } from '../announce';
 import type { Link } from '../connection';
 import type { Host } from '../host';
-import type { Session, View } from '../session';
-import { isOpen, openTurn, type Turn } from '../state';
+import type { Session } from '../session';
+import { isOpen, openTurn, type Turn, type View } from '../state';
 import { why, type Words } from '../words';
 import { Composer } from './Composer';
 import { useFollow } from './follow';
@@ -173,7 +173,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
           key={`${opened.source.responseId}/${opened.source.source.n}`}
           say={say}
           source={opened.source.source}
-          load={() => session.source(opened.source!.responseId, opened.source!.source.n)}
+          load={() => session.doors.source(opened.source!.responseId, opened.source!.source.n)}
           close={closeSheet}
         />
       )}
@@ -182,7 +182,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
           say={say}
           lang={lang}
           current={view.chat.conversationId}
-          load={() => session.conversations()}
+          load={() => session.doors.conversations()}
           choose={(id) => session.recall(id)}
           remove={(id) => session.remove(id)}
           close={closeSheet}
