@@ -2,19 +2,23 @@
 
 import type { SourceRow } from '../shared/wire';
 import type { StoredTurn, Summary } from './archive';
+import type { Signed } from './identity';
+import type { Store } from './store';
 
-interface Options {
+interface Place {
   server: string;
   siteKey: string;
-  /** The header that says whose conversations are meant. */
-  who(): Promise<Record<string, string>>;
 }
 
 export class Doors {
-  readonly #options: Options;
+  readonly #place: Place;
+  readonly #signed: Signed;
+  readonly #store: Store;
 
-  constructor(options: Options) {
-    this.#options = options;
+  constructor(place: Place, signed: Signed, store: Store) {
+    this.#place = place;
+    this.#signed = signed;
+    this.#store = store;
   }
 
   source(responseId: string, n: number): Promise<SourceRow> {
@@ -39,9 +43,19 @@ export class Doors {
   }
 
   async #ask(path: string, method: string): Promise<Response> {
-    const { server, siteKey, who } = this.#options;
-    const reply = await fetch(`${server}/api/v1/${path}`, { method, headers: { Authorization: `Bearer ${siteKey}`, ...(await who()) } });
+    const { server, siteKey } = this.#place;
+    const headers = { Authorization: `Bearer ${siteKey}`, ...(await this.#who()) };
+    const reply = await fetch(`${server}/api/v1/${path}`, { method, headers });
     if (!reply.ok) throw new Error(`${path}: ${reply.status}`);
     return reply;
+  }
+
+  /** Whose conversations are meant. */
+  async #who(): Promise<Record<string, string>> {
+    await this.#signed.renew();
+    const { token } = this.#signed;
+    const visitor = this.#store.visitorToken();
+    if (token) return { 'X-Identity': token };
+    return visitor ? { 'X-Visitor-Token': visitor } : {};
   }
 }

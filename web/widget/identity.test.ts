@@ -143,6 +143,19 @@ describe('a session', () => {
     expect(session.view.chat.turns.map(({ text }) => text)).toEqual(['早']);
   });
 
+  it('lets no token that comes too late undo signing out', async () => {
+    let hand: (token: string) => void = () => undefined;
+    const { session, page } = make(() => new Promise<string>((done) => (hand = done)));
+    session.shown(true);
+    page.identity = null;
+    session.identify();
+    hand(token('a'));
+    await rest();
+    last().ready();
+    expect(Socket.all).toHaveLength(1);
+    expect(last().opened).not.toHaveProperty('identity');
+  });
+
   it('fetches a refused token once more, then tells the page', async () => {
     const { session, tell } = make(() => Promise.resolve(token('a')));
     session.shown(true);

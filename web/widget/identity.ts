@@ -30,7 +30,8 @@ export class Signed {
     return Promise.resolve()
       .then(source)
       .then((token) => {
-        this.token = token?.trim() || undefined;
+        // The page may have changed its mind while this was on its way.
+        if (this.#source() === source) this.token = token?.trim() || undefined;
       });
   }
 

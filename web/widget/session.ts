@@ -57,14 +57,7 @@ export class Session {
     this.#store = new Store(options.siteKey);
     this.#signed = new Signed(() => options.identity?.());
     this.#tell = options.tell ?? (() => undefined);
-    this.doors = new Doors({
-      ...options,
-      who: async (): Promise<Record<string, string>> => {
-        await this.#signed.renew();
-        const visitor = this.#store.visitorToken();
-        return this.#signed.token ? { 'X-Identity': this.#signed.token } : visitor ? { 'X-Visitor-Token': visitor } : {};
-      },
-    });
+    this.doors = new Doors(options, this.#signed, this.#store);
     this.view = { chat: emptyChat, link: { state: 'idle', attempts: 0 }, models: [], model: '' };
     if (!this.#signed.renews) this.#signed.renew(), this.#be();
     this.#connection = new Connection({
@@ -174,7 +167,6 @@ export class Session {
     this.#set({ model });
   }
 
-  /** Something beside the conversation went wrong. */
   complain(code: string, message: string): void {
     this.#set({ problem: { code, message } });
   }
