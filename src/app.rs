@@ -158,6 +158,7 @@ impl App {
         let limits = Arc::new(RateLimits::new(&config.limits));
         let channels = Channels::build(&ChannelsParts {
             config: &config.channels,
+            answers: &config.answers,
             db: &db,
             clock: &clock,
             tenants: &tenants,

@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+mod answers;
 mod models;
 
+pub use answers::{AiMark, AnswersConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 
 /// The annotated defaults, also printed by `doctor --defaults`.
@@ -64,6 +66,7 @@ pub struct Config {
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub chat: ChatConfig,
+    pub answers: AnswersConfig,
     pub safety: SafetyConfig,
     pub cache: CacheConfig,
     pub limits: LimitsConfig,

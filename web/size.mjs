@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-const budgets = { 'widget.js': 3, 'widget/panel.js': 30, 'widget/zh.js': 2, 'widget/en.js': 2 };
+const budgets = { 'widget.js': 3, 'widget/panel.js': 30, 'widget/sheets.js': 4, 'widget/zh.js': 2, 'widget/en.js': 2 };
 
 let over = false;
 for (const [file, budget] of Object.entries(budgets)) {

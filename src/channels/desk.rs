@@ -14,7 +14,7 @@ use super::post::Answer;
 use super::store::{BotStore, Thread};
 use super::{Channel, Content, Duty, Inbound, Mention, Post, words};
 use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
-use crate::config::BotMemory;
+use crate::config::{AiMark, BotMemory};
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OwnerId, TenantId, random_token};
 use crate::memory::Memory;
@@ -60,6 +60,8 @@ pub struct DeskParts {
     pub models: Arc<Models>,
     /// What was said before.
     pub turns: Memory,
+    /// Under every answer.
+    pub mark: AiMark,
 }
 
 /// One bot's desk.
@@ -259,7 +261,7 @@ impl Desk {
             Ok(answer) if answer.was_interrupted() => return Err(interrupted()),
             Ok(answer) => {
                 let note = self.after(&case, &answer, question).await?;
-                (answer.markdown(case.language) + &note, answer.is_whole())
+                (answer.markdown(case.language, &self.parts.mark) + &note, answer.is_whole())
             }
             Err(error) if error.code() == "shutting_down" => return Err(interrupted()),
             Err(error) => (self.apology(&case, &error), false),

@@ -13,7 +13,7 @@ use super::feishu::Feishu;
 use super::store::BotStore;
 use super::{Channel, Desk, Duty};
 use crate::chat::ChatEngine;
-use crate::config::{BotMode, ChannelsConfig};
+use crate::config::{AnswersConfig, BotMode, ChannelsConfig};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId};
@@ -28,6 +28,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 #[expect(missing_docs, reason = "each field is a room of that name")]
 pub struct ChannelsParts<'a> {
     pub config: &'a ChannelsConfig,
+    pub answers: &'a AnswersConfig,
     pub db: &'a Db,
     pub clock: &'a Clock,
     pub tenants: &'a Tenants,
@@ -167,6 +168,7 @@ fn desk(
         engine: parts.engine.clone(),
         models: Arc::clone(parts.models),
         turns: parts.memory.clone(),
+        mark: parts.answers.ai_mark(tenant.as_str()).clone(),
     })
 }
 

@@ -3,6 +3,7 @@
 
 use super::words;
 use crate::chat::{ChatEvent, Citation, Decision, Done, EventKind, Source, Status};
+use crate::config::AiMark;
 use crate::models::Language;
 
 /// Somebody a message calls by name.
@@ -77,8 +78,8 @@ impl Answer {
         self.done.as_ref().is_some_and(|done| done.status == Status::Incomplete && done.finish_reason == "interrupted")
     }
 
-    /// The whole message.
-    pub fn markdown(&self, language: Language) -> String {
+    /// The whole message, with what says that AI made it.
+    pub fn markdown(&self, language: Language, mark: &AiMark) -> String {
         let mut parts = vec![self.text.trim().to_owned()];
         parts.retain(|part| !part.is_empty());
         if !self.is_whole() {
@@ -86,7 +87,11 @@ impl Answer {
         }
         parts.extend(self.source_list(language));
         parts.extend(self.nearest(language));
-        parts.push(format!("*{}*", words::made_by_ai(language)));
+        let mark = match language {
+            Language::Zh => mark.zh.trim(),
+            Language::En => mark.en.trim(),
+        };
+        parts.extend((!mark.is_empty()).then(|| format!("*{mark}*")));
         parts.join("\n\n")
     }
 
@@ -158,19 +163,25 @@ mod tests {
         answer
     }
 
+    fn mark() -> AiMark {
+        AiMark { zh: "AI 生成，请以出处为准".into(), en: String::new() }
+    }
+
     #[test]
     fn an_answer_shows_the_sources_it_cites_and_who_made_it() {
-        let text = answer(Decision::Grounded, "十五天[1]。", &[1], Status::Completed).markdown(Language::Zh);
+        let text = answer(Decision::Grounded, "十五天[1]。", &[1], Status::Completed).markdown(Language::Zh, &mark());
         assert_eq!(text, "十五天[1]。\n\n> **出处**  \n> [1] [第 1 条 规则](https://a.example/1)  \n\n*AI 生成，请以出处为准*");
-        let both = answer(Decision::Direct, "十五天。", &[], Status::Completed).markdown(Language::Zh);
+        let both = answer(Decision::Direct, "十五天。", &[], Status::Completed).markdown(Language::Zh, &mark());
         assert!(both.contains("> [2] 第 2 条 规则"), "{both}");
     }
 
     #[test]
     fn no_answer_shows_the_nearest_questions_and_a_broken_one_says_so() {
-        let text = answer(Decision::None, "没有。", &[], Status::Completed).markdown(Language::Zh);
+        let text = answer(Decision::None, "没有。", &[], Status::Completed).markdown(Language::Zh, &mark());
         assert!(text.contains("**相近的问题**\n\n- 近的问题") && !text.contains("出处**"), "{text}");
         let broken = answer(Decision::Grounded, "十五", &[], Status::Incomplete);
-        assert!(broken.was_interrupted() && broken.markdown(Language::En).contains("could not be finished"));
+        assert!(broken.was_interrupted() && broken.markdown(Language::En, &mark()).contains("could not be finished"));
+        // A mark without words is no mark, and no empty emphasis either.
+        assert!(!broken.markdown(Language::En, &mark()).contains('*'));
     }
 }

@@ -3,14 +3,6 @@
 use crate::models::Language;
 use Language::{En, Zh};
 
-/// Under every answer.
-pub fn made_by_ai(language: Language) -> &'static str {
-    match language {
-        Zh => "AI 生成，请以出处为准",
-        En => "Made by AI; the sources decide",
-    }
-}
-
 /// Above the list of sources.
 pub fn sources(language: Language) -> &'static str {
     match language {

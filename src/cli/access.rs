@@ -41,7 +41,7 @@ pub enum KeyCommand {
 
 #[derive(Debug, Args)]
 pub struct Issue {
-    /// admin: keeps the knowledge. member: asks from programs. site: asks from web pages
+    /// admin: keeps the knowledge. member: asks from programs. site: asks from web pages. identity: a backend's secret, signs who a visitor is
     #[arg(long)]
     role: RoleName,
     /// A page that a site key may be used from, e.g. `https://shop.example.com` or `https://*.example.com`
@@ -60,6 +60,7 @@ enum RoleName {
     Admin,
     Member,
     Site,
+    Identity,
 }
 
 impl TenantCommand {
@@ -125,6 +126,7 @@ impl Issue {
             RoleName::Admin => Role::Admin,
             RoleName::Member => Role::Member,
             RoleName::Site => Role::Site,
+            RoleName::Identity => Role::Identity,
         };
         let expires = self.days.map(|days| Timestamp(now.0 + i64::from(days) * DAY_MS));
         NewKey { role, origins: self.origins, label: self.label, expires }
@@ -142,5 +144,5 @@ fn row(key: &ApiKey, now: Timestamp) -> String {
         (None, Some(at)) => format!("until {}", at.rfc3339()),
         (None, None) => "active".to_owned(),
     };
-    format!("{:14}  {:6}  {state:28}  {}  {}", key.id.as_str(), key.role.as_str(), key.label, key.origins.join(" ")).trim_end().to_owned()
+    format!("{:14}  {:8}  {state:28}  {}  {}", key.id.as_str(), key.role.as_str(), key.label, key.origins.join(" ")).trim_end().to_owned()
 }

@@ -18,6 +18,8 @@ use crate::tenants::{Admission, Caller, Credentials, Role};
 pub const SESSION_COOKIE: &str = "mc_session";
 /// Where a visitor shows who it is, and is told so.
 pub const VISITOR_HEADER: &str = "x-visitor-token";
+/// Where a page shows what the shop's backend signed.
+pub const IDENTITY_HEADER: &str = "x-identity";
 
 /// An admin of a tenant.
 pub struct Admin(pub Caller);
@@ -82,8 +84,8 @@ impl FromRequestParts<Shared> for Address {
 pub async fn admit(parts: &Parts, state: &Shared) -> Result<Option<Admission>> {
     let origin = page_origin(parts);
     if let Some(key) = bearer(&parts.headers)? {
-        let visitor = parts.headers.get(VISITOR_HEADER).and_then(|value| value.to_str().ok());
-        let shown = Credentials { key, origin: origin.as_deref(), visitor };
+        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let shown = Credentials { key, origin: origin.as_deref(), visitor: text(VISITOR_HEADER), identity: text(IDENTITY_HEADER) };
         return state.app.tenants.verify(shown).await.map(Some);
     }
     let Some(secret) = session_cookie(&parts.headers) else { return Ok(None) };

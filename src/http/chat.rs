@@ -11,7 +11,7 @@ use futures::stream::{self, Stream, StreamExt};
 use serde_json::{Value, json};
 
 use super::auth::{Anyone, VISITOR_HEADER};
-use super::message::{MessageCreate, events};
+use super::message::{MessageCreate, check_choice, events};
 use super::problem::{Body, report};
 use super::state::Shared;
 use crate::chat::ChatEvent;
@@ -40,6 +40,7 @@ pub async fn answer(
         }
         None => {
             let Body(message) = Body::<MessageCreate>::from_request(request, &state).await?;
+            check_choice(&state.app.config, &caller, message.model.as_deref())?;
             let accepted = state.app.engine.answer(&caller, message.into_request("sse")).await?;
             sse(events(accepted).map(|event| Ok(frame(event))))
         }

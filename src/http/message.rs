@@ -9,8 +9,10 @@ use serde::Deserialize;
 use crate::chat::engine::Accepted;
 use crate::chat::resume::too_slow;
 use crate::chat::{ChatEvent, ChatRequest, EventKind, Replaces};
-use crate::error::Result;
+use crate::config::Config;
+use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TurnId};
+use crate::tenants::{Caller, Role};
 
 /// The fields of `message.create`; unknown ones are ignored.
 #[derive(Debug, Deserialize)]
@@ -48,6 +50,18 @@ impl MessageCreate {
             ..ChatRequest::default()
         }
     }
+}
+
+/// A site key is everybody's, so a shop may keep the choice of the model to itself.
+///
+/// # Errors
+/// `model_choice_off` when a visitor names a model all the same.
+pub fn check_choice(config: &Config, caller: &Caller, model: Option<&str>) -> Result<()> {
+    let named = model.is_some_and(|model| !model.is_empty());
+    if !named || caller.role != Role::Site || config.answers.visitors_choose_model(caller.tenant.as_str()) {
+        return Ok(());
+    }
+    Err(Error::forbidden("model_choice_off", "Visitors do not choose the model here. Leave `model` out."))
 }
 
 /// The events of one answer up to and including its `response.done`.

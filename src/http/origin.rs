@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::tenants::{OriginPattern, origin_not_allowed};
 
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-visitor-token, last-event-id");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, x-visitor-token, x-identity, last-event-id");
 const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("retry-after, x-visitor-token, x-request-id");
 
 /// The origin of the page that made the request. Browsers leave the header out of a plain GET within

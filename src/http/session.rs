@@ -48,7 +48,7 @@ async fn signed_in(state: &Shared, token: &str) -> Result<TenantId> {
     if !token.starts_with("mc_") {
         return state.app.tenants.redeem_link(token).await;
     }
-    let caller = state.app.tenants.verify(Credentials { key: token, origin: None, visitor: None }).await?.caller;
+    let caller = state.app.tenants.verify(Credentials { key: token, origin: None, visitor: None, identity: None }).await?.caller;
     match caller.role {
         Role::Admin => Ok(caller.tenant),
         _ => Err(Error::forbidden("wrong_role", "The console needs an admin key: `merchant-copilot key issue --role admin`.")),

@@ -14,6 +14,7 @@ use crate::ids::{KeyId, OwnerId, TenantId, Timestamp, random_token};
 /// Random letters and digits in every secret: about 190 bits.
 const SECRET_LEN: usize = 32;
 const VISITOR_PREFIX: &str = "vt_";
+pub(super) const IDENTITY_PREFIX: &str = "mc_identity_";
 
 /// A stored key, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -61,6 +62,8 @@ pub struct Credentials<'a> {
     pub origin: Option<&'a str>,
     /// The visitor token of an earlier visit.
     pub visitor: Option<&'a str>,
+    /// A token of the shop's backend that says who the visitor is.
+    pub identity: Option<&'a str>,
 }
 
 impl fmt::Debug for Credentials<'_> {
@@ -93,6 +96,7 @@ impl ApiKey {
     /// Lets its holder in; a site key only from a listed page.
     pub(super) fn admit(self, origin: Option<&str>, visitor: Option<&str>) -> Result<Admission> {
         let (owner, visitor_token) = match self.role {
+            Role::Identity => return Err(signs_only()),
             Role::Admin | Role::Member => (OwnerId::from_text(self.id.as_str()), None),
             Role::Site if !origin.is_some_and(|origin| is_listed(&self.origins, origin)) => {
                 return Err(origin_not_allowed(origin));
@@ -115,12 +119,17 @@ pub fn origin_not_allowed(origin: Option<&str>) -> Error {
     )
 }
 
+fn signs_only() -> Error {
+    Error::unauthenticated("invalid_key", "An identity secret signs who a visitor is; it opens nothing and never leaves your backend.")
+}
+
 /// A fresh secret of a role.
 pub(super) fn new_secret(role: Role) -> String {
     let prefix = match role {
         Role::Admin => "mc_admin_",
         Role::Member => "mc_member_",
         Role::Site => "site_",
+        Role::Identity => IDENTITY_PREFIX,
     };
     random_token(prefix, SECRET_LEN)
 }

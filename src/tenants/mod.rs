@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::ids::{KeyId, OwnerId, TenantId};
 
+mod identity;
 mod key;
 mod limits;
 mod origin;
@@ -29,6 +30,8 @@ pub enum Role {
     Member,
     /// Asks from a web page, as an anonymous visitor, from listed origins only.
     Site,
+    /// Opens nothing: a shop's backend signs with it who a visitor is.
+    Identity,
 }
 
 impl Role {
@@ -38,6 +41,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Member => "member",
             Self::Site => "site",
+            Self::Identity => "identity",
         }
     }
 }
@@ -46,10 +50,10 @@ impl FromStr for Role {
     type Err = Error;
 
     fn from_str(word: &str) -> Result<Self, Error> {
-        [Self::Admin, Self::Member, Self::Site]
+        [Self::Admin, Self::Member, Self::Site, Self::Identity]
             .into_iter()
             .find(|role| role.as_str() == word)
-            .ok_or_else(|| Error::invalid("bad_role", format!("`{word}` is not a role: admin, member or site.")))
+            .ok_or_else(|| Error::invalid("bad_role", format!("`{word}` is not a role: admin, member, site or identity.")))
     }
 }
 
@@ -62,7 +66,7 @@ pub struct Caller {
     pub role: Role,
     /// The key.
     pub key: KeyId,
-    /// Who owns the conversations it opens: the key, or for a site key the visitor.
+    /// Who owns the conversations it opens: the key, or for a site key the visitor or verified user.
     pub owner: OwnerId,
 }
 

@@ -4,7 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::key::{Admission, ApiKey, Credentials, NewKey, fingerprint, hex, new_secret, new_sign_in_secret};
+use super::identity;
+use super::key::{Admission, ApiKey, Credentials, IDENTITY_PREFIX, NewKey, fingerprint, hex, new_secret, new_sign_in_secret};
 use super::origin::{OriginPattern, is_listed};
 use super::{Caller, Role};
 use crate::config::Secret;
@@ -88,9 +89,13 @@ impl Tenants {
     pub async fn issue(&self, tenant: &TenantId, new: NewKey) -> Result<(ApiKey, Secret)> {
         self.get(tenant).await?;
         let origins = checked_origins(new.role, &new.origins)?;
-        let secret = new_secret(new.role);
+        let id = KeyId::random();
+        let secret = match new.role {
+            Role::Identity => self.identity_secret(tenant, &id).await?,
+            role => new_secret(role),
+        };
         let key = ApiKey {
-            id: KeyId::random(),
+            id,
             tenant: tenant.clone(),
             role: new.role,
             label: new.label,
@@ -130,13 +135,48 @@ impl Tenants {
     /// ends at once.
     ///
     /// # Errors
-    /// `invalid_key` for an unknown, revoked or expired one alike; `origin_not_allowed`.
+    /// `invalid_key` for an unknown, revoked or expired one alike; `origin_not_allowed`;
+    /// `invalid_identity` and `identity_expired` for what the shop's backend did not sign.
     pub async fn verify(&self, shown: Credentials<'_>) -> Result<Admission> {
         let row: Option<KeyRow> = on!(&self.db, pool => {
             sqlx::query_as("select * from api_keys where hash = $1").bind(fingerprint(shown.key)).fetch_optional(pool).await
         })?;
         let key = row.map(KeyRow::into_key).transpose()?.filter(|key| key.is_active_at(self.clock.now()));
-        key.ok_or_else(invalid_key)?.admit(shown.origin, shown.visitor)
+        let admission = key.ok_or_else(invalid_key)?.admit(shown.origin, shown.visitor)?;
+        match shown.identity {
+            Some(token) => self.identified(admission, token).await,
+            None => Ok(admission),
+        }
+    }
+
+    /// From now on the visitor is the user that the token names, and no anonymous one.
+    async fn identified(&self, admission: Admission, token: &str) -> Result<Admission> {
+        let mut caller = admission.caller;
+        if caller.role != Role::Site {
+            return Err(Error::invalid("identity_only_for_site", "An identity token goes with a site key; other keys are somebody already."));
+        }
+        let user = identity::user(token, &self.identity_secrets(&caller.tenant).await?, self.clock.now())?;
+        caller.owner = identity::user_owner(&caller.tenant, &user);
+        Ok(Admission { caller, visitor_token: None })
+    }
+
+    /// The secrets that a tenant's backend may sign with today.
+    async fn identity_secrets(&self, tenant: &TenantId) -> Result<Vec<String>> {
+        let ids: Vec<KeyId> = on!(&self.db, pool => {
+            sqlx::query_scalar("select id from api_keys where tenant_id = $1 and role = 'identity' and revoked_ms is null and (expires_ms is null or expires_ms > $2)")
+                .bind(tenant).bind(self.clock.now())
+                .fetch_all(pool).await
+        })?;
+        let mut secrets = Vec::with_capacity(ids.len());
+        for id in &ids {
+            secrets.push(self.identity_secret(tenant, id).await?);
+        }
+        Ok(secrets)
+    }
+
+    /// Checking a signature needs the secret itself, so it follows from the server's instead of being stored.
+    async fn identity_secret(&self, tenant: &TenantId, id: &KeyId) -> Result<String> {
+        Ok(format!("{IDENTITY_PREFIX}{}", self.derived(&format!("identity\0{tenant}\0{id}")).await?))
     }
 
     /// Whether any active site key of any tenant may be used from `origin`: what can be said before
@@ -185,11 +225,16 @@ impl Tenants {
     }
 
     async fn demo_secret(&self) -> Result<String> {
+        Ok(format!("site_{}", &self.derived("demo-site-key").await?[..32]))
+    }
+
+    /// What only this server's database can say for `purpose`, 64 hexadecimal digits.
+    async fn derived(&self, purpose: &str) -> Result<String> {
         let server = self.server_secret().await?;
         let mut mac = Hmac::<Sha256>::new_from_slice(server.as_bytes())
-            .map_err(|error| Error::internal("hmac_failed", "The demo page's key could not be derived.").because(error))?;
-        mac.update(b"demo-site-key");
-        Ok(format!("site_{}", &hex(&mac.finalize().into_bytes())[..32]))
+            .map_err(|error| Error::internal("hmac_failed", "A secret could not be derived from the server's.").because(error))?;
+        mac.update(purpose.as_bytes());
+        Ok(hex(&mac.finalize().into_bytes()))
     }
 
     async fn server_secret(&self) -> Result<String> {
@@ -329,8 +374,8 @@ fn checked_origins(role: Role, origins: &[String]) -> Result<Vec<String>> {
             "origin_required",
             "A site key is public: name the pages it may be used from, e.g. --origin https://shop.example.com.",
         )),
-        (Role::Admin | Role::Member, false) => {
-            Err(Error::invalid("origins_only_for_site", "Origins belong to site keys; admin and member keys stay on servers."))
+        (Role::Admin | Role::Member | Role::Identity, false) => {
+            Err(Error::invalid("origins_only_for_site", "Origins belong to site keys; the others stay on servers."))
         }
         _ => origins.iter().map(|origin| OriginPattern::parse(origin).map(|pattern| pattern.to_string())).collect(),
     }

@@ -10,6 +10,7 @@ mod faults;
 mod feishu;
 mod files;
 mod house;
+mod identity;
 mod imports;
 mod mcp;
 mod models;

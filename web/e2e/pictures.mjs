@@ -1,6 +1,7 @@
 // The pictures of the README, from a real server with the built-in model, but with the widget and the
 // console as they are in dist/ now, not as that server has them:
 //   node e2e/pictures.mjs <base_url> <sign-in-link> <dir>
+// `-` instead of the link leaves the console out.
 
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,12 +48,28 @@ try {
   await ask(phone, '虚假发货怎么判，怎么罚？');
   await phone.screenshot({ path: join(dir, 'widget-phone.png') });
 
+  const english = { locale: 'en-GB', colorScheme: 'dark' };
+  const dark = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 1280, height: 800 } });
+  await ask(dark, 'How do I appeal a penalty?');
+  await dark.getByTestId('citation').first().click();
+  await dark.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
+  await dark.waitForTimeout(300);
+  await dark.screenshot({ path: join(dir, 'widget-desktop-en.png') });
+
+  const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
+  await ask(small, 'Who pays for return shipping?');
+  await small.screenshot({ path: join(dir, 'widget-phone-en.png') });
+
+  if (link !== '-') await pictureConsole();
+} finally {
+  await browser.close();
+}
+
+async function pictureConsole() {
   const console = await open(browser, link, { viewport: { width: 1440, height: 900 } });
   await console.getByTestId('figures').waitFor();
   await console.goto(`${base}/console/#/try?q=${encodeURIComponent('保证金怎么退，多久到账？')}`);
   await console.getByTestId('hits').waitFor();
   await console.waitForTimeout(400);
   await console.screenshot({ path: join(dir, 'console.png') });
-} finally {
-  await browser.close();
 }

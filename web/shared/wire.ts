@@ -10,6 +10,10 @@ export type SessionOpen = { type: 'session.open', id: string } & {
  */
 token?: string, visitor_token?: string, 
 /**
+ * A token of the shop's backend that says who the visitor is.
+ */
+identity?: string, 
+/**
  * Goes on after a broken line.
  */
 resume?: { conversation_id: string, last_seq: number }, };
@@ -42,7 +46,9 @@ export type ModelInfo = { id: string, name: string, provider: string, };
 
 export type Limits = { message_chars: number, frame_bytes: number, per_minute: number, };
 
-export type SessionReady = { "type": "session.ready", ref?: string, session_id: string, tenant: string, visitor_token?: string, models: Array<ModelInfo>, limits: Limits, server_time: string, };
+export type AiMark = { zh: string, en: string, };
+
+export type SessionReady = { "type": "session.ready", ref?: string, session_id: string, tenant: string, visitor_token?: string, models: Array<ModelInfo>, ai_mark: AiMark, link_hosts: Array<string> | null, limits: Limits, server_time: string, };
 
 export type Stage = "retrieving" | "generating";
 

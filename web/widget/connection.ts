@@ -17,6 +17,8 @@ export interface Link {
 
 interface Options {
   url: string;
+  /** What has to be known before the greeting, when that takes time. */
+  prepare?(): Promise<void> | undefined;
   /** The first frame, asked for at each attempt. */
   greet(): SessionOpen;
   onFrame(frame: ServerFrame): void;
@@ -40,6 +42,7 @@ export class Connection {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #pinger: ReturnType<typeof setInterval> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
+  #preparing: Promise<void> | undefined;
   #count = 0;
 
   constructor(options: Options) {
@@ -47,9 +50,22 @@ export class Connection {
   }
 
   open(): void {
-    if (this.#socket) return;
+    if (this.#socket || this.#preparing) return;
     clearTimeout(this.#retry);
     this.#move({ state: 'connecting' });
+    this.#expect(READY_WITHIN);
+    const wait = this.#options.prepare?.();
+    if (!wait) return this.#dial();
+    this.#preparing = wait;
+    const still = (go: () => void) => () => {
+      if (this.#preparing !== wait) return;
+      this.#preparing = undefined;
+      go();
+    };
+    wait.then(still(() => this.#dial()), still(() => this.#ended(1006)));
+  }
+
+  #dial(): void {
     let socket: WebSocket;
     try {
       socket = new WebSocket(this.#options.url, 'copilot.v1');
@@ -133,6 +149,7 @@ export class Connection {
   #drop(): void {
     const socket = this.#socket;
     this.#socket = undefined;
+    this.#preparing = undefined;
     clearTimeout(this.#retry);
     clearTimeout(this.#deadline);
     clearInterval(this.#pinger);

@@ -1,43 +1,49 @@
 // The script a shop puts on its page: a button, and the panel's code when it is first wanted.
 
 import { chooseLang, type Lang } from '../shared/i18n';
-import type { Host, Panel, PanelScript } from './host';
+import type { Events, Host, Identity, LoadedScript, Panel, Tell } from './host';
 import css from './launcher.css?inline';
 
 interface Api {
   open(): void;
   close(): void;
+  /** Opens the panel and asks. */
   ask(text: string): void;
+  /** Who is in front of the page, as the shop's backend signed it; `null` when nobody is any more. */
+  identify(identity: Identity): void;
+  /** Listens; what comes back ends it. */
+  on<T extends keyof Events>(type: T, listener: (detail: Events[T]) => void): () => void;
 }
 
 declare global {
   interface Window {
     MerchantCopilot?: Api;
+    trustedTypes?: { createPolicy(name: string, rules: { createScriptURL(url: string): string }): { createScriptURL(url: string): string } };
   }
 }
 
 // The few words the launcher needs before the panel's own words are there.
 const words: Record<Lang, [open: string, unread: string, failed: string]> = {
-  zh: ['打开商家助手', '有新回答', '没有加载成功。请检查网络，再点一次。'],
-  en: ['Open the merchant assistant', 'new answer', 'This did not load. Check your connection and click again.'],
+  zh: ['打开商家助手', '新回答：', '没有加载成功。请检查网络，再点一次。'],
+  en: ['Open the merchant assistant', 'new answers: ', 'This did not load. Check your connection and click again.'],
 };
 
 const TAG = 'merchant-copilot';
 const WIDE = '(min-width: 1024px)';
 
 function start(script: HTMLScriptElement): void {
-  const { key = '', lang: wish, position, accent, greeting = '', open: opens, server } = script.dataset;
-  const origin = (server || new URL(script.src).origin).replace(/\/+$/, '');
+  const options = script.dataset;
+  const { key = '', position, accent, theme, mode, into, launcher } = options;
+  const origin = (options.server || new URL(script.src).origin).replace(/\/+$/, '');
   const memory = `mc:${key}:open`;
+  const whole = mode === 'page';
 
   customElements.define(TAG, class extends HTMLElement {});
   const element = document.createElement(TAG);
   const root = element.attachShadow({ mode: 'open' });
-  if (position === 'left') element.dataset.position = 'left';
-  if (accent) {
-    element.dataset.accent = '';
-    element.style.setProperty('--mc-brand', accent);
-  }
+  Object.assign(element.dataset, position === 'left' && { position }, whole && { mode: into ? 'into' : mode }, accent && { accent: '' });
+  if (accent) element.style.setProperty('--mc-brand', accent);
+  if (theme) element.style.colorScheme = theme;
 
   const button = document.createElement('button');
   button.className = 'launcher';
@@ -45,86 +51,112 @@ function start(script: HTMLScriptElement): void {
   button.dataset.testid = 'launcher';
   button.append(icon(), Object.assign(document.createElement('i'), { className: 'badge', hidden: true }));
   const note = Object.assign(document.createElement('p'), { className: 'launcher-note', hidden: true, role: 'alert' });
-  const style = new CSSStyleSheet();
-  style.replaceSync(css);
-  root.adoptedStyleSheets = [style];
-  root.append(note, button);
+  const tell: Tell = (type, detail) => element.dispatchEvent(new CustomEvent(type, { detail }));
 
   let panel: Promise<Panel> | undefined;
   let unread = 0;
-  const lang = () => chooseLang(wish, document.documentElement.lang, navigator.language);
+  /** The page's own element that had the focus before the panel took it. */
+  let opener: HTMLElement | null = null;
+  const lang = () => chooseLang(options.lang, document.documentElement.lang, navigator.language);
   const host: Host = {
     root,
+    options,
     siteKey: key,
     server: origin,
     lang: lang(),
-    greeting,
+    whole,
+    identity: undefined,
+    tell,
+    sheet(css) {
+      const sheet = new CSSStyleSheet();
+      const light = theme === 'dark' ? 'all' : theme === 'light' && 'not all';
+      sheet.replaceSync(light ? css.replace(/\(prefers-color-scheme: ?dark\)/g, light) : css);
+      return sheet;
+    },
+    // A classic script, not import(): it works across origins without CORS.
+    load: (file, mc) =>
+      new Promise((done, onerror) => {
+        const src = `${origin}/widget/${file}.js`;
+        const next: LoadedScript<unknown> = document.createElement('script');
+        Object.assign(next, { src: trusted(src), nonce: script.nonce, mc: mc(done), onerror });
+        document.head.append(next);
+      }),
     closed(focus) {
       remember('0');
-      button.hidden = false;
-      if (focus) button.focus();
+      button.hidden = !!launcher;
+      if (focus) (launcher ? opener : button)?.focus();
+      tell('close');
     },
     unread(count) {
+      if (count !== unread) tell('unread', { count });
       unread = count;
       label();
     },
   };
+  root.adoptedStyleSheets = [host.sheet(css)];
+  root.append(note, button);
+  button.hidden = whole || !!launcher;
 
   const api: Api = {
     open: () => void show(true),
     close: () => void panel?.then((panel) => panel.hide()),
     ask: (text) => void show(true).then((panel) => panel?.ask(String(text))),
+    identify(identity) {
+      host.identity = identity;
+      void panel?.then((panel) => panel.identify());
+    },
+    on(type, listener) {
+      const heard = (event: Event) => listener((event as CustomEvent).detail);
+      element.addEventListener(type, heard);
+      return () => element.removeEventListener(type, heard);
+    },
   };
-  button.onclick = () => void show(true);
+  button.onclick = api.open;
+  // Who points at it is about to press it.
+  button.onpointerenter = () => load().catch(forget);
   window.MerchantCopilot = api;
+
+  function forget(): void {
+    panel = undefined;
+  }
 
   function label(): void {
     const [open, more] = words[host.lang];
-    button.setAttribute('aria-label', unread ? `${open} (${unread} ${more})` : open);
+    button.setAttribute('aria-label', unread ? `${open} (${more}${unread})` : open);
     button.title = open;
     const badge = button.lastElementChild as HTMLElement;
     badge.hidden = !unread;
     badge.textContent = String(unread);
   }
 
+  function load(): Promise<Panel> {
+    return (panel ??= host.load<Panel>('panel', (mounted) => ({ host, mounted })));
+  }
+
   function show(focus: boolean): Promise<Panel | void> {
     note.hidden = true;
+    opener = document.activeElement as HTMLElement | null;
     button.setAttribute('aria-busy', 'true');
-    panel ??= load();
-    return panel
+    return load()
       .then((panel) => {
         remember('1');
         button.hidden = true;
         panel.show(focus);
+        tell('open');
         return panel;
       })
       .catch(() => {
-        panel = undefined;
+        forget();
         note.textContent = words[host.lang][2];
         note.hidden = false;
       })
       .finally(() => button.removeAttribute('aria-busy'));
   }
 
-  // A classic script, not import(): it works across origins without CORS.
-  function load(): Promise<Panel> {
-    return new Promise((mounted, onerror) => {
-      const panelScript: PanelScript = document.createElement('script');
-      Object.assign(panelScript, { src: `${origin}/widget/panel.js`, mc: { host, mounted }, onerror });
-      document.head.append(panelScript);
-    });
-  }
-
-  function remember(open: string): void {
+  /** Whether it was open; a browser without storage starts as the page wishes. */
+  function remember(open?: string): string | null {
     try {
-      sessionStorage.setItem(memory, open);
-    } catch {
-      // a browser without storage starts closed
-    }
-  }
-
-  function remembered(): string | null {
-    try {
+      if (open) sessionStorage.setItem(memory, open);
       return sessionStorage.getItem(memory);
     } catch {
       return null;
@@ -139,10 +171,24 @@ function start(script: HTMLScriptElement): void {
   }).observe(document.documentElement, { attributes: true, attributeFilter: ['lang'] });
 
   label();
-  document.body.append(element);
-  const kept = remembered();
-  const wanted = kept ? kept === '1' : opens !== undefined && opens !== 'false';
-  if (wanted && matchMedia(WIDE).matches) void show(false);
+  ((into && document.querySelector(into)) || document.body).append(element);
+  // The page's own button, wherever it is drawn and how often it is drawn again.
+  if (launcher && launcher !== 'none') {
+    document.addEventListener('click', ({ target }) => (target as Element).closest?.(launcher) && api.open());
+  }
+  dispatchEvent(new Event(TAG));
+  const kept = remember();
+  const wanted = kept ? kept === '1' : options.open !== undefined && options.open !== 'false';
+  if (whole || (wanted && matchMedia(WIDE).matches)) void show(false);
+}
+
+/** A page that enforces Trusted Types has to allow the policy of our name; elsewhere an address is just a text. */
+let trusted = (url: string): string => url;
+try {
+  const policy = window.trustedTypes?.createPolicy(TAG, { createScriptURL: trusted });
+  if (policy) trusted = (url) => policy.createScriptURL(url);
+} catch {
+  // it forbids ours: then the browser decides about the plain address
 }
 
 function icon(): SVGElement {

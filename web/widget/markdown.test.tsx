@@ -1,6 +1,7 @@
 import { render } from 'preact';
 import { describe, expect, it, vi } from 'vitest';
-import { Markdown, mend, safeHref } from './markdown';
+import { safeHref } from './links';
+import { Markdown, mend } from './markdown';
 
 function draw(text: string, known: number[] = [], live = false) {
   const place = document.createElement('div');

@@ -1,11 +1,14 @@
 // Markdown to elements, never to HTML text. The grammar is marked's lexer; here is only what each
-// token may become: no raw HTML, no images, links to http(s) alone, and [n] as a button.
+// token may become: no raw HTML, no images, links to known hosts alone, and [n] as a button.
 
 import { Lexer, type Token, type Tokens } from 'marked';
 import { createElement, type ComponentChild, type VNode } from 'preact';
 import { useRef } from 'preact/hooks';
+import { safeHref } from './links';
 
 interface Cites {
+  /** Whether a link may lead there; the others stay text. */
+  known?(href: string): boolean;
   has(n: number): boolean;
   label(n: number): string;
   open(n: number, opener: HTMLElement): void;
@@ -23,6 +26,9 @@ interface Props {
 export function Markdown({ text, live = false, cites, version = '' }: Props): VNode {
   // A finished block keeps its vnode, so a growing answer redraws only its last block.
   const kept = useRef<{ key: string; drawn: ComponentChild }[]>([]);
+  const whole = useRef<{ key: string; drawn: VNode }>(undefined);
+  const key = `${live}/${version}/${text}`;
+  if (whole.current?.key === key) return whole.current.drawn;
   const blocks = lex(live ? mend(text) : text);
   const last = blocks.at(-1);
   if (live && last?.type === 'paragraph' && last.raw.startsWith('|')) blocks.pop(); // a table to be
@@ -35,7 +41,8 @@ export function Markdown({ text, live = false, cites, version = '' }: Props): VN
     kept.current[i] = { key, drawn: fresh };
     return fresh;
   });
-  return <div class="md">{drawn}</div>;
+  whole.current = { key, drawn: <div class="md">{drawn}</div> };
+  return whole.current.drawn;
 }
 
 // ── grammar ──
@@ -64,16 +71,6 @@ export function mend(text: string): string {
   const ticks = (tail.match(/`/g)?.length ?? 0) % 2 ? '`' : '';
   const stars = !ticks && (tail.match(/\*\*/g)?.length ?? 0) % 2 ? '**' : '';
   return held.trimEnd() + ticks + stars;
-}
-
-/** The address when a link may lead there, else nothing. */
-export function safeHref(href: string): string | undefined {
-  try {
-    const url = new URL(href);
-    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 // ── elements ──
@@ -154,7 +151,7 @@ function link(token: Tokens.Link, cites: Cites | undefined): ComponentChild {
   // A bare address in Chinese text ends where the Chinese begins.
   const [bare] = raw === text ? /^[^\u3000-\u9fff\uff00-\uffef]*/.exec(raw)! : [''];
   const href = safeHref(bare.includes('://') ? bare : token.href);
-  if (!href || (cites && /^\[\d{1,3}\]$/.test(raw))) return leaf(raw, cites);
+  if (!href || (cites && /^\[\d{1,3}\]$/.test(raw)) || cites?.known?.(href) === false) return leaf(raw, cites);
   return (
     <>
       <a href={href} target="_blank" rel="noopener noreferrer nofollow">{bare || (token.type === 'link' ? inline(token, cites) : text || href)}</a>
@@ -182,7 +179,17 @@ function leaf(text: string, cites: Cites | undefined): ComponentChild[] {
   });
 }
 
-/** `&lt;` was meant as a sign to show; the browser knows all the names. */
+const SIGNS: Record<string, string> = {
+  amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0', copy: '©', reg: '®', trade: '™', hellip: '…', mdash: '—', ndash: '–',
+  middot: '·', bull: '•', times: '×', divide: '÷', deg: '°', plusmn: '±', le: '≤', ge: '≥', ne: '≠', yen: '¥', euro: '€', pound: '£', cent: '¢',
+  ldquo: '“', rdquo: '”', lsquo: '‘', rsquo: '’', laquo: '«', raquo: '»', larr: '←', rarr: '→',
+};
+
+/** `&lt;` was meant as a sign to show. No parser of HTML comes near an answer, so only the usual names are known. */
 function entities(text: string): string {
-  return text.replace(/&#?\w+;/g, (entity) => new DOMParser().parseFromString(entity, 'text/html').body.textContent ?? entity);
+  return text.replace(/&(?:#(\d{1,7})|#x([\da-f]{1,6})|(\w{2,6}));/gi, (entity, decimal?: string, hex?: string, name?: string) => {
+    if (name) return SIGNS[name] ?? entity;
+    const code = decimal ? Number(decimal) : parseInt(hex!, 16);
+    return code > 31 && code <= 0x10ffff ? String.fromCodePoint(code) : entity;
+  });
 }

@@ -2,10 +2,14 @@
 // and tells the view once per animation frame that something changed.
 
 import type { Lang } from '../shared/i18n';
-import type { ErrorFrame, ModelInfo, ServerFrame, SessionOpen, SessionReady, SourceRow } from '../shared/wire';
+import type { ErrorFrame, ServerFrame, SessionOpen, SessionReady } from '../shared/wire';
+import { chatOf } from './archive';
 import { Connection, type Link } from './connection';
-import { ask, before, change, emptyChat, forget, isOpen, lose, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
-import type { Chat, Feedback, Problem, Turn } from './state';
+import { Doors } from './doors';
+import type { Identity, Tell } from './host';
+import { Signed } from './identity';
+import { ask, before, change, emptyChat, forget, isOpen, lose, newId, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
+import type { Feedback, Problem, Turn, View } from './state';
 import { Store } from './store';
 
 /** No frame of the resumed turn for this long: the rest is not coming. */
@@ -17,32 +21,27 @@ const STOP_WITHIN = 8_000;
 const SAVE_AFTER = 300;
 const IDLE_AFTER = 60_000;
 
-export interface View {
-  chat: Chat;
-  link: Link;
-  models: ModelInfo[];
-  /** The chosen model; empty: the server's default. */
-  model: string;
-  /** The longest message the server takes, in code points. */
-  longest?: number;
-  problem?: Problem;
-  /** A text given back to the composer. */
-  draft?: string;
-  /** The turn whose question is being edited. */
-  editing?: string;
-}
-
 interface Options {
   siteKey: string;
   server: string;
   lang(): Lang;
+  identity?(): Identity;
+  tell?: Tell;
 }
 
 export class Session {
   view: View;
+  readonly doors: Doors;
   readonly #options: Options;
   readonly #store: Store;
   readonly #connection: Connection;
+  readonly #signed: Signed;
+  readonly #tell: Tell;
+  /** Whose conversation is shown: a verified user's, an anonymous visitor's, or (null) that is not known yet. */
+  #who: string | undefined | null = null;
+  #visible = false;
+  /** A refused token was fetched once more. */
+  #renewed = false;
   readonly #watchers = new Set<() => void>();
   #greeting: SessionOpen | undefined;
   #tokenDropped = false;
@@ -56,14 +55,13 @@ export class Session {
   constructor(options: Options) {
     this.#options = options;
     this.#store = new Store(options.siteKey);
-    const kept = this.#store.load();
-    this.view = {
-      chat: unsend(kept?.chat ?? emptyChat),
-      link: { state: 'idle', attempts: 0 },
-      models: [],
-      model: kept?.model ?? '',
-    };
+    this.#signed = new Signed(() => options.identity?.());
+    this.#tell = options.tell ?? (() => undefined);
+    this.doors = new Doors(options, this.#signed, this.#store);
+    this.view = { chat: emptyChat, link: { state: 'idle', attempts: 0 }, models: [], model: '' };
+    if (!this.#signed.renews) this.#signed.renew(), this.#be();
     this.#connection = new Connection({
+      prepare: () => this.#signed.renew()?.then(() => this.#be()) ?? this.#be(),
       url: options.server.replace(/^http/, 'ws') + '/ws',
       greet: () => this.#greet(),
       onFrame: (frame) => this.#take(frame),
@@ -88,6 +86,7 @@ export class Session {
   /** The panel came up or went away. An idle hidden panel gives its socket back. */
   shown(visible: boolean): void {
     clearTimeout(this.#idler);
+    this.#visible = visible;
     if (visible) this.connect();
     else this.#idler = setTimeout(() => openTurn(this.view.chat) || this.#connection.close(), IDLE_AFTER);
   }
@@ -108,6 +107,7 @@ export class Session {
     const replaces = chat.turns.find((turn) => turn.id === editing)?.messageId;
     const turn = { id: newId(), text: trimmed, locale: this.#options.lang(), model: model || undefined, replaces };
     this.#set({ chat: ask(editing ? before(chat, editing) : chat, turn), editing: undefined, problem: undefined, link: { ...this.view.link, code: undefined } });
+    this.#tell('question', { text: trimmed });
     this.connect();
     this.#flush();
     this.#paint(); // one's own question shows at once
@@ -136,6 +136,7 @@ export class Session {
   rate(turn: Turn, feedback: Feedback): void {
     if (!turn.answer) return;
     this.#set({ chat: change(this.view.chat, turn.id, { answer: { ...turn.answer, feedback } }) });
+    this.#tell('feedback', { rating: feedback.rating });
     this.connect();
     this.#flush();
   }
@@ -166,18 +167,60 @@ export class Session {
     this.#set({ model });
   }
 
+  complain(code: string, message: string): void {
+    this.#set({ problem: { code, message } });
+  }
+
   takeDraft(): void {
     this.#set({ draft: undefined });
   }
 
-  async source(responseId: string, n: number): Promise<SourceRow> {
-    const { server, siteKey } = this.#options;
-    const visitor = this.#store.visitorToken();
-    const reply = await fetch(`${server}/api/v1/responses/${encodeURIComponent(responseId)}/sources/${n}`, {
-      headers: { Authorization: `Bearer ${siteKey}`, ...(visitor && { 'X-Visitor-Token': visitor }) },
-    });
-    if (!reply.ok) throw new Error(`source: ${reply.status}`);
-    return (await reply.json()) as SourceRow;
+  /** Goes on with an earlier conversation; an answer that still runs in it comes along. */
+  async recall(id: string): Promise<void> {
+    const chat = chatOf(id, await this.doors.turns(id), this.#options.lang());
+    this.#set({ chat, editing: undefined, problem: undefined });
+    if (openTurn(chat)) this.#connection.reopen();
+  }
+
+  /** Deletes a conversation for good, also the one on the screen. */
+  async remove(id: string): Promise<void> {
+    await this.doors.remove(id);
+    if (this.view.chat.conversationId === id) this.#set({ chat: emptyChat, editing: undefined });
+  }
+
+  // ── who is there ──
+
+  /** The page says that somebody else is in front of it: what was said before is not theirs to see. */
+  identify(): void {
+    this.#save();
+    this.#connection.close();
+    this.#signed.drop();
+    this.#who = null;
+    this.#set({ chat: emptyChat, problem: undefined, editing: undefined, draft: undefined });
+    if (this.#visible) this.connect();
+  }
+
+  /** Shows what this tab keeps of whoever is there now; what they asked in the meantime comes after it. */
+  #be(): undefined {
+    const { user } = this.#signed;
+    if (this.#who === user) return;
+    const asked = this.view.chat.turns.filter((turn) => turn.delivery === 'waiting');
+    this.#who = this.#store.user = user;
+    const kept = this.#store.load();
+    const chat = unsend(kept?.chat ?? emptyChat);
+    this.#set({ chat: { ...chat, turns: [...chat.turns, ...asked] }, model: kept?.model ?? '', mark: kept?.mark, linkHosts: kept?.linkHosts });
+  }
+
+  /** The token was not taken: once another is fetched, then it is the page's affair. */
+  #identityRefused(code: string): boolean {
+    if (!/identity/.test(code)) return false;
+    const again = this.#signed.renews && !this.#renewed;
+    this.#renewed = true;
+    if (again) {
+      this.#signed.drop();
+      this.#connection.reopen();
+    } else this.#tell('identity', { code });
+    return again;
   }
 
   // ── what the connection does ──
@@ -189,7 +232,8 @@ export class Session {
       type: 'session.open',
       id: this.#connection.nextId(),
       token: this.#options.siteKey,
-      visitor_token: this.#store.visitorToken(),
+      visitor_token: this.#signed.token ? undefined : this.#store.visitorToken(),
+      identity: this.#signed.token,
       resume: running && conversationId ? { conversation_id: conversationId, last_seq: lastSeq } : undefined,
     };
     return this.#greeting;
@@ -200,7 +244,7 @@ export class Session {
     const { code } = link;
     const dead = link.state === 'waiting' || link.state === 'stopped';
     if (dead && code === 1009) this.#giveBack();
-    if (dead && code === 4401 && this.#store.visitorToken() && !this.#tokenDropped) {
+    if (dead && code === 4401 && !this.#signed.token && this.#store.visitorToken() && !this.#tokenDropped) {
       // Perhaps only the visitor is unknown here: come back once as a new one.
       this.#tokenDropped = true;
       this.#store.keepVisitorToken(undefined);
@@ -223,6 +267,10 @@ export class Session {
     if (frame.type === 'pong') return;
     clearTimeout(this.#resumer);
     this.#set({ chat: receive(this.view.chat, frame) });
+    if (frame.type === 'response.done') {
+      const answer = this.view.chat.turns.find(({ answer }) => answer?.id === frame.response_id)?.answer;
+      if (answer) this.#tell('answer', { text: answer.text, status: answer.status, sources: answer.sources.length });
+    }
     if (frame.type === 'message.accepted' && frame.duplicate) {
       this.#resumer = setTimeout(() => this.#connection.reopen(), REPEAT_WITHIN);
     }
@@ -236,11 +284,14 @@ export class Session {
     if (frame.visitor_token) this.#store.keepVisitorToken(frame.visitor_token);
     const models = frame.models ?? [];
     const model = models.some(({ id }) => id === this.view.model) ? this.view.model : '';
-    this.#set({ models, model, longest: frame.limits?.message_chars });
+    this.#renewed = false;
+    this.#set({ models, model, longest: frame.limits?.message_chars, mark: frame.ai_mark, linkHosts: frame.link_hosts });
+    this.#tell('ready', { verified: !!this.#signed.token });
   }
 
   #failed(frame: ErrorFrame): void {
     if (frame.ref && frame.ref === this.#greeting?.id) {
+      if (this.#identityRefused(frame.code)) return;
       // Without a resume to refuse, the close code that follows says it.
       if (this.#greeting.resume) this.#cannotResume();
       return;
@@ -341,12 +392,8 @@ export class Session {
   #save(): void {
     clearTimeout(this.#saver);
     this.#saver = undefined;
-    const { chat, model } = this.view;
-    this.#store.save({ chat, model });
+    if (this.#who === null) return;
+    const { chat, model, mark, linkHosts } = this.view;
+    this.#store.save({ chat, model, mark, linkHosts });
   }
-}
-
-/** randomUUID is missing on plain http pages; this is not. */
-export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 }

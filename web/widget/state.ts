@@ -2,9 +2,11 @@
 // Pure: no clock, no socket, no storage. Everything here survives JSON, so a reload can restore it.
 
 import type {
+  AiMark,
   Citation,
   Decision,
   ErrorFrame,
+  ModelInfo,
   Rating,
   ResponseStatus,
   ServerFrame,
@@ -13,6 +15,7 @@ import type {
   TextDelta,
   WireError,
 } from '../shared/wire';
+import type { Link } from './connection';
 
 /** `lost`: the connection went while it ran, and the rest could not be fetched. */
 export type AnswerStatus = 'running' | 'lost' | ResponseStatus;
@@ -78,6 +81,26 @@ export interface Chat {
   conversationId?: string;
   lastSeq: number;
   turns: Turn[];
+}
+
+/** All that is drawn. */
+export interface View {
+  chat: Chat;
+  link: Link;
+  models: ModelInfo[];
+  /** The chosen model; empty: the server's default. */
+  model: string;
+  /** The longest message the server takes, in code points. */
+  longest?: number;
+  problem?: Problem;
+  /** Under every answer, as the shop wants it; until it is known, as the words say. */
+  mark?: AiMark;
+  /** Hosts that links may lead to beside those of the sources; `null`: any. */
+  linkHosts?: string[] | null;
+  /** A text given back to the composer. */
+  draft?: string;
+  /** The turn whose question is being edited. */
+  editing?: string;
 }
 
 export const emptyChat: Chat = { lastSeq: 0, turns: [] };
@@ -249,4 +272,9 @@ export function points(text: string): number {
 
 function skip(text: string, count: number): string {
   return count <= 0 ? text : [...text].slice(count).join('');
+}
+
+/** randomUUID is missing on plain http pages; this is not. */
+export function newId(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 }

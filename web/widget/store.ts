@@ -1,6 +1,7 @@
 // What this browser keeps: the visitor token for good, the conversation for this tab.
 // A browser that forbids storage only loses the memory, not the widget.
 
+import type { AiMark } from '../shared/wire';
 import type { Chat } from './state';
 
 const KEPT_TURNS = 40;
@@ -8,10 +9,14 @@ const KEPT_TURNS = 40;
 export interface Kept {
   chat: Chat;
   model: string;
+  mark?: AiMark;
+  linkHosts?: string[] | null;
 }
 
 export class Store {
   readonly #siteKey: string;
+  /** The verified user whose conversation is kept apart from everybody else's. */
+  user: string | undefined;
 
   constructor(siteKey: string) {
     this.#siteKey = siteKey;
@@ -29,13 +34,17 @@ export class Store {
   }
 
   load(): Kept | undefined {
-    const kept = read(() => JSON.parse(sessionStorage.getItem(this.#name('chat')) ?? 'null') as Kept | null);
+    const kept = read(() => JSON.parse(sessionStorage.getItem(this.#chat()) ?? 'null') as Kept | null);
     return Array.isArray(kept?.chat?.turns) ? kept : undefined;
   }
 
-  save({ chat, model }: Kept): void {
-    const kept = { model, chat: { ...chat, turns: chat.turns.slice(-KEPT_TURNS) } };
-    read(() => sessionStorage.setItem(this.#name('chat'), JSON.stringify(kept)));
+  save({ chat, ...rest }: Kept): void {
+    const kept = { ...rest, chat: { ...chat, turns: chat.turns.slice(-KEPT_TURNS) } };
+    read(() => sessionStorage.setItem(this.#chat(), JSON.stringify(kept)));
+  }
+
+  #chat(): string {
+    return this.#name('chat') + (this.user === undefined ? '' : `:${this.user}`);
   }
 
   #name(what: string): string {

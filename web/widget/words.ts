@@ -1,24 +1,16 @@
 // What the panel says. Each language is a file of its own, loaded when it is wanted: a visitor needs one.
 
 import type { Lang } from '../shared/i18n';
+import type { Host } from './host';
 import type { zh } from './words/zh';
 
 export type Words = typeof zh;
 
-/** A language's script hands its words to the function that is left on its element. */
-export interface WordsScript extends HTMLScriptElement {
-  mc?(words: Words): void;
-}
-
 const known: Partial<Record<Lang, Promise<Words>>> = {};
 
 /** The words of a language; a failure is forgotten, so that the next wish tries again. */
-export function wordsOf(server: string, lang: Lang): Promise<Words> {
-  return (known[lang] ??= new Promise<Words>((mc, onerror) => {
-    const script: WordsScript = document.createElement('script');
-    Object.assign(script, { src: `${server}/widget/${lang}.js`, mc, onerror });
-    document.head.append(script);
-  }).catch((error: unknown) => {
+export function wordsOf({ load }: Host, lang: Lang): Promise<Words> {
+  return (known[lang] ??= load<Words>(lang, (done) => done).catch((error: unknown) => {
     delete known[lang];
     throw error;
   }));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::super::feedback::FeedbackCreate;
 use super::super::message::MessageCreate;
 use crate::chat::ChatEvent;
+use crate::config::AiMark;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TurnId};
 use crate::models::ModelCard;
@@ -35,6 +36,9 @@ pub struct SessionOpen {
     pub token: Option<String>,
     #[cfg_attr(test, ts(optional))]
     pub visitor_token: Option<String>,
+    /// A token of the shop's backend that says who the visitor is.
+    #[cfg_attr(test, ts(optional))]
+    pub identity: Option<String>,
     /// Goes on after a broken line.
     #[cfg_attr(test, ts(optional, type = "{ conversation_id: string, last_seq: number }"))]
     pub resume: Option<Resume>,
@@ -132,7 +136,12 @@ pub struct SessionReady {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub visitor_token: Option<String>,
+    /// Empty when the shop keeps the choice to itself.
     pub models: Vec<ModelInfo>,
+    /// Says under an answer that AI made it; an empty text says nothing.
+    pub ai_mark: AiMark,
+    /// Where links in answers may lead beside the hosts of their sources; `null`: anywhere.
+    pub link_hosts: Option<Vec<String>>,
     pub limits: Limits,
     pub server_time: String,
 }
@@ -195,7 +204,7 @@ mod tests {
     fn every_frame_of_the_contract_is_read() {
         let (id, frame) = parse(r#"{"type":"session.open","id":"1","token":"site_x","identity":"later"}"#);
         assert_eq!(id.as_deref(), Some("1"));
-        assert!(matches!(frame.unwrap(), ClientFrame::SessionOpen(open) if open.token.as_deref() == Some("site_x")));
+        assert!(matches!(frame.unwrap(), ClientFrame::SessionOpen(open) if (open.token.as_deref(), open.identity.as_deref()) == (Some("site_x"), Some("later"))));
         let (_, frame) = parse(r#"{"type":"message.create","id":"2","text":"怎么退保证金","client_msg_id":"m1","metadata":{"a":1}}"#);
         assert!(matches!(frame.unwrap(), ClientFrame::MessageCreate(message) if message.text == "怎么退保证金"));
         let (_, frame) = parse(r#"{"type":"response.cancel","response_id":"r_1"}"#);

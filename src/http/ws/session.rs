@@ -20,10 +20,10 @@ use crate::chat::resume::{Batches, TOO_SLOW, too_slow};
 use crate::chat::{ChatEvent, EventKind};
 use crate::error::{Error, Kind, Result};
 use crate::http::chat::error_frame;
-use crate::http::message::MessageCreate;
+use crate::http::message::{MessageCreate, check_choice};
 use crate::http::state::Shared;
 use crate::ids::{ConversationId, TurnId, random_token};
-use crate::tenants::{Admission, Caller, Credentials};
+use crate::tenants::{Admission, Caller, Credentials, Role};
 
 /// How long a client may wait with `session.open`.
 const OPEN_WITHIN: Duration = Duration::from_secs(5);
@@ -175,12 +175,14 @@ impl Session {
     async fn ask(&mut self, message: MessageCreate) -> Result<Accepted> {
         self.state.app.limits.check(&self.caller.key, self.visit.address)?;
         self.offences = 0;
+        check_choice(&self.state.app.config, &self.caller, message.model.as_deref())?;
         self.state.app.engine.answer(&self.caller, message.into_request("ws")).await
     }
 
     async fn ask_again(&mut self, again: ResponseRegenerate) -> Result<Accepted> {
         self.state.app.limits.check(&self.caller.key, self.visit.address)?;
         self.offences = 0;
+        check_choice(&self.state.app.config, &self.caller, again.model.as_deref())?;
         let model = again.model.filter(|model| !model.is_empty());
         self.state.app.engine.regenerate(&self.caller, &again.response_id, model, "ws").await
     }
@@ -305,7 +307,8 @@ async fn refuse<T>(outbox: &Outbox, reference: Option<String>, error: Error, clo
 async fn admit(state: &Shared, visit: &Visit, open: &SessionOpen) -> Result<Admission> {
     match (&open.token, &visit.admission) {
         (Some(token), _) => {
-            let shown = Credentials { key: token, origin: visit.origin.as_deref(), visitor: open.visitor_token.as_deref() };
+            let (visitor, identity) = (open.visitor_token.as_deref(), open.identity.as_deref());
+            let shown = Credentials { key: token, origin: visit.origin.as_deref(), visitor, identity };
             state.app.tenants.verify(shown).await
         }
         (None, Some(admission)) => Ok(admission.clone()),
@@ -315,12 +318,16 @@ async fn admit(state: &Shared, visit: &Visit, open: &SessionOpen) -> Result<Admi
 
 fn greeting(state: &Shared, caller: &Caller, visitor_token: Option<String>, reference: Option<String>) -> SessionReady {
     let config = &state.app.config;
+    let tenant = caller.tenant.as_str();
+    let choice = caller.role != Role::Site || config.answers.visitors_choose_model(tenant);
     SessionReady {
         reference,
         session_id: random_token("s_", 20),
         tenant: caller.tenant.to_string(),
         visitor_token,
-        models: state.app.models.cards().into_iter().map(Into::into).collect(),
+        models: state.app.models.cards().into_iter().filter(|_| choice).map(Into::into).collect(),
+        ai_mark: config.answers.ai_mark(tenant).clone(),
+        link_hosts: config.safety.links.then(|| config.safety.link_hosts.clone()),
         limits: Limits {
             message_chars: config.chat.message_chars,
             frame_bytes: config.limits.frame_bytes,

@@ -7,6 +7,7 @@ use ts_rs::{Config, TS};
 
 use super::frames::{Limits, ModelInfo, ResponseCancel, ResponseRegenerate, SessionOpen, SessionReady};
 use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
+use crate::config::AiMark;
 use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
 use crate::knowledge::store::{Due, Stats};
@@ -87,6 +88,7 @@ fn render() -> String {
         "// ── server → client ──\n".to_owned(),
         named::<ModelInfo>(config, "ModelInfo"),
         named::<Limits>(config, "Limits"),
+        named::<AiMark>(config, "AiMark"),
         named::<SessionReady>(config, "SessionReady"),
         named::<Stage>(config, "Stage"),
         named::<Decision>(config, "Decision"),

@@ -1,37 +1,45 @@
 import type { RefObject, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { fill } from '../../shared/i18n';
+import { fill, type Lang } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
 import { sentences } from '../announce';
 import type { Link } from '../connection';
-import type { Session, View } from '../session';
-import { isOpen, openTurn, type Turn } from '../state';
+import type { Host } from '../host';
+import type { Session } from '../session';
+import { isOpen, openTurn, type Turn, type View } from '../state';
 import { why, type Words } from '../words';
 import { Composer } from './Composer';
 import { useFollow } from './follow';
+import { sheets, type Sheets } from '../lend';
 import { Icon } from './icons';
-import { Sheet } from './Sheet';
 import { outcomeText, TurnView, useCountdown } from './Turn';
+
+/** What the shop decides about its widget. */
+export interface Site extends Pick<Host, 'whole' | 'load' | 'root' | 'sheet' | 'tell'> {
+  name?: string;
+  greeting?: string;
+  starters: string[];
+  /** Where a person can be reached. */
+  contact?: string;
+}
 
 interface Props {
   session: Session;
   say: Words;
-  greeting: string;
+  lang: Lang;
+  site: Site;
   visible: boolean;
   /** Grows with each request to put the focus into the composer. */
   focusWish: number;
   close(): void;
 }
 
-interface Opened {
-  responseId: string;
-  source: Source;
-  opener: HTMLElement;
-}
+/** What lies over the conversation: the row behind a marker, or the earlier conversations. */
+type Opened = { sheets: Sheets; opener?: HTMLElement; source?: { responseId: string; source: Source } };
 
 const PHONE = '(max-width: 479px)';
 
-export function PanelView({ session, say, greeting, visible, focusWish, close }: Props): VNode {
+export function PanelView({ session, say, lang, site, visible, focusWish, close }: Props): VNode {
   const view = useSession(session);
   const { turns } = view.chat;
   const panel = useRef<HTMLElement>(null);
@@ -40,7 +48,8 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
   const [menu, setMenu] = useState(false);
   const [opened, setOpened] = useState<Opened>();
   const { below, toEnd } = useFollow(history, view.chat, turns.length);
-  const phone = matchMedia(PHONE).matches;
+  const phone = !site.whole && matchMedia(PHONE).matches;
+  const name = site.name || say.name;
   const busy = openTurn(view.chat);
 
   const toComposer = () => box.current?.focus();
@@ -58,6 +67,13 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
     // Only now may the focus go back: the rest of the panel is inert under the sheet.
     requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
   };
+  const open = (what: Omit<Opened, 'sheets'>) => {
+    setMenu(false);
+    sheets(site).then(
+      (sheets) => setOpened({ sheets, ...what }),
+      () => session.complain('unreachable', say.unavailable),
+    );
+  };
   const askFrom = (text: string) => {
     session.ask(text);
     if (!matchMedia('(pointer: coarse)').matches) toComposer();
@@ -70,42 +86,43 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
     if (opened) closeSheet();
     else if (menu) setMenu(false), toComposer();
     else if (view.editing) session.edit(undefined);
-    else close();
+    else if (!site.whole) close();
   };
 
   return (
-    <section class="panel" ref={panel} role="dialog" aria-label={say.name} aria-modal={phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
+    <section class="panel" ref={panel} role={site.whole ? 'region' : 'dialog'} aria-label={name} aria-modal={site.whole ? undefined : phone} data-testid="panel" hidden={!visible} onKeyDown={onKeyDown}>
       <div class="frame" inert={!!opened}>
         <div class="head">
           <div class="title">
-            <h2>{say.name}</h2>
+            <h2>{name}</h2>
             <LinkLine say={say} link={view.link} />
           </div>
           <button type="button" class="tool" aria-label={say.fresh} title={say.fresh} data-testid="new-conversation" disabled={!turns.length} onClick={() => (session.fresh(), toComposer())}>
             <Icon name="fresh" />
           </button>
-          {view.models.length > 1 && (
-            <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
-              <Icon name="menu" />
+          <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
+            <Icon name="menu" />
+          </button>
+          {!site.whole && (
+            <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="close" onClick={close}>
+              <Icon name="close" />
             </button>
           )}
-          <button type="button" class="tool" aria-label={say.close} title={say.close} data-testid="close" onClick={close}>
-            <Icon name="close" />
-          </button>
         </div>
         {menu && (
           <div class="menu">
-            <label>
+            <button type="button" class="plain" data-testid="open-history" onClick={() => open({})}>{say.earlier}</button>
+            {view.models.length > 1 && <label>
               {say.model}
               <select data-testid="model-select" value={view.model ?? ''} onChange={(event) => (session.choose(event.currentTarget.value), setMenu(false), toComposer())}>
                 <option value="">{say.modelAuto}</option>
                 {view.models.map(({ id, name }) => <option key={id} value={id}>{name || id}</option>)}
               </select>
-            </label>
+            </label>}
           </div>
         )}
         <div class="history" ref={history} role="log" aria-live="off" aria-label={say.history} tabIndex={0} data-testid="history">
-          {turns.length === 0 && <Welcome say={say} greeting={greeting} ask={askFrom} />}
+          {turns.length === 0 && <Welcome say={say} site={site} ask={askFrom} />}
           {turns.map((turn, i) => (
             <TurnView
               key={turn.id}
@@ -113,6 +130,10 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
               turn={turn}
               last={i === turns.length - 1}
               busy={!!busy}
+              mark={view.mark?.[lang] ?? say.aiMark}
+              linkHosts={view.linkHosts}
+              contact={site.contact}
+              called={() => site.tell('contact')}
               again={(turn) => session.again(turn)}
               regenerate={(turn) => session.regenerate(turn)}
               edit={(turn) => (session.edit(turn), toComposer())}
@@ -120,7 +141,7 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
               ask={askFrom}
               openSource={(answer, n, opener) => {
                 const source = answer.sources.find((source) => source.n === n);
-                if (source) setOpened({ responseId: answer.id, source, opener });
+                if (source) open({ opener, source: { responseId: answer.id, source } });
               }}
             />
           ))}
@@ -147,12 +168,23 @@ export function PanelView({ session, say, greeting, visible, focusWish, close }:
           />
         </div>
       </div>
-      {opened && (
-        <Sheet
-          key={`${opened.responseId}/${opened.source.n}`}
+      {opened?.source && (
+        <opened.sheets.Sheet
+          key={`${opened.source.responseId}/${opened.source.source.n}`}
           say={say}
-          source={opened.source}
-          load={() => session.source(opened.responseId, opened.source.n)}
+          source={opened.source.source}
+          load={() => session.doors.source(opened.source!.responseId, opened.source!.source.n)}
+          close={closeSheet}
+        />
+      )}
+      {opened && !opened.source && (
+        <opened.sheets.History
+          say={say}
+          lang={lang}
+          current={view.chat.conversationId}
+          load={() => session.doors.conversations()}
+          choose={(id) => session.recall(id)}
+          remove={(id) => session.remove(id)}
           close={closeSheet}
         />
       )}
@@ -174,13 +206,13 @@ function LinkLine({ say, link }: { say: Words; link: Link }): VNode {
   return <p class="link" data-state={state} data-testid="connection">{text}</p>;
 }
 
-function Welcome({ say, greeting, ask }: { say: Words; greeting: string; ask(text: string): void }): VNode {
+function Welcome({ say, site, ask }: { say: Words; site: Site; ask(text: string): void }): VNode {
   return (
     <div class="welcome">
-      <p class="greeting">{greeting || say.greeting}</p>
-      <h3 id="starters">{say.startersTitle}</h3>
+      <p class="greeting">{site.greeting || say.greeting}</p>
+      {site.starters.length > 0 && <h3 id="starters">{say.startersTitle}</h3>}
       <ul class="suggestions" aria-labelledby="starters">
-        {[say.starter1, say.starter2, say.starter3].map((text) => (
+        {site.starters.map((text) => (
           <li key={text}>
             <button type="button" data-testid="starter" onClick={() => ask(text)}>{text}</button>
           </li>

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Source, SourceRow } from '../../shared/wire';
-import { safeHref } from '../markdown';
+import { safeHref } from '../links';
 import { quote } from '../quote';
 import type { Words } from '../words';
 import { Icon } from './icons';
@@ -39,7 +39,7 @@ export function Sheet({ say, source, load, close }: Props): VNode {
           </button>
         </div>
         <div class="page" tabIndex={0}>
-          <h3 id="sheet-title" tabIndex={-1} ref={heading}>{ready?.question ?? source.title}</h3>
+          <h2 id="sheet-title" tabIndex={-1} ref={heading}>{ready?.question ?? source.title}</h2>
           {row === 'loading' && <p class="skeleton" aria-busy="true" />}
           {row === 'failed' && (
             <>
@@ -59,7 +59,7 @@ export function Sheet({ say, source, load, close }: Props): VNode {
 
 function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: string }): VNode {
   const [before, marked, after] = quote(row.answer, snippet);
-  const whole = !before.trim() && !after.trim();
+  const whole = marked && !/[\p{L}\p{N}]/u.test(before + after);
   const state = validState(say, row);
   const facts: [string, string | null][] = [
     [say.category, row.category],
@@ -71,9 +71,11 @@ function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: strin
   return (
     <>
       <p class="row-text">
-        {before}
-        {marked && <mark class={whole ? 'whole' : undefined}>{marked}</mark>}
-        {after}
+        {whole ? (
+          <mark class="whole">{row.answer}</mark>
+        ) : (
+          <>{before}{marked && <mark>{marked}</mark>}{after}</>
+        )}
       </p>
       <dl>
         {facts.map(([name, value]) => value && (

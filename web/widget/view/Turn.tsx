@@ -2,6 +2,7 @@ import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { fill } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
+import { hostsOf } from '../links';
 import { Markdown } from '../markdown';
 import type { Answer, Feedback, Turn } from '../state';
 import { why, type Words } from '../words';
@@ -22,10 +23,17 @@ interface Props extends Actions {
   /** The last turn: only here are the next questions offered. */
   last: boolean;
   busy: boolean;
+  /** Says that AI made the answer; empty: the shop does not want it said. */
+  mark: string;
+  linkHosts: string[] | null | undefined;
+  /** Where a person can be reached. */
+  contact: string | undefined;
+  called(): void;
 }
 
-export function TurnView({ say, turn, last, busy, ...actions }: Props): VNode {
+export function TurnView({ say, turn, last, busy, mark, linkHosts, contact, called, ...actions }: Props): VNode {
   const { answer } = turn;
+  const stuck = answer ? answer.status === 'failed' || (answer.decision === 'none' && answer.status === 'completed') : turn.delivery === 'refused';
   return (
     <div class="turn">
       <div class="question">
@@ -37,17 +45,20 @@ export function TurnView({ say, turn, last, busy, ...actions }: Props): VNode {
       )}
       <article class="answer" data-testid="answer" data-status={answer?.status ?? turn.delivery}>
         <StatusLine say={say} turn={turn} />
-        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} {...actions} />}
+        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} mark={mark} linkHosts={linkHosts} {...actions} />}
         <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
       </article>
       {last && answer && answer.suggestions.length > 0 && (
-        <ul class="suggestions" aria-label={say.suggestions}>
+        <ul class="suggestions" aria-label={answer.decision === 'none' ? say.nearest : say.suggestions}>
           {answer.suggestions.map((text) => (
             <li key={text}>
               <button type="button" data-testid="suggestion" onClick={() => actions.ask(text)}>{text}</button>
             </li>
           ))}
         </ul>
+      )}
+      {stuck && contact && (
+        <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
       )}
     </div>
   );
@@ -70,18 +81,19 @@ function statusText(say: Words, { answer, delivery, stopping }: Turn): string | 
   return found ? fill(say.generatingFrom, { n: found }) : say.generating;
 }
 
-interface BodyProps extends Pick<Actions, 'openSource' | 'regenerate' | 'rate'> {
+interface BodyProps extends Pick<Actions, 'openSource' | 'regenerate' | 'rate'>, Pick<Props, 'mark' | 'linkHosts'> {
   say: Words;
   turn: Turn;
   answer: Answer;
   busy: boolean;
 }
 
-function AnswerBody({ say, turn, answer, busy, openSource, regenerate, rate }: BodyProps): VNode {
+function AnswerBody({ say, turn, answer, busy, mark, linkHosts, openSource, regenerate, rate }: BodyProps): VNode {
   const { sources, text, reasoning } = answer;
   const live = answer.status === 'running' && !answer.final;
   const titles = new Map(sources.map((source) => [source.n, source.title]));
   const cites = {
+    known: hostsOf(answer, linkHosts),
     has: (n: number) => titles.has(n),
     label: (n: number) => fill(say.sourceOf, { n, title: titles.get(n) ?? '' }),
     open: (n: number, opener: HTMLElement) => openSource(answer, n, opener),
@@ -94,12 +106,12 @@ function AnswerBody({ say, turn, answer, busy, openSource, regenerate, rate }: B
           <div>{reasoning}</div>
         </details>
       )}
-      {text && <Markdown text={text} live={live} cites={cites} version={`${answer.id}/${sources.length}/${say.sourceOf}`} />}
+      {text && <Markdown text={text} live={live} cites={cites} version={`${answer.id}/${sources.length}/${linkHosts}/${say.sourceOf}`} />}
       {answer.status !== 'running' && text && (
         <>
           <SourceChips say={say} answer={answer} open={cites.open} />
           <p class="mark">
-            <span>{say.aiMark}</span>
+            <span data-testid="ai-mark">{mark}</span>
             <span class="tools">
               <Copy say={say} text={text} />
               <button type="button" class="plain copy" data-testid="regenerate" disabled={busy} onClick={() => regenerate(turn)}>{say.regenerate}</button>
@@ -214,7 +226,7 @@ function Outcome({ say, turn, busy, again }: { say: Words; turn: Turn; busy: boo
   const label = turn.delivery === 'refused' ? say.retry : say.again;
   const calm = turn.answer?.status === 'cancelled' || turn.answer?.status === 'incomplete';
   return (
-    <div class={calm ? 'outcome calm' : 'outcome'}>
+    <div class={calm ? 'outcome calm' : retryAt ? 'outcome wait' : 'outcome'}>
       <span>{text}</span>
       <button type="button" class="plain" disabled={busy || wait > 0} onClick={() => again(turn)}>
         {label}

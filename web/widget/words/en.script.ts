@@ -1,6 +1,7 @@
 // /widget/en.js: hands its words to whoever loads it.
 
-import type { WordsScript } from '../words';
+import type { LoadedScript } from '../host';
+import type { Words } from '../words';
 import { en } from './en';
 
-(document.currentScript as WordsScript | null)?.mc?.(en);
+(document.currentScript as LoadedScript<(words: Words) => void> | null)?.mc?.(en);

@@ -13,15 +13,17 @@ export const en: Words = {
 
   fresh: 'New conversation',
   menu: 'More',
+  earlier: 'Earlier conversations',
+  earlierNone: 'No earlier conversations yet.',
+  earlierError: 'The earlier conversations could not be loaded.',
+  remove: 'Delete',
+  removeSure: 'Delete for good',
   close: 'Close',
   model: 'Answering model',
   modelAuto: 'Default',
 
   greeting: 'Hello. I answer from the merchant rules and notices, and show the source of each answer.',
   startersTitle: 'Try asking',
-  starter1: 'How much is the deposit for a cross-border shop?',
-  starter2: 'When do I have to ship from a bonded warehouse?',
-  starter3: 'How do I appeal a penalty?',
 
   history: 'Conversation',
   ask: 'Ask a question',
@@ -29,7 +31,7 @@ export const en: Words = {
   stop: 'Stop answering',
   tooLong: 'Up to {max} characters; this is {n}.',
   newBelow: 'New text below',
-  aiMark: 'Made by AI; the rule text prevails',
+  aiMark: 'Made by AI; the sources decide',
 
   waiting: 'Waiting for the connection, then sending by itself…',
   retrieving: 'Looking up the rules…',
@@ -43,6 +45,8 @@ export const en: Words = {
   sourceOf: 'Source {n}: {title}',
   moreSources: '{n} more found',
   suggestions: 'Ask next',
+  nearest: 'Nearest questions',
+  contact: 'Ask a person',
   copy: 'Copy',
   copied: 'Copied',
   again: 'Ask again',

@@ -1,6 +1,7 @@
 // /widget/zh.js: hands its words to whoever loads it.
 
-import type { WordsScript } from '../words';
+import type { LoadedScript } from '../host';
+import type { Words } from '../words';
 import { zh } from './zh';
 
-(document.currentScript as WordsScript | null)?.mc?.(zh);
+(document.currentScript as LoadedScript<(words: Words) => void> | null)?.mc?.(zh);

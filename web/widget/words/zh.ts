@@ -11,15 +11,17 @@ export const zh = {
 
   fresh: '新对话',
   menu: '更多',
+  earlier: '历史对话',
+  earlierNone: '还没有历史对话。',
+  earlierError: '没能取到历史对话。',
+  remove: '删除',
+  removeSure: '确认删除',
   close: '关闭',
   model: '回答模型',
   modelAuto: '默认',
 
   greeting: '你好，我按商家规则和公告回答问题，并附上出处。',
   startersTitle: '可以这样问',
-  starter1: '跨境店保证金要交多少？',
-  starter2: '保税仓多久内要发货？',
-  starter3: '被扣分了怎么申诉？',
 
   history: '对话记录',
   ask: '输入你的问题',
@@ -27,7 +29,7 @@ export const zh = {
   stop: '停止回答',
   tooLong: '最多 {max} 字，现在 {n} 字。',
   newBelow: '下面有新内容',
-  aiMark: '由 AI 生成，请以规则原文为准',
+  aiMark: 'AI 生成，请以出处为准',
 
   waiting: '等待连接，连上后自动发送…',
   retrieving: '正在查找相关规则…',
@@ -41,6 +43,8 @@ export const zh = {
   sourceOf: '来源 {n}：{title}',
   moreSources: '还找到 {n} 条',
   suggestions: '接着问',
+  nearest: '相近的问题',
+  contact: '联系人工客服',
   copy: '复制',
   copied: '已复制',
   again: '重新提问',

@@ -1,0 +1,145 @@
+// Every state that is not plain sailing: what it says, that axe-core finds nothing, and its picture.
+
+import { check, must, until } from '../checks.mjs';
+import { accessible, visit } from './visit.mjs';
+
+const ASKED = '被扣分了怎么申诉？';
+
+/** A visit whose socket the check speaks for: `answer(frame, say, socket)` handles what it wants to, else it goes on. */
+async function spoken(house, answer, attributes = {}) {
+  const context = await house.browser.newContext({ locale: 'zh-CN', colorScheme: 'light', viewport: { width: 1280, height: 860 } });
+  await context.routeWebSocket(/\/ws$/, (socket) => {
+    const server = socket.connectToServer();
+    socket.onMessage((message) => {
+      const frame = JSON.parse(String(message));
+      if (!answer(frame, (said) => socket.send(JSON.stringify(said)), socket)) server.send(message);
+    });
+  });
+  const me = await visit(house, attributes, { context });
+  await me.open();
+  return me;
+}
+
+/** A state that an `error` to the question brings about. */
+async function refused(house, name, error, expected) {
+  await check(`state: ${name}`, async () => {
+    const me = await spoken(
+      house,
+      (frame, say) => frame.type === 'message.create' && (say({ type: 'error', ref: frame.id, retryable: false, ...error }), true),
+      { contact: '/contact', 'contact-en': '/contact' },
+    );
+    await me.ask(ASKED);
+    await until(async () => (await me.status()) === 'refused', 'it is not refused');
+    const said = await me.last().innerText();
+    must(expected.test(said), said);
+    must((await me.id('contact').count()) === 1, 'no way to a person');
+    await accessible(me, name);
+    await me.shot(`state-${name.replace(/ /g, '-')}`);
+    await me.context.close();
+    return said.replace(/\s+/g, ' ');
+  });
+}
+
+/** A state that a close code brings about. */
+async function closed(house, name, code, expected) {
+  await check(`state: ${name}`, async () => {
+    const me = await spoken(house, (frame, _, socket) => frame.type === 'message.create' && (socket.close({ code }), true));
+    await me.ask(ASKED);
+    const said = await until(async () => (await me.id('notice').count()) && me.id('notice').innerText(), 'it says nothing');
+    must(expected.test(said), said);
+    await accessible(me, name);
+    await me.context.close();
+    return said.replace(/\s+/g, ' ');
+  });
+}
+
+export async function states(house) {
+  await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*\(\d s\)/);
+  await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);
+  await closed(house, 'another window', 4409, /另一个窗口/);
+  await closed(house, 'too many requests', 4429, /约 \d+ 秒后自动恢复/);
+  await closed(house, 'other version', 4400, /版本不一致/);
+  await closed(house, 'key refused', 4401, /身份验证/);
+
+  const me = await visit(house, { contact: 'https://help.example.com/people' }, { viewport: { width: 1280, height: 860 } });
+  await me.open();
+  await check('state: nothing found, with the nearest questions and the way to a person', async () => {
+    await me.ask('保证金能用比特币交吗？');
+    must((await me.ended(1)) === 'completed', await me.status());
+    must((await me.id('suggestion').count()) > 0, `no nearest questions: ${await me.text()}`);
+    must((await me.id('contact').getAttribute('href')) === 'https://help.example.com/people', 'no way to a person');
+    await accessible(me, 'nothing found');
+    await me.shot('state-nothing-found');
+  });
+  await check('state: the provider fails', async () => {
+    await me.choose('broken');
+    await me.ask(ASKED);
+    must((await me.ended(2, 40_000)) === 'failed', await me.status());
+    await accessible(me, 'failed');
+    await me.shot('state-failed');
+    return (await me.last().innerText()).replace(/\s+/g, ' ');
+  });
+  await check('state: an answer that breaks off', async () => {
+    await me.choose('breaks');
+    await me.ask(ASKED);
+    must((await me.ended(3, 40_000)) === 'incomplete', await me.status());
+    await accessible(me, 'broken off');
+    return (await me.last().locator('.outcome').innerText()).replace(/\s+/g, ' ');
+  });
+  await check('state: too long a question says how long it may be', async () => {
+    await me.id('composer').fill('长'.repeat(4001));
+    must(/最多 4000 字/.test(await me.page.locator('.limit').innerText()), 'it says nothing');
+    must(await me.id('send').isDisabled(), 'it can be sent');
+    await accessible(me, 'too long');
+    await me.id('composer').fill('');
+  });
+  await check('state: the server goes away in mid-answer and comes back', async () => {
+    await me.choose('slow');
+    await me.ask(ASKED);
+    await me.midway(4);
+    await house.crash();
+    await until(async () => (await me.id('connection').getAttribute('data-state')) !== 'up', 'it does not notice');
+    await accessible(me, 'reconnecting');
+    await me.shot('state-reconnecting');
+    await house.restart();
+    const end = await me.ended(4, 60_000);
+    must(['incomplete', 'lost'].includes(end), end);
+    await until(async () => (await me.id('connection').getAttribute('data-state')) === 'up', 'it does not come back', 40_000);
+    await me.choose('quick');
+    await me.ask(ASKED);
+    must((await me.ended(5)) === 'completed', await me.status());
+    return `ended ${end}, then answered again`;
+  });
+  await me.context.close();
+  await check('state: the panel does not load, and a second click tries again', async () => {
+    const other = await visit(house);
+    let dead = true;
+    await other.context.route(/widget\/panel\.js/, (route) => (dead ? route.abort() : route.fallback()));
+    await other.id('launcher').click();
+    await until(async () => /没有加载成功/.test(await other.page.getByRole('alert').innerText()), 'it says nothing');
+    await accessible(other, 'not loaded');
+    dead = false;
+    await other.id('launcher').click();
+    await other.id('panel').waitFor();
+    await other.context.close();
+  });
+  for (const [name, options] of Object.entries({ dark: { colorScheme: 'dark' }, 'more contrast': { contrast: 'more' }, 'forced colours': { forcedColors: 'active' }, 'less motion': { reducedMotion: 'reduce' } })) {
+    await check(`state: ${name}`, async () => {
+      const other = await visit(house, { starters: ASKED }, { viewport: { width: 1280, height: 860 }, ...options });
+      await other.open();
+      await accessible(other, `${name}, welcome`);
+      await other.id('starter').click();
+      must((await other.ended(1)) === 'completed', await other.status());
+      await accessible(other, `${name}, answer`);
+      await other.id('source-chip').first().click();
+      await until(async () => (await other.id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
+      await accessible(other, `${name}, source`);
+      if (name === 'less motion') {
+        const moves = await other.id('panel').evaluate((panel) => panel.getAnimations({ subtree: true }).length);
+        must(moves === 0, `${moves} animations`);
+      }
+      await other.shot(`desktop-${name.replace(' ', '-')}`);
+      await other.context.close();
+    });
+  }
+}

@@ -1,0 +1,214 @@
+// A conversation on the shop's page: ask, stream, cite, stop, reload and go offline in mid-answer, rate.
+
+import { check, must, until } from '../checks.mjs';
+import { accessible, visit } from './visit.mjs';
+
+const SLOW = '被扣分了怎么申诉？';
+
+export async function talk(house) {
+  const me = await visit(house, { starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？' }, { viewport: { width: 1280, height: 860 } });
+  const { page, id, sent } = me;
+
+  await check('the page keeps its globals, and its rules do not reach the widget', async () => {
+    const added = await page.evaluate(() => Object.keys(window).filter((name) => !window.before.includes(name) && !['before', 'heard', 'line', 'axe'].includes(name)));
+    must(added.join() === 'MerchantCopilot', `new globals: ${added}`);
+    await me.open();
+    const style = await id('send').evaluate((button) => ['transform', 'fontSize', 'letterSpacing', 'fontFamily'].map((name) => getComputedStyle(button)[name]).join());
+    must(style.startsWith('none,15px,normal,system-ui'), style);
+  });
+  await check('opens in the page’s language with the starters of the shop', async () => {
+    must((await id('starter').count()) === 3, 'not three');
+    await me.shot('desktop-welcome');
+    await accessible(me, 'welcome');
+  });
+  await check('a starter is asked, answered with its source, and marked as made by AI', async () => {
+    await id('starter').first().click();
+    must((await me.ended(1)) === 'completed', await me.status());
+    must((await id('ai-mark').innerText()) === 'AI 生成，请以出处为准', 'no mark');
+    await accessible(me, 'an answer');
+    return (await me.text()).slice(0, 40);
+  });
+  await check('a marker opens the row with the quoted part marked', async () => {
+    await id('citation').first().click();
+    await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
+    const marked = await id('source-sheet').locator('mark').allInnerTexts();
+    must(marked.join('').length > 5, 'nothing is marked');
+    await accessible(me, 'a source');
+    await me.shot('desktop-source');
+    await page.keyboard.press('Escape');
+    await until(async () => (await me.focus()) === 'citation', 'the focus is not back on the marker');
+    return marked[0].slice(0, 30);
+  });
+  await me.choose('slow');
+  await check('streams: a stage first, then text that grows', async () => {
+    await me.ask(SLOW);
+    await id('status').waitFor();
+    const stage = await id('status').innerText();
+    await accessible(me, 'a stage');
+    await me.midway(2);
+    const before = (await me.text()).length;
+    await until(async () => (await me.text()).length > before + 20, 'it does not grow');
+    await accessible(me, 'streaming');
+    await me.shot('desktop-streaming');
+    return stage;
+  });
+  await check('stop stops the page and the provider', async () => {
+    await id('stop').click();
+    must((await me.ended(2)) === 'cancelled', await me.status());
+    const length = (await me.text()).length;
+    await page.waitForTimeout(400);
+    must((await me.text()).length === length, 'text came after the stop');
+    await accessible(me, 'stopped');
+  });
+  await check('a reload in mid-answer sees it finish', async () => {
+    await me.ask(SLOW);
+    await me.midway(3);
+    await me.reload();
+    must((await me.ended(3)) === 'completed', await me.status());
+    must(sent.findLast((frame) => frame.type === 'session.open').resume?.last_seq > 0, 'it did not resume');
+    must((await me.text()).includes('申诉期间请不要重复提交'), 'the end is missing');
+    must((await me.last().locator('table').count()) === 1, 'no table');
+    return `${(await me.text()).length} characters`;
+  });
+  await check('offline in mid-answer says so calmly, and goes on when the network is back', async () => {
+    await me.ask(SLOW);
+    await me.midway(4);
+    await me.context.setOffline(true);
+    await page.evaluate(() => window.line.close());
+    await until(async () => (await id('connection').getAttribute('data-state')) === 'down', 'it does not say that it is offline');
+    await accessible(me, 'offline');
+    await me.shot('desktop-offline');
+    await page.waitForTimeout(500);
+    await me.context.setOffline(false);
+    must((await me.ended(4)) === 'completed', await me.status());
+    must((await me.text()).includes('申诉期间请不要重复提交'), 'the end is missing');
+  });
+  await check('thumbs with a reason and a word', async () => {
+    await id('thumb-down').last().click();
+    await id('reasons').last().locator('button').nth(1).click();
+    await id('reasons').last().locator('input').fill('缺少时限');
+    await page.keyboard.press('Tab');
+    const full = await until(() => sent.findLast((frame) => frame.type === 'feedback.create' && frame.comment), 'it was not sent');
+    must(full.rating === 'down' && full.reasons.length === 1 && full.comment === '缺少时限', JSON.stringify(full));
+    await accessible(me, 'reasons');
+    await me.shot('desktop-feedback');
+  });
+  await check('edit and ask again replaces what followed', async () => {
+    await me.choose('quick');
+    await id('edit').nth(1).click();
+    await accessible(me, 'editing');
+    await id('composer').fill(`${SLOW} 要多久？`);
+    await page.keyboard.press('Enter');
+    must((await me.ended(2)) === 'completed', await me.status());
+  });
+  await check('another answer takes the place of the one before', async () => {
+    await id('regenerate').last().click();
+    await until(() => sent.some((frame) => frame.type === 'response.regenerate'), 'it was not asked for');
+    must((await me.ended(2)) === 'completed', await me.status());
+  });
+  await check('copy copies the answer', async () => {
+    await me.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: house.shop.url });
+    await me.last().getByRole('button', { name: '复制' }).click();
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    must(copied.includes('商家后台'), copied.slice(0, 40));
+  });
+  await check('reasoning is folded', async () => {
+    await me.choose('thinking');
+    await me.ask('被扣分了在哪里申诉？');
+    must((await me.ended(3)) === 'completed', await me.status());
+    const reasoning = me.last().locator('details.reasoning');
+    must((await reasoning.count()) === 1 && !(await reasoning.getAttribute('open')), 'it is not there, or open');
+  });
+  await check('Markdown that attacks stays text', async () => {
+    await me.choose('evil');
+    await me.ask('被扣分以后怎么申诉才有用？');
+    must((await me.ended(4)) === 'completed', await me.status());
+    must(await page.evaluate(() => window.hit === undefined), 'it ran');
+    const inside = await me.last().evaluate((answer) => [answer.querySelectorAll('img, script, iframe, svg[onload], .md b').length, [...answer.querySelectorAll('.md a')].map((link) => link.href)]);
+    must(inside[0] === 0 && inside[1].length === 0, JSON.stringify(inside));
+  });
+  await check('the page hears what happens', async () => {
+    const [questions, answers, feedback] = [await me.heard('question'), await me.heard('answer'), await me.heard('feedback')];
+    must(questions.at(-1)?.text && answers.at(-1)?.status === 'completed' && feedback.at(-1)?.rating === 'down', JSON.stringify({ questions, answers: answers.length, feedback }));
+  });
+  await check('closed, it counts the answers that came', async () => {
+    await me.choose('slow');
+    await me.ask('被扣分了，申诉要什么材料？');
+    await until(async () => (await id('answer').count()) === 5, 'it was not asked');
+    await page.evaluate(() => window.MerchantCopilot.close());
+    await until(async () => (await me.heard('unread')).some(({ count }) => count === 1), 'nothing was counted', 25_000);
+    must(/新回答：1/.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
+    await accessible(me, 'closed');
+  });
+  await check('nothing broke the page’s policy', async () => {
+    const violations = await page.evaluate(() => window.violations);
+    must(!violations.length, violations.join(' | '));
+  });
+  await me.context.close();
+}
+
+/** Everything with the keyboard alone, in English. */
+export async function keys(house) {
+  const me = await visit(house, { 'page-lang': 'en', starters: 'How do I appeal a penalty?' }, { viewport: { width: 1280, height: 860 }, locale: 'en-GB' });
+  const { page, id } = me;
+  const press = (key) => page.keyboard.press(key);
+  const tabTo = async (name) => {
+    for (let n = 0; n < 40; n++) {
+      if ((await me.focus()) === name) return;
+      await press('Tab');
+    }
+    throw new Error(`Tab does not reach ${name}`);
+  };
+  await check('keyboard: Tab, Enter opens with the focus in the composer', async () => {
+    await page.locator('#help').focus();
+    await tabTo('launcher');
+    await press('Enter');
+    await until(async () => (await me.focus()) === 'composer', 'the focus is not in the composer');
+  });
+  await check('keyboard: Enter while composing does not send, Shift+Enter is a new line, Enter sends', async () => {
+    await id('composer').evaluate((box) => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })));
+    await page.keyboard.type('How do I appeal');
+    await press('Shift+Enter');
+    await page.keyboard.type('a penalty?');
+    must((await id('composer').inputValue()) === 'How do I appeal\na penalty?' && (await id('answer').count()) === 0, 'it was sent');
+    await press('Enter');
+    must((await me.ended(1)) === 'completed', await me.status());
+    must((await id('ai-mark').innerText()) === 'Made by AI; the sources decide', 'no mark');
+    await me.shot('desktop-answer-en');
+  });
+  await check('keyboard: a screen reader hears whole sentences, once', async () => {
+    const said = await id('announcer').locator('p').allInnerTexts();
+    must(said.length > 0 && new Set(said).size === said.length, said.join(' | '));
+    must(said.at(-1).startsWith('Answer complete'), said.at(-1));
+    return `${said.length} lines`;
+  });
+  await check('keyboard: source, back, thumbs, menu, history, close', async () => {
+    await press('Shift+Tab');
+    await id('history').focus();
+    await tabTo('citation');
+    await press('Enter');
+    await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
+    await press('Escape');
+    await until(async () => (await me.focus()) === 'citation', 'not back on the marker');
+    await tabTo('thumb-up');
+    await press('Space');
+    must((await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
+    await id('composer').focus();
+    await page.keyboard.press('Shift+Tab');
+    for (let n = 0; n < 40 && (await me.focus()) !== 'menu'; n++) await press('Shift+Tab');
+    await press('Enter');
+    await accessible(me, 'menu');
+    await press('Tab');
+    for (let n = 0; n < 40 && (await me.focus()) !== 'open-history'; n++) await press(n < 3 ? 'Tab' : 'Shift+Tab');
+    await press('Enter');
+    await until(async () => (await id('history-sheet').getAttribute('data-state')) === 'ready', 'no list');
+    await accessible(me, 'earlier conversations');
+    await me.shot('desktop-history-en');
+    await press('Escape');
+    await id('history-sheet').waitFor({ state: 'detached' });
+    await press('Escape');
+    await id('panel').waitFor({ state: 'hidden' });
+    must((await me.focus()) === 'launcher', `the focus is on ${await me.focus()}`);
+  });
+  await me.context.close();
+}

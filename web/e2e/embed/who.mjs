@@ -1,0 +1,112 @@
+// Who is there: anonymous visitors, verified users on several devices, and what each of them sees.
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { check, must, until } from '../checks.mjs';
+import { sign } from './house.mjs';
+import { visit } from './visit.mjs';
+
+const QUESTION = '跨境店保证金要交多少？';
+const questions = (me) => me.page.locator('.question').allInnerTexts();
+
+async function earlier(me) {
+  await me.id('menu').click();
+  await me.id('open-history').click();
+  await until(async () => (await me.id('history-sheet').getAttribute('data-state')) === 'ready', 'no list');
+  return me.id('conversation').locator('span').allInnerTexts();
+}
+
+export async function who(house) {
+  const { shop } = house;
+  await check('what the examples of the README sign is taken', async () => {
+    const taken = [];
+    for (const [program, file] of [['python3', 'sign.py'], ['node', 'sign.mjs'], ['php', 'sign.php']]) {
+      const path = fileURLToPath(new URL(`../../../examples/identity/${file}`, import.meta.url));
+      const ran = spawnSync(program, [path, '商家-7'], { env: { ...process.env, IDENTITY_SECRET: house.secret }, encoding: 'utf8' });
+      if (ran.error) continue; // this machine does not have that language
+      must(ran.status === 0, ran.stderr);
+      const headers = { authorization: `Bearer ${shop.key}`, origin: shop.url, 'x-identity': ran.stdout.trim() };
+      const reply = await fetch(`${house.server()}/api/v1/conversations`, { headers });
+      must(reply.status === 200, `${file}: ${reply.status} ${await reply.text()}`);
+      taken.push(program);
+    }
+    must(taken.length > 1, `only ${taken}`);
+    return taken.join(', ');
+  });
+  await check('an earlier conversation opens again, goes on, and can be deleted', async () => {
+    const me = await visit(house);
+    await me.open();
+    await me.ask(QUESTION);
+    await me.ended(1);
+    await me.id('new-conversation').click();
+    await me.ask('保税仓多久内要发货？');
+    await me.ended(1);
+    const list = await earlier(me);
+    must(list.length === 2 && list[1] === QUESTION, list.join(' | '));
+    await me.id('conversation').nth(1).click();
+    await me.id('history-sheet').waitFor({ state: 'detached' });
+    must((await questions(me)).join().includes(QUESTION) && (await me.id('source-chip').count()) > 0, (await questions(me)).join());
+    await me.ask('那什么时候可以退还？');
+    await me.ended(2);
+    await earlier(me);
+    await me.id('remove').first().click();
+    must((await me.id('conversation').count()) === 2, 'deleted without asking');
+    await me.id('remove').first().click();
+    await until(async () => (await me.id('conversation').count()) === 1, 'not deleted');
+    await me.page.keyboard.press('Escape');
+    must((await me.id('answer').count()) === 0, 'it is still on the screen');
+    await me.context.close();
+  });
+  await check('a verified user finds the conversation on another device; others do not', async () => {
+    shop.user = 'merchant-7';
+    const desk = await visit(house, { identity: '/identity' });
+    await desk.open();
+    must((await desk.heard('ready')).at(-1)?.verified === true, 'not verified');
+    await desk.ask(QUESTION);
+    await desk.ended(1);
+    const opened = desk.sent.find((frame) => frame.type === 'session.open');
+    must(opened.identity && !opened.visitor_token, 'no identity was shown');
+    const phone = await visit(house, { identity: '/identity' });
+    await phone.open();
+    must((await earlier(phone)).join() === QUESTION, 'not found on the other device');
+    await phone.id('conversation').first().click();
+    await phone.id('citation').first().click();
+    await until(async () => (await phone.id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
+    shop.user = 'merchant-8';
+    const other = await visit(house, { identity: '/identity' });
+    await other.open();
+    must((await earlier(other)).length === 0, 'seen by another user');
+    shop.user = undefined;
+    const visitor = await visit(house, { identity: '/identity' });
+    await visitor.open();
+    must((await visitor.heard('ready')).at(-1)?.verified === false && (await earlier(visitor)).length === 0, 'seen by a visitor');
+    for (const { context } of [desk, phone, other, visitor]) await context.close();
+  });
+  await check('signing out and in on the page changes what is shown at once', async () => {
+    const me = await visit(house);
+    const be = (token) => me.page.evaluate((token) => window.MerchantCopilot.identify(token), token);
+    await be(sign(house.secret, 'merchant-9'));
+    await me.open();
+    await me.ask(QUESTION);
+    await me.ended(1);
+    await be(null);
+    await until(async () => (await me.id('answer').count()) === 0, 'still shown after signing out');
+    await until(async () => (await me.id('connection').getAttribute('data-state')) === 'up', 'no session');
+    await be(sign(house.secret, 'merchant-9'));
+    await until(async () => (await me.id('answer').count()) === 1, 'not shown after signing in again');
+    await me.reload();
+    must((await me.id('answer').count()) === 0, 'shown to whoever reloads the page');
+    await me.context.close();
+  });
+  await check('a token that ran out is fetched again, a forged one is told to the page', async () => {
+    const me = await visit(house);
+    await me.page.evaluate((tokens) => window.MerchantCopilot.identify(() => tokens.shift()), [sign(house.secret, 'merchant-7', -100), sign(house.secret, 'merchant-7')]);
+    await me.open();
+    must((await me.heard('ready')).at(-1)?.verified === true, 'not verified');
+    await me.page.evaluate((token) => window.MerchantCopilot.identify(token), sign('guessed', 'merchant-7'));
+    const [told] = await until(async () => (await me.heard('identity')).length && me.heard('identity'), 'the page does not hear of it');
+    must(told.code === 'invalid_identity', told.code);
+    must(/身份验证/.test(await me.id('notice').innerText()), 'it says nothing');
+    await me.context.close();
+  });
+}
