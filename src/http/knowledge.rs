@@ -10,8 +10,9 @@ use super::rows::row;
 use super::state::Shared;
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
-use crate::knowledge;
+use crate::knowledge::list_store::{Listing, Validity};
 use crate::knowledge::store::Stats;
+use crate::knowledge::{self, Revision};
 
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
@@ -42,20 +43,58 @@ pub async fn stats(State(state): State<Shared>, Admin(caller): Admin) -> Result<
     Ok(Json(state.app.knowledge.stats(&caller.tenant).await?))
 }
 
-/// `?after=&limit=`
+/// `?q=&category=&market=&locale=&source=&direct=&validity=&after=&limit=`
 #[derive(Deserialize)]
-pub struct Paging {
-    after: Option<EntryId>,
+pub struct Wanted {
+    q: Option<String>,
+    category: Option<String>,
+    market: Option<String>,
+    locale: Option<String>,
+    source: Option<String>,
+    direct: Option<bool>,
+    validity: Option<Validity>,
+    /// The `next` of the page before.
+    after: Option<String>,
     limit: Option<usize>,
 }
 
-/// A page of rows in id order; `next` is the `after` of the page behind it.
-pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
-    let limit = paging.limit.unwrap_or(50).clamp(1, MOST);
-    let page = state.app.knowledge.store().page(&caller.tenant, paging.after.as_ref(), limit).await?;
-    let next = page.last().filter(|_| page.len() == limit).map(|entry| entry.id.clone());
+impl Wanted {
+    fn listing(&self) -> Listing<'_> {
+        fn given(text: &Option<String>) -> Option<&str> {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        }
+        Listing {
+            text: given(&self.q),
+            category: given(&self.category),
+            market: given(&self.market),
+            locale: given(&self.locale),
+            source: given(&self.source),
+            direct: self.direct,
+            validity: self.validity,
+        }
+    }
+}
+
+/// `<revision>:<id>`: where the next page begins.
+fn place(text: &str) -> Result<(Revision, EntryId)> {
+    let place = text.split_once(':').and_then(|(revision, id)| Some((revision.parse().ok()?, EntryId::from_text(id))));
+    place.ok_or_else(|| Error::invalid("bad_page", "`after` must be the `next` of the page before."))
+}
+
+/// A page of rows, the last changed first; `next` is the `after` of the page behind it. The first page
+/// also says how many there are.
+pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(wanted): Query<Wanted>) -> Result<Json<Value>> {
+    let limit = wanted.limit.unwrap_or(50).clamp(1, MOST);
+    let (store, listing) = (state.app.knowledge.store(), wanted.listing());
+    let after = wanted.after.as_deref().map(place).transpose()?;
+    let page = store.listed(&caller.tenant, &listing, after.as_ref(), limit).await?;
+    let next = page.last().filter(|_| page.len() == limit).map(|entry| format!("{}:{}", entry.revision, entry.id));
     let zone = state.app.config.zone();
-    Ok(Json(json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next})))
+    let mut answer = json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next});
+    if after.is_none() {
+        answer["total"] = json!(store.listed_count(&caller.tenant, &listing).await?);
+    }
+    Ok(Json(answer))
 }
 
 /// One row.

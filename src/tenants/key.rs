@@ -17,10 +17,13 @@ const VISITOR_PREFIX: &str = "vt_";
 
 /// A stored key, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ApiKey {
     /// Its public name.
+    #[cfg_attr(test, ts(as = "String"))]
     pub id: KeyId,
     /// Whose it is.
+    #[cfg_attr(test, ts(as = "String"))]
     pub tenant: TenantId,
     /// What it may do.
     pub role: Role,
@@ -30,12 +33,15 @@ pub struct ApiKey {
     pub origins: Vec<String>,
     /// When it was issued.
     #[serde(rename = "created_ms")]
+    #[cfg_attr(test, ts(as = "i64"))]
     pub created: Timestamp,
     /// From when on it is refused.
     #[serde(rename = "expires_ms")]
+    #[cfg_attr(test, ts(as = "Option<i64>"))]
     pub expires: Option<Timestamp>,
     /// Since when it is refused.
     #[serde(rename = "revoked_ms")]
+    #[cfg_attr(test, ts(as = "Option<i64>"))]
     pub revoked: Option<Timestamp>,
 }
 
