@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::auth::Admin;
 use super::rows::row;
 use super::state::Shared;
+use crate::config::SearchConfig;
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
 use crate::knowledge::list_store::{Listing, Validity};
@@ -17,7 +18,8 @@ use crate::knowledge::{self, Revision};
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
 
-/// `?q=&top=&market=&locale=`; `explain` is accepted because every answer explains.
+/// `?q=&top=&market=&locale=`, and settings to try instead of those in force: `weight` of the lexical leg
+/// against the semantic one, the two thresholds. `explain` is accepted because every answer explains.
 #[derive(Deserialize)]
 pub struct Search {
     #[serde(default)]
@@ -25,6 +27,24 @@ pub struct Search {
     top: Option<usize>,
     market: Option<String>,
     locale: Option<String>,
+    weight: Option<f32>,
+    grounded_threshold: Option<f32>,
+    direct_threshold: Option<f32>,
+}
+
+impl Search {
+    fn settings(&self, in_force: &SearchConfig) -> Result<SearchConfig> {
+        let set = |value: Option<f32>, name: &str, in_force: f32| match value {
+            Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::invalid("bad_setting", format!("`{name}` is a number from 0 to 1."))),
+            value => Ok(value.unwrap_or(in_force)),
+        };
+        Ok(SearchConfig {
+            lexical_weight: set(self.weight, "weight", in_force.lexical_weight)?,
+            grounded_threshold: set(self.grounded_threshold, "grounded_threshold", in_force.grounded_threshold)?,
+            direct_threshold: set(self.direct_threshold, "direct_threshold", in_force.direct_threshold)?,
+            ..in_force.clone()
+        })
+    }
 }
 
 /// Hits with their scores per leg, and what would be decided.
@@ -32,10 +52,15 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     if search.q.trim().is_empty() {
         return Err(Error::invalid("empty_query", "`q` is empty: what should be searched for?"));
     }
+    let settings = search.settings(state.app.knowledge.search_config())?;
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
     let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top };
-    Ok(Json(state.app.knowledge.search(&caller.tenant, &query).await?.to_json()))
+    let mut answer = state.app.knowledge.search_by(&caller.tenant, &query, &settings).await?.to_json();
+    answer["settings"] = json!({
+        "weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold,
+    });
+    Ok(Json(answer))
 }
 
 /// Counts.

@@ -106,3 +106,16 @@ async fn the_overview_counts_what_was_asked() {
     assert_eq!((&seen["questions"][0]["question"], &seen["questions"][0]["count"]), (&json!("普通店保证金要交多少"), &json!(2)));
     assert_eq!(server.json("/api/v1/overview?channel=openai", &server.admin).await["total"]["questions"], 0);
 }
+
+#[tokio::test]
+async fn other_settings_are_tried_without_putting_them_in_force() {
+    let server = Server::small().await;
+    let search = async |settings: &str| server.json(&format!("/api/v1/knowledge/search?q=普通店保证金要交多少{settings}"), &server.admin).await;
+    let before = search("").await;
+    assert_eq!(before["decision"], "direct");
+    let strict = search("&grounded_threshold=1&direct_threshold=1&weight=0").await;
+    assert_eq!(strict["settings"], json!({"weight": 0.0, "grounded_threshold": 1.0, "direct_threshold": 1.0}));
+    assert_eq!(search("").await["settings"], before["settings"], "nothing stays");
+    let answer = server.get("/api/v1/knowledge/search?q=a&weight=2").bearer_auth(&server.admin).send().await.unwrap();
+    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], "bad_setting");
+}

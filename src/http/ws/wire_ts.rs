@@ -56,8 +56,11 @@ export type LegScore = { rank: number, score: number };
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
 export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
 
-/** `GET /api/v1/knowledge/search`, the same object as `kb search --json`. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number> };
+/** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
+export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
+
+/** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number>, settings?: SearchSettings };
 
 /** A row as it is kept: `GET /api/v1/knowledge/entries/{id}`. */
 export type Entry = EntryContent & { id: string, revision: number, created_ms: number, updated_ms: number };
