@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 [ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --loglevel=error)
 
 export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peers"
-deadline=$((SECONDS + 400))
+deadline=$((SECONDS + 520))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
 server="" provider="" gateway="" visitor="" passed=0 failed=0
@@ -137,6 +137,7 @@ peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
+peer "the console at work" node web/e2e/workbench.mjs "$base" "$(new_key --role admin)" "$shots"
 
 # Once more on the same directory, with the default way of reasoning.
 echo "-- a restart"

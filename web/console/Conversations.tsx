@@ -8,11 +8,11 @@ import { call, query } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { address, change } from './route';
 import { when } from './time';
-import { Asking, Choice, Head, SearchBox, Side } from './ui';
+import { Asking, Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
 import { TurnView, type ReadTurn } from './TurnView';
 
 const LIMIT = 50;
-const FILTERS = ['q', 'rating', 'channel', 'decision'] as const;
+const NARROWS = ['q', 'rating', 'channel', 'decision'] as const;
 /** The wires of the server; a channel of another name is added when the address has it. */
 const CHANNELS = ['ws', 'sse', 'openai', 'mcp', 'dingtalk', 'feishu', 'console'];
 
@@ -27,13 +27,13 @@ export function channelName(channel: string, names: Record<string, string>): str
 
 export function Conversations({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
-  const wanted = Object.fromEntries(FILTERS.map((name) => [name, values.get(name) ?? '']));
+  const wanted = Object.fromEntries(NARROWS.map((name) => [name, values.get(name) ?? '']));
   const [places, setPlaces] = useState<string[]>([]);
   const narrowed = JSON.stringify(wanted);
   useEffect(() => setPlaces([]), [narrowed]);
   const page = useLoad<Page>(`/conversations${query({ ...wanted, before: places.at(-1), limit: LIMIT })}`);
   const open = values.get('id');
-  const any = FILTERS.some((name) => wanted[name]);
+  const any = NARROWS.some((name) => wanted[name]);
   const channels = CHANNELS.includes(wanted.channel ?? '') || !wanted.channel ? CHANNELS : [...CHANNELS, wanted.channel];
   const choice = (name: string, label: string, options: [string, string][]) => (
     <Choice label={label} value={wanted[name] ?? ''} options={[['', say.all], ...options]} choose={(value) => change({ [name]: value })} testid={`filter-${name}`} />
@@ -46,13 +46,13 @@ export function Conversations({ values }: { values: URLSearchParams }): VNode {
       </Head>
       <div class={open ? 'with-side half' : ''}>
         <section class="list" aria-label={say.conversations}>
-          <div class="filters">
+          <Filters active={any}>
             <SearchBox label={say.findWords} value={wanted.q ?? ''} search={(q) => change({ q }, true)} testid="find" />
             {choice('rating', say.rating, [['down', say.ratedDown], ['up', say.ratedUp]])}
             {choice('channel', say.channel, channels.map((channel) => [channel, channelName(channel, say.channels)]))}
             {choice('decision', say.answerKind, [['none', say.notFound], ['grounded', say.grounded], ['direct', say.direct]])}
-            {any && <button type="button" class="plain" onClick={() => change(Object.fromEntries(FILTERS.map((name) => [name, ''])))}>{say.clear}</button>}
-          </div>
+            {any && <button type="button" class="plain" onClick={() => change(Object.fromEntries(NARROWS.map((name) => [name, ''])))}>{say.clear}</button>}
+          </Filters>
           {page.loaded && (
             <Part loaded={page.loaded} reload={page.reload}>
               {(shown) => <List shown={shown} open={open} any={any} places={places} busy={page.busy} turn={setPlaces} />}
@@ -115,10 +115,7 @@ function List({ shown, open, any, busy, places, turn }: ListProps): VNode {
           ))}
         </tbody>
       </table>
-      <nav class="pager" aria-label={say.pages}>
-        <button type="button" disabled={!places.length || busy} onClick={() => turn(places.slice(0, -1))}>{say.previous}</button>
-        <button type="button" disabled={!shown.next || busy} onClick={() => turn([...places, shown.next!])}>{say.next}</button>
-      </nav>
+      <Pager first={!places.length} next={!!shown.next} busy={busy} turn={(by) => turn(by > 0 ? [...places, shown.next!] : places.slice(0, -1))} />
     </>
   );
 }

@@ -30,19 +30,22 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   const asked = turn.query || turn.question;
 
   useEffect(() => {
+    const still = { chosen: true };
     setEntry(undefined);
     clear();
     if (target === NEW) {
       setQuestion(asked);
       setAnswer('');
-      return;
+      return undefined;
     }
     void run(async () => {
       const entry = await call<Entry>('GET', `/knowledge/entries/${encodeURIComponent(target)}`);
+      if (!still.chosen) return;
       setEntry(entry);
       setQuestion(entry.question);
       setAnswer(entry.answer);
     });
+    return () => void (still.chosen = false);
   }, [target]);
 
   const look = () =>

@@ -5,6 +5,7 @@ import { useContext } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Decision, LegScore, SearchAnswer, SearchHit } from '../shared/wire';
 import { Desk } from './load';
+import type { Words } from './words';
 
 /** What would be done with the question. */
 export function Verdict({ answer }: { answer: SearchAnswer }): VNode {
@@ -98,10 +99,17 @@ function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number
         <div class="track"><span class="bar" style={{ width: `${Math.max(0, (hit.score / best) * 100)}%` }} /></div>
         <span class="figure">{round(hit.score, 3)}</span>
         <span class="state">{hit.passed ? say.passed : say.notPassed}</span>
-        {hit.reason && <span class="quiet">{hit.reason}</span>}
+        {hit.reason && <span class="quiet">{whyNot(hit.reason, say)}</span>}
       </td>
     </tr>
   );
+}
+
+/** The search says why in English; the two reasons there are have words of their own. */
+export function whyNot(reason: string, say: Words): string {
+  const below = /^confidence ([\d.]+) is below ([\d.]+)$/.exec(reason);
+  if (below) return fill(say.below, { score: below[1]!, threshold: below[2]! });
+  return reason.includes('`not`') ? say.ruledOut : reason;
 }
 
 function Leg({ leg, digits }: { leg: LegScore | null; digits: number }): VNode {

@@ -9,15 +9,15 @@ import { EntrySide } from './EntrySide';
 import { Desk, Part, useLoad } from './load';
 import { address, change } from './route';
 import { when } from './time';
-import { Choice, Head, SearchBox, Side } from './ui';
+import { Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
 
 const LIMIT = 50;
-const FILTERS = ['q', 'category', 'market', 'source', 'validity', 'direct'] as const;
+const NARROWS = ['q', 'category', 'market', 'source', 'validity', 'direct'] as const;
 
 export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
   const stats = useLoad<KnowledgeStats>('/knowledge/stats');
-  const wanted = Object.fromEntries(FILTERS.map((name) => [name, values.get(name) ?? '']));
+  const wanted = Object.fromEntries(NARROWS.map((name) => [name, values.get(name) ?? '']));
   const [places, setPlaces] = useState<string[]>([]);
   const narrowed = JSON.stringify(wanted);
   useEffect(() => setPlaces([]), [narrowed]);
@@ -25,7 +25,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   const open = values.get('id');
   const known = stats.loaded?.state === 'ready' ? stats.loaded.value : undefined;
   const again = () => (page.reload(), stats.reload());
-  const any = FILTERS.some((name) => wanted[name]);
+  const any = NARROWS.some((name) => wanted[name]);
 
   return (
     <>
@@ -40,11 +40,11 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
       ) : (
         <div class={open ? 'with-side' : ''}>
           <section class="list" aria-label={say.entries}>
-            <div class="filters">
+            <Filters active={any}>
               <SearchBox label={say.find} value={wanted.q ?? ''} search={(q) => change({ q }, true)} testid="find" />
-              <Filters stats={known} wanted={wanted} />
-              {any && <button type="button" class="plain" onClick={() => change(Object.fromEntries(FILTERS.map((name) => [name, ''])))}>{say.clear}</button>}
-            </div>
+              <Choices stats={known} wanted={wanted} />
+              {any && <button type="button" class="plain" onClick={() => change(Object.fromEntries(NARROWS.map((name) => [name, ''])))}>{say.clear}</button>}
+            </Filters>
             {page.loaded && (
               <Part loaded={page.loaded} reload={page.reload}>
                 {(shown) => (
@@ -101,7 +101,7 @@ function Strip({ stats, validity }: { stats: KnowledgeStats; validity: string })
   );
 }
 
-function Filters({ stats, wanted }: { stats: KnowledgeStats | undefined; wanted: Record<string, string> }): VNode {
+function Choices({ stats, wanted }: { stats: KnowledgeStats | undefined; wanted: Record<string, string> }): VNode {
   const { say } = useContext(Desk);
   const names = (counts: Record<string, number> | undefined, own: string): [string, string][] => {
     const known = Object.entries(counts ?? {}).filter(([name]) => name);
@@ -155,13 +155,11 @@ function Table({ shown, open, busy, places, turn }: TableProps): VNode {
           {shown.entries.map((entry) => <Row key={entry.id} entry={entry} open={open === entry.id} />)}
         </tbody>
       </table>
-      <nav class="pager" aria-label={say.pages}>
+      <Pager first={!places.length} next={!!shown.next} busy={busy} turn={(by) => turn(by > 0 ? [...places, shown.next!] : places.slice(0, -1))}>
         <span class="quiet" role="status" data-testid="range">
           {fill(say.range, { from: (first + 1).toLocaleString(), to: (first + shown.entries.length).toLocaleString(), of: (total ?? first + shown.entries.length).toLocaleString() })}
         </span>
-        <button type="button" disabled={!places.length || busy} onClick={() => turn(places.slice(0, -1))} data-testid="previous">{say.previous}</button>
-        <button type="button" disabled={!shown.next || busy} onClick={() => turn([...places, shown.next!])} data-testid="next">{say.next}</button>
-      </nav>
+      </Pager>
     </>
   );
 }

@@ -5,6 +5,8 @@ export interface Piece {
   same: boolean;
 }
 
+/** Below this share of what is left in common, two texts are two texts: the few characters they share by chance only confuse. */
+const ALIKE = 0.3;
 /** Beyond this many pieces on a side only the common ends are the same. */
 const MOST = 1200;
 
@@ -20,7 +22,12 @@ export function diff(before: string, after: string): { before: Piece[]; after: P
   let end = 0;
   while (end < a.length - start && end < b.length - start && a[a.length - 1 - end] === b[b.length - 1 - end]) end++;
   const middle = [a.slice(start, a.length - end), b.slice(start, b.length - end)] as const;
-  const kept = Math.max(middle[0].length, middle[1].length) > MOST ? [new Set<number>(), new Set<number>()] : common(...middle);
+  const shortest = Math.min(middle[0].length, middle[1].length);
+  let kept = [new Set<number>(), new Set<number>()];
+  if (Math.max(middle[0].length, middle[1].length) <= MOST) {
+    const found = common(...middle);
+    if (found[0].size >= shortest * ALIKE) kept = found;
+  }
   const mark = (all: string[], kept: Set<number>) =>
     join(all.map((text, i) => ({ text, same: i < start || i >= all.length - end || kept.has(i - start) })));
   return { before: mark(a, kept[0]!), after: mark(b, kept[1]!) };

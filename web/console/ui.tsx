@@ -87,6 +87,35 @@ export function Choice({ label, value, options, choose, testid }: ChoiceProps): 
   );
 }
 
+/** What narrows a list down. On a small screen only the search shows until the rest is asked for. */
+export function Filters({ active, children }: { active: boolean; children: ComponentChildren }): VNode {
+  const { say } = useContext(Desk);
+  const [open, setOpen] = useState(active);
+  return (
+    <div class={open ? 'filters' : 'filters closed'}>
+      {children}
+      <button type="button" class="narrow-only" aria-expanded={open} onClick={() => setOpen(!open)} data-testid="more-filters">{say.filters}</button>
+    </div>
+  );
+}
+
+/** Pages of a list; nothing when there is only one. */
+export function Pager({ first, next, busy, turn, children }: { first: boolean; next: boolean; busy: boolean; turn(by: 1 | -1): void; children?: ComponentChildren }): VNode | null {
+  const { say } = useContext(Desk);
+  if (first && !next && !children) return null;
+  return (
+    <nav class="pager" aria-label={say.pages}>
+      {children}
+      {!(first && !next) && (
+        <>
+          <button type="button" disabled={first || busy} onClick={() => turn(-1)} data-testid="previous">{say.previous}</button>
+          <button type="button" disabled={!next || busy} onClick={() => turn(1)} data-testid="next">{say.next}</button>
+        </>
+      )}
+    </nav>
+  );
+}
+
 /** Searches a moment after the last key, and at once on Enter. */
 export function SearchBox({ label, value, search, testid }: { label: string; value: string; search(text: string): void; testid?: string }): VNode {
   const [text, setText] = useState(value);
@@ -125,12 +154,20 @@ export function SearchBox({ label, value, search, testid }: { label: string; val
   );
 }
 
-/** What was just done, and the way back. It stays until something else is done or it is put away. */
+/** How long a word stays that has no way back. */
+const SAID_MS = 6000;
+
+/** What was just done, and the way back. With one it stays until something else is done or it is put away. */
 export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): void }): VNode {
   const { say } = useContext(Desk);
   const { busy, problem, run, clear } = useAction();
-  useEffect(clear, [note]);
   const undo = note?.undo;
+  useEffect(() => {
+    clear();
+    if (!note || undo) return undefined;
+    const timer = setTimeout(dismiss, SAID_MS);
+    return () => clearTimeout(timer);
+  }, [note]);
   return (
     <div class="toast-place" role="status">
       {note && (

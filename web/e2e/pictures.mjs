@@ -48,7 +48,7 @@ try {
   await phone.screenshot({ path: join(dir, 'widget-phone.png') });
 
   const console = await open(browser, link, { viewport: { width: 1440, height: 900 } });
-  await console.getByTestId('figures').waitFor();
+  await console.getByTestId('sign-out').waitFor();
   await console.goto(`${base}/console/#/try?q=${encodeURIComponent('保证金怎么退，多久到账？')}`);
   await console.getByTestId('hits').waitFor();
   await console.waitForTimeout(400);
