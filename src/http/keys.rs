@@ -41,7 +41,8 @@ pub struct Wanted {
 /// Issues a key; `key` in the answer is its secret, shown here and never again.
 pub async fn issue(State(state): State<Shared>, Admin(caller): Admin, Body(wanted): Body<Wanted>) -> Result<Response> {
     if wanted.label.chars().count() > LABEL_CHARS || wanted.origins.len() > ORIGINS || wanted.days == Some(0) {
-        let message = format!("A key has a label of at most {LABEL_CHARS} characters, at most {ORIGINS} origins, and lasts a day or longer.");
+        let message =
+            format!("A key has a label of at most {LABEL_CHARS} characters, at most {ORIGINS} origins, and lasts a day or longer.");
         return Err(Error::invalid("bad_key", message));
     }
     let now = state.app.clock.now();

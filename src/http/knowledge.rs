@@ -35,7 +35,9 @@ pub struct Search {
 impl Search {
     fn settings(&self, in_force: &SearchConfig) -> Result<SearchConfig> {
         let set = |value: Option<f32>, name: &str, in_force: f32| match value {
-            Some(value) if !(0.0..=1.0).contains(&value) => Err(Error::invalid("bad_setting", format!("`{name}` is a number from 0 to 1."))),
+            Some(value) if !(0.0..=1.0).contains(&value) => {
+                Err(Error::invalid("bad_setting", format!("`{name}` is a number from 0 to 1.")))
+            }
             value => Ok(value.unwrap_or(in_force)),
         };
         Ok(SearchConfig {

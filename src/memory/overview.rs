@@ -191,7 +191,8 @@ impl Counting {
         if told.replaced || key.is_empty() {
             return;
         }
-        let fresh = || (Asked { question: String::new(), count: 0, refused: 0, down: 0, conversation_id: ConversationId::from_text("") }, -1);
+        let fresh =
+            || (Asked { question: String::new(), count: 0, refused: 0, down: 0, conversation_id: ConversationId::from_text("") }, -1);
         let (asked, last) = self.questions.entry(key).or_insert_with(fresh);
         asked.count += 1;
         asked.refused += u64::from(told.is_refused());

@@ -110,7 +110,8 @@ async fn the_overview_counts_what_was_asked() {
 #[tokio::test]
 async fn other_settings_are_tried_without_putting_them_in_force() {
     let server = Server::small().await;
-    let search = async |settings: &str| server.json(&format!("/api/v1/knowledge/search?q=普通店保证金要交多少{settings}"), &server.admin).await;
+    let search =
+        async |settings: &str| server.json(&format!("/api/v1/knowledge/search?q=普通店保证金要交多少{settings}"), &server.admin).await;
     let before = search("").await;
     assert_eq!(before["decision"], "direct");
     let strict = search("&grounded_threshold=1&direct_threshold=1&weight=0").await;
