@@ -11,6 +11,7 @@ import { Import } from './Import';
 import { Knowledge } from './Knowledge';
 import { Desk, type Note } from './load';
 import { Overview } from './Overview';
+import { Prompts } from './Prompts';
 import { address, useRoute } from './route';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
@@ -92,6 +93,7 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
     knowledge: [say.knowledge, <Knowledge values={values} />],
     import: [say.import, <Import />],
     try: [say.tryIt, <TryIt values={values} />],
+    prompts: [say.prompts, <Prompts values={values} />],
     conversations: [say.conversations, <Conversations values={values} />],
     access: [say.access, <Access />],
   };

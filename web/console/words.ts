@@ -6,12 +6,13 @@ import * as base from './words/base';
 import * as conversations from './words/conversations';
 import * as knowledge from './words/knowledge';
 import * as overview from './words/overview';
+import * as prompts from './words/prompts';
 import * as tryIt from './words/try';
 
-const zh = { ...base.zh, ...knowledge.zh, ...tryIt.zh, ...conversations.zh, ...access.zh, ...overview.zh };
+const zh = { ...base.zh, ...knowledge.zh, ...tryIt.zh, ...conversations.zh, ...access.zh, ...overview.zh, ...prompts.zh };
 
 export type Words = typeof zh;
 
-const en: Words = { ...base.en, ...knowledge.en, ...tryIt.en, ...conversations.en, ...access.en, ...overview.en };
+const en: Words = { ...base.en, ...knowledge.en, ...tryIt.en, ...conversations.en, ...access.en, ...overview.en, ...prompts.en };
 
 export const words: Record<Lang, Words> = { zh, en };

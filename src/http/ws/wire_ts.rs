@@ -93,6 +93,20 @@ export type StoredTurn = { id: string, conversation_id: string, ordinal: number,
 /** `GET /api/v1/models`. Prices are for a million tokens. */
 export type ModelState = { id: string, name: string, provider: string, price_in: number, price_out: number, price_cached?: number, currency: string, context?: number, default: boolean, fallback: Array<string>, health: 'unknown' | 'ok' | 'failing' | 'open' | 'probing', last_error?: { code: string, message: string, at_ms: number } };
 
+/** A template in force: `GET /api/v1/prompts`. `published` is the shop's own version. */
+export type PromptHead = { name: string, version: number | string, description: string, origin: string, published: number | null, digest: string, label: string };
+
+export type PromptText = PromptHead & { text: string, variables: Array<{ name: string, kind: string, optional: boolean }> };
+
+export type PromptFinding = { line: number, level: 'error' | 'warning', message: string };
+
+export type PromptVersion = { version: number, author: string, note: string, created_ms: number };
+
+/** Version 0 is the one of the file. */
+export type PromptVersions = { in_force: number, versions: Array<PromptVersion>, publications: Array<PromptVersion & { revision: number }> };
+
+export type PromptPreview = { template: string, version: string, model: string, decision: Decision, asks_model: boolean, messages: Array<{ role: string, part: string, content: string, tokens: number }>, tokens: { total: number, budget: number }, price: { prompt: number, most: number, currency: string, priced: boolean }, sources: Array<{ n: number, entry_id: string, title: string }> };
+
 export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 
 /** The body of every HTTP error. */
