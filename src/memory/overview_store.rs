@@ -32,8 +32,8 @@ struct Measured {
     cost: f64,
     currency: String,
     cached: bool,
-    first_token: Option<i64>,
-    total: Option<i64>,
+    first_token: Option<f64>,
+    total: Option<f64>,
 }
 
 impl Memory {
@@ -71,7 +71,11 @@ fn told(row: ToldRow) -> Result<Told> {
         cost: usage.cost,
         currency: usage.currency,
         cached: usage.cached,
-        first_token: timings.first_token,
-        total: timings.total,
+        first_token: timings.first_token.map(whole),
+        total: timings.total.map(whole),
     })
+}
+
+fn whole(ms: f64) -> i64 {
+    ms.round() as i64
 }

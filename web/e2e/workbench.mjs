@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { check, finish, launch, must, overflow, signIn, tally, violations } from './desk.mjs';
 
 const [base, key, shots] = process.argv.slice(2);
-const LIMIT = 150_000;
+const LIMIT = 240_000;
 /** What a hostile row, file or question looks like; each has to stay text. */
 const EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 // GBK for: 问题,答案,分类 and its rows; one row without an answer, one that is hostile.
+/** So that the script can run again on the same data. */
+const RUN = Date.now().toString(36).toUpperCase();
 const gbk = (rows) => Buffer.concat(rows.map((row) => Buffer.concat([encodeGbk(row), Buffer.from('\r\n')])));
 
 /** The few characters of the sheet in GBK: Node decodes it but does not encode it. */
@@ -94,8 +96,8 @@ async function knowledge(page) {
   await check('an entry is added, deleted, and the deletion undone', async () => {
     await open(page, 'knowledge', 'rows');
     await id('add').click();
-    await id('question').fill(`${EVIL} 测试问题？`);
-    await id('answer').fill(`${EVIL} 测试答案。`);
+    await id('question').fill(`${EVIL} 测试问题 ${RUN}？`);
+    await id('answer').fill(`${EVIL} 测试答案 ${RUN}。`);
     await id('save').click();
     await id('toast').waitFor();
     await page.locator('[data-testid=rows] tbody a').first().click();
@@ -128,16 +130,16 @@ async function knowledge(page) {
 
 async function imports(page) {
   const id = (name) => page.getByTestId(name);
-  const entries = await (await api('GET', '/knowledge/entries?limit=1&q=%E6%B5%8B%E8%AF%95%E9%97%AE%E9%A2%98')).json();
+  const entries = await (await api('GET', `/knowledge/entries?limit=1&q=${RUN}`)).json();
   const known = entries.entries[0].id;
   const sheet = gbk([
     '编号,问题,答案,分类',
-    `${known},测试问题？,测试答案改了：次日到账 20000 元。,测试`,
-    'new-1,新表格第一问？,"第一答，含逗号，和 ""引号""。",测试',
-    'new-2,新表格第二问？,第二答。,测试',
-    `new-3,${EVIL}第三问？,第三答。,测试`,
-    'bad-1,没有答案的一行？,,测试',
-    'new-1b,新表格第一问？,完全不同的答案：30 天。,测试',
+    `${known},测试问题 ${RUN}？,测试答案改了 ${RUN}：次日到账 20000 元。,测试`,
+    `${RUN}-1,新表格第一问 ${RUN}？,"${RUN} 第一答，含逗号，和 ""引号""。",测试`,
+    `${RUN}-2,新表格第二问 ${RUN}？,${RUN} 第二答。,测试`,
+    `${RUN}-3,${EVIL}第三问 ${RUN}？,${RUN} 第三答。,测试`,
+    `${RUN}-4,没有答案的一行？,,测试`,
+    `${RUN}-5,新表格第一问 ${RUN}？,完全不同的答案：30 天。,测试`,
   ]);
   await check('a spiteful GBK sheet dropped on the page becomes a plan', async () => {
     await open(page, 'import', 'files');
@@ -181,8 +183,8 @@ async function imports(page) {
     must(report.suggestedFilename().endsWith('-report.csv'), report.suggestedFilename());
     await id('apply').click();
     await id('applied').waitFor();
-    const there = await (await api('GET', '/knowledge/entries?q=%E6%96%B0%E8%A1%A8%E6%A0%BC')).json();
-    must(there.total === 2, `${there.total} rows of the sheet are there`);
+    const there = await (await api('GET', `/knowledge/entries?q=${RUN}`)).json();
+    must(there.total === 3, `${there.total} rows of the sheet are there`);
     return label;
   });
   await check('a file that cannot be read is refused in words', async () => {
@@ -196,14 +198,14 @@ async function imports(page) {
 
 async function conversations(page) {
   const id = (name) => page.getByTestId(name);
-  const question = '火星仓的入库预约要提前几天？';
+  const question = `火星仓 ${RUN} 的入库预约要提前几天？`;
   const done = await ask(question);
   await api('POST', '/feedback', { response_id: done.response_id, rating: 'down', reasons: ['wrong'], comment: `${EVIL} 不对` });
   await check('a conversation is found by rating and read with its comment', async () => {
     await open(page, 'conversations', 'rows');
     await id('filter-rating').selectOption('down');
     await page.waitForURL(/rating=down/);
-    await page.locator('[data-testid=rows] a').filter({ hasText: '火星仓' }).first().click();
+    await page.locator('[data-testid=rows] a').filter({ hasText: RUN }).first().click();
     await id('turn').first().waitFor();
     await page.getByText('不正确').first().waitFor();
     must(!(await page.evaluate(() => window.hit)), 'the hostile comment ran');
@@ -217,7 +219,7 @@ async function conversations(page) {
     await id('correct').first().click();
     await id('target').selectOption('new');
     await page.waitForFunction((question) => document.querySelector('[data-testid=right-question]')?.value === question, question);
-    await id('right-answer').fill('火星仓的入库预约要提前 7 天。');
+    await id('right-answer').fill(`火星仓 ${RUN} 的入库预约要提前 7 天。`);
     await id('look').click();
     await id('plan').waitFor();
     await id('apply').click();
@@ -291,7 +293,7 @@ async function overview(page) {
     must(Number(figures[0].replaceAll(',', '')) > 0, figures.join(' '));
     await page.getByTestId('as-table').click();
     must((await page.locator('.numbers tbody tr').count()) === 30, 'not every day is in the table');
-    await page.getByTestId('top').getByText('火星仓').first().waitFor();
+    await page.getByTestId('top').getByText(RUN).first().waitFor();
     return figures.join(' · ').replaceAll('\n', ' ');
   });
 }
