@@ -1,7 +1,7 @@
 // Models as they are configured and doing, and the keys by which anybody gets in.
 
 import type { VNode } from 'preact';
-import { useContext, useState } from 'preact/hooks';
+import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { ApiKey, ModelState, Role } from '../shared/wire';
 import { call } from './api';
@@ -84,6 +84,11 @@ function Issue({ issued }: { issued(): void }): VNode {
   const [days, setDays] = useState('');
   const [secret, setSecret] = useState<ApiKey & { key: string }>();
   const { busy, problem, run } = useAction();
+  const title = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    title.current?.focus();
+    title.current?.parentElement?.scrollIntoView({ block: 'nearest' });
+  }, [secret]);
   const listed = origins.split(/[\s,，]+/).filter(Boolean);
   const issue = () =>
     run(async () => {
@@ -113,7 +118,7 @@ function Issue({ issued }: { issued(): void }): VNode {
       <div role="status">
         {secret && (
           <div class="secret" data-testid="secret">
-            <h3>{say.secretTitle}</h3>
+            <h3 ref={title} tabIndex={-1}>{say.secretTitle}</h3>
             <p>{say.secretLead}</p>
             <p class="copy-line">
               <code>{secret.key}</code>
@@ -176,7 +181,7 @@ function Keys({ keys, changed }: { keys: ApiKey[]; changed(): void }): VNode {
                 {key.label || <span class="quiet">{say.noLabel}</span>}
                 <p class="quiet small"><code>{key.id}</code></p>
               </th>
-              <td data-name={say.role}>{say.roleNames[key.role]}</td>
+              <td data-name={say.role}>{say.roleShort[key.role]}</td>
               <td data-name={say.origins}>{key.origins.length ? key.origins.map((origin) => <div key={origin} class="breakable">{origin}</div>) : <span class="quiet">–</span>}</td>
               <td data-name={say.issuedAt}>{when(key.created_ms, lang)}</td>
               <td data-name={say.expires}>{key.revoked_ms !== null ? fill(say.revokedAt, { time: moment(key.revoked_ms, lang) }) : key.expires_ms ? moment(key.expires_ms, lang) : say.never}</td>

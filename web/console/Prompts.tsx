@@ -127,12 +127,12 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
             />
           )}
         </Field>
-        <ul id="findings" class="findings" role="status" data-testid="findings">
+        <div id="findings" role="status" data-testid="findings"><ul class="findings">
           {findings.map((finding) => (
             <li key={`${finding.line} ${finding.message}`} class={finding.level}>{fill(say.atLine, { line: finding.line })} {finding.message}</li>
           ))}
           {!findings.length && <li class="quiet">{linting.problem || say.noFindings}</li>}
-        </ul>
+        </ul></div>
         <details class="variables">
           <summary>{say.variables}</summary>
           <ul>

@@ -123,7 +123,7 @@ export function Prompt({ messages }: { messages: { role: string; content: string
     <div class="prompt" tabIndex={0} role="group" aria-label={say.prompt}>
       {messages.map((message, i) => (
         <section key={i}>
-          <h4>{say.roles[message.role as 'user'] ?? message.role}</h4>
+          <p class="role">{say.roles[message.role as 'user'] ?? message.role}</p>
           <pre>{message.content}</pre>
         </section>
       ))}

@@ -184,7 +184,7 @@ async function imports(page) {
     await id('apply').click();
     await id('applied').waitFor();
     const there = await (await api('GET', `/knowledge/entries?q=${RUN}`)).json();
-    must(there.total === 3, `${there.total} rows of the sheet are there`);
+    must(there.total === 4, `${there.total} rows of the sheet are there`);
     return label;
   });
   await check('a file that cannot be read is refused in words', async () => {

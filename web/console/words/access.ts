@@ -18,6 +18,7 @@ export const zh = {
   keysLead: '密钥只在签发时显示一次。停用立刻生效。',
   role: '用途',
   roleNames: { site: '站点：网页上的助手', member: '成员：程序调用', admin: '管理员：控制台与知识' },
+  roleShort: { site: '站点', member: '成员', admin: '管理员' },
   roleLeads: {
     site: '站点密钥写在网页里，谁都能看到，所以只在列出的网页地址上有效，只能提问。',
     member: '成员密钥用于后台程序提问，只看得到自己的对话。不要放进网页。',
@@ -65,6 +66,7 @@ export const en: typeof zh = {
   keysLead: 'A key is shown once, when it is issued. Revoking takes effect at once.',
   role: 'For',
   roleNames: { site: 'Site: the widget on a page', member: 'Member: programs', admin: 'Admin: console and knowledge' },
+  roleShort: { site: 'Site', member: 'Member', admin: 'Admin' },
   roleLeads: {
     site: 'A site key stands in a page where everybody sees it. It is good for the listed pages only, and for asking only.',
     member: 'A member key is for programs that ask; it sees its own conversations. Keep it out of pages.',
