@@ -58,11 +58,15 @@ const open = async (page, path, marker) => {
 async function knowledge(page) {
   const id = (name) => page.getByTestId(name);
   await check('knowledge is found by words', async () => {
-    await open(page, 'knowledge', 'rows');
+    await open(page, 'knowledge', 'range');
+    const all = await id('range').innerText();
     await id('find').fill('保证金');
     await page.waitForURL(/q=/);
-    await page.waitForFunction(() => [...document.querySelectorAll('[data-testid=rows] tbody tr')].every((row) => row.textContent.includes('保证金')));
-    return await id('range').innerText();
+    await page.waitForFunction((all) => document.querySelector('[data-testid=range]')?.textContent !== all, all);
+    const found = await id('range').innerText();
+    const { total } = await (await api('GET', `/knowledge/entries?q=${encodeURIComponent('保证金')}`)).json();
+    must(total > 3 && found.includes(`共 ${total} 条`), `${found}, but there are ${total}`);
+    return found;
   });
   await check('and narrowed down by a filter that stays in the address', async () => {
     await id('filter-direct').selectOption('true');

@@ -54,7 +54,7 @@ export const en: typeof zh = {
   model: 'Model',
   provider: 'Provider',
   health: 'State',
-  healths: { unknown: 'Not used yet', ok: 'Well', failing: 'Failing lately', open: 'Left alone', probing: 'Being tried' },
+  healths: { unknown: 'Not used yet', ok: 'Healthy', failing: 'Failing lately', open: 'Left alone', probing: 'Being tried' },
   priceIn: 'In, per million tokens',
   priceOut: 'Out, per million tokens',
   free: 'free',
