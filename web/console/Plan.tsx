@@ -110,7 +110,7 @@ function Rows({ id, fate, taken, decide }: RowsProps): VNode {
 /** One row of a file: where it is, what would become of it, and whether it is to be so. */
 function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; decide(taken: boolean): void }): VNode {
   const { say } = useContext(Desk);
-  const decided = row.fate === 'added' || row.fate === 'changed' || row.fate === 'conflicting' || row.fate === 'deleted';
+  const decided = row.fate === 'added' || row.fate === 'changed' || row.fate === 'conflicting';
   const place = row.fate === 'deleted' ? row.file : fill(row.sheet ? say.placeInSheet : say.place, { file: row.file, sheet: row.sheet ?? '', row: row.row });
   const both = row.old && row.new;
   return (
@@ -119,7 +119,7 @@ function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; deci
         {decided ? (
           <label class="check">
             <input type="checkbox" checked={taken} onChange={(event) => decide(event.currentTarget.checked)} />
-            <span>{row.fate === 'conflicting' ? say.writeAnyway : row.fate === 'deleted' ? say.deleteIt : say.writeIt}</span>
+            <span>{row.fate === 'conflicting' ? say.writeAnyway : say.writeIt}</span>
           </label>
         ) : (
           <strong>{say.fates[row.fate]}</strong>

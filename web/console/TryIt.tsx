@@ -23,7 +23,7 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
   const stats = useLoad<KnowledgeStats>('/knowledge/stats');
   const models = useLoad<ModelState[]>('/models');
   const path = asked ? `/knowledge/search${address({ q: asked, market, top: TOP, explain: 'true' })}` : undefined;
-  const { loaded, reload } = useLoad<SearchAnswer>(path);
+  const { loaded, busy, reload } = useLoad<SearchAnswer>(path);
   const markets = stats.loaded?.state === 'ready' ? Object.keys(stats.loaded.value.by_market).filter(Boolean) : [];
   return (
     <>
@@ -47,11 +47,11 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
       {loaded ? (
         <Part loaded={loaded} reload={reload}>
           {(answer) => (
-            <>
+            <div class="found" aria-busy={busy}>
               <Hits answer={answer} />
               <Others answer={answer} market={market} />
               {models.loaded?.state === 'ready' && <ModelAnswers key={`${asked}\n${market}`} text={asked} market={market} models={models.loaded.value} />}
-            </>
+            </div>
           )}
         </Part>
       ) : (

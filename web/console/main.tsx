@@ -41,8 +41,9 @@ function App(): VNode | null {
 
   useEffect(() => {
     document.documentElement.lang = lang === 'zh' ? 'zh-CN' : 'en';
-    document.title = `${say.product} · ${say.console}`;
-  }, [lang]);
+    // A page that is open has a title of its own.
+    if (typeof session === 'string') document.title = `${say.product} · ${say.console}`;
+  }, [lang, session]);
   useEffect(() => {
     if (session !== 'unknown') return;
     call<SessionInfo>('GET', '/session').then(setSession, (error: unknown) => {

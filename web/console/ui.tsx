@@ -185,13 +185,15 @@ export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): vo
 export function Asking({ ask, name, sure, run, disabled }: { ask: string; name: string; sure: string; run(): void; disabled?: boolean }): VNode {
   const { say } = useContext(Desk);
   const [asked, setAsked] = useState(false);
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => yes.current?.focus(), [asked]);
   if (!asked) {
     return <button type="button" class="danger" disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
   }
   return (
     <span class="asking" role="group" aria-label={ask}>
       <span>{ask}</span>
-      <button type="button" class="danger" autofocus onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
+      <button type="button" class="danger" ref={yes} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
       <button type="button" class="plain" onClick={() => setAsked(false)}>{say.cancel}</button>
     </span>
   );

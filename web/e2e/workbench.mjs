@@ -290,6 +290,38 @@ async function tryIt(page) {
   });
 }
 
+async function prompts(page) {
+  const id = (name) => page.getByTestId(name);
+  const line = `语气要亲切 ${RUN}。`;
+  let text;
+  await check('a prompt is linted as it is typed', async () => {
+    await open(page, 'prompts?name=answer.zh', 'prompt-text');
+    text = await id('prompt-text').inputValue();
+    await id('prompt-text').fill(`${text}\n{{ nobody }}`);
+    await id('findings').locator('.error').first().waitFor();
+    must(await id('publish').isDisabled(), 'a wrong prompt can be published');
+    return await id('findings').locator('.error').first().innerText();
+  });
+  await check('it is previewed on a real question before it is in force', async () => {
+    await id('prompt-text').fill(`${text}\n${line}`);
+    await id('trial-question').fill('被扣分了怎么申诉？');
+    await page.waitForFunction(() => !document.querySelector('[data-testid=trial]').disabled && !document.querySelector('.findings .error'));
+    await id('trial').click();
+    await id('preview').getByText(line).waitFor();
+    await shot(page, 'prompt');
+  });
+  await check('it is published, compared, and rolled back', async () => {
+    await id('publish').click();
+    await page.getByText('已发布').waitFor();
+    await id('publish-0').waitFor();
+    must((await id('prompt-text').inputValue()).includes(line), 'the published text is not there');
+    await page.locator('li:has([data-testid=publish-0]) summary').click();
+    await page.locator('del').filter({ hasText: RUN }).first().waitFor();
+    await id('publish-0').click();
+    await page.waitForFunction((text) => document.querySelector('[data-testid=prompt-text]')?.value === text, text);
+  });
+}
+
 async function overview(page) {
   await check('the overview counts what was asked, with a table for who cannot see the charts', async () => {
     await open(page, 'overview', 'charts');
@@ -307,6 +339,7 @@ const PAGES = [
   ['knowledge', 'knowledge', 'rows'],
   ['import', 'import', 'files'],
   ['try', `try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'hits'],
+  ['prompts', 'prompts?name=answer.zh', 'prompt-text'],
   ['conversations', 'conversations', 'rows'],
   ['access', 'access', 'keys'],
 ];
@@ -359,6 +392,7 @@ try {
   await conversations(page);
   await access(page);
   await tryIt(page);
+  await prompts(page);
   await overview(page);
   await page.context().close();
   await everywhere(browser);
