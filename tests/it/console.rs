@@ -79,12 +79,12 @@ async fn an_admin_issues_and_ends_keys_of_its_own_shop() {
     assert!(listed["keys"].as_array().unwrap().iter().any(|key| key["id"] == site["id"] && key["revoked_ms"].is_null()));
     assert!(!listed.to_string().contains(secret), "a secret is shown once");
 
-    let models = || server.get("/api/v1/conversations").bearer_auth(secret).header("origin", PAGE).send();
-    assert_eq!(models().await.unwrap().status(), 200);
+    let knock = || server.get("/api/v1/conversations").bearer_auth(secret).header("origin", PAGE).send();
+    assert_eq!(knock().await.unwrap().status(), 200);
     let end = |id: &str| server.request(reqwest::Method::DELETE, &format!("/api/v1/keys/{id}")).bearer_auth(&server.admin).send();
     let ended = end(site["id"].as_str().unwrap()).await.unwrap().json::<Value>().await.unwrap();
     assert!(ended["revoked_ms"].is_i64());
-    assert_eq!(models().await.unwrap().status(), 401, "at once");
+    assert_eq!(knock().await.unwrap().status(), 401, "at once");
     let own = listed["keys"].as_array().unwrap().iter().find(|key| key["role"] == "admin").unwrap();
     assert_eq!(end(own["id"].as_str().unwrap()).await.unwrap().status(), 409, "nobody locks itself out");
 }
