@@ -182,7 +182,7 @@ function Keys({ keys, changed }: { keys: ApiKey[]; changed(): void }): VNode {
                 <p class="quiet small"><code>{key.id}</code></p>
               </th>
               <td data-name={say.role}>{say.roleShort[key.role]}</td>
-              <td data-name={say.origins}>{key.origins.length ? key.origins.map((origin) => <div key={origin} class="breakable">{origin}</div>) : <span class="quiet">–</span>}</td>
+              <td data-name={say.origins}>{key.origins.length ? <span class="breakable">{key.origins.map((origin) => <div key={origin}>{origin}</div>)}</span> : <span class="quiet">–</span>}</td>
               <td data-name={say.issuedAt}>{when(key.created_ms, lang)}</td>
               <td data-name={say.expires}>{key.revoked_ms !== null ? fill(say.revokedAt, { time: moment(key.revoked_ms, lang) }) : key.expires_ms ? moment(key.expires_ms, lang) : say.never}</td>
               <td>{!ended(key, now) && <Asking ask={say.revokeSure} name={say.revoke} sure={say.revoke} disabled={busy} run={() => void revoke(key)} />}</td>
