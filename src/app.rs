@@ -104,6 +104,7 @@ pub struct App {
     pub knowledge: Knowledge,
     pub ledger: Ledger,
     pub memory: Memory,
+    pub prompts: Prompts,
     pub safety: Safety,
     pub engine: ChatEngine,
     pub channels: Channels,
@@ -142,12 +143,13 @@ impl App {
             db: db.clone(),
             clock: clock.clone(),
         })?;
+        let prompts = Prompts::open(db.clone(), clock.clone(), &config.prompts.dir).await?;
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
             ledger: ledger.clone(),
-            prompts: Arc::new(Prompts::load(None)?),
+            prompts: prompts.clone(),
             safety: safety.clone(),
             cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
@@ -164,7 +166,7 @@ impl App {
             models: &models,
             memory: &memory,
         })?;
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine, channels })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels })
     }
 }
 

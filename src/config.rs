@@ -64,6 +64,7 @@ pub struct Config {
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub chat: ChatConfig,
+    pub prompts: PromptsConfig,
     pub safety: SafetyConfig,
     pub cache: CacheConfig,
     pub limits: LimitsConfig,
@@ -238,6 +239,14 @@ pub struct ChatConfig {
     pub retention_days: u32,
     pub trace_days: u32,
     pub drain_ms: u64,
+}
+
+/// `[prompts]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct PromptsConfig {
+    pub dir: PathBuf,
 }
 
 /// `[safety]`

@@ -32,6 +32,8 @@ pub struct Scope {
     pub language: &'static str,
     /// The shop's day: prompts name it, and validity depends on it.
     pub day: String,
+    /// The template with its version: who changes it, changes the answers.
+    pub template: String,
     /// What the model is told beside the question: instruction, mode of reasoning, demos.
     pub prompt: Print,
 }

@@ -10,6 +10,7 @@ pub mod cite;
 pub mod compose;
 pub mod engine;
 pub mod numbers;
+pub mod preview;
 pub mod reason;
 pub mod replay;
 pub mod resume;

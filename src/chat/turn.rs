@@ -32,6 +32,10 @@ mod recall;
 mod retrieve;
 mod speak;
 
+pub(super) use guarded::readable;
+pub(super) use prompt::{reasoning, template_name};
+pub(super) use retrieve::sources_of;
+
 /// A turn while it runs.
 pub(super) struct Turning {
     engine: ChatEngine,
@@ -159,9 +163,10 @@ impl Turning {
     /// The part of the recipe that a model has a word in.
     async fn ask(&mut self, found: &SearchOutcome, sources: &[Hit], earlier: &[Turn], remembered: &Remembered) -> Result<Ending> {
         let readable = self.readable(sources).await;
-        let request = self.compose(&found.query, &readable, earlier, remembered)?;
+        let asking = self.asking().await?;
+        let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
         self.next = suggest::candidates(&found.hits, sources);
-        let wanted = self.wanted(found, sources, &request, earlier);
+        let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
             return Ok(self.answer_again(kept));
         }
@@ -169,7 +174,7 @@ impl Turning {
             return Ok(Ending::Broken(reached));
         }
         self.emit(status(Stage::Generating, None));
-        let ending = self.stream(request, sources.len()).await?;
+        let ending = self.stream(asking.reasoning, request, sources.len()).await?;
         self.keep(wanted, &ending);
         Ok(ending)
     }

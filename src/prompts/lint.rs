@@ -35,6 +35,11 @@ impl LintFinding {
         let message = format!("{}, line {}: {}", self.file, self.line, self.message);
         Error::invalid("prompt_invalid", message).with_details(serde_json::json!({"file": self.file, "line": self.line}))
     }
+
+    /// The same, with everything else that was found in its details.
+    pub(super) fn to_error_among(&self, findings: &[Self]) -> Error {
+        self.to_error().with_details(serde_json::json!({"file": self.file, "line": self.line, "findings": findings}))
+    }
 }
 
 /// Findings in a template whose syntax is right.

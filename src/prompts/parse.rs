@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::lint::{Level, LintFinding};
-use super::{Demo, Part, PromptTemplate, Section, Variable, VariableKind, render};
+use super::{Demo, Origin, Part, PromptTemplate, Section, Variable, VariableKind, render};
 use crate::models::Reasoning;
 
 const FENCE: &str = "+++";
@@ -32,7 +33,7 @@ pub(super) fn stem(file: &str) -> &str {
 }
 
 /// Reads a template, up to and including its syntax.
-pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFinding> {
+pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptTemplate, LintFinding> {
     let error = |line: usize, message: String| LintFinding { file: file.to_owned(), line, level: Level::Error, message };
     let text = text.trim_start_matches('\u{feff}');
     let (front, body, body_line) =
@@ -63,6 +64,9 @@ pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFin
         reasoning: parsed.reasoning,
         variables,
         demos: parsed.demos,
+        origin,
+        text: text.to_owned(),
+        digest: Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         file: file.to_owned(),
         sections,
     })

@@ -16,9 +16,9 @@ use crate::safety::HoldBack;
 
 impl Turning {
     /// The model speaks; its reasoning is split off and its markers are resolved on the way.
-    pub(super) async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
+    pub(super) async fn stream(&mut self, reasoning: Reasoning, request: CompletionRequest, sources: usize) -> Result<Ending> {
         let model = Arc::clone(&self.model);
-        let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
+        let shown = matches!(reasoning, Reasoning::Shown | Reasoning::Native);
         let prompt = request.messages.clone();
         let cancel = self.cancel.clone();
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
