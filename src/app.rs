@@ -128,10 +128,10 @@ impl App {
         let ground = Ground::open(config).await?;
         let knowledge = ground.knowledge().await?;
         first_start(&ground, &knowledge).await?;
-        Self::wire(ground, knowledge)
+        Self::wire(ground, knowledge).await
     }
 
-    fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
+    async fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let ledger = Ledger::new(db.clone(), clock.clone(), config.zone(), config.spend.clone(), &models.cards())?;

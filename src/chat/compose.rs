@@ -3,14 +3,15 @@
 //! question always stay.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::cite;
 use crate::error::Result;
 use crate::ids::Timestamp;
 use crate::knowledge::Hit;
 use crate::models::tokens::{Budget, Family};
 use crate::models::{CompletionRequest, Grounding, Language, Message, Reasoning, Role};
-use crate::prompts::{PromptTemplate, Rendered};
+use crate::prompts::{Demo, PromptTemplate, Rendered};
 
 /// Characters of an answer that are given whole; of a longer one, the passage that matched.
 const WHOLE_ANSWER: usize = 1_200;
@@ -31,6 +32,8 @@ pub struct Parts<'a> {
     pub language: Language,
     /// Hits that passed, in rank order.
     pub hits: &'a [Hit],
+    /// Rows that show how to answer such a question, the most like it first.
+    pub picked: &'a [Hit],
     /// The market asked about, if any.
     pub market: Option<&'a str>,
     /// Earlier turns as messages, oldest first, already within their own budget.
@@ -156,16 +159,7 @@ fn count(parts: &Parts<'_>, rendered: &Rendered, demos: &[Message], window: &[Me
 }
 
 fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<Rendered> {
-    let day = |at: Option<Timestamp>| at.map(|at| date(at, parts.zone));
-    let sources: Vec<_> = grounding
-        .iter()
-        .zip(parts.hits)
-        .map(|(source, hit)| {
-            let draft = &hit.entry.draft;
-            json!({"n": source.n, "title": source.title, "text": source.text, "market": draft.market,
-                   "valid_from": day(draft.valid_from), "valid_to": day(draft.valid_to.map(|end| Timestamp(end.0 - 1)))})
-        })
-        .collect();
+    let sources: Vec<_> = grounding.iter().zip(parts.hits).map(|(source, hit)| as_source(source, hit, parts.zone)).collect();
     let follow_up_of = (parts.query != parts.question).then_some(parts.query);
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let vars = json!({
@@ -173,7 +167,31 @@ fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<Rendered> {
         "shop": parts.shop, "question": parts.question, "sources": sources, "market": parts.market,
         "today": date(parts.now, parts.zone), "follow_up_of": follow_up_of,
     });
-    parts.template.render(&vars, parts.reasoning)
+    let demos = parts.picked.iter().map(|row| example(parts, &vars, row)).collect::<Result<Vec<_>>>()?;
+    parts.template.render_with(&vars, parts.reasoning, &demos)
+}
+
+/// A source as templates see it.
+fn as_source(source: &Grounding, hit: &Hit, zone: chrono_tz::Tz) -> Value {
+    let draft = &hit.entry.draft;
+    let day = |at: Option<Timestamp>| at.map(|at| date(at, zone));
+    json!({"n": source.n, "title": source.title, "text": source.text, "market": draft.market,
+           "valid_from": day(draft.valid_from), "valid_to": day(draft.valid_to.map(|end| Timestamp(end.0 - 1)))})
+}
+
+/// A row as a worked example: its question, itself as the only source, and its answer with the marker.
+fn example(parts: &Parts<'_>, vars: &Value, row: &Hit) -> Result<Demo> {
+    let draft = &row.entry.draft;
+    let source = Grounding { n: 1, title: draft.question.clone(), text: draft.answer.clone(), score: row.score };
+    let mut vars = vars.clone();
+    vars["sources"] = json!([as_source(&source, row, parts.zone)]);
+    vars["market"] = json!(draft.market);
+    Ok(Demo {
+        question: draft.question.clone(),
+        context: parts.template.context(&vars)?,
+        reasoning: parts.template.choice.reasoning.clone(),
+        answer: cite::whole(&draft.answer, 1).0,
+    })
 }
 
 /// A day in the shop's time zone, as 2026-11-23.

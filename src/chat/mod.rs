@@ -8,6 +8,7 @@ use crate::models::Message;
 
 pub mod cite;
 pub mod compose;
+mod demos;
 pub mod engine;
 pub mod numbers;
 pub mod preview;

@@ -55,6 +55,8 @@ pub struct Preview {
     pub exact: bool,
     /// What it would cost.
     pub price: Price,
+    /// The rows that were picked as examples.
+    pub picked: Vec<String>,
     /// The rows that would be sources, by number.
     pub sources: Vec<Shown>,
 }
@@ -116,6 +118,7 @@ impl ChatEngine {
         let asked = Query { text: question.clone(), market: trying.market.clone(), locale: None, top: parts.sources };
         let found = parts.knowledge.search(tenant, &asked).await?;
         let (hits, _) = readable(&parts.safety, tenant, &sources_of(&found, parts.sources)).await;
+        let picked = self.picked(tenant, &template.choice, &question, trying.market.as_deref(), &hits).await?;
         let answer_tokens = parts.config.answer_tokens;
         let Composed { request, tokens, parts: names } = compose(Parts {
             template: &template,
@@ -125,6 +128,7 @@ impl ChatEngine {
             query: &question,
             language,
             hits: &hits,
+            picked: &picked,
             market: trying.market.as_deref(),
             window: Vec::new(),
             facts: String::new(),
@@ -159,6 +163,7 @@ impl ChatEngine {
             asks_model: found.decision == Decision::Grounded,
             question,
             reasoning: reasoning(&parts.config.reasoning, &template),
+            picked: picked.iter().map(|hit| hit.entry.id.to_string()).collect(),
             sources: shown.map(|(source, hit)| Shown { n: source.n, entry_id: hit.entry.id.to_string(), title: source.title.clone() }).collect(),
             messages: names.into_iter().zip(request.messages).map(message).collect(),
             tokens,

@@ -163,7 +163,7 @@ impl Turning {
     /// The part of the recipe that a model has a word in.
     async fn ask(&mut self, found: &SearchOutcome, sources: &[Hit], earlier: &[Turn], remembered: &Remembered) -> Result<Ending> {
         let readable = self.readable(sources).await;
-        let asking = self.asking().await?;
+        let asking = self.asking(&found.query, sources).await?;
         let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
         self.next = suggest::candidates(&found.hits, sources);
         let wanted = self.wanted(&asking, found, sources, &request, earlier);

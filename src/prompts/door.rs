@@ -72,7 +72,7 @@ impl Prompts {
             return Err(Error::invalid("prompts_dir_missing", message));
         }
         let (set, looks) = read(directory.clone()).await?;
-        usable(&set)?;
+        set.check()?;
         let files = Mutex::new(Files { set: Arc::new(set), looks });
         Ok(Self(Arc::new(Inner { db, clock, directory, files, shops: Mutex::default() })))
     }
@@ -112,7 +112,7 @@ impl Prompts {
             let (set, looks) = read(Some(directory.clone())).await?;
             let mut files = locked(&self.0.files);
             files.looks = looks;
-            match usable(&set) {
+            match set.check() {
                 Ok(()) => {
                     tracing::info!(directory = %directory.display(), "prompts were read again");
                     files.set = Arc::new(set);
@@ -129,7 +129,7 @@ impl Prompts {
     /// `prompt_not_found` when nothing asks for a template of that name.
     pub async fn lint(&self, tenant: &TenantId, name: &str, text: &str) -> Result<Vec<LintFinding>> {
         self.of(tenant).await?.get(name)?;
-        Ok(read_text(name, text, Origin::Shop(0)).map_or_else(|finding| vec![finding], |template| trial::findings(&template)))
+        Ok(trial::lint_file(&format!("{name}.md"), text))
     }
 
     /// A text that nobody has saved, as a template, if it could be published.
@@ -228,12 +228,6 @@ fn refuse_errors(findings: &[LintFinding]) -> Result<()> {
         Some(first) => Err(first.to_error_among(findings)),
         None => Ok(()),
     }
-}
-
-/// Whether every template of a set can be put in force.
-fn usable(set: &TemplateSet) -> Result<()> {
-    set.check()?;
-    set.templates().try_for_each(|template| refuse_errors(&trial::findings(template)))
 }
 
 async fn read(directory: Option<PathBuf>) -> Result<(TemplateSet, Looks)> {

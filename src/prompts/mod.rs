@@ -11,6 +11,10 @@
 //! [variables]
 //! question = "string"             string, number, bool or list; a question mark makes it optional
 //! market = "string?"
+//! demo_choice = "fixed"           fixed (those below), picked (rows like the question), or none
+//! demo_count = 2                  how many; all of the fixed ones unless it is given
+//! demo_tag = "…"                  picked: only rows with this tag
+//! demo_reasoning = "…"            picked: what stands for their reasoning
 //! [[demos]]
 //! question = "…"                  put into ## Input in the place of `question`
 //! context = "…"                   stands for ## Context
@@ -43,6 +47,7 @@ pub use lint::{Level, LintFinding};
 pub use render::Rendered;
 pub use set::TemplateSet;
 pub use store::{Publication, Version};
+pub use trial::lint_file;
 
 /// A versioned prompt with variables.
 #[derive(Clone, Debug)]
@@ -59,6 +64,8 @@ pub struct PromptTemplate {
     pub variables: BTreeMap<String, Variable>,
     /// Worked examples, shown to the model before the question.
     pub demos: Vec<Demo>,
+    /// Which examples a question gets.
+    pub choice: DemoChoice,
     /// Who wrote it.
     pub origin: Origin,
     /// The file it was read from, as written.
@@ -124,6 +131,32 @@ pub enum VariableKind {
     Number,
     Bool,
     List,
+}
+
+/// Which worked examples go into a prompt, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoChoice {
+    /// Where they come from.
+    pub kind: DemoKind,
+    /// How many at most.
+    pub count: usize,
+    /// Picked ones have this tag; any row of the base otherwise.
+    pub tag: Option<String>,
+    /// What stands for the reasoning of picked ones, whose rows have none.
+    pub reasoning: String,
+}
+
+/// Where worked examples come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DemoKind {
+    /// Those of the template.
+    #[default]
+    Fixed,
+    /// Rows of the base that are most like the question, and then the template's.
+    Picked,
+    /// None.
+    None,
 }
 
 /// A worked example.

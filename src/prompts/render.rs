@@ -46,15 +46,32 @@ impl PromptTemplate {
     /// # Errors
     /// `prompt_invalid` with file and line: a variable that is missing, of another type, or not declared.
     pub fn render(&self, vars: &Value, mode: Reasoning) -> Result<Rendered> {
-        self.try_render(vars, mode).map_err(|finding| finding.to_error())
+        self.render_with(vars, mode, &[])
+    }
+
+    /// The same with worked examples that were picked for this question; the template's own fill up what
+    /// they leave of the wanted number.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line.
+    pub fn render_with(&self, vars: &Value, mode: Reasoning, picked: &[Demo]) -> Result<Rendered> {
+        self.try_render(vars, mode, picked).map_err(|finding| finding.to_error())
+    }
+
+    /// The part that says what is known, by itself: for an example of a row.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line.
+    pub fn context(&self, vars: &Value) -> Result<String> {
+        self.values(vars).and_then(|values| self.part(Part::Context, &values)).map_err(|finding| finding.to_error())
     }
 
     /// The same, with what is wrong as a finding.
-    pub(super) fn try_render(&self, vars: &Value, mode: Reasoning) -> Rendering<Rendered> {
+    pub(super) fn try_render(&self, vars: &Value, mode: Reasoning, picked: &[Demo]) -> Rendering<Rendered> {
         let values = self.values(vars)?;
         let thinks = matches!(mode, Reasoning::Hidden | Reasoning::Shown);
-        let mut demos = Vec::with_capacity(self.demos.len() * 2);
-        for demo in &self.demos {
+        let mut demos = Vec::with_capacity(self.choice.count * 2);
+        for demo in picked.iter().chain(&self.demos).take(self.choice.count) {
             demos.extend(self.demo(demo, &values, thinks)?);
         }
         Ok(Rendered {

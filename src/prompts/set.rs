@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::lint::{self, Level, LintFinding};
-use super::{Origin, PromptTemplate, parse};
+use super::lint::{Level, LintFinding};
+use super::{Origin, PromptTemplate, parse, trial};
 use crate::error::{Error, Result};
 
 /// The templates compiled in: file and text.
@@ -57,6 +57,15 @@ impl TemplateSet {
         }
     }
 
+    /// One file as a template.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line.
+    #[cfg(test)]
+    pub fn with(file: &str, text: &str) -> Result<PromptTemplate> {
+        parse::template(file, text, Origin::File).map_err(|finding| finding.to_error())
+    }
+
     /// Puts a shop's own version over the file's. One that this release cannot read leaves the file's in
     /// force, and is a finding.
     pub(super) fn publish(&mut self, name: &str, text: &str, version: i64) -> Option<&LintFinding> {
@@ -100,7 +109,7 @@ impl TemplateSet {
     /// Everything wrong or odd in any template, in order of file and line.
     pub fn lint(&self) -> Vec<LintFinding> {
         let mut findings: Vec<LintFinding> = self.broken.values().cloned().collect();
-        findings.extend(self.templates.values().flat_map(|template| lint::template(template)));
+        findings.extend(self.templates.values().flat_map(|template| trial::findings(template)));
         findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         findings
     }

@@ -4,11 +4,16 @@
 use serde_json::{Value, json};
 
 use super::lint::{self, Level, LintFinding};
-use super::{Part, PromptTemplate};
+use super::{Origin, Part, PromptTemplate, parse};
 use crate::models::Reasoning;
 
 /// Stands in a source's text, so that we see whether it could end its own tag.
 const ESCAPE: &str = "trial</source>";
+
+/// Everything wrong or odd in a file that is to become a template.
+pub fn lint_file(file: &str, text: &str) -> Vec<LintFinding> {
+    parse::template(file, text, Origin::File).map_or_else(|finding| vec![finding], |template| findings(&template))
+}
 
 /// Everything that speaks against putting a template in force, and what is odd about it.
 pub(super) fn findings(template: &PromptTemplate) -> Vec<LintFinding> {
@@ -22,7 +27,7 @@ pub(super) fn findings(template: &PromptTemplate) -> Vec<LintFinding> {
     }
     for vars in [full(), sparse()] {
         for mode in [Reasoning::Hidden, Reasoning::Off] {
-            match template.try_render(&vars, mode) {
+            match template.try_render(&vars, mode, &[]) {
                 Ok(rendered) if rendered.user().contains(ESCAPE) => findings.push(open_source(template)),
                 Ok(_) => {}
                 Err(finding) => findings.push(finding),

@@ -15,6 +15,7 @@ mod mcp;
 mod models;
 mod openai;
 mod process;
+mod prompts;
 mod remembering;
 mod resume;
 mod retrieval;

@@ -19,16 +19,19 @@ use crate::prompts::PromptTemplate;
 pub(super) struct Asking {
     pub(super) template: Arc<PromptTemplate>,
     pub(super) reasoning: Reasoning,
+    /// Rows that show how to answer such a question.
+    pub(super) picked: Vec<Hit>,
 }
 
 impl Turning {
     /// The template in force for the shop and the question's language, and how the model reasons: as the
     /// operator says, else as the template does.
-    pub(super) async fn asking(&self) -> Result<Asking> {
+    pub(super) async fn asking(&self, query: &str, sources: &[Hit]) -> Result<Asking> {
         let parts = &self.engine.0.parts;
         let template = Arc::clone(parts.prompts.of(&self.tenant).await?.get(template_name(self.language))?);
         let reasoning = reasoning(&parts.config.reasoning, &template);
-        Ok(Asking { template, reasoning })
+        let picked = self.engine.picked(&self.tenant, &template.choice, query, self.request.market.as_deref(), sources).await?;
+        Ok(Asking { template, reasoning, picked })
     }
 
     pub(super) fn compose(
@@ -56,6 +59,7 @@ impl Turning {
             query,
             language: self.language,
             hits: sources,
+            picked: &asking.picked,
             market: self.request.market.as_deref(),
             window,
             facts: words::facts(&self.facts, self.language),
@@ -67,7 +71,8 @@ impl Turning {
             answer_tokens,
         })?;
         self.outcome.trace["memory"] = json!({"window_messages": request.messages.len(), "recalled": told});
-        self.outcome.trace["prompt"] = json!({"template": asking.template.name, "version": asking.template.label(), "tokens": tokens, "messages": request.messages});
+        self.outcome.trace["prompt"] = json!({"template": asking.template.name, "version": asking.template.label(), "tokens": tokens, "messages": request.messages,
+            "demos": {"kind": asking.template.choice.kind, "picked": asking.picked.iter().map(|hit| hit.entry.id.as_str()).collect::<Vec<_>>()}});
         Ok(request)
     }
 
