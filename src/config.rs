@@ -235,6 +235,8 @@ pub struct ChatConfig {
     pub prompt_tokens: usize,
     pub answer_tokens: u32,
     pub reasoning: String,
+    pub rewrite_model: String,
+    pub rewrite_ms: u64,
     pub replay_ms: u64,
     pub retention_days: u32,
     pub trace_days: u32,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ConversationId, TurnId};
 use crate::models::Message;
 
+mod aside;
 pub mod cite;
 pub mod compose;
 mod demos;

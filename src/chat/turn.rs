@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::ChatEngine;
@@ -30,6 +31,7 @@ mod pay;
 mod prompt;
 mod recall;
 mod retrieve;
+mod rewriting;
 mod speak;
 
 pub(super) use guarded::readable;
@@ -52,6 +54,8 @@ pub(super) struct Turning {
     sent: Sent,
     /// What the merchant has stated, this message included.
     facts: Vec<Fact>,
+    /// How a model made a query of it, for the trace; null when none was asked.
+    rewriting: Value,
     /// Questions that may be suggested.
     next: Vec<String>,
     outcome: Outcome,
@@ -107,6 +111,7 @@ impl Turning {
             checked: Checked::default(),
             sent: Sent::default(),
             facts: Vec::new(),
+            rewriting: Value::Null,
             next: Vec::new(),
             outcome: Outcome::default(),
             timings: Timings::default(),
@@ -143,10 +148,11 @@ impl Turning {
         let earlier = self.earlier().await?;
         let remembered = self.remembered().await?;
         let before = recall::earlier_query(&earlier, self.request.history.as_deref());
-        let query = match rewrite::read(before.as_deref(), &self.request.text) {
-            Intent::Ask(query) => query,
-            Intent::Greet => return Ok(self.greet()),
+        let understood = match rewrite::read(before.as_deref(), &self.request.text) {
+            Intent::Ask(by_rules) => self.understood(by_rules, before.is_some(), &earlier).await?,
+            Intent::Greet => Intent::Greet,
         };
+        let Intent::Ask(query) = understood else { return Ok(self.greet()) };
         let found = self.search(&query).await?;
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);

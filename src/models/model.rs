@@ -68,6 +68,8 @@ pub struct Model {
     pub(super) family: Family,
     /// Most tokens of an answer, if there is such a limit of its own.
     pub(super) answer_tokens: Option<u32>,
+    /// Its answers begin inside `<think>`.
+    pub(super) thinks_first: bool,
     /// Asked in its place; two models may stand in for each other.
     pub(super) fallback: OnceLock<Vec<Weak<Model>>>,
 }
@@ -133,6 +135,11 @@ impl Model {
     /// Tokens of these texts as messages of this model.
     pub fn count<'a>(&self, texts: impl Iterator<Item = &'a str>) -> usize {
         self.family.count_messages(texts)
+    }
+
+    /// Whether its answers begin inside `<think>`, because its prompt ends with that tag.
+    pub fn thinks_first(&self) -> bool {
+        self.thinks_first
     }
 
     /// How tokens are counted: for the trace.

@@ -229,6 +229,7 @@ impl Model {
             family: Family::of(&model.id),
             gate: Gate::new(model.concurrency, model.queue),
             answer_tokens: model.answer_tokens,
+            thinks_first: model.thinks_first,
             fallback: OnceLock::new(),
             card,
             chat,

@@ -26,7 +26,7 @@ impl Turning {
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
         self.outcome.trace = json!({
             "asked": self.request.text.trim(), "query": query, "market": self.request.market,
-            "search": found.to_json(), "facts": self.facts,
+            "search": found.to_json(), "facts": self.facts, "rewrite": self.rewriting,
         });
         Ok(found)
     }

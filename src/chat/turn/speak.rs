@@ -30,6 +30,9 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        if answer.split.saw_stray() {
+            tracing::warn!(model = self.model.card().id, "reasoning came without its opening tag and was told: set `thinks_first` for this model");
+        }
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());
         let by = self.model.card();
@@ -55,6 +58,9 @@ impl Turning {
             Ok(started) => started,
             Err(error) => return Ending::Broken(model_report(&error)),
         };
+        if by.thinks_first() {
+            answer.split = ReasonSplitter::inside();
+        }
         self.answered_by(by);
         let mut finish = FinishReason::Stop;
         while let Some(delta) = stream.next().await {
