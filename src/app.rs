@@ -144,6 +144,10 @@ impl App {
             clock: clock.clone(),
         })?;
         let prompts = Prompts::open(db.clone(), clock.clone(), &config.prompts.dir).await?;
+        if !matches!(config.chat.rewrite_model.as_str(), "" | "off") {
+            // A name that nobody has is told now, not in a merchant's second question.
+            models.select(Some(&config.chat.rewrite_model))?;
+        }
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),

@@ -220,9 +220,11 @@ impl ChatEngine {
         Accepted { conversation_id, response_id, duplicate: false, events }
     }
 
-    /// Our own fault must not leave a turn without its end.
+    /// Our own fault must not leave a turn without its end, nor what was said of it without a record.
     async fn end_broken(&self, tenant: &TenantId, id: &TurnId, log: &Arc<EventLog>) -> Result<()> {
-        self.finished(id);
+        if let Some(said) = self.0.running.strike_off(id) {
+            self.0.parts.memory.note_progress(&[said]).await?;
+        }
         self.0.parts.memory.end_if_silent(tenant, id, 0).await?;
         let turn = self.0.parts.memory.turn(tenant, None, id).await?;
         if log.is_open(id) {
@@ -369,3 +371,6 @@ impl ChatEngine {
         (Arc::clone(&one.log), Arc::clone(&one.queue))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod retell;
 pub mod rewrite;
 mod running;
 mod suggest;
+mod support;
 mod summing;
 mod turn;
 pub mod words;

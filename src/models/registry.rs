@@ -87,6 +87,16 @@ impl Models {
         Ok(models)
     }
 
+    /// One model that speaks like this, for tests of what stands above it.
+    #[cfg(test)]
+    pub(crate) fn speaking(config: &ModelsConfig, id: &str, chat: Arc<dyn ChatModel>) -> Self {
+        let changes: Changes = Arc::new(watch::Sender::new(()));
+        let (model, breaker) = (ModelConfig::named(id), Breaker::new(0, Duration::ZERO, Arc::clone(&changes)));
+        let card = ModelCard::of("test", &model, &mut HashSet::new());
+        let all = vec![Arc::new(Model::of(card, &model, chat, limits(config, &model), breaker))];
+        Self { all, default: id.to_owned(), changes }
+    }
+
     /// Every model, in the order of [`build`](Self::build).
     pub fn cards(&self) -> Vec<ModelCard> {
         self.all.iter().map(|model| model.card.clone()).collect()

@@ -19,6 +19,7 @@ mod prompts;
 mod remembering;
 mod resume;
 mod retrieval;
+mod rewriting;
 mod safety;
 mod server;
 mod story;

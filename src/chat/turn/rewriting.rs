@@ -59,7 +59,9 @@ impl Turning {
             Aside::Said(text, usage) => {
                 trace["usage"] = json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens});
                 trace["cost"] = json!(model.cost(usage));
-                reply(&text).ok_or("unreadable")
+                // What asks something is no greeting, whatever the model makes of it.
+                let asks = self.request.text.contains(['?', '？']);
+                reply(&text).filter(|intent| !(asks && *intent == Intent::Greet)).ok_or("unreadable")
             }
             Aside::Nothing(why) => Err(why),
         };

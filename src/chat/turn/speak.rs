@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Ending, Turning, status, words};
 use crate::chat::cite::CiteScanner;
 use crate::chat::reason::{Piece, ReasonSplitter};
-use crate::chat::{ErrorReport, EventKind, Stage};
+use crate::chat::{ErrorReport, EventKind, Stage, support};
 use crate::error::Result;
 use crate::models::{CompletionRequest, Delta, FinishReason, Model, ModelError, Reasoning, Started, Usage};
 use crate::safety::HoldBack;
@@ -20,6 +20,7 @@ impl Turning {
         let model = Arc::clone(&self.model);
         let shown = matches!(reasoning, Reasoning::Shown | Reasoning::Native);
         let prompt = request.messages.clone();
+        let given: Vec<(u32, String)> = request.grounding.iter().map(|source| (source.n, format!("{}\n{}", source.title, source.text))).collect();
         let cancel = self.cancel.clone();
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
         let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
@@ -39,6 +40,7 @@ impl Turning {
         self.outcome.trace["model"] = json!({"id": by.id, "provider": by.provider});
         self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
+        self.outcome.trace["unsupported"] = json!(support::unsupported(&self.sent.text, &self.request.text, &given));
         // A provider that never said a word is not paid for the question.
         if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
             self.count(usage, &prompt, &answer.said);
