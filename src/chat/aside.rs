@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use futures::StreamExt;
+use tokio::time::{Instant, timeout_at};
 
 use super::engine::ChatEngine;
 use super::reason::{Piece, ReasonSplitter};

@@ -164,7 +164,9 @@ impl ChatEngine {
             question,
             reasoning: reasoning(&parts.config.reasoning, &template),
             picked: picked.iter().map(|hit| hit.entry.id.to_string()).collect(),
-            sources: shown.map(|(source, hit)| Shown { n: source.n, entry_id: hit.entry.id.to_string(), title: source.title.clone() }).collect(),
+            sources: shown
+                .map(|(source, hit)| Shown { n: source.n, entry_id: hit.entry.id.to_string(), title: source.title.clone() })
+                .collect(),
             messages: names.into_iter().zip(request.messages).map(message).collect(),
             tokens,
             family,

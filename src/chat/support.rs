@@ -44,12 +44,12 @@ struct Sentence {
 
 /// The sentences that neither the sources, by number and text, nor the question carry.
 pub fn unsupported(answer: &str, question: &str, sources: &[(u32, String)]) -> Vec<Unsupported> {
-    let read: Vec<(u32, BTreeSet<String>, Vec<String>)> =
-        sources.iter().map(|(n, text)| (*n, words(text), text::numbers(text))).collect();
+    let read: Vec<(u32, BTreeSet<String>, Vec<String>)> = sources.iter().map(|(n, text)| (*n, words(text), text::numbers(text))).collect();
     let (asked, asked_numbers) = (words(question), text::numbers(question));
     let judge = |sentence: Sentence| {
         let said: BTreeSet<String> = words(&sentence.text).difference(&asked).cloned().collect();
-        if said.len() < WORDS || speaks_of_sources(&sentence.text) {
+        let asks = sentence.text.trim_end().ends_with(['?', '？']);
+        if said.len() < WORDS || asks || speaks_of_sources(&sentence.text) {
             return None;
         }
         let counts = |n: &u32| sentence.cited.is_empty() || sentence.cited.contains(n);

@@ -75,11 +75,7 @@ pub async fn versions(State(state): State<Shared>, Admin(caller): Admin, Path(na
 }
 
 /// One version with its text; 0 is the file's.
-pub async fn version(
-    State(state): State<Shared>,
-    Admin(caller): Admin,
-    Path((name, version)): Path<(String, i64)>,
-) -> Result<Json<Value>> {
+pub async fn version(State(state): State<Shared>, Admin(caller): Admin, Path((name, version)): Path<(String, i64)>) -> Result<Json<Value>> {
     let prompts = &state.app.prompts;
     Ok(Json(match prompts.version(&caller.tenant, &name, version).await? {
         Some(saved) => json!(saved),
@@ -100,7 +96,8 @@ pub async fn save(
         true => Some(prompts.publish(&caller.tenant, &name, saved.version, author, &draft.note).await?),
         false => None,
     };
-    let body = json!({"name": name, "version": saved.version, "published": draft.publish, "revision": revision, "findings": saved.findings});
+    let body =
+        json!({"name": name, "version": saved.version, "published": draft.publish, "revision": revision, "findings": saved.findings});
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -156,9 +153,9 @@ fn head(template: &PromptTemplate) -> Value {
 
 fn whole(template: &PromptTemplate) -> Value {
     let mut object = head(template);
-    let variables = template.variables.iter().map(|(name, variable)| {
-        json!({"name": name, "kind": format!("{:?}", variable.kind).to_lowercase(), "optional": variable.optional})
-    });
+    let variables = template.variables.iter().map(
+        |(name, variable)| json!({"name": name, "kind": format!("{:?}", variable.kind).to_lowercase(), "optional": variable.optional}),
+    );
     object["variables"] = variables.collect();
     object["demos"] = json!(template.demos);
     object["text"] = json!(template.text);

@@ -71,7 +71,11 @@ impl Prompts {
             let message = format!("`prompts.dir` is {}, which is no directory. Make it, or leave the key empty.", path.display());
             return Err(Error::invalid("prompts_dir_missing", message));
         }
-        let (set, looks) = read(directory.clone()).await?;
+        let (looks, set) = tokio::task::spawn_blocking({
+            let directory = directory.clone();
+            move || Ok::<_, Error>((looks(directory.as_deref())?, TemplateSet::load(directory.as_deref())?))
+        })
+        .await??;
         set.check()?;
         let files = Mutex::new(Files { set: Arc::new(set), looks });
         Ok(Self(Arc::new(Inner { db, clock, directory, files, shops: Mutex::default() })))
@@ -105,22 +109,31 @@ impl Prompts {
     /// The compiled-in templates with the operator's over them. A file that is being edited and cannot be
     /// used leaves what was in force before, and is told in the log.
     pub async fn files(&self) -> Result<Arc<TemplateSet>> {
-        let Some(directory) = &self.0.directory else { return Ok(Arc::clone(&locked(&self.0.files).set)) };
-        let path = directory.clone();
-        let seen = tokio::task::spawn_blocking(move || looks(&path)).await??;
-        if locked(&self.0.files).looks != seen {
-            let (set, looks) = read(Some(directory.clone())).await?;
-            let mut files = locked(&self.0.files);
-            files.looks = looks;
-            match set.check() {
-                Ok(()) => {
-                    tracing::info!(directory = %directory.display(), "prompts were read again");
-                    files.set = Arc::new(set);
-                }
-                Err(error) => tracing::error!("a prompt was edited and cannot be used, the earlier ones stay in force: {error}"),
-            }
+        if self.0.directory.is_some() {
+            let prompts = self.clone();
+            tokio::task::spawn_blocking(move || prompts.read_again()).await??;
         }
         Ok(Arc::clone(&locked(&self.0.files).set))
+    }
+
+    /// Reads the directory when it does not look as it did. Blocks for as long as a few files take.
+    fn read_again(&self) -> Result<()> {
+        let directory = self.0.directory.as_deref();
+        // Looked at first: what changes while it is read is read again at the next look.
+        let seen = looks(directory)?;
+        let mut files = locked(&self.0.files);
+        if files.looks == seen {
+            return Ok(());
+        }
+        files.looks = seen;
+        match TemplateSet::load(directory).and_then(|set| set.check().map(|()| set)) {
+            Ok(set) => {
+                tracing::info!("the prompts in `prompts.dir` were read again");
+                files.set = Arc::new(set);
+            }
+            Err(error) => tracing::error!("a prompt was edited and cannot be used, the earlier ones stay in force: {error}"),
+        }
+        Ok(())
     }
 
     /// Everything wrong or odd in a text that is to become the template of this name.
@@ -138,8 +151,7 @@ impl Prompts {
     /// `prompt_not_found`, `prompt_too_long`, or `prompt_invalid` with file, line and what to do.
     pub async fn draft(&self, tenant: &TenantId, name: &str, text: &str) -> Result<PromptTemplate> {
         self.of(tenant).await?.get(name)?;
-        let template = checked(name, text, 0)?.0;
-        Ok(template)
+        Ok(checked(name, text)?.0)
     }
 
     /// Keeps a text as the template's next version; nothing changes for merchants yet.
@@ -148,7 +160,7 @@ impl Prompts {
     /// As [`draft`](Self::draft), and `note_too_long`.
     pub async fn save(&self, tenant: &TenantId, name: &str, text: &str, author: &str, note: &str) -> Result<Saved> {
         self.of(tenant).await?.get(name)?;
-        let (_, findings) = checked(name, text, 0)?;
+        let (_, findings) = checked(name, text)?;
         let version = store::save(&self.0.db, tenant, name, text, self.signed(author, note)?).await?;
         Ok(Saved { version, findings })
     }
@@ -209,11 +221,11 @@ impl Prompts {
 }
 
 /// The template of a text that could be published, with its warnings.
-fn checked(name: &str, text: &str, version: i64) -> Result<(PromptTemplate, Vec<LintFinding>)> {
+fn checked(name: &str, text: &str) -> Result<(PromptTemplate, Vec<LintFinding>)> {
     if text.chars().count() > TEXT_CHARS {
         return Err(Error::invalid("prompt_too_long", format!("The template is longer than {TEXT_CHARS} characters.")));
     }
-    let template = read_text(name, text, Origin::Shop(version)).map_err(|finding| finding.to_error())?;
+    let template = read_text(name, text, Origin::Shop(0)).map_err(|finding| finding.to_error())?;
     let findings = trial::findings(&template);
     refuse_errors(&findings)?;
     Ok((template, findings))
@@ -230,21 +242,14 @@ fn refuse_errors(findings: &[LintFinding]) -> Result<()> {
     }
 }
 
-async fn read(directory: Option<PathBuf>) -> Result<(TemplateSet, Looks)> {
-    tokio::task::spawn_blocking(move || {
-        // Looked at first: what changes in between is read again at the next question.
-        let looks = directory.as_deref().map(looks).transpose()?.unwrap_or_default();
-        Ok((TemplateSet::load(directory.as_deref())?, looks))
-    })
-    .await?
-}
-
-fn looks(directory: &Path) -> Result<Looks> {
+fn looks(directory: Option<&Path>) -> Result<Looks> {
     let mut looks = Looks::new();
-    for entry in std::fs::read_dir(directory)? {
+    for entry in directory.map(std::fs::read_dir).transpose()?.into_iter().flatten() {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            let about = std::fs::metadata(&path)?;
+        // One that has gone in the meantime is not there.
+        if path.extension().is_some_and(|extension| extension == "md")
+            && let Ok(about) = std::fs::metadata(&path)
+        {
             looks.push((path, about.len(), about.modified().ok()));
         }
     }

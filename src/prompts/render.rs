@@ -97,7 +97,7 @@ impl PromptTemplate {
             values.insert(name.clone(), variable.kind.empty());
         }
         values.insert("question".to_owned(), demo.question.trim().into());
-        let asked = paragraphs([demo.context.trim(), &self.part(Part::Input, &values)?]);
+        let asked = paragraphs([demo.context.trim(), self.part(Part::Input, &values)?.as_str()]);
         let reasoning = demo.reasoning.trim();
         let answer = demo.answer.trim();
         let said = match thinks && !reasoning.is_empty() {
@@ -221,6 +221,6 @@ fn describe(error: &minijinja::Error, section: &Section) -> (usize, String) {
 
 /// Joins what is not empty with a blank line between.
 fn paragraphs<T: AsRef<str>, const N: usize>(parts: [T; N]) -> String {
-    let said: Vec<&str> = parts.iter().map(AsRef::as_ref).filter(|part| !part.is_empty()).collect();
+    let said: Vec<&str> = parts.iter().map(AsRef::<str>::as_ref).filter(|part| !part.is_empty()).collect();
     said.join("\n\n")
 }

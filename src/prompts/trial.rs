@@ -85,7 +85,8 @@ struct Given {
 impl Given {
     /// By the template's name; none for one that nothing asks for.
     fn to(name: &str) -> Option<Self> {
-        let source = json!({"n": 1, "title": "title", "text": ESCAPE, "market": "market", "valid_from": "2026-01-01", "valid_to": "2026-12-31"});
+        let source =
+            json!({"n": 1, "title": "title", "text": ESCAPE, "market": "market", "valid_from": "2026-01-01", "valid_to": "2026-12-31"});
         let bare = json!({"n": 2, "title": "", "text": "text", "market": null, "valid_from": null, "valid_to": null});
         match name.split_once('.')?.0 {
             "answer" => Some(Self {

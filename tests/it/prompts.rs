@@ -8,12 +8,12 @@ use merchant_copilot::config::Config;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, TenantId};
 use merchant_copilot::prompts::{Origin, Prompts};
+use merchant_copilot::tenants::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fake_provider::FakeProvider;
 use super::server::{Server, Setup, issue};
-use merchant_copilot::tenants::Role;
 
 const ZH: &str = include_str!("../../prompts/answer.zh.md");
 const GROUNDED: &str = "退货地址在哪里修改？";
@@ -78,7 +78,11 @@ pub async fn story(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(here.save(shop, name, &marked("x"), "k", &"n".repeat(501)).await.unwrap_err().code(), "note_too_long");
     // Two nodes at once: each gets a number of its own.
     let text = marked("three");
-    let saved = futures::future::join_all((0..6).map(|i| if i % 2 == 0 { &here } else { &there }.save(shop, name, &text, "k", ""))).await;
+    let saved = futures::future::join_all((0..6).map(|i| {
+        let node = if i % 2 == 0 { &here } else { &there };
+        node.save(shop, name, &text, "k", "")
+    }))
+    .await;
     let mut numbers: Vec<i64> = saved.into_iter().map(|saved| saved.unwrap().version).collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [3, 4, 5, 6, 7, 8]);
@@ -94,7 +98,11 @@ async fn a_published_version_holds_from_the_next_question_on_and_goes_back() {
     let at = "/api/v1/prompts/answer.zh";
     let draft = json!({"text": marked(MARK), "note": "结论先行"});
     let (status, saved) = post(&server, &format!("{at}/versions"), draft).await;
-    assert_eq!((status, &saved["version"], &saved["published"], &saved["findings"]), (201, &json!(1), &json!(false), &json!([])), "{saved}");
+    assert_eq!(
+        (status, &saved["version"], &saved["published"], &saved["findings"]),
+        (201, &json!(1), &json!(false), &json!([])),
+        "{saved}"
+    );
     socket.ask(GROUNDED, json!({"model": "normal"})).await;
     assert!(!told(&provider, "normal").contains(MARK), "a saved version waits");
 
@@ -221,7 +229,8 @@ async fn a_file_that_is_edited_holds_from_the_next_question_on_and_a_broken_one_
 #[tokio::test]
 async fn an_answer_given_before_does_not_outlive_its_template() {
     let (server, provider) = server(|config| config.cache.enabled = true).await;
-    let ask = async || server.session(&server.member).await.ask(GROUNDED, json!({"model": "normal"})).await.done()["usage"]["cached"] == true;
+    let ask =
+        async || server.session(&server.member).await.ask(GROUNDED, json!({"model": "normal"})).await.done()["usage"]["cached"] == true;
     assert_eq!((ask().await, ask().await), (false, true));
     // Only what stands around the question is different, which the key's other parts do not have.
     let text = ZH.replacen("## Input\n", "## Input\n\n请回答：\n", 1);

@@ -37,7 +37,10 @@ async fn a_model_makes_a_follow_up_stand_alone_and_is_paid() {
     let (server, provider) = server("rewriter").await;
     let (turn, trace) = follow_up(&server, FOLLOW_UP, "normal").await;
     let rewrite = &trace["rewrite"];
-    assert_eq!((&trace["query"], &rewrite["by"], &rewrite["model"]), (&json!("跨境包裹的面单怎么打印？"), &json!("model"), &json!("rewriter")));
+    assert_eq!(
+        (&trace["query"], &rewrite["by"], &rewrite["model"]),
+        (&json!("跨境包裹的面单怎么打印？"), &json!("model"), &json!("rewriter"))
+    );
     assert_eq!((&rewrite["usage"]["prompt_tokens"], &rewrite["why"]), (&json!(100), &Value::Null), "{rewrite}");
     assert_eq!(turn.first("response.sources")["sources"][0]["entry_id"], "label");
     let asked = provider.requests("rewriter");
@@ -55,7 +58,9 @@ async fn a_model_makes_a_follow_up_stand_alone_and_is_paid() {
 
 #[tokio::test]
 async fn without_a_usable_reply_the_local_rules_have_the_word() {
-    for (rewriter, why) in [("normal", "unreadable"), ("stall-first", "timeout"), ("unauthorized", "model_unauthorized"), ("stall-middle", "timeout")] {
+    for (rewriter, why) in
+        [("normal", "unreadable"), ("stall-first", "timeout"), ("unauthorized", "model_unauthorized"), ("stall-middle", "timeout")]
+    {
         let (server, _provider) = server(rewriter).await;
         let started = Instant::now();
         let (turn, trace) = follow_up(&server, "那跨境包裹的面单呢？", "normal").await;

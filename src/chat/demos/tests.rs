@@ -58,7 +58,8 @@ fn with_a_tag_only_approved_rows_are_examples() {
 
 /// The prompt of a template with this front matter, message by message.
 fn prompt(front: &str) -> String {
-    let text = include_str!("../../../prompts/answer.zh.md").replacen("reasoning = \"hidden\"", &format!("reasoning = \"hidden\"\n{front}"), 1);
+    let text =
+        include_str!("../../../prompts/answer.zh.md").replacen("reasoning = \"hidden\"", &format!("reasoning = \"hidden\"\n{front}"), 1);
     let template = TemplateSet::with("answer.zh.md", &text).unwrap();
     let base = base();
     let picked: Vec<Hit> = pick(&base, &base[..1], "退店后保证金多久到账？", &template.choice).into_iter().cloned().collect();
@@ -90,7 +91,10 @@ fn prompt(front: &str) -> String {
 fn the_front_matter_says_which_examples_and_how_many() {
     insta::assert_snapshot!("none", prompt("demo_choice = \"none\""));
     insta::assert_snapshot!("fixed_one", prompt("demo_choice = \"fixed\"\ndemo_count = 1"));
-    insta::assert_snapshot!("picked_one", prompt("demo_choice = \"picked\"\ndemo_count = 1\ndemo_reasoning = \"1. 适用的资料：[1] 讲的就是这件事。\""));
+    insta::assert_snapshot!(
+        "picked_one",
+        prompt("demo_choice = \"picked\"\ndemo_count = 1\ndemo_reasoning = \"1. 适用的资料：[1] 讲的就是这件事。\"")
+    );
     // Two can be picked; the template's first fills up.
     insta::assert_snapshot!("picked_three", prompt("demo_choice = \"picked\"\ndemo_count = 3"));
 }

@@ -44,7 +44,8 @@ struct Shop {
 impl Shop {
     async fn open(model: Breaks) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::load(None, &Overrides::default()).unwrap();
+        let mut config = Config::load(None, &Overrides::default()).unwrap();
+        config.chat.rewrite_model = "off".to_owned();
         let (db, clock) = (Db::open("", folder.path()).await.unwrap(), Clock::system());
         let tenant = TenantId::parse("shop").unwrap();
         Tenants::new(db.clone(), clock.clone()).add(&tenant, "Shop").await.unwrap();

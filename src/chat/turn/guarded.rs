@@ -6,9 +6,9 @@ use serde_json::json;
 use super::{Ending, Turning, words};
 use crate::chat::EventKind;
 use crate::error::Result;
+use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit};
 use crate::models::{CompletionRequest, Role};
-use crate::ids::TenantId;
 use crate::safety::{HoldBack, Notes, Safety};
 
 /// Rows as a model may read them, and what was found in them.

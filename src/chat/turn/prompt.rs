@@ -75,7 +75,6 @@ impl Turning {
             "demos": {"kind": asking.template.choice.kind, "picked": asking.picked.iter().map(|hit| hit.entry.id.as_str()).collect::<Vec<_>>()}});
         Ok(request)
     }
-
 }
 
 /// The template that answers in a language.

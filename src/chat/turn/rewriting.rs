@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(reply("```json\n{\"intent\":\"question\",\"query\":\" two\n lines \"}\n```"), ask("two lines"));
         assert_eq!(reply(r#"{"intent": "greeting", "query": ""}"#), Some(Intent::Greet));
         let long = format!(r#"{{"intent": "question", "query": "{}"}}"#, "长".repeat(401));
-        for nonsense in ["", "}{", "保证金 10,000 元", r#"{"intent": "question"}"#, r#"{"intent": "other", "query": "q"}"#, r#"{"query": "q"}"#, &long] {
+        for nonsense in
+            ["", "}{", "保证金 10,000 元", r#"{"intent": "question"}"#, r#"{"intent": "other", "query": "q"}"#, r#"{"query": "q"}"#, &long]
+        {
             assert_eq!(reply(nonsense), None, "{nonsense}");
         }
     }

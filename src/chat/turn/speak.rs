@@ -20,7 +20,8 @@ impl Turning {
         let model = Arc::clone(&self.model);
         let shown = matches!(reasoning, Reasoning::Shown | Reasoning::Native);
         let prompt = request.messages.clone();
-        let given: Vec<(u32, String)> = request.grounding.iter().map(|source| (source.n, format!("{}\n{}", source.title, source.text))).collect();
+        let given: Vec<(u32, String)> =
+            request.grounding.iter().map(|source| (source.n, format!("{}\n{}", source.title, source.text))).collect();
         let cancel = self.cancel.clone();
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
         let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
@@ -32,7 +33,10 @@ impl Turning {
         };
         answer.end(self);
         if answer.split.saw_stray() {
-            tracing::warn!(model = self.model.card().id, "reasoning came without its opening tag and was told: set `thinks_first` for this model");
+            tracing::warn!(
+                model = self.model.card().id,
+                "reasoning came without its opening tag and was told: set `thinks_first` for this model"
+            );
         }
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());
