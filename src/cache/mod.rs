@@ -173,7 +173,14 @@ mod tests {
     }
 
     fn wanted(question: &str) -> Wanted {
-        let scope = Scope { market: None, model: "m".into(), language: "zh", day: "2026-11-25".into(), prompt: print(["instruction"]) };
+        let scope = Scope {
+            market: None,
+            model: "m".into(),
+            language: "zh",
+            day: "2026-11-25".into(),
+            template: "t 1".into(),
+            prompt: print(["instruction"]),
+        };
         Wanted { question: question.into(), vector: vec![1.0, 0.0], scope, rows: print(["deposit", "hash"]) }
     }
 

@@ -26,7 +26,8 @@ pub struct TemplateSet {
 }
 
 impl TemplateSet {
-    /// The built-in templates and, over them, every `*.md` of a directory (which need not exist). A
+    /// The built-in templates and, over them, every `*.md` of a directory but its
+    /// readme (it need not exist). A
     /// file that is no template is kept as a finding of [`lint`](Self::lint); [`check`](Self::check)
     /// turns it into an error. Reads files.
     ///
@@ -40,7 +41,8 @@ impl TemplateSet {
         let Some(directory) = dir_override.filter(|directory| directory.is_dir()) else { return Ok(set) };
         for entry in std::fs::read_dir(directory)? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "md") {
+            let named = path.file_stem().is_some_and(|stem| !stem.eq_ignore_ascii_case("readme"));
+            if named && path.extension().is_some_and(|extension| extension == "md") {
                 let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
                 set.add(&path.to_string_lossy(), &text, Origin::File);
             }
