@@ -26,10 +26,9 @@ pub struct TemplateSet {
 }
 
 impl TemplateSet {
-    /// The built-in templates and, over them, every `*.md` of a directory but its
-    /// readme (it need not exist). A
-    /// file that is no template is kept as a finding of [`lint`](Self::lint); [`check`](Self::check)
-    /// turns it into an error. Reads files.
+    /// The built-in templates and, over them, every `*.md` of a directory but its readme (the directory
+    /// need not exist). A file that is no template is kept as a finding of [`lint`](Self::lint);
+    /// [`check`](Self::check) turns it into an error. Reads files.
     ///
     /// # Errors
     /// `io_error` when the directory cannot be read.
