@@ -41,6 +41,7 @@ mod ops;
 mod origin;
 mod overview;
 mod problem;
+mod prompts;
 mod retention;
 mod rows;
 mod safety;
@@ -92,6 +93,13 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/usage", get(usage::month))
         .route("/api/v1/overview", get(overview::show))
         .route("/api/v1/safety/verdicts", get(safety::verdicts))
+        .route("/api/v1/prompts", get(prompts::list))
+        .route("/api/v1/prompts/{name}", get(prompts::show))
+        .route("/api/v1/prompts/{name}/versions", get(prompts::versions).post(prompts::save).layer(rows))
+        .route("/api/v1/prompts/{name}/versions/{version}", get(prompts::version))
+        .route("/api/v1/prompts/{name}/publish", post(prompts::publish))
+        .route("/api/v1/prompts/{name}/lint", post(prompts::lint).layer(rows))
+        .route("/api/v1/prompts/{name}/preview", post(prompts::preview).layer(rows))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))

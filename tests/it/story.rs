@@ -48,6 +48,7 @@ async fn story(db: Db) {
     conversations(&db, &clock, &shop, &other).await;
     usage(&db, &shop, &other).await;
     verdicts(&db, &clock, &shop, &other).await;
+    super::prompts::story(&db, &clock, &shop, &other).await;
     channels(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
