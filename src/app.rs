@@ -105,6 +105,7 @@ pub struct App {
     pub knowledge: Knowledge,
     pub ledger: Ledger,
     pub memory: Memory,
+    pub prompts: Prompts,
     pub safety: Safety,
     pub engine: ChatEngine,
     pub channels: Channels,
@@ -128,10 +129,10 @@ impl App {
         let ground = Ground::open(config).await?;
         let knowledge = ground.knowledge().await?;
         first_start(&ground, &knowledge).await?;
-        Self::wire(ground, knowledge)
+        Self::wire(ground, knowledge).await
     }
 
-    fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
+    async fn wire(ground: Ground, knowledge: Knowledge) -> Result<Self> {
         let Ground { config, clock, db, tenants } = ground;
         let models = Arc::new(Models::build(&config.models, Arc::clone(knowledge.embedder()))?);
         let ledger = Ledger::new(db.clone(), clock.clone(), config.zone(), config.spend.clone(), &models.cards())?;
@@ -143,12 +144,17 @@ impl App {
             db: db.clone(),
             clock: clock.clone(),
         })?;
+        let prompts = Prompts::open(db.clone(), clock.clone(), &config.prompts.dir).await?;
+        if !matches!(config.chat.rewrite_model.as_str(), "" | "off") {
+            // A name that nobody has is told now, not in a merchant's second question.
+            models.select(Some(&config.chat.rewrite_model))?;
+        }
         let engine = ChatEngine::new(EngineParts {
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
             ledger: ledger.clone(),
-            prompts: Arc::new(Prompts::load(None)?),
+            prompts: prompts.clone(),
             safety: safety.clone(),
             cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
@@ -166,7 +172,7 @@ impl App {
             models: &models,
             memory: &memory,
         })?;
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, safety, engine, channels })
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels })
     }
 }
 

@@ -67,6 +67,7 @@ pub struct Config {
     pub search: SearchConfig,
     pub chat: ChatConfig,
     pub answers: AnswersConfig,
+    pub prompts: PromptsConfig,
     pub safety: SafetyConfig,
     pub cache: CacheConfig,
     pub limits: LimitsConfig,
@@ -237,10 +238,20 @@ pub struct ChatConfig {
     pub prompt_tokens: usize,
     pub answer_tokens: u32,
     pub reasoning: String,
+    pub rewrite_model: String,
+    pub rewrite_ms: u64,
     pub replay_ms: u64,
     pub retention_days: u32,
     pub trace_days: u32,
     pub drain_ms: u64,
+}
+
+/// `[prompts]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct PromptsConfig {
+    pub dir: PathBuf,
 }
 
 /// `[safety]`

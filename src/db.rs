@@ -145,6 +145,19 @@ impl Tx {
     }
 }
 
+/// A pattern for `lower(column) like $1 escape '\\'`: these words somewhere, with nothing special about `%` and `_`.
+pub fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
 async fn open_sqlite(url: &str) -> Result<SqlitePool> {
     let options = SqliteConnectOptions::from_str(url)
         .map_err(|error| Error::invalid("bad_database_url", "The sqlite:// URL cannot be read.").because(error))?

@@ -32,6 +32,8 @@ pub struct Scope {
     pub language: &'static str,
     /// The shop's day: prompts name it, and validity depends on it.
     pub day: String,
+    /// The template with its version: who changes it, changes the answers.
+    pub template: String,
     /// What the model is told beside the question: instruction, mode of reasoning, demos.
     pub prompt: Print,
 }
@@ -171,7 +173,14 @@ mod tests {
     }
 
     fn wanted(question: &str) -> Wanted {
-        let scope = Scope { market: None, model: "m".into(), language: "zh", day: "2026-11-25".into(), prompt: print(["instruction"]) };
+        let scope = Scope {
+            market: None,
+            model: "m".into(),
+            language: "zh",
+            day: "2026-11-25".into(),
+            template: "t 1".into(),
+            prompt: print(["instruction"]),
+        };
         Wanted { question: question.into(), vector: vec![1.0, 0.0], scope, rows: print(["deposit", "hash"]) }
     }
 

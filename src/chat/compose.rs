@@ -2,13 +2,16 @@
 //! left out in this order: older turns, demos, then the ends of the sources; the instruction and the
 //! question always stay.
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::cite;
 use crate::error::Result;
 use crate::ids::Timestamp;
 use crate::knowledge::Hit;
-use crate::models::{CompletionRequest, Grounding, Language, Message, Reasoning, Role, tokens};
-use crate::prompts::PromptTemplate;
+use crate::models::tokens::{Budget, Family};
+use crate::models::{CompletionRequest, Grounding, Language, Message, Reasoning, Role};
+use crate::prompts::{Demo, PromptTemplate, Rendered};
 
 /// Characters of an answer that are given whole; of a longer one, the passage that matched.
 const WHOLE_ANSWER: usize = 1_200;
@@ -29,6 +32,8 @@ pub struct Parts<'a> {
     pub language: Language,
     /// Hits that passed, in rank order.
     pub hits: &'a [Hit],
+    /// Rows that show how to answer such a question, the most like it first.
+    pub picked: &'a [Hit],
     /// The market asked about, if any.
     pub market: Option<&'a str>,
     /// Earlier turns as messages, oldest first, already within their own budget.
@@ -41,8 +46,10 @@ pub struct Parts<'a> {
     pub now: Timestamp,
     /// The shop's time zone.
     pub zone: chrono_tz::Tz,
+    /// How the answering model counts.
+    pub family: Family,
     /// Tokens for the whole prompt.
-    pub budget: usize,
+    pub budget: Budget,
     /// Tokens for the answer.
     pub answer_tokens: u32,
 }
@@ -62,22 +69,66 @@ fn quoted(hit: &Hit) -> &str {
     if whole { answer } else { &hit.passage }
 }
 
+/// A call, and what its prompt is made of.
+pub struct Composed {
+    /// The call.
+    pub request: CompletionRequest,
+    /// What each part takes.
+    pub tokens: PartTokens,
+    /// Which part each of its messages is.
+    pub parts: Vec<&'static str>,
+}
+
+/// Tokens of a prompt's parts, as the model counts them. What stands between messages is in `total` only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the names are the parts'")]
+pub struct PartTokens {
+    pub instruction: usize,
+    pub reasoning: usize,
+    pub output: usize,
+    pub demos: usize,
+    /// Earlier turns.
+    pub window: usize,
+    /// The sources, and what is said around them.
+    pub context: usize,
+    pub input: usize,
+    /// All of it as messages.
+    pub total: usize,
+    /// What it might have.
+    pub budget: usize,
+    /// Demos that were left out for want of room.
+    pub demos_left_out: usize,
+    /// The same for earlier messages.
+    pub window_left_out: usize,
+    /// The same for sources; the others may have been shortened.
+    pub sources_left_out: usize,
+}
+
 /// Renders the template and fits everything into the budget.
-pub fn compose(parts: Parts<'_>) -> Result<CompletionRequest> {
+pub fn compose(parts: Parts<'_>) -> Result<Composed> {
+    let mut budget = parts.budget.clone();
     let mut grounding = grounding(parts.hits);
     let mut rendered = render(&parts, &grounding)?;
-    let fixed = |rendered: &crate::prompts::Rendered| tokens::count(&rendered.system) + tokens::count(&rendered.user);
-    while fixed(&rendered) > parts.budget && shorten(&mut grounding) {
+    while !budget.take(&[&rendered.system(), &rendered.user()]) {
+        if !shorten(&mut grounding) {
+            // Instruction and question go in all the same; the model's own limit has the last word.
+            budget.exhaust();
+            break;
+        }
         rendered = render(&parts, &grounding)?;
     }
-    let mut left = parts.budget.saturating_sub(fixed(&rendered));
-    let demos = fit(rendered.demos, &mut left, false);
-    let window = fit(parts.window, &mut left, true);
-    let mut messages = vec![Message { role: Role::System, content: rendered.system }];
+    let demos = fit(&rendered.demos, &mut budget, false);
+    let window = fit(&parts.window, &mut budget, true);
+    let named = |part, messages: &[Message]| std::iter::repeat_n(part, messages.len()).collect::<Vec<&'static str>>();
+    let names = [vec!["system"], named("demo", &demos), named("window", &window), vec!["user"]].concat();
+    let mut tokens = count(&parts, &rendered, &demos, &window);
+    tokens.sources_left_out = parts.hits.len() - grounding.len();
+    let mut messages = vec![Message { role: Role::System, content: rendered.system() }];
     messages.extend(demos);
     messages.extend(window);
-    messages.push(Message { role: Role::User, content: rendered.user });
-    Ok(CompletionRequest {
+    messages.push(Message { role: Role::User, content: rendered.user() });
+    tokens.total = parts.family.count_messages(messages.iter().map(|message| message.content.as_str()));
+    let request = CompletionRequest {
         messages,
         grounding,
         question: parts.query.to_owned(),
@@ -85,20 +136,30 @@ pub fn compose(parts: Parts<'_>) -> Result<CompletionRequest> {
         max_tokens: Some(parts.answer_tokens),
         temperature: None,
         native_reasoning: parts.reasoning == Reasoning::Native,
-    })
+    };
+    Ok(Composed { request, tokens, parts: names })
 }
 
-fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<crate::prompts::Rendered> {
-    let day = |at: Option<Timestamp>| at.map(|at| date(at, parts.zone));
-    let sources: Vec<_> = grounding
-        .iter()
-        .zip(parts.hits)
-        .map(|(source, hit)| {
-            let draft = &hit.entry.draft;
-            json!({"n": source.n, "title": source.title, "text": source.text, "market": draft.market,
-                   "valid_from": day(draft.valid_from), "valid_to": day(draft.valid_to.map(|end| Timestamp(end.0 - 1)))})
-        })
-        .collect();
+fn count(parts: &Parts<'_>, rendered: &Rendered, demos: &[Message], window: &[Message]) -> PartTokens {
+    let of = |text: &str| parts.family.count(text);
+    let all = |messages: &[Message]| messages.iter().map(|message| of(&message.content)).sum();
+    PartTokens {
+        instruction: of(&rendered.instruction),
+        reasoning: of(&rendered.reasoning),
+        output: of(&rendered.output),
+        demos: all(demos),
+        window: all(window),
+        context: of(&rendered.context),
+        input: of(&rendered.input),
+        budget: parts.budget.tokens(),
+        demos_left_out: (rendered.demos.len() - demos.len()) / 2,
+        window_left_out: parts.window.len() - window.len(),
+        ..PartTokens::default()
+    }
+}
+
+fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<Rendered> {
+    let sources: Vec<_> = grounding.iter().zip(parts.hits).map(|(source, hit)| as_source(source, hit, parts.zone)).collect();
     let follow_up_of = (parts.query != parts.question).then_some(parts.query);
     let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let vars = json!({
@@ -106,7 +167,31 @@ fn render(parts: &Parts<'_>, grounding: &[Grounding]) -> Result<crate::prompts::
         "shop": parts.shop, "question": parts.question, "sources": sources, "market": parts.market,
         "today": date(parts.now, parts.zone), "follow_up_of": follow_up_of,
     });
-    parts.template.render(&vars, parts.reasoning)
+    let demos = parts.picked.iter().map(|row| example(parts, &vars, row)).collect::<Result<Vec<_>>>()?;
+    parts.template.render_with(&vars, parts.reasoning, &demos)
+}
+
+/// A source as templates see it.
+fn as_source(source: &Grounding, hit: &Hit, zone: chrono_tz::Tz) -> Value {
+    let draft = &hit.entry.draft;
+    let day = |at: Option<Timestamp>| at.map(|at| date(at, zone));
+    json!({"n": source.n, "title": source.title, "text": source.text, "market": draft.market,
+           "valid_from": day(draft.valid_from), "valid_to": day(draft.valid_to.map(|end| Timestamp(end.0 - 1)))})
+}
+
+/// A row as a worked example: its question, itself as the only source, and its answer with the marker.
+fn example(parts: &Parts<'_>, vars: &Value, row: &Hit) -> Result<Demo> {
+    let draft = &row.entry.draft;
+    let source = Grounding { n: 1, title: draft.question.clone(), text: draft.answer.clone(), score: row.score };
+    let mut vars = vars.clone();
+    vars["sources"] = json!([as_source(&source, row, parts.zone)]);
+    vars["market"] = json!(draft.market);
+    Ok(Demo {
+        question: draft.question.clone(),
+        context: parts.template.context(&vars)?,
+        reasoning: parts.template.choice.reasoning.clone(),
+        answer: cite::whole(&draft.answer, 1).0,
+    })
 }
 
 /// A day in the shop's time zone, as 2026-11-23.
@@ -129,18 +214,11 @@ fn shorten(grounding: &mut Vec<Grounding>) -> bool {
 }
 
 /// Pairs of messages that fit, the newest first when `newest`, in their own order.
-fn fit(messages: Vec<Message>, left: &mut usize, newest: bool) -> Vec<Message> {
+fn fit(messages: &[Message], budget: &mut Budget, newest: bool) -> Vec<Message> {
     let pairs: Vec<&[Message]> = messages.chunks(2).collect();
     let order: Vec<usize> = if newest { (0..pairs.len()).rev().collect() } else { (0..pairs.len()).collect() };
-    let mut kept = Vec::new();
-    for at in order {
-        let cost: usize = pairs[at].iter().map(|message| tokens::count(&message.content)).sum();
-        if cost > *left {
-            break;
-        }
-        *left -= cost;
-        kept.push(at);
-    }
+    let fits = |at: &usize| budget.take(&pairs[*at].iter().map(|message| message.content.as_str()).collect::<Vec<_>>());
+    let mut kept: Vec<usize> = order.into_iter().take_while(fits).collect();
     kept.sort_unstable();
     kept.into_iter().flat_map(|at| pairs[at].iter().cloned()).collect()
 }
@@ -153,8 +231,8 @@ mod tests {
     fn the_newest_pairs_fit_first_and_keep_their_order() {
         let message = |content: &str| Message { role: Role::User, content: content.into() };
         let messages: Vec<Message> = ["one", "two", "three", "four", "five", "six"].map(message).to_vec();
-        let mut left = 4;
-        let kept: Vec<String> = fit(messages, &mut left, true).into_iter().map(|m| m.content).collect();
+        let mut left = Budget::new([(Family::O200k, 4 * Family::O200k.count_message("one"))]);
+        let kept: Vec<String> = fit(&messages, &mut left, true).into_iter().map(|m| m.content).collect();
         assert_eq!(kept, ["three", "four", "five", "six"]);
     }
 

@@ -44,7 +44,7 @@ pub struct EngineParts {
     /// What they cost.
     pub ledger: Ledger,
     /// How models are asked.
-    pub prompts: Arc<Prompts>,
+    pub prompts: Prompts,
     /// What may not come in or go out.
     pub safety: Safety,
     /// Answers already given.
@@ -168,18 +168,24 @@ impl ChatEngine {
         if self.0.tasks.is_closed() {
             return Err(Error::unavailable("shutting_down", "The server is restarting. Send the message again in a moment."));
         }
-        if request.text.trim().is_empty() {
+        self.check_text(&request.text)?;
+        if request.client_msg_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > CLIENT_MSG_ID_CHARS) {
+            return Err(Error::invalid("bad_client_msg_id", format!("client_msg_id must have 1 to {CLIENT_MSG_ID_CHARS} characters.")));
+        }
+        Ok(())
+    }
+
+    /// Whether a question can be read.
+    pub(super) fn check_text(&self, text: &str) -> Result<()> {
+        if text.trim().is_empty() {
             return Err(Error::invalid("message_empty", "The message has no text."));
         }
-        let (chars, most) = (request.text.chars().count(), self.0.parts.config.message_chars);
+        let (chars, most) = (text.chars().count(), self.0.parts.config.message_chars);
         if chars > most {
             return Err(Error::invalid(
                 "message_too_long",
                 format!("The message has {chars} characters; at most {most} are read. Shorten it and send it again."),
             ));
-        }
-        if request.client_msg_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > CLIENT_MSG_ID_CHARS) {
-            return Err(Error::invalid("bad_client_msg_id", format!("client_msg_id must have 1 to {CLIENT_MSG_ID_CHARS} characters.")));
         }
         Ok(())
     }
@@ -214,9 +220,11 @@ impl ChatEngine {
         Accepted { conversation_id, response_id, duplicate: false, events }
     }
 
-    /// Our own fault must not leave a turn without its end.
+    /// Our own fault must not leave a turn without its end, nor what was said of it without a record.
     async fn end_broken(&self, tenant: &TenantId, id: &TurnId, log: &Arc<EventLog>) -> Result<()> {
-        self.finished(id);
+        if let Some(said) = self.0.running.strike_off(id) {
+            self.0.parts.memory.note_progress(&[said]).await?;
+        }
         self.0.parts.memory.end_if_silent(tenant, id, 0).await?;
         let turn = self.0.parts.memory.turn(tenant, None, id).await?;
         if log.is_open(id) {
@@ -363,3 +371,6 @@ impl ChatEngine {
         (Arc::clone(&one.log), Arc::clone(&one.queue))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,15 @@
 //! Splits the reasoning a model writes inline, between `<think>` and `</think>`, from its answer, as
 //! the text streams in and wherever it is cut.
 //!
-//! - An opening tag (`<think>`, `<thinking>`, `<reasoning>`, in any case) counts only as the first thing
-//!   of an answer, after white space; later it is text.
+//! - What stands between an opening tag (`<think>`, `<thinking>`, `<reasoning>`, in any case) and a closing
+//!   one is reasoning, at the beginning and anywhere later: an answer to a merchant has no use for such a
+//!   tag, and reasoning that is hidden must not get out.
 //! - Without a closing tag all the rest is reasoning.
 //! - A closing tag without an opening one (some vLLM templates put the opening one into the prompt) is
 //!   taken out, once. What came before it stays text: it was already sent, and holding every answer back
-//!   until it is over, in case such a tag comes, would cost every reader the streaming.
-//! - White space around the tags goes with them; so does white space before the answer.
+//!   until it is over, in case such a tag comes, would cost every reader the streaming. Such a model is
+//!   configured with `thinks_first`, and then begins [inside](ReasonSplitter::inside) the tags.
+//! - White space after the tags goes with them; so does white space before the answer.
 
 const OPENING: [&str; 3] = ["<think>", "<thinking>", "<reasoning>"];
 const CLOSING: [&str; 3] = ["</think>", "</thinking>", "</reasoning>"];
@@ -27,6 +29,8 @@ pub struct ReasonSplitter {
     state: State,
     /// What came in and cannot be told yet.
     held: String,
+    /// Whether a closing tag came without an opening one.
+    stray: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +50,16 @@ impl ReasonSplitter {
     /// At the start of an answer.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// At the start of an answer whose opening tag stands in the prompt.
+    pub fn inside() -> Self {
+        Self { state: State::Reasoning { begun: false }, ..Self::default() }
+    }
+
+    /// Whether reasoning came without its opening tag, and so could not be told from the answer.
+    pub fn saw_stray(&self) -> bool {
+        self.stray
     }
 
     /// Takes the next part of the output, gives what is certain by now.
@@ -78,29 +92,34 @@ impl ReasonSplitter {
                 if self.held.is_empty() {
                     return false;
                 }
-                self.state = State::Answer { stray: false };
-                true
+                self.begin(State::Answer { stray: false })
             }
-            State::Answer { stray: true } => self.answer(pieces),
-            State::Answer { stray: false } => {
-                emit(pieces, Piece::Text(std::mem::take(&mut self.held)));
-                false
-            }
+            State::Answer { stray } => self.answer(stray, pieces),
         }
     }
 
     fn start(&mut self) -> bool {
         self.skip_white_space();
+        if let Some(length) = tag_at(&self.held, &CLOSING) {
+            self.held.drain(..length);
+            self.state = State::Gap;
+            return true;
+        }
+        if may_become(&self.held, &CLOSING) {
+            return false;
+        }
+        self.begin(State::Answer { stray: true })
+    }
+
+    /// Goes on with reasoning if it opens here, else with the answer; false while that is open.
+    fn begin(&mut self, answer: State) -> bool {
         if let Some(length) = tag_at(&self.held, &OPENING) {
             self.held.drain(..length);
             self.state = State::Reasoning { begun: false };
-        } else if let Some(length) = tag_at(&self.held, &CLOSING) {
-            self.held.drain(..length);
-            self.state = State::Gap;
-        } else if may_become(&self.held, &OPENING) || may_become(&self.held, &CLOSING) {
+        } else if may_become(&self.held, &OPENING) {
             return false;
         } else {
-            self.state = State::Answer { stray: true };
+            self.state = answer;
         }
         true
     }
@@ -110,7 +129,7 @@ impl ReasonSplitter {
             self.skip_white_space();
         }
         let closing = find(&self.held, &CLOSING);
-        let until = closing.map_or_else(|| certain(&self.held), |(at, _)| at);
+        let until = closing.map_or_else(|| certain(&self.held, &CLOSING), |(at, _)| at);
         // White space is held back: it goes if the closing tag follows.
         let said = self.held[..until].trim_end().len();
         emit(pieces, Piece::Reasoning(self.held[..said].to_owned()));
@@ -127,14 +146,21 @@ impl ReasonSplitter {
         closing.is_some()
     }
 
-    fn answer(&mut self, pieces: &mut Vec<Piece>) -> bool {
-        let closing = find(&self.held, &CLOSING);
-        let until = closing.map_or_else(|| certain(&self.held), |(at, _)| at);
+    fn answer(&mut self, stray: bool, pieces: &mut Vec<Piece>) -> bool {
+        let opening = find(&self.held, &OPENING);
+        let closing = find(&self.held, &CLOSING).filter(|(at, _)| stray && opening.is_none_or(|(other, _)| *at < other));
+        let unsure = if stray { certain(&self.held, &CLOSING).min(certain(&self.held, &OPENING)) } else { certain(&self.held, &OPENING) };
+        let until = closing.or(opening).map_or(unsure, |(at, _)| at);
         emit(pieces, Piece::Text(self.held[..until].to_owned()));
-        let length = closing.map_or(0, |(_, length)| length);
+        let length = closing.or(opening).map_or(0, |(_, length)| length);
         self.held.drain(..until + length);
-        self.state = State::Answer { stray: closing.is_none() };
-        closing.is_some()
+        self.stray |= closing.is_some();
+        self.state = match (closing, opening) {
+            (Some(_), _) => State::Answer { stray: false },
+            (None, Some(_)) => State::Reasoning { begun: false },
+            (None, None) => State::Answer { stray },
+        };
+        closing.or(opening).is_some()
     }
 
     fn skip_white_space(&mut self) {
@@ -167,9 +193,9 @@ fn find(text: &str, tags: &[&str]) -> Option<(usize, usize)> {
     text.match_indices('<').find_map(|(at, _)| tag_at(&text[at..], tags).map(|length| (at, length)))
 }
 
-/// How much of `text` cannot be the beginning of a closing tag.
-fn certain(text: &str) -> usize {
-    text.rfind('<').filter(|&at| may_become(&text[at..], &CLOSING)).unwrap_or(text.len())
+/// How much of `text` cannot be the beginning of such a tag.
+fn certain(text: &str, tags: &[&str]) -> usize {
+    text.rfind('<').filter(|&at| may_become(&text[at..], tags)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
@@ -183,23 +209,23 @@ mod tests {
 
     /// Reasoning and answer, joined, of a text that comes in these parts.
     fn split<'a>(parts: impl IntoIterator<Item = &'a str>) -> (String, String) {
-        let mut splitter = ReasonSplitter::new();
+        split_by(ReasonSplitter::new(), parts)
+    }
+
+    fn split_by<'a>(mut splitter: ReasonSplitter, parts: impl IntoIterator<Item = &'a str>) -> (String, String) {
         let mut pieces: Vec<Piece> = parts.into_iter().flat_map(|part| splitter.push(part)).collect();
         pieces.extend(splitter.finish());
         let (mut reasoning, mut answer) = (String::new(), String::new());
         for piece in pieces {
             match piece {
-                Piece::Reasoning(text) => {
-                    assert!(answer.is_empty(), "reasoning comes before the answer");
-                    reasoning.push_str(&text);
-                }
+                Piece::Reasoning(text) => reasoning.push_str(&text),
                 Piece::Text(text) => answer.push_str(&text),
             }
         }
         (reasoning, answer)
     }
 
-    const CASES: [(&str, &str, &str); 14] = [
+    const CASES: [(&str, &str, &str); 16] = [
         ("<think>看来源[1]。\n国内站适用。</think>\n\n保证金是 1000 元[1]。", "看来源[1]。\n国内站适用。", "保证金是 1000 元[1]。"),
         (" \n<THINK>\n a < b, so </thin air> \n</Think>  yes", "a < b, so </thin air>", "yes"),
         ("<thinking>one</thinking>two", "one", "two"),
@@ -208,12 +234,14 @@ mod tests {
         ("<think>never closed </think", "never closed </think", ""),
         ("<think>only\n\n", "only", ""),
         ("no tags < here", "", "no tags < here"),
-        ("the tag <think> in a text</b>", "", "the tag <think> in a text</b>"),
+        ("the tag <think> in a text</b>", "in a text</b>", "the tag "),
+        ("好。<think>再想</think> 答案[1]。", "再想", "好。答案[1]。"),
+        ("a <thinly> veiled <th", "", "a <thinly> veiled <th"),
         ("</think>\nanswer", "", "answer"),
         ("prefilled reasoning</think>\nanswer</think>", "", "prefilled reasoning\nanswer</think>"),
         ("<thin", "", "<thin"),
         ("  \n ", "", ""),
-        ("<think>a</think><think>b</think>", "a", "<think>b</think>"),
+        ("<think>a</think>\n<think>b</think>c", "ab", "c"),
     ];
 
     #[test]
@@ -256,7 +284,53 @@ mod tests {
         }
     }
 
+    #[test]
+    fn reasoning_whose_opening_tag_is_in_the_prompt_is_told_from_the_answer() {
+        for output in ["机密\n推理</think>\n\n答案", "机密\n推理</THINKING>答案"] {
+            let letters: Vec<String> = output.chars().map(String::from).collect();
+            let told = split_by(ReasonSplitter::inside(), letters.iter().map(String::as_str));
+            assert_eq!(told, ("机密\n推理".into(), "答案".into()));
+        }
+        let mut splitter = ReasonSplitter::new();
+        splitter.push("早已说出</think>答案");
+        assert!(splitter.saw_stray());
+    }
+
+    /// What stands between tags, and what between those: neither has a letter of the other's.
+    fn output() -> impl Strategy<Value = (String, String)> {
+        let tags = prop::sample::select(vec![("<think>", "</think>"), ("<Thinking>", "</THINKING>"), ("<reasoning>", "</reasoning>")]);
+        let block = (tags, "[机密<>thinkrea \n]{0,12}", "[答案甲<> \n]{0,8}");
+        prop::collection::vec(block, 1..4).prop_map(|blocks| {
+            let (mut whole, mut answer) = (String::new(), String::new());
+            for ((open, close), secret, said) in blocks {
+                whole.push_str(&format!("{open}机{secret}密{close}{said}"));
+                answer.push_str(&said);
+            }
+            (whole, answer)
+        })
+    }
+
+    /// `text` cut at these places.
+    fn cut(text: &str, cuts: &[prop::sample::Index]) -> Vec<String> {
+        let chars: Vec<char> = text.chars().collect();
+        let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(chars.len() + 1)).collect();
+        places.extend([0, chars.len()]);
+        places.sort_unstable();
+        places.windows(2).map(|pair| chars[pair[0]..pair[1]].iter().collect()).collect()
+    }
+
     proptest! {
+        #[test]
+        fn hidden_reasoning_is_never_text_wherever_the_output_is_cut(
+            (whole, answer) in output(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24)
+        ) {
+            let parts = cut(&whole, &cuts);
+            let (_, said) = split(parts.iter().map(String::as_str));
+            prop_assert!(!said.contains(['机', '密', 't', 'h', 'r']), "{said:?} of {whole:?}");
+            let told = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(told(&said), told(&answer));
+        }
+
         #[test]
         fn cutting_changes_nothing(
             parts in prop::collection::vec("(<think>|</think>|</THINKING>|<|/|think|>|[ \n]|[a中]){0,4}", 0..8)

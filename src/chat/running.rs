@@ -29,6 +29,20 @@ pub struct Running {
     pub so_far: Arc<SoFar>,
 }
 
+impl Running {
+    fn progress(&self, turn: &TurnId) -> Progress {
+        let told = self.so_far.told().clone();
+        Progress {
+            tenant: self.tenant.clone(),
+            turn: turn.clone(),
+            answer: told.answer,
+            decision: told.decision,
+            sources: if told.sources.is_null() { Value::Array(Vec::new()) } else { told.sources },
+            numbers: serde_json::json!(told.numbers),
+        }
+    }
+}
+
 /// What a running turn has said, for whoever looks on.
 #[derive(Debug, Default)]
 pub struct SoFar(Mutex<Told>);
@@ -64,18 +78,12 @@ impl AllRunning {
     }
 
     fn progress(&self) -> Vec<Progress> {
-        let one = |(turn, running): (&TurnId, &Running)| {
-            let told = running.so_far.told().clone();
-            Progress {
-                tenant: running.tenant.clone(),
-                turn: turn.clone(),
-                answer: told.answer,
-                decision: told.decision,
-                sources: if told.sources.is_null() { Value::Array(Vec::new()) } else { told.sources },
-                numbers: serde_json::json!(told.numbers),
-            }
-        };
-        self.locked().iter().map(one).collect()
+        self.locked().iter().map(|(turn, running)| running.progress(turn)).collect()
+    }
+
+    /// Strikes a turn off; how far it was.
+    pub fn strike_off(&self, turn: &TurnId) -> Option<Progress> {
+        self.locked().remove(turn).map(|running| running.progress(turn))
     }
 
     /// Notes down how far they are until `stop`.

@@ -2,19 +2,16 @@
 //! at once, and prose when a model is configured, in the background.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt;
-
+use super::aside::Aside;
 use super::engine::ChatEngine;
-use super::reason::{Piece, ReasonSplitter};
 use super::words;
 use crate::error::Result;
 use crate::ids::{ConversationId, TenantId};
-use crate::ledger::Allowance;
 use crate::memory::summary::{Said, Summary, fitting};
 use crate::models::registry::BUILTIN;
-use crate::models::{Attempts, CompletionRequest, Delta, DeltaStream, Language, Message, Model, Role, Usage};
-use crate::telemetry;
+use crate::models::{CompletionRequest, Language, Message, Model, Role};
 
 /// Turns looked back on for the window and for follow-ups.
 pub const LOOK_BACK: i64 = 12;
@@ -26,6 +23,8 @@ const AT_ONCE: i64 = 400;
 const PROSE_AFTER: usize = 4;
 /// Tokens of the prose.
 const PROSE_TOKENS: u32 = 300;
+/// Nobody waits for it, but it is not waited for without end.
+const PROSE_WITHIN: Duration = Duration::from_secs(120);
 /// Characters of an answer that the model is told for its prose.
 const TOLD_CHARS: usize = 600;
 
@@ -78,35 +77,14 @@ impl ChatEngine {
         let memory = &self.0.parts.memory;
         let said = memory.unsummarised(tenant, conversation, summary.prose_to, AT_ONCE).await?;
         let said: Vec<Said> = said.into_iter().filter(|turn| turn.place <= to).collect();
-        let Some(prose) = self.written(model, tenant, &summary.prose, &said).await? else { return Ok(()) };
+        // Without the model's words, because it did not answer or may not be paid any more this month, the
+        // lines are there all the same.
+        let Aside::Said(prose, _) = self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN).await? else {
+            return Ok(());
+        };
         summary.prose = prose;
         summary.prose_to = to;
         memory.keep_summary(tenant, conversation, to, &summary, to).await.map(drop)
-    }
-}
-
-impl ChatEngine {
-    /// The model's words; none when it did not answer, or may not be paid any more this month: the lines
-    /// are there all the same.
-    async fn written(&self, model: &Arc<Model>, tenant: &TenantId, before: &str, said: &[Said]) -> Result<Option<String>> {
-        let request = asking_for_prose(before, said);
-        let ledger = &self.0.parts.ledger;
-        let prompt_tokens = model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;
-        let most = Usage { prompt_tokens, completion_tokens: PROSE_TOKENS.into(), cached_tokens: 0 };
-        let Allowance::Granted(_held) = ledger.allow(tenant, &model.most_costs(most)).await? else { return Ok(None) };
-        let started = match model.stream(request, &Attempts::default()).await {
-            Ok(started) => started,
-            Err(error) => {
-                tracing::warn!(%error, "no summary was written");
-                return Ok(None);
-            }
-        };
-        let (text, told) = listen(started.deltas).await;
-        let said = u64::try_from(started.model.family().count(text.as_deref().unwrap_or_default())).unwrap_or_default();
-        let usage = told.unwrap_or(Usage { completion_tokens: said, ..most });
-        ledger.record(tenant, &started.model, usage).await?;
-        measure(&started.model, tenant, usage);
-        Ok(text)
     }
 }
 
@@ -118,32 +96,6 @@ fn asking_for_prose(before: &str, said: &[Said]) -> CompletionRequest {
         language,
         max_tokens: Some(PROSE_TOKENS),
         ..CompletionRequest::default()
-    }
-}
-
-/// The whole text without its reasoning, none when it broke off, and the tokens the provider told.
-async fn listen(mut deltas: DeltaStream) -> (Option<String>, Option<Usage>) {
-    let (mut split, mut pieces, mut told) = (ReasonSplitter::new(), Vec::new(), None);
-    while let Some(delta) = deltas.next().await {
-        match delta {
-            Ok(Delta::Text(text)) => pieces.extend(split.push(&text)),
-            Ok(Delta::Usage(usage)) => told = Some(usage).filter(|usage| usage.prompt_tokens > 0).or(told),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "a summary broke off");
-                return (None, told);
-            }
-        }
-    }
-    pieces.extend(split.finish());
-    let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
-    (Some(text.trim().to_owned()).filter(|text| !text.is_empty()), told)
-}
-
-fn measure(model: &Model, tenant: &TenantId, usage: Usage) {
-    for (direction, tokens) in [("in", usage.prompt_tokens), ("out", usage.completion_tokens)] {
-        let labels = [("tenant", tenant.to_string()), ("model", model.card().id.clone()), ("direction", direction.to_owned())];
-        metrics::counter!(telemetry::MODEL_TOKENS, &labels).increment(tokens);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::ChatEngine;
@@ -30,7 +31,12 @@ mod pay;
 mod prompt;
 mod recall;
 mod retrieve;
+mod rewriting;
 mod speak;
+
+pub(super) use guarded::readable;
+pub(super) use prompt::{reasoning, template_name};
+pub(super) use retrieve::sources_of;
 
 /// A turn while it runs.
 pub(super) struct Turning {
@@ -48,6 +54,8 @@ pub(super) struct Turning {
     sent: Sent,
     /// What the merchant has stated, this message included.
     facts: Vec<Fact>,
+    /// How a model made a query of it, for the trace; null when none was asked.
+    rewriting: Value,
     /// Questions that may be suggested.
     next: Vec<String>,
     outcome: Outcome,
@@ -103,6 +111,7 @@ impl Turning {
             checked: Checked::default(),
             sent: Sent::default(),
             facts: Vec::new(),
+            rewriting: Value::Null,
             next: Vec::new(),
             outcome: Outcome::default(),
             timings: Timings::default(),
@@ -139,10 +148,11 @@ impl Turning {
         let earlier = self.earlier().await?;
         let remembered = self.remembered().await?;
         let before = recall::earlier_query(&earlier, self.request.history.as_deref());
-        let query = match rewrite::read(before.as_deref(), &self.request.text) {
-            Intent::Ask(query) => query,
-            Intent::Greet => return Ok(self.greet()),
+        let understood = match rewrite::read(before.as_deref(), &self.request.text) {
+            Intent::Ask(by_rules) => self.understood(by_rules, before.is_some(), &earlier).await?,
+            Intent::Greet => Intent::Greet,
         };
+        let Intent::Ask(query) = understood else { return Ok(self.greet()) };
         let found = self.search(&query).await?;
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);
@@ -159,9 +169,10 @@ impl Turning {
     /// The part of the recipe that a model has a word in.
     async fn ask(&mut self, found: &SearchOutcome, sources: &[Hit], earlier: &[Turn], remembered: &Remembered) -> Result<Ending> {
         let readable = self.readable(sources).await;
-        let request = self.compose(&found.query, &readable, earlier, remembered)?;
+        let asking = self.asking(&found.query, sources).await?;
+        let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
         self.next = suggest::candidates(&found.hits, sources);
-        let wanted = self.wanted(found, sources, &request, earlier);
+        let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
             return Ok(self.answer_again(kept));
         }
@@ -169,7 +180,7 @@ impl Turning {
             return Ok(Ending::Broken(reached));
         }
         self.emit(status(Stage::Generating, None));
-        let ending = self.stream(request, sources.len()).await?;
+        let ending = self.stream(asking.reasoning, request, sources.len()).await?;
         self.keep(wanted, &ending);
         Ok(ending)
     }

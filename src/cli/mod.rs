@@ -123,7 +123,7 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
         Command::Serve(serve) => serve.run(config, &tenant, json).await,
         Command::Chat(chat) => chat.run(config, &tenant, json).await,
         Command::Kb(command) => knowledge(command, config, &tenant, json).await,
-        Command::Prompt(command) => command.run(&config, &tenant, json),
+        Command::Prompt(command) => command.run(config, &tenant, json).await,
         Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
         Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
         Command::Usage(usage) => usage.run(Ground::open(config).await?, &tenant, json).await,

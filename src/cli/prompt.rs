@@ -1,29 +1,50 @@
-//! `prompt list|show|render|lint`: the templates that speak to the models.
+//! `prompt …`: the templates that speak to the models, as the shop has them.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{DONE, PROBLEM, print};
+use crate::app::Ground;
 use crate::chat::compose::date;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::ids::Clock;
-use crate::prompts::{Level, LintFinding, PromptTemplate, Prompts, Variable};
+use crate::ids::{Clock, TenantId};
+use crate::prompts::{Level, LintFinding, PromptTemplate, Prompts, TemplateSet, Variable};
+
+mod preview;
+mod versions;
 
 /// `prompt …`
 #[derive(Debug, Subcommand)]
 pub enum PromptCommand {
-    /// All templates
+    /// All templates in force
     List,
     /// One template: its variables and worked examples
     Show {
         /// As `prompt list` shows it
         name: String,
+        /// Only its text, to begin an own version with
+        #[arg(long)]
+        text: bool,
     },
-    /// What a model would be sent
+    /// A template with values of your own
     Render(Render),
-    /// Everything wrong or odd in any template
-    Lint,
+    /// What a model would be asked: the real question, its sources, tokens and price
+    Preview(preview::Preview),
+    /// Everything wrong or odd in the built-in templates, those in `prompts.dir`, or a file
+    Lint {
+        /// A file that is to become a version, named after its template, e.g. answer.en.md
+        file: Option<std::path::PathBuf>,
+    },
+    /// What the shop has saved, and what was in force when
+    Versions {
+        /// As `prompt list` shows it
+        name: String,
+    },
+    /// Keep a file as the shop's next version
+    Save(versions::Save),
+    /// Put a version in force, or roll back to an earlier one
+    Publish(versions::Publish),
 }
 
 #[derive(Debug, Args)]
@@ -40,27 +61,59 @@ pub struct Render {
 
 impl PromptCommand {
     /// Runs it.
-    pub fn run(self, config: &Config, tenant: &str, json: bool) -> Result<u8> {
-        let prompts = Prompts::load(None)?;
+    pub async fn run(self, config: Config, tenant: &str, json: bool) -> Result<u8> {
+        if let Self::Lint { file } = &self {
+            // A check of files, in a build as well: it needs no database.
+            return Ok(lint(&findings(&config, file.as_deref())?, json));
+        }
+        if let Self::Preview(preview) = self {
+            return preview.run(config, tenant, json).await;
+        }
+        let ground = Ground::open(config).await?;
+        let tenant = ground.tenant(tenant).await?;
+        let prompts = Prompts::open(ground.db.clone(), ground.clock.clone(), &ground.config.prompts.dir).await?;
+        let code = self.speak(&prompts, &ground, &tenant, json).await;
+        ground.db.close().await;
+        code
+    }
+
+    async fn speak(self, prompts: &Prompts, ground: &Ground, tenant: &TenantId, json: bool) -> Result<u8> {
+        let set = prompts.of(tenant).await?;
         match self {
-            Self::List => list(&prompts, json),
-            Self::Show { name } => show(prompts.get(&name)?, json),
-            Self::Render(render) => render.run(&prompts, config, tenant, json),
-            Self::Lint => Ok(lint(&prompts.lint(), json)),
+            Self::List => Ok(list(&set, json)),
+            Self::Show { name, text } if text => {
+                print::piece(&set.get(&name)?.text);
+                Ok(DONE)
+            }
+            Self::Show { name, .. } => show(set.get(&name)?, json),
+            Self::Render(render) => render.run(&set, &ground.config, tenant.as_str(), json),
+            Self::Versions { name } => versions::list(prompts, tenant, &name, json).await,
+            Self::Save(save) => save.run(prompts, tenant, json).await,
+            Self::Publish(publish) => publish.run(prompts, tenant, json).await,
+            // Done before a database was opened.
+            Self::Lint { .. } | Self::Preview(_) => Ok(DONE),
         }
     }
 }
 
-fn list(prompts: &Prompts, json: bool) -> Result<u8> {
-    let templates = prompts.names().into_iter().map(|name| prompts.get(name)).collect::<Result<Vec<_>>>()?;
-    if json {
-        print::json(&json!({"prompts": templates.iter().map(|template| head(template)).collect::<Vec<_>>()}));
-    } else {
-        templates
-            .iter()
-            .for_each(|template| print::line(format!("{:16} v{:<3} {}", template.name, template.version, template.description)));
+fn findings(config: &Config, file: Option<&std::path::Path>) -> Result<Vec<LintFinding>> {
+    match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Error::invalid("file_unreadable", format!("{} cannot be read: {error}.", path.display())))?;
+            Ok(crate::prompts::lint_file(&path.to_string_lossy(), &text))
+        }
+        None => Ok(TemplateSet::load(Some(&config.prompts.dir))?.lint()),
     }
-    Ok(DONE)
+}
+
+fn list(set: &TemplateSet, json: bool) -> u8 {
+    if json {
+        print::json(&json!({"prompts": set.templates().map(|template| head(template)).collect::<Vec<_>>()}));
+    } else {
+        set.templates().for_each(|template| print::line(format!("{:16} {:30} {}", template.name, template.label(), template.description)));
+    }
+    DONE
 }
 
 fn show(template: &PromptTemplate, json: bool) -> Result<u8> {
@@ -89,7 +142,7 @@ fn show(template: &PromptTemplate, json: bool) -> Result<u8> {
 }
 
 impl Render {
-    fn run(self, prompts: &Prompts, config: &Config, tenant: &str, json: bool) -> Result<u8> {
+    fn run(self, prompts: &TemplateSet, config: &Config, tenant: &str, json: bool) -> Result<u8> {
         let template = prompts.get(&self.name)?;
         let given: serde_json::Map<String, Value> = serde_json::from_str(&self.vars)
             .map_err(|error| Error::invalid("bad_vars", format!("--vars is not a JSON object: {error}.")))?;
@@ -98,12 +151,12 @@ impl Render {
         given.into_iter().for_each(|(name, value)| vars[name] = value);
         let rendered = template.render(&vars, template.reasoning)?;
         if json {
-            print::json(&json!({"system": rendered.system, "demos": rendered.demos, "user": rendered.user}));
+            print::json(&json!({"system": rendered.system(), "demos": rendered.demos, "user": rendered.user()}));
             return Ok(DONE);
         }
-        print::line(format!("--- system\n{}", rendered.system));
+        print::line(format!("--- system\n{}", rendered.system()));
         rendered.demos.iter().for_each(|message| print::line(format!("--- {} (example)\n{}", json!(message.role), message.content)));
-        print::line(format!("--- user\n{}", rendered.user));
+        print::line(format!("--- user\n{}", rendered.user()));
         Ok(DONE)
     }
 }
@@ -127,5 +180,8 @@ fn kind(variable: &Variable) -> String {
 }
 
 fn head(template: &PromptTemplate) -> Value {
-    json!({"name": template.name, "version": template.version, "description": template.description, "reasoning": template.reasoning})
+    json!({
+        "name": template.name, "version": template.version, "description": template.description, "reasoning": template.reasoning,
+        "origin": template.origin.word(), "label": template.label(),
+    })
 }

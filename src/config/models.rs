@@ -92,6 +92,8 @@ pub struct ModelConfig {
     pub queue: usize,
     /// Ids of the models that are asked in its place, in this order, when it gives no first token.
     pub fallback: Vec<String>,
+    /// Its chat template opens `<think>` in the prompt, so that answers begin inside it.
+    pub thinks_first: bool,
     /// Sampling and other fields of the request, by the provider's own names.
     pub options: BTreeMap<String, Value>,
 }
@@ -116,6 +118,7 @@ impl Default for ModelConfig {
             concurrency: 0,
             queue: QUEUE,
             fallback: Vec::new(),
+            thinks_first: false,
             options: BTreeMap::new(),
         }
     }

@@ -41,7 +41,8 @@ pub async fn answer(
         None => {
             let Body(message) = Body::<MessageCreate>::from_request(request, &state).await?;
             check_choice(&state.app.config, &caller, message.model.as_deref())?;
-            let accepted = state.app.engine.answer(&caller, message.into_request("sse")).await?;
+            let channel = if caller.is_console() { "console" } else { "sse" };
+            let accepted = state.app.engine.answer(&caller, message.into_request(channel)).await?;
             sse(events(accepted).map(|event| Ok(frame(event))))
         }
     };

@@ -44,6 +44,7 @@ pub async fn add(
     let zone = state.app.config.zone();
     let draft = draft(&body.0, zone)?;
     let entry = state.app.knowledge.add(&caller.tenant, draft, how.accept_conflicts, caller.key.as_str()).await?;
+    state.app.knowledge.settle(entry.revision).await;
     Ok((StatusCode::CREATED, Json(row(entry, zone))).into_response())
 }
 
@@ -60,6 +61,7 @@ pub async fn change(
     let seen: Option<Revision> = body.0.get("revision").and_then(Value::as_i64);
     let draft = draft(&body.0, zone)?;
     let entry = state.app.knowledge.change(&caller.tenant, &id, draft, seen, caller.key.as_str()).await?;
+    state.app.knowledge.settle(entry.revision).await;
     Ok(Json(row(entry, zone)))
 }
 
@@ -67,6 +69,7 @@ pub async fn change(
 pub async fn remove(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
     state.app.knowledge.entry(&caller.tenant, &id).await?;
     let (deleted, revision) = state.app.knowledge.delete(&caller.tenant, &Selection::Ids(vec![id]), caller.key.as_str()).await?;
+    state.app.knowledge.settle(revision).await;
     Ok(Json(json!({"deleted": deleted, "revision": revision})))
 }
 
@@ -86,5 +89,6 @@ pub async fn versions(State(state): State<Shared>, Admin(caller): Admin, Path(id
 /// Takes the last change or the deletion back.
 pub async fn undo(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
     let entry = state.app.knowledge.undo(&caller.tenant, &id, caller.key.as_str()).await?;
+    state.app.knowledge.settle(entry.revision).await;
     Ok(Json(row(entry, state.app.config.zone())))
 }

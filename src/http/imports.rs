@@ -132,7 +132,11 @@ pub async fn apply(State(state): State<Shared>, Admin(caller): Admin, Path(id): 
     let decided = if body.is_empty() { Ok(Decided::default()) } else { serde_json::from_slice(&body) };
     let decided = decided
         .map_err(|error| Error::invalid("invalid_request", format!("The body is not {{\"accept\": [n…], \"skip\": [n…]}}: {error}.")))?;
-    Ok(Json(imports(&state).apply(&caller.tenant, &id, decided, caller.key.as_str()).await?))
+    let import = imports(&state).apply(&caller.tenant, &id, decided, caller.key.as_str()).await?;
+    if let Some(revision) = import.applied.as_ref().and_then(|report| report["revision"].as_i64()) {
+        state.app.knowledge.settle(revision).await;
+    }
+    Ok(Json(import))
 }
 
 /// Forgets it.

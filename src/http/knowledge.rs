@@ -8,15 +8,18 @@ use serde_json::{Value, json};
 use super::auth::Admin;
 use super::rows::row;
 use super::state::Shared;
+use crate::config::SearchConfig;
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
-use crate::knowledge;
+use crate::knowledge::list_store::{Listing, Validity};
 use crate::knowledge::store::Stats;
+use crate::knowledge::{self, Revision};
 
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
 
-/// `?q=&top=&market=&locale=`; `explain` is accepted because every answer explains.
+/// `?q=&top=&market=&locale=`, and settings to try instead of those in force: `weight` of the lexical leg
+/// against the semantic one, the two thresholds. `explain` is accepted because every answer explains.
 #[derive(Deserialize)]
 pub struct Search {
     #[serde(default)]
@@ -24,6 +27,26 @@ pub struct Search {
     top: Option<usize>,
     market: Option<String>,
     locale: Option<String>,
+    weight: Option<f32>,
+    grounded_threshold: Option<f32>,
+    direct_threshold: Option<f32>,
+}
+
+impl Search {
+    fn settings(&self, in_force: &SearchConfig) -> Result<SearchConfig> {
+        let set = |value: Option<f32>, name: &str, in_force: f32| match value {
+            Some(value) if !(0.0..=1.0).contains(&value) => {
+                Err(Error::invalid("bad_setting", format!("`{name}` is a number from 0 to 1.")))
+            }
+            value => Ok(value.unwrap_or(in_force)),
+        };
+        Ok(SearchConfig {
+            lexical_weight: set(self.weight, "weight", in_force.lexical_weight)?,
+            grounded_threshold: set(self.grounded_threshold, "grounded_threshold", in_force.grounded_threshold)?,
+            direct_threshold: set(self.direct_threshold, "direct_threshold", in_force.direct_threshold)?,
+            ..in_force.clone()
+        })
+    }
 }
 
 /// Hits with their scores per leg, and what would be decided.
@@ -31,10 +54,15 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     if search.q.trim().is_empty() {
         return Err(Error::invalid("empty_query", "`q` is empty: what should be searched for?"));
     }
+    let settings = search.settings(state.app.knowledge.search_config())?;
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
     let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top };
-    Ok(Json(state.app.knowledge.search(&caller.tenant, &query).await?.to_json()))
+    let mut answer = state.app.knowledge.search_by(&caller.tenant, &query, &settings).await?.to_json();
+    answer["settings"] = json!({
+        "weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold,
+    });
+    Ok(Json(answer))
 }
 
 /// Counts.
@@ -42,20 +70,58 @@ pub async fn stats(State(state): State<Shared>, Admin(caller): Admin) -> Result<
     Ok(Json(state.app.knowledge.stats(&caller.tenant).await?))
 }
 
-/// `?after=&limit=`
+/// `?q=&category=&market=&locale=&source=&direct=&validity=&after=&limit=`
 #[derive(Deserialize)]
-pub struct Paging {
-    after: Option<EntryId>,
+pub struct Wanted {
+    q: Option<String>,
+    category: Option<String>,
+    market: Option<String>,
+    locale: Option<String>,
+    source: Option<String>,
+    direct: Option<bool>,
+    validity: Option<Validity>,
+    /// The `next` of the page before.
+    after: Option<String>,
     limit: Option<usize>,
 }
 
-/// A page of rows in id order; `next` is the `after` of the page behind it.
-pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
-    let limit = paging.limit.unwrap_or(50).clamp(1, MOST);
-    let page = state.app.knowledge.store().page(&caller.tenant, paging.after.as_ref(), limit).await?;
-    let next = page.last().filter(|_| page.len() == limit).map(|entry| entry.id.clone());
+impl Wanted {
+    fn listing(&self) -> Listing<'_> {
+        fn given(text: &Option<String>) -> Option<&str> {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+        }
+        Listing {
+            text: given(&self.q),
+            category: given(&self.category),
+            market: given(&self.market),
+            locale: given(&self.locale),
+            source: given(&self.source),
+            direct: self.direct,
+            validity: self.validity,
+        }
+    }
+}
+
+/// `<revision>:<id>`: where the next page begins.
+fn place(text: &str) -> Result<(Revision, EntryId)> {
+    let place = text.split_once(':').and_then(|(revision, id)| Some((revision.parse().ok()?, EntryId::from_text(id))));
+    place.ok_or_else(|| Error::invalid("bad_page", "`after` must be the `next` of the page before."))
+}
+
+/// A page of rows, the last changed first; `next` is the `after` of the page behind it. The first page
+/// also says how many there are.
+pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(wanted): Query<Wanted>) -> Result<Json<Value>> {
+    let limit = wanted.limit.unwrap_or(50).clamp(1, MOST);
+    let (store, listing) = (state.app.knowledge.store(), wanted.listing());
+    let after = wanted.after.as_deref().map(place).transpose()?;
+    let page = store.listed(&caller.tenant, &listing, after.as_ref(), limit).await?;
+    let next = page.last().filter(|_| page.len() == limit).map(|entry| format!("{}:{}", entry.revision, entry.id));
     let zone = state.app.config.zone();
-    Ok(Json(json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next})))
+    let mut answer = json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next});
+    if after.is_none() {
+        answer["total"] = json!(store.listed_count(&caller.tenant, &listing).await?);
+    }
+    Ok(Json(answer))
 }
 
 /// One row.

@@ -10,7 +10,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,7 @@ mod conversations;
 mod entries;
 mod feedback;
 mod imports;
+mod keys;
 mod knowledge;
 pub mod local_dingtalk;
 mod mcp;
@@ -38,7 +39,9 @@ mod message;
 mod openai;
 mod ops;
 mod origin;
+mod overview;
 mod problem;
+mod prompts;
 mod retention;
 mod rows;
 mod safety;
@@ -85,8 +88,18 @@ fn router(state: Shared) -> Router {
         // the console
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))
+        .route("/api/v1/keys", get(keys::list).post(keys::issue))
+        .route("/api/v1/keys/{id}", delete(keys::revoke))
         .route("/api/v1/usage", get(usage::month))
+        .route("/api/v1/overview", get(overview::show))
         .route("/api/v1/safety/verdicts", get(safety::verdicts))
+        .route("/api/v1/prompts", get(prompts::list))
+        .route("/api/v1/prompts/{name}", get(prompts::show))
+        .route("/api/v1/prompts/{name}/versions", get(prompts::versions).post(prompts::save).layer(rows))
+        .route("/api/v1/prompts/{name}/versions/{version}", get(prompts::version))
+        .route("/api/v1/prompts/{name}/publish", post(prompts::publish))
+        .route("/api/v1/prompts/{name}/lint", post(prompts::lint).layer(rows))
+        .route("/api/v1/prompts/{name}/preview", post(prompts::preview).layer(rows))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))

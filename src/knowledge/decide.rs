@@ -235,7 +235,7 @@ fn market_meant(asked: &Asked, draft: &EntryDraft, evidence: Evidence) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ids::{EntryId, Timestamp};
     use crate::knowledge::KnowledgeEntry;
@@ -248,7 +248,7 @@ mod tests {
         EntryDraft { question: question.into(), answer: answer.into(), direct: true, ..Default::default() }
     }
 
-    fn hit(draft: EntryDraft, score: f32) -> Hit {
+    pub(crate) fn hit(draft: EntryDraft, score: f32) -> Hit {
         let evidence = Evidence { in_phrasing: 1.0, of_phrasing: 1.0, ..Default::default() };
         let gist = std::sync::Arc::new(Gist::of(&draft));
         let entry = KnowledgeEntry {

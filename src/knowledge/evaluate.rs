@@ -191,7 +191,7 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
     }
     let fused = ranking.fused(knowledge.search_config().into());
     let order = ids_of_fused(&fused, top);
-    let concluded = knowledge.conclude(tenant, &asked, &ranking, fused).await?;
+    let concluded = knowledge.conclude(tenant, &asked, &ranking, fused, knowledge.search_config()).await?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     Ok(Sample {
         lexical: ids(&ranking.lexical, top),

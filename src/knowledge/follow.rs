@@ -19,6 +19,9 @@ const POLL: Duration = Duration::from_millis(200);
 const BATCH: usize = 2_000;
 /// How long a reader waits for the process that owns the index.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a writer waits for its own change to be found, and how often it looks.
+const SETTLE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 /// Entries whose vectors another embedder made, renewed at once.
 const RENEW: usize = 128;
 
@@ -82,6 +85,15 @@ impl Knowledge {
                 return Err(index_behind());
             }
             tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until searches see a revision, a few seconds at most: who has just written should find it,
+    /// but what is written stays written while an index lags behind.
+    pub async fn settle(&self, revision: Revision) {
+        let deadline = tokio::time::Instant::now() + SETTLE;
+        while self.revision_seen() < revision && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -17,6 +17,7 @@ pub mod gist;
 pub mod imports;
 pub mod index;
 pub mod ingest;
+pub mod list_store;
 pub mod places;
 pub mod plan;
 pub mod read;

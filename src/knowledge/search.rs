@@ -11,6 +11,7 @@ use super::decide::{Asked, Doubt, decide, evidence};
 use super::fuse::{Fused, LegResult, Weights, weighted};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
 use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, places, text};
+use crate::config::SearchConfig;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
 use crate::models::EmbedKind;
@@ -110,13 +111,18 @@ impl Ranking {
 impl Knowledge {
     /// Finds the rows for a question and decides how it may be answered.
     pub async fn search(&self, tenant: &TenantId, query: &Query) -> Result<SearchOutcome> {
+        self.search_by(tenant, query, self.search_config()).await
+    }
+
+    /// The same by other weights and thresholds than those in force, to see what they would do.
+    pub async fn search_by(&self, tenant: &TenantId, query: &Query, config: &SearchConfig) -> Result<SearchOutcome> {
         let started = Instant::now();
         let ranking = self.rank(tenant, query).await?;
         let fusing = Instant::now();
-        let fused = ranking.fused(self.search_config().into());
+        let fused = ranking.fused(config.into());
         let mut timings = SearchTimings { fuse: ms(fusing), ..ranking.timings };
         let deciding = Instant::now();
-        let concluded = self.conclude(tenant, query, &ranking, fused).await?;
+        let concluded = self.conclude(tenant, query, &ranking, fused, config).await?;
         timings.decide = ms(deciding);
         timings.total = ms(started);
         let LegQuery { tokens: terms, vector, .. } = ranking.asked;
@@ -160,7 +166,14 @@ impl Knowledge {
     }
 
     /// Loads the best rows and decides over them.
-    pub async fn conclude(&self, tenant: &TenantId, query: &Query, ranking: &Ranking, fused: Vec<Fused>) -> Result<Concluded> {
+    pub async fn conclude(
+        &self,
+        tenant: &TenantId,
+        query: &Query,
+        ranking: &Ranking,
+        fused: Vec<Fused>,
+        config: &SearchConfig,
+    ) -> Result<Concluded> {
         let asked = &ranking.asked;
         let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
         let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());
@@ -196,7 +209,7 @@ impl Knowledge {
             });
         }
         hits.truncate(query.top);
-        let decision = decide(&asked_for, &mut hits, self.search_config());
+        let decision = decide(&asked_for, &mut hits, config);
         Ok(Concluded { decision, hits, doubt })
     }
 }

@@ -92,6 +92,8 @@ pub struct Stats {
     pub by_locale: BTreeMap<String, u64>,
     /// Live entries per market; `""` is for all markets.
     pub by_market: BTreeMap<String, u64>,
+    /// Live entries per source; `""` has none.
+    pub by_source: BTreeMap<String, u64>,
     /// Entries that stop being served within seven days.
     pub expiring_7d: u64,
     /// Entries that are no longer served.
@@ -127,14 +129,14 @@ const DUE_LISTED: i64 = 50;
 #[derive(Clone, Debug)]
 pub struct KnowledgeStore {
     pub(super) db: Db,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
 /// `similar` is a reserved word in Postgres.
-const COLUMNS: &str = "id, question, answer, \"similar\", negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
+pub(super) const COLUMNS: &str = "id, question, answer, \"similar\", negative, category, tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, content_hash, deleted, revision, created_ms, updated_ms";
 
 #[derive(FromRow)]
-struct EntryRow {
+pub(super) struct EntryRow {
     id: EntryId,
     question: String,
     answer: String,
@@ -157,7 +159,7 @@ struct EntryRow {
 }
 
 impl EntryRow {
-    fn into_entry(self) -> Result<KnowledgeEntry> {
+    pub(super) fn into_entry(self) -> Result<KnowledgeEntry> {
         let draft = EntryDraft {
             id: Some(self.id.as_str().to_owned()),
             question: self.question,
@@ -432,6 +434,7 @@ impl KnowledgeStore {
             by_category: self.count_by(tenant, "category").await?,
             by_locale: self.count_by(tenant, "locale").await?,
             by_market: self.count_by(tenant, "market").await?,
+            by_source: self.count_by(tenant, "source").await?,
             expiring_7d: unsigned(expiring),
             expired: unsigned(expired),
             coming: unsigned(coming),

@@ -4,6 +4,7 @@ use sqlx::AssertSqlSafe;
 
 use super::store::{CONVERSATION, ConversationRow, no_conversation};
 use super::{Conversation, Memory, Rating};
+use crate::db::containing;
 use crate::error::Result;
 use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp};
 use crate::{in_tx, on};
@@ -43,7 +44,7 @@ impl Memory {
         ));
         let (updated, id) = filter.before.clone().unwrap_or((Timestamp(i64::MAX), ConversationId::from_text("")));
         let rating = filter.rating.and_then(Rating::stored);
-        let pattern = filter.text.map(pattern);
+        let pattern = filter.text.map(containing);
         let rows: Vec<ConversationRow> = on!(&self.db, pool => sqlx::query_as(sql)
             .bind(tenant).bind(filter.owner).bind(filter.channel).bind(updated).bind(&id)
             .bind(&pattern).bind(rating).bind(filter.decision).bind(limit)
@@ -89,17 +90,4 @@ impl Memory {
              (select id from turns where done_ms is not null and done_ms < $1 and trace <> '{}' limit $2)";
         Ok(on!(&self.db, pool => sqlx::query(sql).bind(before).bind(TRACES_AT_ONCE).execute(pool).await?.rows_affected()))
     }
-}
-
-/// The words somewhere, in lower case, with nothing special about `%` and `_`.
-fn pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.to_lowercase().chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
 }

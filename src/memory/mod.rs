@@ -11,6 +11,8 @@ use crate::models::{Message, Role, tokens};
 pub mod facts;
 mod feedback_store;
 mod list_store;
+pub mod overview;
+mod overview_store;
 mod replace_store;
 mod running_store;
 mod store;

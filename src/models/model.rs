@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::attempts::{Attempts, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
-use super::tokens::Family;
+use super::tokens::{Budget, Family};
 use super::{ChatModel, CompletionRequest, Delta, DeltaStream, ModelError, Usage};
 
 #[cfg(test)]
@@ -68,6 +68,8 @@ pub struct Model {
     pub(super) family: Family,
     /// Most tokens of an answer, if there is such a limit of its own.
     pub(super) answer_tokens: Option<u32>,
+    /// Its answers begin inside `<think>`.
+    pub(super) thinks_first: bool,
     /// Asked in its place; two models may stand in for each other.
     pub(super) fallback: OnceLock<Vec<Weak<Model>>>,
 }
@@ -135,21 +137,25 @@ impl Model {
         self.family.count_messages(texts)
     }
 
+    /// Whether its answers begin inside `<think>`, because its prompt ends with that tag.
+    pub fn thinks_first(&self) -> bool {
+        self.thinks_first
+    }
+
     /// How tokens are counted: for the trace.
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// Tokens, as [`super::tokens::count`] counts them, that a prompt may have: `wanted`, or less when the
-    /// context of this model or of one that stands in for it is smaller.
-    pub fn prompt_budget(self: &Arc<Self>, wanted: usize, answer: u32) -> usize {
+    /// What a prompt may have: `wanted` tokens as this model counts them, or less when its context is
+    /// smaller, and no more than the models that stand in for it can read.
+    pub fn prompt_budget(self: &Arc<Self>, wanted: usize, answer: u32) -> Budget {
         let of = |model: &Arc<Self>| {
-            let Some(context) = model.card.context else { return wanted };
             let answer = model.answer_tokens.map_or(answer, |most| most.min(answer));
-            let left = context.saturating_sub(answer as usize + MARGIN);
-            wanted.min(model.family.in_reference_tokens(left))
+            let left = model.card.context.map(|context| context.saturating_sub(answer as usize + MARGIN));
+            (model.family, left.map_or(wanted, |left| left.min(wanted)))
         };
-        self.with_stand_ins().iter().map(of).min().unwrap_or(wanted)
+        Budget::new(self.with_stand_ins().iter().map(of))
     }
 
     pub(super) fn stand_ins(&self) -> Vec<Arc<Self>> {

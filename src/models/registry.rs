@@ -87,6 +87,16 @@ impl Models {
         Ok(models)
     }
 
+    /// One model that speaks like this, for tests of what stands above it.
+    #[cfg(test)]
+    pub(crate) fn speaking(config: &ModelsConfig, id: &str, chat: Arc<dyn ChatModel>) -> Self {
+        let changes: Changes = Arc::new(watch::Sender::new(()));
+        let (model, breaker) = (ModelConfig::named(id), Breaker::new(0, Duration::ZERO, Arc::clone(&changes)));
+        let card = ModelCard::of("test", &model, &mut HashSet::new());
+        let all = vec![Arc::new(Model::of(card, &model, chat, limits(config, &model), breaker))];
+        Self { all, default: id.to_owned(), changes }
+    }
+
     /// Every model, in the order of [`build`](Self::build).
     pub fn cards(&self) -> Vec<ModelCard> {
         self.all.iter().map(|model| model.card.clone()).collect()
@@ -229,6 +239,7 @@ impl Model {
             family: Family::of(&model.id),
             gate: Gate::new(model.concurrency, model.queue),
             answer_tokens: model.answer_tokens,
+            thinks_first: model.thinks_first,
             fallback: OnceLock::new(),
             card,
             chat,
@@ -245,6 +256,7 @@ impl Model {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::tokens::{Budget, Family};
     use super::super::{EmbedKind, Usage};
     use super::*;
     use crate::config::Secret;
@@ -324,9 +336,9 @@ pub(super) mod tests {
         let all = vec![model("gpt-4.1", 8000, &[]), model("gpt-4o", 8000, &["small"]), model("small", 2000, &[]), model("any", 0, &[])];
         let models = build(&config(vec![("fake", provider("http://127.0.0.1:1/v1", all))])).unwrap();
         let budget = |id| models.select(Some(id)).unwrap().prompt_budget(6000, 1200);
-        assert_eq!((budget("any"), budget("gpt-4.1")), (6000, 6000));
-        assert_eq!(budget("small"), (2000 - 1200 - 64) * 100 / 125);
-        assert_eq!(budget("gpt-4o"), budget("small"));
+        assert_eq!((budget("any").tokens(), budget("gpt-4.1").tokens()), (6000, 6000));
+        assert_eq!(budget("small"), Budget::new([(Family::Estimated, 2000 - 1200 - 64)]));
+        assert_eq!(budget("gpt-4o"), Budget::new([(Family::O200k, 6000), (Family::Estimated, 2000 - 1200 - 64)]));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Counts tokens before a call. `o200k_base` is the reference that budgets are kept in: exact for current
-//! OpenAI models. Older ones have a vocabulary of their own; for all others the count is an estimate on
-//! the high side, and says so.
+//! Counts tokens before a call, as the model counts them. `o200k_base` is exact for current OpenAI
+//! models and the reference for the rest: older ones have a vocabulary of their own; for all others the
+//! count is an estimate on the high side, and says so.
 
 use std::sync::OnceLock;
 
@@ -16,6 +16,8 @@ static CL100K: OnceLock<Option<CoreBPE>> = OnceLock::new();
 /// Tokens that a wire adds around each message, and once for the answer's beginning.
 const AROUND_A_MESSAGE: usize = 4;
 const AROUND_ALL: usize = 3;
+/// What an unknown vocabulary may need, in percent of the reference.
+const ESTIMATED_PERCENT: usize = 125;
 
 /// Which vocabulary a model counts with, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,33 +53,57 @@ impl Family {
         match self {
             Self::O200k => count(text),
             Self::Cl100k => count_with(cl100k(), text),
-            Self::Estimated => self.at_most(count(text)),
+            Self::Estimated => (count(text) * ESTIMATED_PERCENT).div_ceil(100),
         }
     }
 
     /// Tokens of these texts as messages.
     pub fn count_messages<'a>(self, texts: impl Iterator<Item = &'a str>) -> usize {
-        texts.map(|text| self.count(text) + AROUND_A_MESSAGE).sum::<usize>() + AROUND_ALL
+        texts.map(|text| self.count_message(text)).sum::<usize>() + AROUND_ALL
     }
 
-    /// How many tokens of the reference surely fit into so many of this family.
-    pub fn in_reference_tokens(self, tokens: usize) -> usize {
-        tokens * 100 / self.percent()
+    /// Tokens of a text as a message.
+    pub fn count_message(self, text: &str) -> usize {
+        self.count(text) + AROUND_A_MESSAGE
     }
+}
 
-    /// Most tokens of this family for so many of the reference.
-    fn at_most(self, reference: usize) -> usize {
-        (reference * self.percent()).div_ceil(100)
-    }
+/// What a prompt may have, in the tokens of every family that may have to read it: a model's own, and
+/// those of the models that stand in for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget(Vec<(Family, usize)>);
 
-    /// What a text may have in this family, in percent of the reference: the older vocabulary needs up
-    /// to half as much again for Chinese; for unknown ones a quarter more is added.
-    fn percent(self) -> usize {
-        match self {
-            Self::O200k => 100,
-            Self::Cl100k => 150,
-            Self::Estimated => 125,
+impl Budget {
+    /// So many tokens of each family, the answering model's first; of one named twice, the fewer.
+    pub fn new(limits: impl IntoIterator<Item = (Family, usize)>) -> Self {
+        let mut all: Vec<(Family, usize)> = Vec::new();
+        for (family, tokens) in limits {
+            match all.iter_mut().find(|(known, _)| *known == family) {
+                Some((_, least)) => *least = tokens.min(*least),
+                None => all.push((family, tokens)),
+            }
         }
+        Self(all)
+    }
+
+    /// What the answering model may have.
+    pub fn tokens(&self) -> usize {
+        self.0.first().map_or(0, |(_, tokens)| *tokens)
+    }
+
+    /// Takes these messages out of it; false, and nothing is taken, when they do not fit for everybody.
+    pub fn take(&mut self, texts: &[&str]) -> bool {
+        let costs: Vec<usize> = self.0.iter().map(|(family, _)| texts.iter().map(|text| family.count_message(text)).sum()).collect();
+        let fits = self.0.iter().zip(&costs).all(|((_, left), cost)| cost <= left);
+        if fits {
+            self.0.iter_mut().zip(&costs).for_each(|((_, left), cost)| *left -= cost);
+        }
+        fits
+    }
+
+    /// Leaves nothing of it.
+    pub fn exhaust(&mut self) {
+        self.0.iter_mut().for_each(|(_, left)| *left = 0);
     }
 }
 
@@ -161,15 +187,19 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_by_the_reference_fits_in_the_family() {
+    fn a_budget_is_kept_for_every_family_that_may_read() {
         for text in TEXTS {
-            for family in [Family::O200k, Family::Cl100k, Family::Estimated] {
-                let context = family.count(text);
-                let reference = count(text);
-                assert!(family.in_reference_tokens(context) <= reference.max(1), "{family:?}: {text}");
-                assert!(family.count(text) <= family.at_most(reference), "{family:?}: {text}");
-            }
+            let exact = Family::O200k.count_message(text);
+            let own = Budget::new([(Family::O200k, exact)]);
+            assert!(own.clone().take(&[text]), "{text}");
+            // The same number of an estimated family's tokens holds less, and so does a stand-in's.
+            assert!(!Budget::new([(Family::Estimated, exact)]).take(&[text]), "{text}");
+            let mut both = Budget::new([(Family::O200k, exact), (Family::Estimated, exact)]);
+            let before = both.clone();
+            assert!(!both.take(&[text]) && both == before && both.tokens() == exact, "{text}");
         }
+        let mut budget = Budget::new([(Family::O200k, 20), (Family::O200k, 12)]);
+        assert!(budget.take(&["hello world"]) && budget.tokens() == 6 && !budget.take(&["hello big world"]));
         assert_eq!(Family::O200k.count_messages(["hello world", ""].into_iter()), 2 + 2 * 4 + 3);
     }
 }

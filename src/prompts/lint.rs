@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Part, PromptTemplate, Section, render};
+use super::{DemoKind, Part, PromptTemplate, Section, render};
 use crate::error::Error;
 use crate::models::Reasoning;
 
@@ -35,6 +35,11 @@ impl LintFinding {
         let message = format!("{}, line {}: {}", self.file, self.line, self.message);
         Error::invalid("prompt_invalid", message).with_details(serde_json::json!({"file": self.file, "line": self.line}))
     }
+
+    /// The same, with everything else that was found in its details.
+    pub(super) fn to_error_among(&self, findings: &[Self]) -> Error {
+        self.to_error().with_details(serde_json::json!({"file": self.file, "line": self.line, "findings": findings}))
+    }
 }
 
 /// Findings in a template whose syntax is right.
@@ -63,6 +68,15 @@ pub(super) fn template(template: &PromptTemplate) -> Vec<LintFinding> {
     }
     if asks && template.demos.iter().any(|demo| demo.reasoning.trim().is_empty()) {
         findings.push(finding(1, Level::Warning, "A demo has no reasoning: models will leave it out as well.".to_owned()));
+    }
+    let choice = &template.choice;
+    if choice.kind == DemoKind::Picked && asks && choice.reasoning.trim().is_empty() {
+        let message = "Picked demos have no reasoning of their own: say in `demo_reasoning` what stands for it.".to_owned();
+        findings.push(finding(1, Level::Warning, message));
+    }
+    if choice.kind == DemoKind::Fixed && choice.count > template.demos.len() {
+        let message = format!("`demo_count` is {}, but there are {} demos.", choice.count, template.demos.len());
+        findings.push(finding(1, Level::Warning, message));
     }
     findings
 }

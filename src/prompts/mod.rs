@@ -11,6 +11,10 @@
 //! [variables]
 //! question = "string"             string, number, bool or list; a question mark makes it optional
 //! market = "string?"
+//! demo_choice = "fixed"           fixed (those below), picked (rows like the question), or none
+//! demo_count = 2                  how many; all of the fixed ones unless it is given
+//! demo_tag = "…"                  picked: only rows with this tag
+//! demo_reasoning = "…"            picked: what stands for their reasoning
 //! [[demos]]
 //! question = "…"                  put into ## Input in the place of `question`
 //! context = "…"                   stands for ## Context
@@ -25,25 +29,25 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
 use crate::models::Reasoning;
 
+mod door;
 mod lint;
 mod parse;
 mod render;
+mod set;
+mod store;
+mod trial;
 
+pub use door::{Prompts, Saved};
 pub use lint::{Level, LintFinding};
 pub use render::Rendered;
-
-/// The templates compiled in: file and text.
-const BUILTIN: [(&str, &str); 2] = [
-    ("prompts/answer.en.md", include_str!("../../prompts/answer.en.md")),
-    ("prompts/answer.zh.md", include_str!("../../prompts/answer.zh.md")),
-];
+pub use set::TemplateSet;
+pub use store::{Publication, Version};
+pub use trial::lint_file;
 
 /// A versioned prompt with variables.
 #[derive(Clone, Debug)]
@@ -60,9 +64,52 @@ pub struct PromptTemplate {
     pub variables: BTreeMap<String, Variable>,
     /// Worked examples, shown to the model before the question.
     pub demos: Vec<Demo>,
+    /// Which examples a question gets.
+    pub choice: DemoChoice,
+    /// Who wrote it.
+    pub origin: Origin,
+    /// The file it was read from, as written.
+    pub text: String,
+    /// Stands for this very text: the first half of its SHA-256, in hex.
+    pub digest: String,
     /// Where it came from, for errors.
     file: String,
     sections: Vec<Section>,
+}
+
+impl PromptTemplate {
+    /// Its version for traces and for the key of an answer given again: two templates share it only when
+    /// they say the same.
+    pub fn label(&self) -> String {
+        let version = match self.origin {
+            Origin::BuiltIn => format!("builtin {}", self.version),
+            Origin::File => format!("file {}", self.version),
+            Origin::Shop(version) => format!("shop {version}"),
+        };
+        format!("{version} ({})", self.digest)
+    }
+}
+
+/// Who wrote a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It is compiled in.
+    BuiltIn,
+    /// The operator: a file in the configured directory.
+    File,
+    /// The shop: its published version of this number.
+    Shop(i64),
+}
+
+impl Origin {
+    /// `builtin`, `file` or `shop`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BuiltIn => "builtin",
+            Self::File => "file",
+            Self::Shop(_) => "shop",
+        }
+    }
 }
 
 /// A declared variable.
@@ -84,6 +131,32 @@ pub enum VariableKind {
     Number,
     Bool,
     List,
+}
+
+/// Which worked examples go into a prompt, and how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoChoice {
+    /// Where they come from.
+    pub kind: DemoKind,
+    /// How many at most.
+    pub count: usize,
+    /// Picked ones have this tag; any row of the base otherwise.
+    pub tag: Option<String>,
+    /// What stands for the reasoning of picked ones, whose rows have none.
+    pub reasoning: String,
+}
+
+/// Where worked examples come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DemoKind {
+    /// Those of the template.
+    #[default]
+    Fixed,
+    /// Rows of the base that are most like the question, and then the template's.
+    Picked,
+    /// None.
+    None,
 }
 
 /// A worked example.
@@ -119,88 +192,6 @@ enum Part {
     Reasoning,
     Input,
     Output,
-}
-
-/// All templates.
-#[derive(Clone, Debug, Default)]
-pub struct Prompts {
-    templates: BTreeMap<String, PromptTemplate>,
-    /// Files that cannot be read as a template, by the name they should have.
-    broken: BTreeMap<String, LintFinding>,
-}
-
-impl Prompts {
-    /// The built-in templates and, over them, every `*.md` of a directory (which need not exist). A
-    /// file that is no template is kept as a finding of [`lint`](Self::lint); [`check`](Self::check)
-    /// turns it into an error. Reads files: call it at start.
-    ///
-    /// # Errors
-    /// `io_error` when the directory cannot be read.
-    pub fn load(dir_override: Option<&Path>) -> Result<Self> {
-        let mut prompts = Self::default();
-        for (file, text) in BUILTIN {
-            prompts.add(file, text);
-        }
-        let Some(directory) = dir_override.filter(|directory| directory.is_dir()) else { return Ok(prompts) };
-        for entry in std::fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "md") {
-                let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
-                prompts.add(&path.to_string_lossy(), &text);
-            }
-        }
-        Ok(prompts)
-    }
-
-    /// Puts a file in the place of an earlier one of the same name.
-    fn add(&mut self, file: &str, text: &str) {
-        let name = parse::stem(file).to_owned();
-        self.broken.remove(&name);
-        self.templates.remove(&name);
-        match parse::template(file, text) {
-            Ok(template) => drop(self.templates.insert(name, template)),
-            Err(finding) => drop(self.broken.insert(name, finding)),
-        }
-    }
-
-    /// The names of the usable templates, sorted.
-    pub fn names(&self) -> Vec<&str> {
-        self.templates.keys().map(String::as_str).collect()
-    }
-
-    /// The template of this name.
-    ///
-    /// # Errors
-    /// `prompt_invalid` when its file is no template, `prompt_not_found`, which lists what there is.
-    pub fn get(&self, name: &str) -> Result<&PromptTemplate> {
-        match (self.templates.get(name), self.broken.get(name)) {
-            (Some(template), _) => Ok(template),
-            (None, Some(finding)) => Err(finding.to_error()),
-            (None, None) => {
-                let message = format!("There is no prompt `{name}`. Choose one of: {}.", self.names().join(", "));
-                Err(Error::not_found("prompt_not_found", message))
-            }
-        }
-    }
-
-    /// Everything wrong or odd in any template, in order of file and line.
-    pub fn lint(&self) -> Vec<LintFinding> {
-        let mut findings: Vec<LintFinding> = self.broken.values().cloned().collect();
-        findings.extend(self.templates.values().flat_map(lint::template));
-        findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        findings
-    }
-
-    /// Whether every template can be used.
-    ///
-    /// # Errors
-    /// `prompt_invalid` with the first finding that is an error.
-    pub fn check(&self) -> Result<()> {
-        match self.lint().iter().find(|finding| finding.level == Level::Error) {
-            Some(finding) => Err(finding.to_error()),
-            None => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::lint::{Level, LintFinding};
-use super::{Demo, Part, PromptTemplate, Section, Variable, VariableKind, render};
+use super::{Demo, DemoChoice, DemoKind, Origin, Part, PromptTemplate, Section, Variable, VariableKind, render};
 use crate::models::Reasoning;
 
 const FENCE: &str = "+++";
@@ -23,6 +24,29 @@ struct Front {
     variables: BTreeMap<String, toml::Spanned<String>>,
     #[serde(default)]
     demos: Vec<Demo>,
+    #[serde(default)]
+    demo_choice: DemoKind,
+    #[serde(default)]
+    demo_count: Option<usize>,
+    #[serde(default)]
+    demo_tag: Option<String>,
+    #[serde(default)]
+    demo_reasoning: String,
+}
+
+/// Picked examples unless the template says how many.
+const PICKED: usize = 2;
+
+impl Front {
+    fn choice(&mut self) -> DemoChoice {
+        let all = if self.demo_choice == DemoKind::Picked { PICKED } else { self.demos.len() };
+        DemoChoice {
+            kind: self.demo_choice,
+            count: if self.demo_choice == DemoKind::None { 0 } else { self.demo_count.unwrap_or(all) },
+            tag: self.demo_tag.take(),
+            reasoning: std::mem::take(&mut self.demo_reasoning),
+        }
+    }
 }
 
 /// A file's name without folder and `.md`.
@@ -32,14 +56,14 @@ pub(super) fn stem(file: &str) -> &str {
 }
 
 /// Reads a template, up to and including its syntax.
-pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFinding> {
+pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptTemplate, LintFinding> {
     let error = |line: usize, message: String| LintFinding { file: file.to_owned(), line, level: Level::Error, message };
     let text = text.trim_start_matches('\u{feff}');
     let (front, body, body_line) =
         split(text).ok_or_else(|| error(1, "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned()))?;
     // The front matter starts on line 2, after the fence.
     let line_at = |offset: usize| 2 + front[..offset.min(front.len())].matches('\n').count();
-    let parsed: Front =
+    let mut parsed: Front =
         toml::from_str(front).map_err(|wrong| error(line_at(wrong.span().map_or(0, |span| span.start)), wrong.message().to_owned()))?;
     if parsed.name != stem(file) {
         let message = format!("`name` is `{}`, but the file's name says `{}`.", parsed.name, stem(file));
@@ -62,7 +86,11 @@ pub(super) fn template(file: &str, text: &str) -> Result<PromptTemplate, LintFin
         description: parsed.description,
         reasoning: parsed.reasoning,
         variables,
+        choice: parsed.choice(),
         demos: parsed.demos,
+        origin,
+        text: text.to_owned(),
+        digest: Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
         file: file.to_owned(),
         sections,
     })

@@ -7,18 +7,36 @@ use serde_json::{Map, Value, json};
 
 use super::lint::{Level, LintFinding};
 use super::{Demo, Part, PromptTemplate, Section, VariableKind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::models::{Message, Reasoning, Role};
+
+/// What comes out of a step of rendering, or what is wrong with the template.
+type Rendering<T> = std::result::Result<T, LintFinding>;
 
 /// The messages of a prompt, before earlier turns are put between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the parts'")]
 pub struct Rendered {
-    /// Instruction, reasoning and output.
-    pub system: String,
+    pub instruction: String,
+    /// Empty unless the prompt is to ask for it.
+    pub reasoning: String,
+    pub output: String,
     /// Worked examples: a user's and an assistant's message each.
     pub demos: Vec<Message>,
-    /// Context and input.
-    pub user: String,
+    pub context: String,
+    pub input: String,
+}
+
+impl Rendered {
+    /// The system message: instruction, reasoning and output.
+    pub fn system(&self) -> String {
+        paragraphs([&self.instruction, &self.reasoning, &self.output])
+    }
+
+    /// The user message: context and input.
+    pub fn user(&self) -> String {
+        paragraphs([&self.context, &self.input])
+    }
 }
 
 impl PromptTemplate {
@@ -28,16 +46,42 @@ impl PromptTemplate {
     /// # Errors
     /// `prompt_invalid` with file and line: a variable that is missing, of another type, or not declared.
     pub fn render(&self, vars: &Value, mode: Reasoning) -> Result<Rendered> {
+        self.render_with(vars, mode, &[])
+    }
+
+    /// The same with worked examples that were picked for this question; the template's own fill up what
+    /// they leave of the wanted number.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line.
+    pub fn render_with(&self, vars: &Value, mode: Reasoning, picked: &[Demo]) -> Result<Rendered> {
+        self.try_render(vars, mode, picked).map_err(|finding| finding.to_error())
+    }
+
+    /// The part that says what is known, by itself: for an example of a row.
+    ///
+    /// # Errors
+    /// `prompt_invalid` with file and line.
+    pub fn context(&self, vars: &Value) -> Result<String> {
+        self.values(vars).and_then(|values| self.part(Part::Context, &values)).map_err(|finding| finding.to_error())
+    }
+
+    /// The same, with what is wrong as a finding.
+    pub(super) fn try_render(&self, vars: &Value, mode: Reasoning, picked: &[Demo]) -> Rendering<Rendered> {
         let values = self.values(vars)?;
         let thinks = matches!(mode, Reasoning::Hidden | Reasoning::Shown);
-        let reasoning = if thinks { self.part(Part::Reasoning, &values)? } else { String::new() };
-        let system = [self.part(Part::Instruction, &values)?, reasoning, self.part(Part::Output, &values)?];
-        let user = [self.part(Part::Context, &values)?, self.part(Part::Input, &values)?];
-        let mut demos = Vec::with_capacity(self.demos.len() * 2);
-        for demo in &self.demos {
+        let mut demos = Vec::with_capacity(self.choice.count * 2);
+        for demo in picked.iter().chain(&self.demos).take(self.choice.count) {
             demos.extend(self.demo(demo, &values, thinks)?);
         }
-        Ok(Rendered { system: paragraphs(&system), demos, user: paragraphs(&user) })
+        Ok(Rendered {
+            instruction: self.part(Part::Instruction, &values)?,
+            reasoning: if thinks { self.part(Part::Reasoning, &values)? } else { String::new() },
+            output: self.part(Part::Output, &values)?,
+            demos,
+            context: self.part(Part::Context, &values)?,
+            input: self.part(Part::Input, &values)?,
+        })
     }
 
     /// The names of the variables, for messages.
@@ -47,13 +91,13 @@ impl PromptTemplate {
 
     /// A demo in the form of the real question: its own context, and the same input with its question
     /// and without anything optional.
-    fn demo(&self, demo: &Demo, values: &Map<String, Value>, thinks: bool) -> Result<[Message; 2]> {
+    fn demo(&self, demo: &Demo, values: &Map<String, Value>, thinks: bool) -> Rendering<[Message; 2]> {
         let mut values = values.clone();
         for (name, variable) in self.variables.iter().filter(|(_, variable)| variable.optional) {
             values.insert(name.clone(), variable.kind.empty());
         }
         values.insert("question".to_owned(), demo.question.trim().into());
-        let asked = paragraphs(&[demo.context.trim().to_owned(), self.part(Part::Input, &values)?]);
+        let asked = paragraphs([demo.context.trim(), self.part(Part::Input, &values)?.as_str()]);
         let reasoning = demo.reasoning.trim();
         let answer = demo.answer.trim();
         let said = match thinks && !reasoning.is_empty() {
@@ -64,7 +108,7 @@ impl PromptTemplate {
     }
 
     /// The declared variables with their values.
-    fn values(&self, vars: &Value) -> Result<Map<String, Value>> {
+    fn values(&self, vars: &Value) -> Rendering<Map<String, Value>> {
         let mut values = Map::new();
         for (name, variable) in &self.variables {
             let given = &vars[name.as_str()];
@@ -81,7 +125,7 @@ impl PromptTemplate {
     }
 
     /// One part, rendered; empty when the template has none.
-    fn part(&self, part: Part, values: &Map<String, Value>) -> Result<String> {
+    fn part(&self, part: Part, values: &Map<String, Value>) -> Rendering<String> {
         let Some(section) = self.sections.iter().find(|section| section.part == part) else { return Ok(String::new()) };
         let values = minijinja::Value::from(Serde(values));
         environment().render_str(&section.source, values).map(|text| text.trim().to_owned()).map_err(|error| {
@@ -90,13 +134,13 @@ impl PromptTemplate {
         })
     }
 
-    fn invalid(&self, line: usize, message: String) -> Error {
-        LintFinding { file: self.file.clone(), line, level: Level::Error, message }.to_error()
+    fn invalid(&self, line: usize, message: String) -> LintFinding {
+        LintFinding { file: self.file.clone(), line, level: Level::Error, message }
     }
 }
 
 impl VariableKind {
-    fn fits(self, value: &Value) -> bool {
+    pub(super) fn fits(self, value: &Value) -> bool {
         match self {
             Self::String => value.is_string(),
             Self::Number => value.is_number(),
@@ -114,7 +158,7 @@ impl VariableKind {
         }
     }
 
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::String => "string",
             Self::Number => "number",
@@ -176,7 +220,7 @@ fn describe(error: &minijinja::Error, section: &Section) -> (usize, String) {
 }
 
 /// Joins what is not empty with a blank line between.
-fn paragraphs(parts: &[String]) -> String {
-    let said: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+fn paragraphs<T: AsRef<str>, const N: usize>(parts: [T; N]) -> String {
+    let said: Vec<&str> = parts.iter().map(AsRef::<str>::as_ref).filter(|part| !part.is_empty()).collect();
     said.join("\n\n")
 }

@@ -91,6 +91,20 @@ impl Safety {
 
     /// A question before it is stored. What is personal or forbidden in it is replaced.
     pub async fn question(&self, tenant: &TenantId, text: &str) -> Checked {
+        let mut guardrails = vec![self.asking(tenant)];
+        guardrails.extend(self.0.judge.clone());
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        check(&guardrails, text, &look).await
+    }
+
+    /// The same by rules alone, for a question that is only tried: no model judges it.
+    pub async fn question_by_rules(&self, tenant: &TenantId, text: &str) -> Checked {
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        check(&[self.asking(tenant)], text, &look).await
+    }
+
+    /// The rules for a question.
+    fn asking(&self, tenant: &TenantId) -> Arc<dyn Guardrail> {
         let mut rules = self.personal(PersonalData::default());
         rules.push(Arc::new(Control));
         rules.push(Arc::clone(&self.words(tenant).asked) as Arc<dyn Rule>);
@@ -99,10 +113,7 @@ impl Safety {
             "refuse" => rules.push(Arc::new(Injection(Action::Refuse))),
             _ => {}
         }
-        let mut guardrails: Vec<Arc<dyn Guardrail>> = vec![Arc::new(Rules(rules))];
-        guardrails.extend(self.0.judge.clone());
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
-        check(&guardrails, text, &look).await
+        Arc::new(Rules(rules))
     }
 
     /// An earlier message that a stateless client sends along: personal data in it does not leave either.

@@ -18,10 +18,13 @@ pub(super) const IDENTITY_PREFIX: &str = "mc_identity_";
 
 /// A stored key, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ApiKey {
     /// Its public name.
+    #[cfg_attr(test, ts(as = "String"))]
     pub id: KeyId,
     /// Whose it is.
+    #[cfg_attr(test, ts(as = "String"))]
     pub tenant: TenantId,
     /// What it may do.
     pub role: Role,
@@ -31,12 +34,15 @@ pub struct ApiKey {
     pub origins: Vec<String>,
     /// When it was issued.
     #[serde(rename = "created_ms")]
+    #[cfg_attr(test, ts(as = "i64"))]
     pub created: Timestamp,
     /// From when on it is refused.
     #[serde(rename = "expires_ms")]
+    #[cfg_attr(test, ts(as = "Option<i64>"))]
     pub expires: Option<Timestamp>,
     /// Since when it is refused.
     #[serde(rename = "revoked_ms")]
+    #[cfg_attr(test, ts(as = "Option<i64>"))]
     pub revoked: Option<Timestamp>,
 }
 

@@ -22,6 +22,7 @@ pub use store::{LINK_MS, SESSION_MS, Tenant, Tenants};
 
 /// What a key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Keeps the knowledge base and sees everything of its tenant.
@@ -57,6 +58,9 @@ impl FromStr for Role {
     }
 }
 
+/// Who owns what the console's sessions of a shop open.
+const CONSOLE: &str = "console";
+
 /// Somebody whose key was checked.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -71,6 +75,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether somebody signed in to the console is asking.
+    pub fn is_console(&self) -> bool {
+        self.owner.as_str() == CONSOLE
+    }
+
     /// Whose conversations it may see: its own, or as an admin everybody's (`None`).
     pub fn sees(&self) -> Option<&OwnerId> {
         (self.role != Role::Admin).then_some(&self.owner)

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use super::identity;
 use super::key::{Admission, ApiKey, Credentials, IDENTITY_PREFIX, NewKey, fingerprint, hex, new_secret, new_sign_in_secret};
 use super::origin::{OriginPattern, is_listed};
-use super::{Caller, Role};
+use super::{CONSOLE, Caller, Role};
 use crate::config::Secret;
 use crate::db::Db;
 use crate::error::{Error, Result};
@@ -289,7 +289,7 @@ impl Tenants {
         })?;
         let tenant = tenant.ok_or_else(|| Error::unauthenticated("invalid_session", "You are signed out. Sign in again."))?;
         let key = KeyId::from_text(format!("session_{}", &hash[..12]));
-        Ok(Caller { tenant, role: Role::Admin, key, owner: OwnerId::from_text("console") })
+        Ok(Caller { tenant, role: Role::Admin, key, owner: OwnerId::from_text(CONSOLE) })
     }
 
     /// Ends a session.

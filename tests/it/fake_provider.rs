@@ -28,11 +28,13 @@ pub const SLOW: usize = 20;
 pub const SECRET: &str = "机密推理";
 /// An answer with a forbidden word, somebody's data and a link that no source has; letter by letter.
 pub const CARELESS: &str = "可以代 开-发票[1]，打 139 0013 9000，卡 4111111111111111，见 https://evil.example/pay?x=1 。";
+/// What a model that rewrites makes of a follow-up.
+pub const REWRITTEN: &str = "<think>想一想</think>{\"intent\": \"question\", \"query\": \"跨境包裹的面单怎么打印？\"}";
 /// An answer with its reasoning written inline.
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
-const MODELS: [&str; 24] = [
+const MODELS: [&str; 26] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -57,6 +59,8 @@ const MODELS: [&str; 24] = [
     "obedient",
     "careless",
     "counted",
+    "rewriter",
+    "rewriter-greets",
 ];
 
 /// The running provider.
@@ -220,6 +224,8 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
             send(out, json!({field.as_str(): SECRET, "content": ""})).await?;
             answer(out).await?;
         }
+        "rewriter" => text(out, REWRITTEN).await?,
+        "rewriter-greets" => text(out, r#"{"intent": "greeting", "query": ""}"#).await?,
         "obedient" => {
             for c in obeyed.chars() {
                 text(out, &c.to_string()).await?;

@@ -1,6 +1,7 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `tests/peers`.
 
+mod console;
 mod described;
 mod dingtalk;
 mod doors;
@@ -16,9 +17,11 @@ mod mcp;
 mod models;
 mod openai;
 mod process;
+mod prompts;
 mod remembering;
 mod resume;
 mod retrieval;
+mod rewriting;
 mod safety;
 mod server;
 mod story;

@@ -5,6 +5,7 @@ use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::config::{Config, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
+use merchant_copilot::knowledge::list_store::{Listing, Validity};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
 use merchant_copilot::knowledge::versions::Action;
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
@@ -47,6 +48,7 @@ async fn story(db: Db) {
     conversations(&db, &clock, &shop, &other).await;
     usage(&db, &shop, &other).await;
     verdicts(&db, &clock, &shop, &other).await;
+    super::prompts::story(&db, &clock, &shop, &other).await;
     channels(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
@@ -178,7 +180,18 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(store.stale(shop, "e2", 9).await.unwrap().len(), 2);
     assert_eq!(store.page(shop, Some(&EntryId::from_text("a")), 9).await.unwrap()[0].id.as_str(), "b");
 
+    let words = Listing { text: Some("清"), ..Listing::default() };
+    let found = store.listed(shop, &words, None, 9).await.unwrap();
+    assert_eq!((found.len(), found[0].id.as_str(), store.listed_count(shop, &words).await.unwrap()), (1, "b", 1));
+    let behind = (first, EntryId::from_text("a"));
+    assert_eq!(store.listed(shop, &Listing::default(), Some(&behind), 9).await.unwrap().len(), 1);
+    for validity in [Validity::Expired, Validity::Coming] {
+        let listing = Listing { validity: Some(validity), direct: Some(true), ..Listing::default() };
+        assert_eq!(store.listed_count(shop, &listing).await.unwrap(), 0, "{validity:?}");
+    }
+    assert!(store.listed(other, &Listing::default(), None, 9).await.unwrap().is_empty());
     let stats = store.stats(shop, "e1").await.unwrap();
+    assert_eq!(stats.by_source["rules.csv"], 2);
     assert_eq!((stats.entries, stats.passages, stats.expiring_7d, stats.expired), (2, 2, 2, 0));
     let same = store.selected(shop, &Selection::Source("rules.csv".into())).await.unwrap();
     assert_eq!(same.len(), 2);
@@ -256,6 +269,11 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
         assert!(memory.conversations(tenant, &filter, 9).await.unwrap().is_empty());
     }
     assert_eq!(memory.turns(shop, conversation).await.unwrap().len(), 2);
+    for (tenant, channel, expected) in [(shop, None, 1), (shop, Some("ws"), 1), (shop, Some("openai"), 0), (other, None, 0)] {
+        let mut told = 0;
+        memory.tell_since(tenant, Timestamp(0), channel, |_| told += 1).await.unwrap();
+        assert_eq!(told, expected, "ended turns of {tenant} over {channel:?}");
+    }
     assert_eq!(memory.turn(shop, None, &first.turn.id).await.unwrap().trace, json!({"k": 1}));
     progress(&memory, clock, shop, &second.turn.id).await;
     // With an age of 0 every running turn is one that a crash left.

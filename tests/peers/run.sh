@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 [ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --loglevel=error)
 
 export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peers"
-deadline=$((SECONDS + 800))
+deadline=$((SECONDS + 900))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
 server="" provider="" gateway="" visitor="" passed=0 failed=0
@@ -138,6 +138,7 @@ peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" 
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
 peer "the widget on a page of another origin" node web/e2e/embed.mjs "$binary" "$shots"
+peer "the console at work" node web/e2e/workbench.mjs "$base" "$(new_key --role admin)" "$shots"
 
 # Once more on the same directory, with the default way of reasoning.
 echo "-- a restart"

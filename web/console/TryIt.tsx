@@ -1,140 +1,161 @@
+// A question tried out: what is found and why, under these and other settings, and what models make of it.
+
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import { fill } from '../shared/i18n';
-import type { Decision, LegScore, SearchAnswer, SearchHit } from '../shared/wire';
+import type { KnowledgeStats, ModelState, SearchAnswer, SearchSettings } from '../shared/wire';
+import { query as address } from './api';
+import { Hits, Verdict, round } from './Hits';
 import { Desk, Part, useLoad } from './load';
+import { ModelAnswers } from './ModelAnswers';
+import { change } from './route';
+import { Choice, Head } from './ui';
 
 const TOP = 10;
+/** Settings compared beside those in force. */
+const MOST = 3;
 
-export function TryIt({ query, search }: { query: string; search(query: string): void }): VNode {
+export function TryIt({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
-  const [text, setText] = useState(query);
-  useEffect(() => setText(query), [query]);
-  const path = query ? `/knowledge/search?${new URLSearchParams({ q: query, top: String(TOP), explain: 'true' })}` : undefined;
-  const { loaded, reload } = useLoad<SearchAnswer>(path);
+  const asked = values.get('q') ?? '';
+  const market = values.get('market') ?? '';
+  const [text, setText] = useState(asked);
+  useEffect(() => setText(asked), [asked]);
+  const stats = useLoad<KnowledgeStats>('/knowledge/stats');
+  const models = useLoad<ModelState[]>('/models');
+  const path = asked ? `/knowledge/search${address({ q: asked, market, top: TOP, explain: 'true' })}` : undefined;
+  const { loaded, busy, reload } = useLoad<SearchAnswer>(path);
+  const markets = stats.loaded?.state === 'ready' ? Object.keys(stats.loaded.value.by_market).filter(Boolean) : [];
   return (
     <>
-      <header class="page-head">
-        <h1>{say.tryIt}</h1>
-        <p class="lead">{say.tryLead}</p>
-      </header>
+      <Head title={say.tryIt} lead={say.tryLead} />
       <form
         class="query"
         role="search"
         onSubmit={(event) => {
           event.preventDefault();
-          if (text.trim() === query) reload();
-          else search(text.trim());
+          if (text.trim() === asked) reload();
+          else change({ q: text.trim() });
         }}
       >
         <label class="hidden" for="query">{say.query}</label>
         <input id="query" enterkeyhint="search" value={text} placeholder={say.queryHint} onInput={(event) => setText(event.currentTarget.value)} data-testid="query" />
         <button type="submit" class="primary" disabled={!text.trim()} data-testid="search">{say.search}</button>
+        {markets.length > 0 && (
+          <Choice label={say.fields.market} value={market} options={[['', say.allMarkets], ...markets.map((name): [string, string] => [name, name])]} choose={(market) => change({ market })} />
+        )}
       </form>
-      {loaded ? <Part loaded={loaded} reload={reload}>{(answer) => <Answer answer={answer} />}</Part> : <p class="quiet">{say.tryEmpty}</p>}
-    </>
-  );
-}
-
-function Answer({ answer }: { answer: SearchAnswer }): VNode {
-  const { say } = useContext(Desk);
-  const { hits, decision } = answer;
-  const used = hits.filter((hit) => hit.passed).length;
-  const verdict: Record<Decision, [string, string]> = {
-    direct: [say.direct, say.directLead],
-    grounded: [say.grounded, fill(say.groundedLead, { n: used })],
-    none: [say.notFound, say.notFoundLead],
-  };
-  const [name, lead] = verdict[decision];
-  const total = answer.timings_ms?.total;
-  const best = Math.max(1, ...hits.map((hit) => hit.score));
-  return (
-    <>
-      <div class={`verdict ${decision}`} role="status" data-testid="decision" data-decision={decision}>
-        <strong>{name}</strong>
-        <span>{lead}</span>
-        {total !== undefined && <span class="quiet">{fill(say.took, { ms: round(total, 1) })}</span>}
-      </div>
-      {hits.length ? (
-        <div class="scroll" tabIndex={0}>
-          <table class="hits" data-testid="hits">
-            <thead>
-              <tr>
-                <th scope="col" rowSpan={2} class="number">{say.rankShort}</th>
-                <th scope="col" rowSpan={2}>{say.hit}</th>
-                <th scope="colgroup" colSpan={2}>{say.lexical}</th>
-                <th scope="colgroup" colSpan={2}>{say.semantic}</th>
-                <th scope="col" rowSpan={2} class="fused">{say.fused}</th>
-              </tr>
-              <tr>
-                <th scope="col" class="number">{say.rankShort}</th>
-                <th scope="col" class="number">{say.score}</th>
-                <th scope="col" class="number">{say.rankShort}</th>
-                <th scope="col" class="number">{say.score}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {hits.map((hit, i) => [
-                cutsAt(hits, i) && (
-                  <tr key="cut" class="cut">
-                    <td colSpan={7}>{say.threshold}</td>
-                  </tr>
-                ),
-                <Hit key={hit.id} hit={hit} place={i + 1} best={best} />,
-              ])}
-            </tbody>
-          </table>
-        </div>
+      {loaded ? (
+        <Part loaded={loaded} reload={reload}>
+          {(answer) => (
+            <div class="found" aria-busy={busy}>
+              <Hits answer={answer} />
+              <Others answer={answer} market={market} />
+              {models.loaded?.state === 'ready' && <ModelAnswers key={`${asked}\n${market}`} text={asked} market={market} models={models.loaded.value} />}
+            </div>
+          )}
+        </Part>
       ) : (
-        <p class="quiet">{say.noHits}</p>
+        <p class="quiet">{say.tryEmpty}</p>
       )}
     </>
   );
 }
 
-/** The line goes where used hits end; when none is used, above the first. */
-export function cutsAt(hits: Pick<SearchHit, 'passed'>[], i: number): boolean {
-  return !hits[i]!.passed && (i === 0 || hits[i - 1]!.passed) && !hits.slice(i).some((hit) => hit.passed);
-}
-
-function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number }): VNode {
+/** The same question under other settings, side by side. Nothing is put in force. */
+function Others({ answer, market }: { answer: SearchAnswer; market: string }): VNode | null {
   const { say } = useContext(Desk);
+  const [others, setOthers] = useState<SearchSettings[]>([]);
+  const { settings } = answer;
+  if (!settings) return null;
+  const put = (place: number, changed: SearchSettings) => setOthers(others.map((one, i) => (i === place ? changed : one)));
   return (
-    <tr class={hit.passed ? '' : 'out'}>
-      <td class="number">{place}</td>
-      <td class="entry">
-        <details>
-          <summary>
-            <strong>{hit.question || hit.answer}</strong>
-            {hit.question && <span class="preview">{hit.answer}</span>}
-          </summary>
-          <p>{hit.answer}</p>
-          <p class="quiet"><code>{hit.id}</code></p>
-        </details>
-      </td>
-      <Leg leg={hit.lexical} digits={2} />
-      <Leg leg={hit.semantic} digits={3} />
-      <td class="fused">
-        <div class="track"><span class="bar" style={{ width: `${Math.max(0, (hit.score / best) * 100)}%` }} /></div>
-        <span class="figure">{round(hit.score, 3)}</span>
-        <span class="state">{hit.passed ? say.passed : say.notPassed}</span>
-        {hit.reason && <span class="quiet">{hit.reason}</span>}
-      </td>
-    </tr>
+    <section class="part">
+      <h2>{say.compareTitle}</h2>
+      <p class="quiet">{say.compareLead}</p>
+      <div class="columns" data-testid="columns">
+        <div class="column card">
+          <h3>{say.inForce}</h3>
+          <dl class="meta">
+            {(['weight', 'grounded_threshold', 'direct_threshold'] as const).map((name) => (
+              <div key={name}>
+                <dt>{say.settings[name]}</dt>
+                <dd>{round(settings[name], 3)}</dd>
+              </div>
+            ))}
+          </dl>
+          <Ranking answer={answer} />
+        </div>
+        {others.map((one, i) => (
+          <Other key={i} name={`${say.variant} ${i + 1}`} query={answer.query} market={market} settings={one} put={(changed) => put(i, changed)} drop={() => setOthers(others.filter((_, j) => j !== i))} against={answer} />
+        ))}
+      </div>
+      {others.length < MOST && (
+        <button type="button" onClick={() => setOthers([...others, others.at(-1) ?? settings])} data-testid="compare">{say.compareAdd}</button>
+      )}
+    </section>
   );
 }
 
-function Leg({ leg, digits }: { leg: LegScore | null; digits: number }): VNode {
+interface OtherProps {
+  name: string;
+  query: string;
+  market: string;
+  settings: SearchSettings;
+  against: SearchAnswer;
+  put(settings: SearchSettings): void;
+  drop(): void;
+}
+
+function Other({ name, query, market, settings, against, put, drop }: OtherProps): VNode {
   const { say } = useContext(Desk);
-  if (!leg) return <td class="missing" colSpan={2}>{say.missing}</td>;
+  const { loaded, reload } = useLoad<SearchAnswer>(`/knowledge/search${address({ q: query, market, top: TOP, ...rounded(settings) })}`);
+  return (
+    <div class="column card" data-testid="variant">
+      <h3>
+        {name}
+        <button type="button" class="plain" onClick={drop}>{say.remove}</button>
+      </h3>
+      {(['weight', 'grounded_threshold', 'direct_threshold'] as const).map((field) => (
+        <label key={field} class="slider">
+          <span>{say.settings[field]}</span>
+          <input
+            type="range"
+            min={0}
+            max={1}
+            step={0.05}
+            value={settings[field]}
+            aria-label={`${name}: ${say.settings[field]}`}
+            onChange={(event) => put({ ...settings, [field]: Number(event.currentTarget.value) })}
+          />
+          <output>{round(settings[field], 2)}</output>
+        </label>
+      ))}
+      {loaded && <Part loaded={loaded} reload={reload}>{(answer) => <Ranking answer={answer} against={against} />}</Part>}
+    </div>
+  );
+}
+
+function rounded(settings: SearchSettings): Record<string, number> {
+  return Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, Number(value.toFixed(3))]));
+}
+
+/** The hits in short, and how their places differ from another ranking. */
+function Ranking({ answer, against }: { answer: SearchAnswer; against?: SearchAnswer }): VNode {
+  const { say } = useContext(Desk);
   return (
     <>
-      <td class="number">{leg.rank || '–'}</td>
-      <td class="number">{leg.score.toFixed(digits)}</td>
+      <Verdict answer={answer} />
+      <ol class="ranking">
+        {answer.hits.map((hit, i) => {
+          const before = against?.hits.findIndex((other) => other.id === hit.id) ?? i;
+          const moved = before < 0 ? say.fresh : before === i ? '' : before > i ? `↑${before - i}` : `↓${i - before}`;
+          return (
+            <li key={hit.id} class={hit.passed ? '' : 'out'}>
+              <span class="figure">{round(hit.score, 2)}</span> {hit.question || hit.answer.slice(0, 40)} {moved && <span class="moved">{moved}</span>}
+            </li>
+          );
+        })}
+      </ol>
     </>
   );
-}
-
-function round(value: number, digits: number): string {
-  return String(Number(value.toFixed(digits)));
 }

@@ -11,26 +11,33 @@ export class ApiError extends Error {
   }
 }
 
-/** One call to the server's API; the session cookie goes along by itself. */
-export async function call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+/** One call to the server's API; the session cookie goes along by itself. A form goes as it is, all else as JSON. */
+export async function call<T>(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const reply = await send(method, path, body, signal);
+  const text = await reply.text();
+  return (text ? JSON.parse(text) : undefined) as T;
+}
+
+/** The same, for an answer that is read as it comes. */
+export async function send(method: Method, path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
+  const asIs = body === undefined || body instanceof FormData;
   let reply: Response;
   try {
     reply = await fetch(`/api/v1${path}`, {
       method,
       signal: signal ?? null,
-      headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
+      headers: asIs ? {} : { 'Content-Type': 'application/json' },
+      body: body === undefined ? null : asIs ? (body as FormData) : JSON.stringify(body),
     });
   } catch (cause) {
     if (signal?.aborted) throw cause;
     throw new ApiError(0, 'unreachable', '');
   }
-  const text = await reply.text();
-  if (!reply.ok) {
-    const { code, message } = errorOf(text) ?? { code: 'internal', message: reply.statusText || String(reply.status) };
-    throw new ApiError(reply.status, code, message);
-  }
-  return (text ? JSON.parse(text) : undefined) as T;
+  if (reply.ok) return reply;
+  const { code, message } = errorOf(await reply.text()) ?? { code: 'internal', message: reply.statusText || String(reply.status) };
+  throw new ApiError(reply.status, code, message);
 }
 
 function errorOf(text: string): ErrorBody['error'] | undefined {
@@ -39,4 +46,10 @@ function errorOf(text: string): ErrorBody['error'] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** `?a=1&b=2` of what is not empty; nothing when all is. */
+export function query(values: Record<string, string | number | undefined>): string {
+  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== '');
+  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : '';
 }

@@ -1,36 +1,87 @@
+// What every page stands on: its words, loading, doing, and what is said when either goes wrong.
+
 import type { ComponentChildren, VNode } from 'preact';
-import { useContext, useEffect, useState } from 'preact/hooks';
 import { createContext } from 'preact';
-import { fill } from '../shared/i18n';
+import { useContext, useEffect, useState } from 'preact/hooks';
+import { fill, type Lang } from '../shared/i18n';
 import { ApiError, call } from './api';
 import type { Words } from './words';
 
-/** What every page gets: its words, and a way to say that the session is gone. */
-export const Desk = createContext<{ say: Words; expired(): void }>(undefined as never);
+/** A line at the foot of the page about what was just done, with a way back when there is one. */
+export interface Note {
+  text: string;
+  undo?: () => Promise<void>;
+}
 
-type Loaded<T> = { state: 'loading' } | { state: 'ready'; value: T } | { state: 'failed'; error: ApiError };
+/** What every page gets: its words, a way to say that the session is gone, and one to say what was done. */
+export interface DeskValue {
+  say: Words;
+  lang: Lang;
+  expired(): void;
+  tell(note: Note): void;
+}
 
-/** Loads one path; nothing when the path is empty. */
-export function useLoad<T>(path: string | undefined): { loaded: Loaded<T> | undefined; reload(): void } {
+export const Desk = createContext<DeskValue>(undefined as never);
+
+export type Loaded<T> = { state: 'loading' } | { state: 'ready'; value: T } | { state: 'failed'; error: ApiError };
+
+/** What went wrong, in the page's language where it is known, else in the server's words. */
+export function explain(error: ApiError, say: Words): string {
+  if (error.status === 0) return say.offline;
+  if (error.code === 'wrong_role') return say.forbidden;
+  return say.problems[error.code as keyof Words['problems']] ?? error.message;
+}
+
+function known(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError(-1, 'internal', String(error));
+}
+
+/** Loads one path; nothing when the path is empty. What was loaded stays while it is loaded again. */
+export function useLoad<T>(path: string | undefined): { loaded: Loaded<T> | undefined; busy: boolean; reload(): void } {
   const { expired } = useContext(Desk);
   const [loaded, setLoaded] = useState<Loaded<T>>();
+  const [busy, setBusy] = useState(false);
   const [round, setRound] = useState(0);
   useEffect(() => {
     if (!path) return setLoaded(undefined);
     const stop = new AbortController();
-    setLoaded({ state: 'loading' });
-    call<T>('GET', path, undefined, stop.signal).then(
-      (value) => setLoaded({ state: 'ready', value }),
-      (error: unknown) => {
-        if (stop.signal.aborted) return;
-        const known = error instanceof ApiError ? error : new ApiError(-1, 'internal', String(error));
-        if (known.status === 401) expired();
-        else setLoaded({ state: 'failed', error: known });
-      },
-    );
+    setBusy(true);
+    setLoaded((before) => (before?.state === 'ready' ? before : { state: 'loading' }));
+    call<T>('GET', path, undefined, stop.signal)
+      .then(
+        (value) => setLoaded({ state: 'ready', value }),
+        (error: unknown) => {
+          if (stop.signal.aborted) return;
+          if (known(error).status === 401) expired();
+          else setLoaded({ state: 'failed', error: known(error) });
+        },
+      )
+      .finally(() => stop.signal.aborted || setBusy(false));
     return () => stop.abort();
   }, [path, round]);
-  return { loaded, reload: () => setRound(round + 1) };
+  return { loaded, busy, reload: () => setRound((round) => round + 1) };
+}
+
+/** Runs one thing at a time; `problem` is what the last one said when it failed. */
+export function useAction(): { busy: boolean; problem: string; run(action: () => Promise<void>): Promise<boolean>; clear(): void } {
+  const { say, expired } = useContext(Desk);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<ApiError>();
+  const run = async (action: () => Promise<void>) => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await action();
+      return true;
+    } catch (error) {
+      if (known(error).status === 401) expired();
+      else setError(known(error));
+      return false;
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { busy, problem: error ? explain(error, say) : '', run, clear: () => setError(undefined) };
 }
 
 interface Props<T> {
@@ -50,11 +101,11 @@ export function Part<T>({ loaded, reload, children }: Props<T>): VNode {
       </div>
     );
   }
-  const { status, message } = loaded.error;
-  const text = status === 0 ? say.offline : status === 403 ? say.forbidden : fill(say.failed, { why: message });
+  const { status } = loaded.error;
+  const why = explain(loaded.error, say);
   return (
     <div class="problem" role="alert">
-      <p>{text}</p>
+      <p>{status === 0 || status === 403 ? why : fill(say.failed, { why })}</p>
       <button type="button" onClick={reload}>{say.retry}</button>
     </div>
   );

@@ -5,13 +5,22 @@ import { useEffect, useState } from 'preact/hooks';
 import { chooseLang, fill, type Lang } from '../shared/i18n';
 import type { SessionInfo } from '../shared/wire';
 import { ApiError, call } from './api';
+import { Access } from './Access';
+import { Conversations } from './Conversations';
+import { Import } from './Import';
 import { Knowledge } from './Knowledge';
-import { Desk } from './load';
+import { Desk, type Note } from './load';
+import { Overview } from './Overview';
+import { Prompts } from './Prompts';
+import { address, useRoute } from './route';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
+import { Toast } from './ui';
 import { words, type Words } from './words';
 
 const LANG = 'mc:console:lang';
+/** The page when the address names none. */
+const FIRST = 'overview';
 
 /** A sign-in token is taken out of the address before anything else can see it. */
 function takeToken(): string | undefined {
@@ -27,12 +36,14 @@ function App(): VNode | null {
   const [session, setSession] = useState<SessionInfo | 'unknown' | 'none'>(token ? 'none' : 'unknown');
   const [note, setNote] = useState<keyof Words>();
   const [pending, setPending] = useState(token);
+  const [done, setDone] = useState<Note>();
   const say = words[lang];
 
   useEffect(() => {
     document.documentElement.lang = lang === 'zh' ? 'zh-CN' : 'en';
-    document.title = `${say.product} · ${say.console}`;
-  }, [lang]);
+    // A page that is open has a title of its own.
+    if (typeof session === 'string') document.title = `${say.product} · ${say.console}`;
+  }, [lang, session]);
   useEffect(() => {
     if (session !== 'unknown') return;
     call<SessionInfo>('GET', '/session').then(setSession, (error: unknown) => {
@@ -61,8 +72,9 @@ function App(): VNode | null {
   };
   const signOut = () => void call('DELETE', '/session').then(() => leave(), () => leave());
   return (
-    <Desk.Provider value={{ say, expired: () => leave('signedOut') }}>
+    <Desk.Provider value={{ say, lang, expired: () => leave('signedOut'), tell: setDone }}>
       <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>
+      <Toast note={done} dismiss={() => setDone(undefined)} />
     </Desk.Provider>
   );
 }
@@ -76,22 +88,33 @@ interface WorkbenchProps {
 }
 
 function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): VNode {
-  const [route, query] = useRoute();
-  const pages: [string, string][] = [
-    ['knowledge', say.knowledge],
-    ['try', say.tryIt],
-  ];
+  const { page, values } = useRoute();
+  const pages: Record<string, [string, VNode]> = {
+    overview: [say.overview, <Overview values={values} />],
+    knowledge: [say.knowledge, <Knowledge values={values} />],
+    import: [say.import, <Import />],
+    try: [say.tryIt, <TryIt values={values} />],
+    prompts: [say.prompts, <Prompts values={values} />],
+    conversations: [say.conversations, <Conversations values={values} />],
+    access: [say.access, <Access />],
+  };
+  const open = page in pages ? page : FIRST;
+  const [title, shown] = pages[open]!;
+  useEffect(() => {
+    document.title = `${title} · ${say.product}`;
+  }, [title]);
   const { expires_at } = session;
   const until = expires_at && new Date(expires_at).toLocaleString(lang === 'zh' ? 'zh-CN' : 'en-GB', { dateStyle: 'medium', timeStyle: 'short' });
   return (
     <div class="desk">
+      <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), document.getElementById('main')?.focus())}>{say.skip}</a>
       <nav class="rail" aria-label={say.console}>
         <p class="product">{say.product}</p>
         <p class="shop" title={until ? fill(say.until, { time: until }) : undefined}>{say.tenant} <strong>{session.tenant}</strong></p>
         <ul>
-          {pages.map(([path, name]) => (
+          {Object.entries(pages).map(([path, [name]]) => (
             <li key={path}>
-              <a href={`#/${path}`} aria-current={route === path ? 'page' : undefined}>{name}</a>
+              <a href={address(path)} aria-current={open === path ? 'page' : undefined}>{name}</a>
             </li>
           ))}
         </ul>
@@ -100,13 +123,7 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
           <button type="button" class="plain" onClick={signOut} data-testid="sign-out">{say.signOut}</button>
         </div>
       </nav>
-      <main>
-        {route === 'try' ? (
-          <TryIt query={query.get('q') ?? ''} search={(q) => (location.hash = `#/try?${new URLSearchParams({ q })}`)} />
-        ) : (
-          <Knowledge />
-        )}
-      </main>
+      <main id="main" tabIndex={-1} key={open}>{shown}</main>
     </div>
   );
 }
@@ -118,18 +135,6 @@ function Languages({ say, lang, speak }: { say: Words; lang: Lang; speak(lang: L
       <button type="button" lang="en" aria-pressed={lang === 'en'} onClick={() => speak('en')}>English</button>
     </p>
   );
-}
-
-/** `#/try?q=…` → page and parameters; anything unknown is the first page. */
-function useRoute(): [string, URLSearchParams] {
-  const [hash, setHash] = useState(location.hash);
-  useEffect(() => {
-    const changed = () => setHash(location.hash);
-    addEventListener('hashchange', changed);
-    return () => removeEventListener('hashchange', changed);
-  }, []);
-  const [path = '', search = ''] = hash.replace(/^#\//, '').split('?');
-  return [path === 'try' ? 'try' : 'knowledge', new URLSearchParams(search)];
 }
 
 render(<App />, document.getElementById('app')!);

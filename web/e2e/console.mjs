@@ -70,7 +70,9 @@ async function desktop(browser) {
     must((await desk.page.evaluate(() => document.cookie)) === '', 'document.cookie shows it');
   });
   await check('the knowledge page shows how much there is', async () => {
-    const figures = await desk.id('figures').locator('dd').allInnerTexts();
+    await desk.page.locator('a[href="#/knowledge"]').click();
+    await desk.id('rows').waitFor();
+    const figures = await desk.id('figures').locator('strong').allInnerTexts();
     must(Number(figures[0].replaceAll(',', '')) > 100, figures.join(' '));
     return figures.join(' · ');
   });

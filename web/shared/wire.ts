@@ -231,13 +231,73 @@ export type LegScore = { rank: number, score: number };
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
 export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
 
-/** `GET /api/v1/knowledge/search`, the same object as `kb search --json`. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number> };
+/** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
+export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
+
+/** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number>, settings?: SearchSettings };
+
+/** A row as it is kept: `GET /api/v1/knowledge/entries/{id}`. */
+export type Entry = EntryContent & { id: string, revision: number, created_ms: number, updated_ms: number };
+
+export type EntryContent = { question: string, answer: string, similar: Array<string>, not: Array<string>, category: string | null, tags: Array<string>, market: string | null, locale: string | null, valid_from: string | null, valid_to: string | null, source: string | null, url: string | null, direct: boolean };
+
+/** `GET /api/v1/knowledge/entries`; `total` on the first page only. */
+export type EntryPage = { entries: Array<Entry>, next: string | null, total?: number };
+
+/** What an entry said before a change. */
+export type EntryVersion = { revision: number, action: 'changed' | 'deleted', by: string, at_ms: number, before: Partial<EntryContent> };
+
+export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted';
+
+/** A row of a file, and what would become of it. */
+export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, new?: Partial<EntryContent>, old?: Partial<EntryContent> };
+
+export type ImportCounts = { added: number, changed: number, unchanged: number, duplicates: number, conflicts: number, failed: number, deleted?: number, skipped?: number, notes?: Array<string>, revision: number };
+
+/** `POST /api/v1/knowledge/imports`, and `GET` of one, with a page of its plan. */
+export type ImportPlan = { id: string, state: 'planned' | 'applying' | 'applied', created_ms: number, expires_ms: number, files: Array<string>, plan: ImportCounts, applied: ImportCounts | null, rows: Array<PlannedRow>, next: number | null };
+
+export type Conversation = { id: string, channel: string, title: string, turns: number, created_ms: number, updated_ms: number };
+
+export type Feedback = { rating: Rating, reasons: Array<string>, comment: string | null, rated_ms: number };
+
+/** A question with its answer, as stored; its trace has a door of its own. */
+export type StoredTurn = { id: string, conversation_id: string, ordinal: number, question: string, query: string, answer: string, decision: Decision | null, model: string | null, status: Status | 'running', finish_reason: string | null, error: WireError | null, sources: Array<Source>, usage: Partial<UsageReport>, timings: Partial<Timings>, created_ms: number, done_ms: number | null, market: string | null, replaces: string | null, replaced_by: string | null, feedback: Feedback | null };
+
+/** `GET /api/v1/models`. Prices are for a million tokens. */
+export type ModelState = { id: string, name: string, provider: string, price_in: number, price_out: number, price_cached?: number, currency: string, context?: number, default: boolean, fallback: Array<string>, health: 'unknown' | 'ok' | 'failing' | 'open' | 'probing', last_error?: { code: string, message: string, at_ms: number } };
+
+/** A template in force: `GET /api/v1/prompts`. `published` is the shop's own version. */
+export type PromptHead = { name: string, version: number | string, description: string, origin: string, published: number | null, digest: string, label: string };
+
+export type PromptText = PromptHead & { text: string, variables: Array<{ name: string, kind: string, optional: boolean }> };
+
+export type PromptFinding = { line: number, level: 'error' | 'warning', message: string };
+
+export type PromptVersion = { version: number, author: string, note: string, created_ms: number };
+
+/** Version 0 is the one of the file. */
+export type PromptVersions = { in_force: number, versions: Array<PromptVersion>, publications: Array<PromptVersion & { revision: number }> };
+
+export type PromptPreview = { template: string, version: string, model: string, decision: Decision, asks_model: boolean, messages: Array<{ role: string, part: string, content: string, tokens: number }>, tokens: { total: number, budget: number }, price: { prompt: number, most: number, currency: string, priced: boolean }, sources: Array<{ n: number, entry_id: string, title: string }> };
 
 export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 
 /** The body of every HTTP error. */
 export type ErrorBody = { error: WireError };
+
+export type Role = "admin" | "member" | "site";
+
+export type ApiKey = { id: string, tenant: string, role: Role, label: string, origins: Array<string>, created_ms: number, expires_ms: number | null, revoked_ms: number | null };
+
+export type Figures = { questions: number, answered: number, refused: number, failed: number, up: number, down: number, cached: number, first_token_p50: number | null, first_token_p95: number | null, total_p50: number | null, total_p95: number | null, cost: { [key in string]: number } };
+
+export type OverviewPart = { name: string } & Figures;
+
+export type AskedQuestion = { question: string, count: number, refused: number, down: number, conversation_id: string };
+
+export type Overview = { total: Figures, days: Array<OverviewPart>, channels: Array<OverviewPart>, questions: Array<AskedQuestion> };
 
 export type Due = { 
 /**
@@ -278,7 +338,7 @@ by_locale: { [key in string]: number },
 /**
  * Live entries per market; `""` is for all markets.
  */
-by_market: { [key in string]: number }, 
+by_market: { [key in string]: number }, by_source: { [key in string]: number }, 
 /**
  * Entries that stop being served within seven days.
  */

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::prompt::Asking;
 use super::{Ending, Turning, words};
 use crate::cache::{CachedAnswer, Scope, Wanted, print};
 use crate::chat::UsageReport;
@@ -13,7 +14,14 @@ use crate::models::{CompletionRequest, FinishReason, Language};
 impl Turning {
     /// What the cache is asked for; none for a turn whose answer depends on what was said before, on whom
     /// it was said to, or on anything else that another's question would not share.
-    pub(super) fn wanted(&self, found: &SearchOutcome, sources: &[Hit], request: &CompletionRequest, earlier: &[Turn]) -> Option<Wanted> {
+    pub(super) fn wanted(
+        &self,
+        asking: &Asking,
+        found: &SearchOutcome,
+        sources: &[Hit],
+        request: &CompletionRequest,
+        earlier: &[Turn],
+    ) -> Option<Wanted> {
         let parts = &self.engine.0.parts;
         let alone = earlier.is_empty() && self.request.history.as_ref().is_none_or(Vec::is_empty);
         let as_typed = found.query == self.request.text.trim() && self.checked.notes.is_empty();
@@ -37,6 +45,7 @@ impl Turning {
                     Language::En => "en",
                 },
                 day: date(parts.knowledge.clock().now(), parts.zone),
+                template: format!("{} {}", asking.template.name, asking.template.label()),
                 prompt: print(told.iter().map(|message| message.content.as_str()).chain([facts.as_str()])),
             },
         })

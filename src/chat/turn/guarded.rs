@@ -6,9 +6,23 @@ use serde_json::json;
 use super::{Ending, Turning, words};
 use crate::chat::EventKind;
 use crate::error::Result;
+use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit};
 use crate::models::{CompletionRequest, Role};
-use crate::safety::{HoldBack, Notes};
+use crate::safety::{HoldBack, Notes, Safety};
+
+/// Rows as a model may read them, and what was found in them.
+pub(in crate::chat) async fn readable(safety: &Safety, tenant: &TenantId, rows: &[Hit]) -> (Vec<Hit>, Notes) {
+    let (mut rows, mut notes) = (rows.to_vec(), Notes::default());
+    for hit in &mut rows {
+        for text in [&mut hit.entry.draft.question, &mut hit.entry.draft.answer, &mut hit.passage] {
+            let checked = safety.source(tenant, text).await;
+            *text = checked.text;
+            notes.merge(&checked.notes);
+        }
+    }
+    (rows, notes)
+}
 
 impl Turning {
     /// A question that is not answered: kindly, without a search and without a model.
@@ -23,16 +37,9 @@ impl Turning {
 
     /// The sources as a model reads them.
     pub(super) async fn readable(&mut self, sources: &[Hit]) -> Vec<Hit> {
-        let safety = self.engine.0.parts.safety.clone();
-        let mut readable = sources.to_vec();
-        for hit in &mut readable {
-            for text in [&mut hit.entry.draft.question, &mut hit.entry.draft.answer, &mut hit.passage] {
-                let checked = safety.source(&self.tenant, text).await;
-                *text = checked.text;
-                self.checked.notes.merge(&checked.notes);
-            }
-        }
-        readable
+        let (hits, notes) = readable(&self.engine.0.parts.safety, &self.tenant, sources).await;
+        self.checked.notes.merge(&notes);
+        hits
     }
 
     /// Earlier messages of a stateless client go to the provider like the question, so they are checked

@@ -12,7 +12,7 @@ impl Turning {
     pub(super) fn greet(&mut self) -> Ending {
         self.outcome.query = self.request.text.clone();
         self.outcome.decision = Some("none".to_owned());
-        self.outcome.trace = json!({"intent": "greeting"});
+        self.outcome.trace = json!({"intent": "greeting", "rewrite": self.rewriting});
         self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
         self.say(words::greeting(self.language));
         Ending::Finished(FinishReason::Stop)

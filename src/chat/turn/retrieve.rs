@@ -26,19 +26,14 @@ impl Turning {
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
         self.outcome.trace = json!({
             "asked": self.request.text.trim(), "query": query, "market": self.request.market,
-            "search": found.to_json(), "facts": self.facts,
+            "search": found.to_json(), "facts": self.facts, "rewrite": self.rewriting,
         });
         Ok(found)
     }
 
     /// Numbers the hits that count and tells them before any text.
     pub(super) fn cite_sources(&mut self, found: &SearchOutcome) -> Vec<Hit> {
-        let most = match found.decision {
-            Decision::Direct => 1,
-            Decision::Grounded => self.engine.0.parts.sources,
-            Decision::None => 0,
-        };
-        let hits: Vec<Hit> = found.hits.iter().filter(|hit| hit.passed).take(most).cloned().collect();
+        let hits = sources_of(found, self.engine.0.parts.sources);
         let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
         self.outcome.sources = json!(sources);
         self.so_far.told().sources = self.outcome.sources.clone();
@@ -46,6 +41,16 @@ impl Turning {
         self.emit(EventKind::ResponseSources { decision: found.decision, sources });
         hits
     }
+}
+
+/// The hits that count, of which a model gets `most`.
+pub(in crate::chat) fn sources_of(found: &SearchOutcome, most: usize) -> Vec<Hit> {
+    let most = match found.decision {
+        Decision::Direct => 1,
+        Decision::Grounded => most,
+        Decision::None => 0,
+    };
+    found.hits.iter().filter(|hit| hit.passed).take(most).cloned().collect()
 }
 
 /// A follow-up made to stand alone is our reading of it, so a row never answers it without a model.

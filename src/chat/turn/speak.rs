@@ -9,17 +9,19 @@ use serde_json::json;
 use super::{Ending, Turning, status, words};
 use crate::chat::cite::CiteScanner;
 use crate::chat::reason::{Piece, ReasonSplitter};
-use crate::chat::{ErrorReport, EventKind, Stage};
+use crate::chat::{ErrorReport, EventKind, Stage, support};
 use crate::error::Result;
 use crate::models::{CompletionRequest, Delta, FinishReason, Model, ModelError, Reasoning, Started, Usage};
 use crate::safety::HoldBack;
 
 impl Turning {
     /// The model speaks; its reasoning is split off and its markers are resolved on the way.
-    pub(super) async fn stream(&mut self, request: CompletionRequest, sources: usize) -> Result<Ending> {
+    pub(super) async fn stream(&mut self, reasoning: Reasoning, request: CompletionRequest, sources: usize) -> Result<Ending> {
         let model = Arc::clone(&self.model);
-        let shown = matches!(self.reasoning()?, Reasoning::Shown | Reasoning::Native);
+        let shown = matches!(reasoning, Reasoning::Shown | Reasoning::Native);
         let prompt = request.messages.clone();
+        let given: Vec<(u32, String)> =
+            request.grounding.iter().map(|source| (source.n, format!("{}\n{}", source.title, source.text))).collect();
         let cancel = self.cancel.clone();
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
         let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
@@ -30,12 +32,19 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        if answer.split.saw_stray() {
+            tracing::warn!(
+                model = self.model.card().id,
+                "reasoning came without its opening tag and was told: set `thinks_first` for this model"
+            );
+        }
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());
         let by = self.model.card();
         self.outcome.trace["model"] = json!({"id": by.id, "provider": by.provider});
         self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
+        self.outcome.trace["unsupported"] = json!(support::unsupported(&self.sent.text, &self.request.text, &given));
         // A provider that never said a word is not paid for the question.
         if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
             self.count(usage, &prompt, &answer.said);
@@ -55,6 +64,9 @@ impl Turning {
             Ok(started) => started,
             Err(error) => return Ending::Broken(model_report(&error)),
         };
+        if by.thinks_first() {
+            answer.split = ReasonSplitter::inside();
+        }
         self.answered_by(by);
         let mut finish = FinishReason::Stop;
         while let Some(delta) = stream.next().await {

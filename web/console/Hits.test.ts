@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { cutsAt } from './TryIt';
+import { cutsAt } from './Hits';
 
 it('draws the threshold where the used hits end', () => {
   const hits = [true, true, false, false].map((passed) => ({ passed }));

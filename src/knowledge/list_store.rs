@@ -1,0 +1,128 @@
+//! The table of entries in SQL: found by words, narrowed down, the last changed first, a page at a time.
+
+use serde::Deserialize;
+use sqlx::AssertSqlSafe;
+
+use super::store::{COLUMNS, EntryRow, KnowledgeStore};
+use super::{KnowledgeEntry, Revision};
+use crate::db::containing;
+use crate::error::Result;
+use crate::ids::{EntryId, TenantId, Timestamp};
+use crate::on;
+
+/// How long before its end an entry counts as expiring.
+const SOON_MS: i64 = 7 * 24 * 3_600_000;
+
+/// Where an entry stands in its validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Validity {
+    /// It is served now.
+    Live,
+    /// It is served now, for at most seven more days.
+    Expiring,
+    /// It is no longer served.
+    Expired,
+    /// It will be served later.
+    Coming,
+}
+
+/// Bounds of a validity: after the first and up to the second.
+struct Bounds {
+    from: (i64, i64),
+    to: (i64, i64),
+}
+
+impl Validity {
+    fn bounds(self, now: i64) -> Bounds {
+        let (any, past, later) = ((-1, i64::MAX), (-1, now), (now, i64::MAX));
+        match self {
+            Self::Live => Bounds { from: past, to: later },
+            Self::Expiring => Bounds { from: any, to: (now, now + SOON_MS) },
+            Self::Expired => Bounds { from: any, to: past },
+            Self::Coming => Bounds { from: later, to: any },
+        }
+    }
+}
+
+/// Which entries are meant; what is none does not narrow them down.
+#[derive(Clone, Debug, Default)]
+pub struct Listing<'a> {
+    /// With these words in a question, a further phrasing or the answer; or this very id.
+    pub text: Option<&'a str>,
+    /// Of this category.
+    pub category: Option<&'a str>,
+    /// For this market.
+    pub market: Option<&'a str>,
+    /// In this language.
+    pub locale: Option<&'a str>,
+    /// From this source.
+    pub source: Option<&'a str>,
+    /// Answered without a model, or not.
+    pub direct: Option<bool>,
+    /// Standing so in their validity.
+    pub validity: Option<Validity>,
+}
+
+/// A column that is null is before every moment as a beginning, and after every one as an end.
+const WHERE: &str = "tenant_id = $1 and deleted = $2 \
+     and ($3 is null or id = $4 or lower(question) like $3 escape '\\' or lower(answer) like $3 escape '\\' or lower(\"similar\") like $3 escape '\\') \
+     and ($5 is null or category = $5) and ($6 is null or market = $6) and ($7 is null or locale = $7) and ($8 is null or source = $8) \
+     and ($9 is null or direct = $9) \
+     and coalesce(valid_from_ms, 0) > $10 and coalesce(valid_from_ms, 0) <= $11 \
+     and coalesce(valid_to_ms, 9223372036854775807) > $12 and coalesce(valid_to_ms, 9223372036854775807) <= $13";
+
+/// Binds what [`WHERE`] asks for.
+macro_rules! bound {
+    ($query:expr, $tenant:expr, $listing:expr, $bounds:expr) => {
+        $query
+            .bind($tenant)
+            .bind(false)
+            .bind($listing.text.map(containing))
+            .bind($listing.text)
+            .bind($listing.category)
+            .bind($listing.market)
+            .bind($listing.locale)
+            .bind($listing.source)
+            .bind($listing.direct)
+            .bind($bounds.from.0)
+            .bind($bounds.from.1)
+            .bind($bounds.to.0)
+            .bind($bounds.to.1)
+    };
+}
+
+impl KnowledgeStore {
+    fn bounds(&self, listing: &Listing<'_>) -> Bounds {
+        let any = Bounds { from: (-1, i64::MAX), to: (-1, i64::MAX) };
+        let Timestamp(now) = self.clock.now();
+        listing.validity.map_or(any, |validity| validity.bounds(now))
+    }
+
+    /// A page of live entries, the last changed first, behind `after`.
+    pub async fn listed(
+        &self,
+        tenant: &TenantId,
+        listing: &Listing<'_>,
+        after: Option<&(Revision, EntryId)>,
+        limit: usize,
+    ) -> Result<Vec<KnowledgeEntry>> {
+        let sql = AssertSqlSafe(format!(
+            "select {COLUMNS} from entries where {WHERE} and revision <= $14 and (revision < $14 or id > $15) \
+             order by revision desc, id limit $16"
+        ));
+        let (revision, id) = after.map_or((i64::MAX, ""), |(revision, id)| (*revision, id.as_str()));
+        let (bounds, limit) = (self.bounds(listing), i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows: Vec<EntryRow> = on!(&self.db, pool => bound!(sqlx::query_as(sql), tenant, listing, bounds)
+            .bind(revision).bind(id).bind(limit).fetch_all(pool).await)?;
+        rows.into_iter().map(EntryRow::into_entry).collect()
+    }
+
+    /// How many there are.
+    pub async fn listed_count(&self, tenant: &TenantId, listing: &Listing<'_>) -> Result<u64> {
+        let sql = AssertSqlSafe(format!("select count(*) from entries where {WHERE}"));
+        let bounds = self.bounds(listing);
+        let count: i64 = on!(&self.db, pool => bound!(sqlx::query_scalar(sql), tenant, listing, bounds).fetch_one(pool).await)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+}

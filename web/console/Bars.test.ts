@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { bars } from './Bars';
+
+it('draws from zero, the highest as high as the chart, and nothing where there is no value', () => {
+  const drawn = bars([{ name: 'a', value: 5 }, { name: 'b', value: null }, { name: 'c', value: 10 }, { name: 'd', value: 0 }], 100, 50);
+  expect(drawn.map((bar) => bar.height)).toEqual([25, 0, 50, 0]);
+  expect(drawn.every((bar) => bar.x >= 0 && bar.x + bar.width <= 100)).toBe(true);
+});
+
+it('keeps zeros on the ground', () => {
+  expect(bars([{ name: 'a', value: 0 }, { name: 'b', value: 0 }]).every((bar) => bar.height === 0)).toBe(true);
+});

@@ -1,0 +1,61 @@
+// A small chart of days: one hue, bars from zero, the highest and the last labelled. The numbers are in a
+// table below all charts; to a screen reader each is a sentence.
+
+import type { VNode } from 'preact';
+import { useContext } from 'preact/hooks';
+import { fill } from '../shared/i18n';
+import { Desk } from './load';
+
+export interface Point {
+  name: string;
+  value: number | null;
+}
+
+const WIDTH = 320;
+const HEIGHT = 72;
+
+/** Where each bar stands and how high it is; a day without a value has none. */
+export function bars(points: Point[], width = WIDTH, height = HEIGHT): { x: number; width: number; height: number; point: Point }[] {
+  const most = Math.max(...points.map((point) => point.value ?? 0));
+  const step = width / Math.max(1, points.length);
+  const thick = Math.min(24, Math.max(1, step * 0.72));
+  return points.map((point, i) => ({
+    x: i * step + (step - thick) / 2,
+    width: thick,
+    height: most > 0 && point.value ? Math.max(1, (point.value / most) * height) : 0,
+    point,
+  }));
+}
+
+export function Bars({ name, points, show }: { name: string; points: Point[]; show(value: number): string }): VNode {
+  const { say } = useContext(Desk);
+  const given = points.filter((point): point is Point & { value: number } => point.value !== null);
+  const most = given.reduce<(Point & { value: number }) | undefined>((best, point) => (!best || point.value > best.value ? point : best), undefined);
+  const last = points.at(-1);
+  const sentence = most && last ? fill(say.chartSays, { name, day: short(most.name), most: show(most.value), last: last.value === null ? '–' : show(last.value) }) : name;
+  return (
+    <figure class="card chart">
+      <figcaption>
+        <span>{name}</span>
+        {most && most.value > 0 && <span class="quiet small">{fill(say.highest, { value: show(most.value), day: short(most.name) })}</span>}
+      </figcaption>
+      <svg viewBox={`0 0 ${WIDTH} ${HEIGHT + 1}`} preserveAspectRatio="none" role="img" aria-label={sentence}>
+        {bars(points).map(({ x, width, height, point }) => (
+          <rect key={point.name} x={x} y={HEIGHT - height} width={width} height={height}>
+            <title>{`${point.name}: ${point.value === null ? '–' : show(point.value)}`}</title>
+          </rect>
+        ))}
+        <line x1={0} x2={WIDTH} y1={HEIGHT + 0.5} y2={HEIGHT + 0.5} />
+      </svg>
+      <p class="axis quiet small" aria-hidden="true">
+        <span>{short(points[0]?.name ?? '')}</span>
+        <span>{short(last?.name ?? '')}</span>
+      </p>
+    </figure>
+  );
+}
+
+/** 2026-11-03 → 11-03 */
+function short(day: string): string {
+  return day.slice(5);
+}

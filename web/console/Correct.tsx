@@ -1,0 +1,137 @@
+// "This should have been answered so": a corrected or new entry, through the same plan as every import,
+// and then the question again, to see that it holds.
+
+import type { VNode } from 'preact';
+import { useContext, useEffect, useState } from 'preact/hooks';
+import type { Entry, ImportPlan, StoredTurn } from '../shared/wire';
+import { ask, type Told } from './ask';
+import { call } from './api';
+import { contentOf, typed } from './EntrySide';
+import { Desk, useAction } from './load';
+import { Plan } from './Plan';
+import { Choice, Field } from './ui';
+
+const NEW = 'new';
+
+/** The row as a file of one line, as every import takes it. */
+export function asFile(row: Record<string, unknown>): File {
+  const given = Object.entries(row).filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && !value.length));
+  return new File([`${JSON.stringify(Object.fromEntries(given))}\n`], 'console.jsonl', { type: 'application/x-ndjson' });
+}
+
+export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
+  const { say } = useContext(Desk);
+  const [target, setTarget] = useState(turn.sources[0]?.entry_id ?? NEW);
+  const [entry, setEntry] = useState<Entry>();
+  const [question, setQuestion] = useState('');
+  const [answer, setAnswer] = useState('');
+  const [plan, setPlan] = useState<ImportPlan>();
+  const { busy, problem, run, clear } = useAction();
+  const asked = turn.query || turn.question;
+
+  useEffect(() => {
+    const still = { chosen: true };
+    setEntry(undefined);
+    clear();
+    if (target === NEW) {
+      setQuestion(asked);
+      setAnswer('');
+      return undefined;
+    }
+    void run(async () => {
+      const entry = await call<Entry>('GET', `/knowledge/entries/${encodeURIComponent(target)}`);
+      if (!still.chosen) return;
+      setEntry(entry);
+      setQuestion(entry.question);
+      setAnswer(entry.answer);
+    });
+    return () => void (still.chosen = false);
+  }, [target]);
+
+  const look = () =>
+    run(async () => {
+      const row: Record<string, unknown> = entry
+        ? { ...contentOf(typed(entry)), id: entry.id, source: entry.source, question, answer, similar: withAsked(entry, question, asked) }
+        : { question, answer, market: turn.market, source: 'console' };
+      const form = new FormData();
+      form.append('file', asFile(row));
+      setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
+    });
+
+  return (
+    <section class="correct" aria-label={say.correct} data-testid="correcting">
+      <h3>{say.correctTitle}</h3>
+      {plan ? (
+        plan.state === 'applied' ? (
+          <Again turn={turn} close={close} />
+        ) : (
+          <>
+            <Plan plan={plan} applied={setPlan} again={() => void look()} />
+            <button type="button" class="plain" onClick={() => setPlan(undefined)}>{say.backToEdit}</button>
+          </>
+        )
+      ) : (
+        <form class="form" onSubmit={(event) => (event.preventDefault(), void look())}>
+          <Choice
+            label={say.whereTo}
+            value={target}
+            options={[...turn.sources.map((source): [string, string] => [source.entry_id, `[${source.n}] ${source.title}`]), [NEW, say.newEntry]]}
+            choose={setTarget}
+            testid="target"
+          />
+          <Field label={say.fields.question} wide>
+            {(id) => <textarea id={id} rows={2} value={question} onInput={(event) => setQuestion(event.currentTarget.value)} data-testid="right-question" />}
+          </Field>
+          <Field label={say.rightAnswer} wide>
+            {(id) => <textarea id={id} rows={6} required value={answer} onInput={(event) => setAnswer(event.currentTarget.value)} data-testid="right-answer" />}
+          </Field>
+          {problem && <p class="wrong wide" role="alert">{problem}</p>}
+          <div class="form-end wide">
+            <button type="submit" class="primary" disabled={busy || !answer.trim()} data-testid="look">{say.seePlan}</button>
+            <button type="button" class="plain" onClick={close}>{say.cancel}</button>
+          </div>
+        </form>
+      )}
+    </section>
+  );
+}
+
+/** What was asked becomes a further phrasing, so that it is found next time. */
+function withAsked(entry: Entry, question: string, asked: string): string[] {
+  const known = [question, ...entry.similar];
+  return known.includes(asked) ? entry.similar : [...entry.similar, asked];
+}
+
+function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
+  const { say } = useContext(Desk);
+  const [told, setTold] = useState<Told>();
+  const { busy, problem, run } = useAction();
+  const again = () =>
+    run(async () => {
+      const question = { text: turn.query || turn.question, market: turn.market ?? undefined };
+      await ask(question, setTold);
+    });
+  return (
+    <div class="again">
+      <p role="status">{say.corrected}</p>
+      <p class="buttons">
+        <button type="button" class="primary" disabled={busy} onClick={() => void again()} data-testid="ask-again">{say.askAgain}</button>
+        <button type="button" class="plain" onClick={close}>{say.close}</button>
+      </p>
+      {problem && <p class="wrong" role="alert">{problem}</p>}
+      {told && (
+        <div class="two" aria-busy={busy}>
+          <section>
+            <h4>{say.then}</h4>
+            <p class="answered">{turn.answer || say.noAnswer}</p>
+          </section>
+          <section data-testid="new-answer" data-done={!!told.done}>
+            <h4>{say.now}</h4>
+            <p class="answered">{told.text}</p>
+            {told.sources.length > 0 && <p class="quiet small">{told.sources.map((source) => `[${source.n}] ${source.title}`).join('　')}</p>}
+          </section>
+        </div>
+      )}
+    </div>
+  );
+}

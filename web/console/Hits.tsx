@@ -1,0 +1,128 @@
+// What a search found and why: the decision, both legs, the confidence.
+
+import type { VNode } from 'preact';
+import { useContext } from 'preact/hooks';
+import { fill } from '../shared/i18n';
+import type { Decision, LegScore, SearchAnswer, SearchHit } from '../shared/wire';
+import { Desk } from './load';
+import type { Words } from './words';
+
+/** What would be done with the question. */
+export function Verdict({ answer }: { answer: SearchAnswer }): VNode {
+  const { say } = useContext(Desk);
+  const { hits, decision } = answer;
+  const used = hits.filter((hit) => hit.passed).length;
+  const verdict: Record<Decision, [string, string]> = {
+    direct: [say.direct, say.directLead],
+    grounded: [say.grounded, fill(say.groundedLead, { n: used })],
+    none: [say.notFound, say.notFoundLead],
+  };
+  const [name, lead] = verdict[decision];
+  const total = answer.timings_ms?.total;
+  return (
+    <div class={`verdict ${decision}`} role="status" data-testid="decision" data-decision={decision}>
+      <strong>{name}</strong>
+      <span>{lead}</span>
+      {total !== undefined && <span class="quiet">{fill(say.took, { ms: round(total, 1) })}</span>}
+    </div>
+  );
+}
+
+/** Every hit with both legs, what came of them, and where the threshold cut. */
+export function Hits({ answer }: { answer: SearchAnswer }): VNode {
+  const { say } = useContext(Desk);
+  const { hits } = answer;
+  const best = Math.max(1, ...hits.map((hit) => hit.score));
+  return (
+    <>
+      <Verdict answer={answer} />
+      {hits.length ? (
+        <div class="scroll" tabIndex={0}>
+          <table class="hits" data-testid="hits">
+            <thead>
+              <tr>
+                <th scope="col" rowSpan={2} class="number">{say.rankShort}</th>
+                <th scope="col" rowSpan={2}>{say.hit}</th>
+                <th scope="colgroup" colSpan={2}>{say.lexical}</th>
+                <th scope="colgroup" colSpan={2}>{say.semantic}</th>
+                <th scope="col" rowSpan={2} class="fused">{say.fused}</th>
+              </tr>
+              <tr>
+                <th scope="col" class="number">{say.rankShort}</th>
+                <th scope="col" class="number">{say.score}</th>
+                <th scope="col" class="number">{say.rankShort}</th>
+                <th scope="col" class="number">{say.score}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {hits.map((hit, i) => [
+                cutsAt(hits, i) && (
+                  <tr key="cut" class="cut">
+                    <td colSpan={7}>{say.threshold}</td>
+                  </tr>
+                ),
+                <Hit key={hit.id} hit={hit} place={i + 1} best={best} />,
+              ])}
+            </tbody>
+          </table>
+        </div>
+      ) : (
+        <p class="quiet">{say.noHits}</p>
+      )}
+    </>
+  );
+}
+
+/** The line goes where used hits end; when none is used, above the first. */
+export function cutsAt(hits: Pick<SearchHit, 'passed'>[], i: number): boolean {
+  return !hits[i]!.passed && (i === 0 || hits[i - 1]!.passed) && !hits.slice(i).some((hit) => hit.passed);
+}
+
+function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number }): VNode {
+  const { say } = useContext(Desk);
+  return (
+    <tr class={hit.passed ? '' : 'out'}>
+      <td class="number">{place}</td>
+      <td class="entry">
+        <details>
+          <summary>
+            <strong>{hit.question || hit.answer}</strong>
+            {hit.question && <span class="preview">{hit.answer}</span>}
+          </summary>
+          <p>{hit.answer}</p>
+          <p class="quiet"><code>{hit.id}</code></p>
+        </details>
+      </td>
+      <Leg leg={hit.lexical} digits={2} />
+      <Leg leg={hit.semantic} digits={3} />
+      <td class="fused">
+        <div class="track"><span class="bar" style={{ width: `${Math.max(0, (hit.score / best) * 100)}%` }} /></div>
+        <span class="figure">{round(hit.score, 3)}</span>
+        <span class="state">{hit.passed ? say.passed : say.notPassed}</span>
+        {hit.reason && <span class="quiet">{whyNot(hit.reason, say)}</span>}
+      </td>
+    </tr>
+  );
+}
+
+/** The search says why in English; the two reasons there are have words of their own. */
+export function whyNot(reason: string, say: Words): string {
+  const below = /^confidence ([\d.]+) is below ([\d.]+)$/.exec(reason);
+  if (below) return fill(say.below, { score: below[1]!, threshold: below[2]! });
+  return reason.includes('`not`') ? say.ruledOut : reason;
+}
+
+function Leg({ leg, digits }: { leg: LegScore | null; digits: number }): VNode {
+  const { say } = useContext(Desk);
+  if (!leg) return <td class="missing" colSpan={2}>{say.missing}</td>;
+  return (
+    <>
+      <td class="number">{leg.rank || '–'}</td>
+      <td class="number">{leg.score.toFixed(digits)}</td>
+    </>
+  );
+}
+
+export function round(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)));
+}

@@ -1,0 +1,160 @@
+// Files come in by drag and drop, a plan comes back, and only what was looked at is written.
+
+import type { VNode } from 'preact';
+import { useContext, useEffect, useRef, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
+import type { ImportPlan } from '../shared/wire';
+import { call } from './api';
+import { Desk, useAction } from './load';
+import { Plan } from './Plan';
+import { address } from './route';
+import { Choice, Field, Head } from './ui';
+
+interface Wish {
+  encoding: string;
+  source: string;
+  replace: boolean;
+}
+
+export function Import(): VNode {
+  const { say } = useContext(Desk);
+  const [files, setFiles] = useState<File[]>([]);
+  const [wish, setWish] = useState<Wish>({ encoding: '', source: '', replace: false });
+  const [plan, setPlan] = useState<ImportPlan>();
+  const { busy, problem, run, clear } = useAction();
+
+  const upload = (files: File[]) => {
+    if (!files.length) return;
+    setFiles(files);
+    void run(async () => {
+      const form = new FormData();
+      if (wish.encoding) form.append('encoding', wish.encoding);
+      if (wish.source.trim()) form.append('source', wish.source.trim());
+      if (wish.replace) form.append('replace_source', 'true');
+      for (const file of files) form.append('file', file, file.name);
+      setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
+    });
+  };
+  const forget = () => {
+    if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+    setPlan(undefined);
+    clear();
+  };
+
+  return (
+    <>
+      <Head title={say.importTitle} lead={plan ? say.planLead : say.importLead} />
+      {plan?.state === 'applied' ? (
+        <Applied plan={plan} more={() => setPlan(undefined)} />
+      ) : plan ? (
+        <>
+          <p class="crumb">
+            <strong>{plan.files.join(say.comma)}</strong>
+            <button type="button" class="plain" onClick={forget} data-testid="other-files">{say.otherFiles}</button>
+          </p>
+          <Plan key={plan.id} plan={plan} applied={setPlan} again={() => upload(files)} />
+        </>
+      ) : (
+        <>
+          <Drop busy={busy} take={upload} />
+          {problem && <p class="wrong" role="alert" data-testid="import-problem">{problem}</p>}
+          <details class="options">
+            <summary>{say.importOptions}</summary>
+            <div class="form">
+              <Choice
+                label={say.encoding}
+                value={wish.encoding}
+                options={[['', say.encodingGuess], ['utf-8', 'UTF-8'], ['gb18030', 'GBK / GB18030'], ['utf-16le', 'UTF-16']]}
+                choose={(encoding) => setWish({ ...wish, encoding })}
+              />
+              <Field label={say.fields.source} hint={say.sourceHint}>
+                {(id, hint) => <input id={id} aria-describedby={hint} value={wish.source} onInput={(event) => setWish({ ...wish, source: event.currentTarget.value })} />}
+              </Field>
+              <label class="check wide">
+                <input type="checkbox" checked={wish.replace} onChange={(event) => setWish({ ...wish, replace: event.currentTarget.checked })} />
+                <span>{say.replaceSource}</span>
+              </label>
+            </div>
+          </details>
+          <Columns />
+        </>
+      )}
+    </>
+  );
+}
+
+/** The whole page takes files, so that nobody misses the box and loses the page to a file. */
+function Drop({ busy, take }: { busy: boolean; take(files: File[]): void }): VNode {
+  const { say } = useContext(Desk);
+  const input = useRef<HTMLInputElement>(null);
+  const [over, setOver] = useState(false);
+  useEffect(() => {
+    const stop = (event: DragEvent) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      setOver(event.type === 'dragover');
+    };
+    const drop = (event: DragEvent) => {
+      stop(event);
+      take([...(event.dataTransfer?.files ?? [])]);
+    };
+    addEventListener('dragover', stop);
+    addEventListener('dragleave', stop);
+    addEventListener('drop', drop);
+    return () => {
+      removeEventListener('dragover', stop);
+      removeEventListener('dragleave', stop);
+      removeEventListener('drop', drop);
+    };
+  });
+  return (
+    <div class={over ? 'drop over' : 'drop'} aria-busy={busy}>
+      <p class="drop-title" role="status">{busy ? say.planning : say.drop}</p>
+      <p class="quiet">{say.dropFormats}</p>
+      <input
+        ref={input}
+        class="hidden"
+        type="file"
+        multiple
+        tabIndex={-1}
+        aria-label={say.chooseFiles}
+        data-testid="files"
+        onChange={(event) => {
+          take([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = '';
+        }}
+      />
+      <button type="button" class="primary" disabled={busy} onClick={() => input.current?.click()}>{say.chooseFiles}</button>
+    </div>
+  );
+}
+
+/** What a table's columns may be called. */
+function Columns(): VNode {
+  const { say } = useContext(Desk);
+  return (
+    <section class="note-card">
+      <h2>{say.columnsTitle}</h2>
+      <p>{say.columnsLead}</p>
+      <p class="quiet">{say.columnsMore}</p>
+    </section>
+  );
+}
+
+function Applied({ plan, more }: { plan: ImportPlan; more(): void }): VNode {
+  const { say } = useContext(Desk);
+  const done = plan.applied!;
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
+  return (
+    <div class="empty" data-testid="applied">
+      <h2 ref={heading} tabIndex={-1}>{fill(say.appliedTitle, { n: (done.added + done.changed).toLocaleString() })}</h2>
+      <p>{fill(say.appliedLead, { added: done.added, changed: done.changed, left: done.conflicts + done.duplicates + done.failed + (done.skipped ?? 0) })}</p>
+      <p class="buttons">
+        <a class="primary" href={address('knowledge')}>{say.toKnowledge}</a>
+        <a class="button" href={address('try')}>{say.tryIt}</a>
+        <button type="button" onClick={more}>{say.importMore}</button>
+      </p>
+    </div>
+  );
+}

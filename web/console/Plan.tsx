@@ -1,0 +1,140 @@
+// The plan of an import as a reviewed diff: what is new, what changes (side by side), what is held back
+// and why. Each row can be decided on; nothing is written before the button at the end.
+
+import type { VNode } from 'preact';
+import { useContext, useEffect, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
+import type { Fate, ImportPlan, PlannedRow } from '../shared/wire';
+import { call, query } from './api';
+import { Compare, Whole } from './Compare';
+import { Desk, Part, useAction, useLoad } from './load';
+import { saveReport } from './report';
+import { Tabs } from './ui';
+
+const LIMIT = 50;
+
+interface Props {
+  plan: ImportPlan;
+  applied(plan: ImportPlan): void;
+  /** Makes the plan anew, when the knowledge has changed meanwhile. */
+  again?: () => void;
+}
+
+/** The fates that have rows, the ones to look at first. */
+export function tabsOf({ plan }: ImportPlan): [Fate, number][] {
+  const all: [Fate, number][] = [
+    ['added', plan.added],
+    ['changed', plan.changed],
+    ['conflicting', plan.conflicts],
+    ['duplicate', plan.duplicates],
+    ['failed', plan.failed],
+    ['deleted', plan.deleted ?? 0],
+    ['unchanged', plan.unchanged],
+  ];
+  return all.filter(([, count]) => count > 0);
+}
+
+/** How many rows would be written, or deleted, after what was decided. */
+export function writes({ plan }: ImportPlan, accept: Set<number>, skip: Set<number>): number {
+  return plan.added + plan.changed + (plan.deleted ?? 0) + accept.size - skip.size;
+}
+
+export function Plan({ plan, applied, again }: Props): VNode {
+  const { say } = useContext(Desk);
+  const tabs = tabsOf(plan);
+  const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
+  const [accept, setAccept] = useState(new Set<number>());
+  const [skip, setSkip] = useState(new Set<number>());
+  const { busy, problem, run } = useAction();
+  const saving = useAction();
+  const count = writes(plan, accept, skip);
+  const apply = () =>
+    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip] })));
+  const decide = (row: PlannedRow, taken: boolean) => {
+    const held = row.fate === 'conflicting';
+    const [set, keep] = held ? [accept, setAccept] : [skip, setSkip];
+    const next = new Set(set);
+    if (taken === held) next.add(row.n);
+    else next.delete(row.n);
+    keep(next);
+  };
+  const taken = (row: PlannedRow) => (row.fate === 'conflicting' ? accept.has(row.n) : !skip.has(row.n));
+
+  return (
+    <section class="plan" data-testid="plan">
+      {plan.plan.notes?.map((note) => <p key={note} class="note">{note}</p>)}
+      <Tabs<Fate> name={say.plan} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
+      <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
+        <p class="quiet">{say.fateLeads[open]}</p>
+        <Rows key={open} id={plan.id} fate={open} taken={taken} decide={decide} />
+      </div>
+      <footer class="plan-end">
+        <button type="button" class="primary" disabled={busy || count === 0} onClick={() => void apply()} data-testid="apply">
+          {busy ? say.applying : count ? fill(say.apply, { n: count.toLocaleString() }) : say.applyNothing}
+        </button>
+        <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>
+        {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}
+        {problem && again && <button type="button" onClick={again} data-testid="replan">{say.planAgain}</button>}
+      </footer>
+    </section>
+  );
+}
+
+interface RowsProps {
+  id: string;
+  fate: Fate;
+  taken(row: PlannedRow): boolean;
+  decide(row: PlannedRow, taken: boolean): void;
+}
+
+function Rows({ id, fate, taken, decide }: RowsProps): VNode {
+  const { say } = useContext(Desk);
+  const [rows, setRows] = useState<PlannedRow[]>([]);
+  const [after, setAfter] = useState<number>();
+  const page = useLoad<ImportPlan>(`/knowledge/imports/${id}${query({ fate, after, limit: LIMIT })}`);
+  const shown = page.loaded?.state === 'ready' ? page.loaded.value : undefined;
+  useEffect(() => {
+    if (shown) setRows((rows) => (rows.some((row) => row.n === shown.rows[0]?.n) ? rows : [...rows, ...shown.rows]));
+  }, [shown]);
+  return (
+    <>
+      <ul class="planned">
+        {rows.map((row) => <Planned key={row.n} row={row} taken={taken(row)} decide={(taken) => decide(row, taken)} />)}
+      </ul>
+      {page.loaded && page.loaded.state !== 'ready' && <Part loaded={page.loaded} reload={page.reload}>{() => null}</Part>}
+      {shown?.next && <button type="button" disabled={page.busy} onClick={() => setAfter(shown.next!)} data-testid="more">{say.more}</button>}
+    </>
+  );
+}
+
+/** One row of a file: where it is, what would become of it, and whether it is to be so. */
+function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; decide(taken: boolean): void }): VNode {
+  const { say } = useContext(Desk);
+  const decided = row.fate === 'added' || row.fate === 'changed' || row.fate === 'conflicting';
+  const place = row.fate === 'deleted' ? row.file : fill(row.sheet ? say.placeInSheet : say.place, { file: row.file, sheet: row.sheet ?? '', row: row.row });
+  const both = row.old && row.new;
+  return (
+    <li class={decided && !taken ? 'planned-row left-out' : 'planned-row'} data-testid={`planned-${row.fate}`}>
+      <header>
+        {decided ? (
+          <label class="check">
+            <input type="checkbox" checked={taken} onChange={(event) => decide(event.currentTarget.checked)} />
+            <span>{row.fate === 'conflicting' ? say.writeAnyway : say.writeIt}</span>
+          </label>
+        ) : (
+          <strong>{say.fates[row.fate]}</strong>
+        )}
+        <span class="quiet small">{place}</span>
+      </header>
+      {row.message && <p class="why">{say.rowProblems[row.code ?? ''] ?? row.message}</p>}
+      {both ? (
+        <>
+          {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
+          <Compare before={row.old!} after={row.new!} names={[row.fate === 'conflicting' ? say.inBase : say.before, row.fate === 'conflicting' ? say.inFile : say.after]} />
+        </>
+      ) : (
+        (row.new ?? row.old) && <Whole content={(row.new ?? row.old)!} />
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,67 @@
+// One question over server-sent events, told as it is answered.
+
+import type { Decision, Done, Source, TurnFrame } from '../shared/wire';
+import { ApiError, send } from './api';
+
+export interface Told {
+  response: string;
+  text: string;
+  decision: Decision | undefined;
+  sources: Source[];
+  done: Done | undefined;
+}
+
+export interface Question {
+  text: string;
+  model?: string | undefined;
+  market?: string | undefined;
+  locale?: string | undefined;
+}
+
+type Frame = TurnFrame | { type: 'error'; code: string; message: string };
+
+/** Asks in a conversation of its own; `tell` gets the answer so far after every event. */
+export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal): Promise<Told> {
+  const body = { ...question, client_msg_id: crypto.randomUUID() };
+  const reply = await send('POST', '/chat', body, signal);
+  let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
+  for await (const frame of frames(reply)) {
+    told = add(told, frame);
+    tell(told);
+  }
+  return told;
+}
+
+export function add(told: Told, frame: Frame): Told {
+  switch (frame.type) {
+    case 'error':
+      throw new ApiError(-1, frame.code, frame.message);
+    case 'response.created':
+      return { ...told, response: frame.response_id ?? '' };
+    case 'response.sources':
+      return { ...told, decision: frame.decision, sources: frame.sources };
+    case 'response.text.delta':
+      return { ...told, text: told.text + frame.delta };
+    case 'response.text.done':
+      return { ...told, text: frame.text };
+    case 'response.done':
+      return { ...told, done: frame };
+    default:
+      return told;
+  }
+}
+
+async function* frames(reply: Response): AsyncGenerator<Frame> {
+  const reader = reply.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split('\n\n');
+    rest = parts.pop()!;
+    for (const part of parts) {
+      const data = part.split('\n').filter((line) => line.startsWith('data:')).map((line) => line.slice(5).trim());
+      if (data.length) yield JSON.parse(data.join('\n')) as Frame;
+    }
+  }
+}

@@ -1,0 +1,243 @@
+// Small parts that several pages are made of.
+
+import type { ComponentChildren, VNode } from 'preact';
+import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { Desk, useAction, type Note } from './load';
+
+export function Head({ title, lead, children }: { title: string; lead: string; children?: ComponentChildren }): VNode {
+  return (
+    <header class="page-head">
+      <div>
+        <h1>{title}</h1>
+        <p class="lead">{lead}</p>
+      </div>
+      {children && <div class="actions">{children}</div>}
+    </header>
+  );
+}
+
+/** Beside the list, so that the list stays; over it on a small screen. Escape closes it, focus goes back. */
+export function Side({ title, close, children }: { title: string; close(): void; children: ComponentChildren }): VNode {
+  const { say } = useContext(Desk);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const id = useId();
+  useEffect(() => {
+    const before = document.activeElement;
+    heading.current?.focus();
+    return () => before instanceof HTMLElement && before.isConnected && before.focus();
+  }, []);
+  return (
+    <aside
+      class="side"
+      aria-labelledby={id}
+      data-testid="side"
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape' || event.isComposing) return;
+        event.stopPropagation();
+        close();
+      }}
+    >
+      <header class="side-head">
+        <h2 id={id} ref={heading} tabIndex={-1}>{title}</h2>
+        <button type="button" class="plain" onClick={close} data-testid="close">{say.close}</button>
+      </header>
+      <div class="side-body">{children}</div>
+    </aside>
+  );
+}
+
+interface FieldProps {
+  label: string;
+  hint?: string;
+  wide?: boolean;
+  children(id: string, hint: string | undefined): ComponentChildren;
+}
+
+export function Field({ label, hint, wide, children }: FieldProps): VNode {
+  const id = useId();
+  return (
+    <div class={wide ? 'field wide' : 'field'}>
+      <label for={id}>{label}</label>
+      {children(id, hint && `${id}-hint`)}
+      {hint && <p class="quiet small" id={`${id}-hint`}>{hint}</p>}
+    </div>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  value: string;
+  options: [value: string, name: string][];
+  choose(value: string): void;
+  testid?: string;
+}
+
+/** A labelled choice of one, in a row of filters. */
+export function Choice({ label, value, options, choose, testid }: ChoiceProps): VNode {
+  const id = useId();
+  return (
+    <div class="choice">
+      <label for={id}>{label}</label>
+      <select id={id} value={value} onChange={(event) => choose(event.currentTarget.value)} data-testid={testid}>
+        {options.map(([value, name]) => (
+          <option key={value} value={value}>{name}</option>
+        ))}
+      </select>
+    </div>
+  );
+}
+
+/** What narrows a list down. On a small screen only the search shows until the rest is asked for. */
+export function Filters({ active, children }: { active: boolean; children: ComponentChildren }): VNode {
+  const { say } = useContext(Desk);
+  const [open, setOpen] = useState(active);
+  return (
+    <div class={open ? 'filters' : 'filters closed'}>
+      {children}
+      <button type="button" class="narrow-only" aria-expanded={open} onClick={() => setOpen(!open)} data-testid="more-filters">{say.filters}</button>
+    </div>
+  );
+}
+
+/** Pages of a list; nothing when there is only one. */
+export function Pager({ first, next, busy, turn, children }: { first: boolean; next: boolean; busy: boolean; turn(by: 1 | -1): void; children?: ComponentChildren }): VNode | null {
+  const { say } = useContext(Desk);
+  if (first && !next && !children) return null;
+  return (
+    <nav class="pager" aria-label={say.pages}>
+      {children}
+      {!(first && !next) && (
+        <>
+          <button type="button" disabled={first || busy} onClick={() => turn(-1)} data-testid="previous">{say.previous}</button>
+          <button type="button" disabled={!next || busy} onClick={() => turn(1)} data-testid="next">{say.next}</button>
+        </>
+      )}
+    </nav>
+  );
+}
+
+/** Searches a moment after the last key, and at once on Enter. */
+export function SearchBox({ label, value, search, testid }: { label: string; value: string; search(text: string): void; testid?: string }): VNode {
+  const [text, setText] = useState(value);
+  const id = useId();
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => setText(value), [value]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const later = (text: string) => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => search(text.trim()), 300);
+  };
+  return (
+    <form
+      class="choice grow"
+      role="search"
+      onSubmit={(event) => {
+        event.preventDefault();
+        clearTimeout(timer.current);
+        search(text.trim());
+      }}
+    >
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="search"
+        value={text}
+        enterkeyhint="search"
+        data-testid={testid}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          if (!event.isComposing) later(event.currentTarget.value);
+        }}
+        onCompositionEnd={(event) => later(event.currentTarget.value)}
+      />
+    </form>
+  );
+}
+
+/** How long a word stays that has no way back. */
+const SAID_MS = 6000;
+
+/** What was just done, and the way back. With one it stays until something else is done or it is put away. */
+export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): void }): VNode {
+  const { say } = useContext(Desk);
+  const { busy, problem, run, clear } = useAction();
+  const undo = note?.undo;
+  useEffect(() => {
+    clear();
+    if (!note || undo) return undefined;
+    const timer = setTimeout(dismiss, SAID_MS);
+    return () => clearTimeout(timer);
+  }, [note]);
+  return (
+    <div class="toast-place" role="status">
+      {note && (
+        <div class="toast" data-testid="toast">
+          <span>{problem || note.text}</span>
+          {undo && <button type="button" disabled={busy} data-testid="undo" onClick={() => void run(undo)}>{say.undo}</button>}
+          <button type="button" class="plain" onClick={dismiss}>{say.dismiss}</button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** A button that asks before it does what cannot be undone. */
+export function Asking({ ask, name, sure, run, disabled }: { ask: string; name: string; sure: string; run(): void; disabled?: boolean }): VNode {
+  const { say } = useContext(Desk);
+  const [asked, setAsked] = useState(false);
+  const yes = useRef<HTMLButtonElement>(null);
+  useEffect(() => yes.current?.focus(), [asked]);
+  if (!asked) {
+    return <button type="button" class="danger" disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
+  }
+  return (
+    <span class="asking" role="group" aria-label={ask}>
+      <span>{ask}</span>
+      <button type="button" class="danger" ref={yes} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
+      <button type="button" class="plain" onClick={() => setAsked(false)}>{say.cancel}</button>
+    </span>
+  );
+}
+
+/** Copies, and says so for a moment. */
+export function Copy({ text, name }: { text: string; name: string }): VNode {
+  const { say } = useContext(Desk);
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard.writeText(text);
+    setDone(true);
+    setTimeout(() => setDone(false), 2000);
+  };
+  return <button type="button" onClick={() => void copy().catch(() => undefined)}>{done ? say.copied : name}</button>;
+}
+
+/** Tabs with counts; arrows move between them. */
+export function Tabs<K extends string>({ name, tabs, open, choose }: { name: string; tabs: [K, string, number][]; open: K; choose(key: K): void }): VNode {
+  const step = (event: KeyboardEvent) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    const place = tabs.findIndex(([key]) => key === open);
+    const [next] = tabs[(place + by + tabs.length) % tabs.length]!;
+    choose(next);
+    (event.currentTarget as HTMLElement).querySelector<HTMLElement>(`[data-tab="${next}"]`)?.focus();
+  };
+  return (
+    <div class="tabs" role="tablist" aria-label={name} onKeyDown={step}>
+      {tabs.map(([key, label, count]) => (
+        <button
+          key={key}
+          type="button"
+          role="tab"
+          data-tab={key}
+          data-testid={`tab-${key}`}
+          aria-selected={key === open}
+          tabIndex={key === open ? 0 : -1}
+          onClick={() => choose(key)}
+        >
+          {label} <span class="count">{count.toLocaleString()}</span>
+        </button>
+      ))}
+    </div>
+  );
+}

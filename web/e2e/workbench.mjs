@@ -1,0 +1,408 @@
+// The console's pages at work, in a real browser against a real server:
+//   node e2e/workbench.mjs <base_url> <admin-key> [screenshot-dir]
+// Knowledge is found, changed, undone; a spiteful sheet goes through the diff; a wrong answer is put right
+// and asked again; keys are issued and ended. Then every page, in both languages, light and dark, on a phone
+// and on a desktop: axe-core, and nothing wider than the screen. DIST=1 takes the pages from dist/.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { check, finish, launch, must, overflow, signIn, tally, violations } from './desk.mjs';
+
+const [base, key, shots] = process.argv.slice(2);
+const LIMIT = 240_000;
+/** What a hostile row, file or question looks like; each has to stay text. */
+const EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
+// GBK for: 问题,答案,分类 and its rows; one row without an answer, one that is hostile.
+/** So that the script can run again on the same data. */
+const RUN = Date.now().toString(36).toUpperCase();
+const gbk = (rows) => Buffer.concat(rows.map((row) => Buffer.concat([encodeGbk(row), Buffer.from('\r\n')])));
+
+/** The few characters of the sheet in GBK: Node decodes it but does not encode it. */
+function encodeGbk(text) {
+  const bytes = [];
+  for (const char of text) {
+    if (char.charCodeAt(0) < 128) bytes.push(char.charCodeAt(0));
+    else bytes.push(...gbkOf(char));
+  }
+  return Buffer.from(bytes);
+}
+
+const table = new Map();
+function gbkOf(char) {
+  if (!table.size) {
+    const decoder = new TextDecoder('gbk');
+    for (let high = 0x81; high <= 0xfe; high++) {
+      for (let low = 0x40; low <= 0xfe; low++) {
+        if (low !== 0x7f) table.set(decoder.decode(Uint8Array.of(high, low)), [high, low]);
+      }
+    }
+  }
+  return table.get(char);
+}
+
+const api = (method, path, body, token = key) =>
+  fetch(`${base}/api/v1${path}`, { method, headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) }, body: body ? JSON.stringify(body) : undefined });
+
+async function ask(text) {
+  const reply = await api('POST', '/chat', { text, client_msg_id: crypto.randomUUID() });
+  const frames = (await reply.text()).split('\n').filter((line) => line.startsWith('data:')).map((line) => JSON.parse(line.slice(5)));
+  return frames.find((frame) => frame.type === 'response.done');
+}
+
+const shot = (page, name) => shots && page.screenshot({ path: join(shots, `console-${name}.png`) });
+const open = async (page, path, marker) => {
+  await page.goto(`${base}/console/#/${path}`);
+  await page.getByTestId(marker).first().waitFor();
+};
+
+async function knowledge(page) {
+  const id = (name) => page.getByTestId(name);
+  await check('knowledge is found by words', async () => {
+    await open(page, 'knowledge', 'range');
+    const all = await id('range').innerText();
+    await id('find').fill('保证金');
+    await page.waitForURL(/q=/);
+    await page.waitForFunction((all) => document.querySelector('[data-testid=range]')?.textContent !== all, all);
+    const found = await id('range').innerText();
+    const { total } = await (await api('GET', `/knowledge/entries?q=${encodeURIComponent('保证金')}`)).json();
+    must(total > 3 && found.includes(`共 ${total} 条`), `${found}, but there are ${total}`);
+    return found;
+  });
+  await check('and narrowed down by a filter that stays in the address', async () => {
+    await id('filter-direct').selectOption('true');
+    await page.waitForURL(/direct=true/);
+    await page.reload();
+    await id('rows').waitFor();
+    must((await id('filter-direct').inputValue()) === 'true', 'the filter is gone');
+  });
+  await check('an entry is changed by keyboard alone, and the change taken back', async () => {
+    await page.locator('[data-testid=rows] tbody a').first().focus();
+    await page.keyboard.press('Enter');
+    await id('answer').waitFor();
+    const before = await id('answer').inputValue();
+    await id('answer').focus();
+    await page.keyboard.press('Control+End');
+    await page.keyboard.type(' 改过了');
+    await page.keyboard.press('Control+Enter');
+    await id('toast').waitFor();
+    await id('history').getByText('改过了').first().waitFor();
+    await shot(page, 'entry');
+    await id('undo').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForFunction((before) => document.querySelector('[data-testid=answer]')?.value === before, before);
+    await page.keyboard.press('Escape');
+  });
+  await check('Escape closes the entry', async () => {
+    await id('answer').focus();
+    await page.keyboard.press('Escape');
+    await id('side').waitFor({ state: 'detached' });
+  });
+  await check('an entry is added, deleted, and the deletion undone', async () => {
+    await open(page, 'knowledge', 'rows');
+    await id('add').click();
+    await id('question').fill(`${EVIL} 测试问题 ${RUN}？`);
+    await id('answer').fill(`${EVIL} 测试答案 ${RUN}。`);
+    await id('save').click();
+    await id('toast').waitFor();
+    await page.locator('[data-testid=rows] tbody a').first().click();
+    await id('delete').click();
+    await page.getByText('已删除').waitFor();
+    await id('undo').click();
+    await page.getByText('已撤销').waitFor();
+    await page.locator('[data-testid=rows] tbody').getByText('测试问题').first().waitFor();
+    must(!(await page.evaluate(() => window.hit)), 'the hostile row ran');
+  });
+  await check('pages turn', async () => {
+    await open(page, 'knowledge', 'rows');
+    const first = await page.locator('[data-testid=rows] tbody a').first().innerText();
+    await id('next').click();
+    await page.waitForFunction((first) => document.querySelector('[data-testid=rows] tbody a')?.textContent !== first, first);
+    await id('previous').click();
+    await page.waitForFunction((first) => document.querySelector('[data-testid=rows] tbody a')?.textContent === first, first);
+  });
+  await check('what is about to expire is one press away', async () => {
+    await page.getByRole('button', { name: /天内到期/ }).click();
+    await page.waitForURL(/validity=expiring/);
+    await page.locator('[data-testid=rows], [data-testid=no-rows]').first().waitFor();
+  });
+  await check('an export is a file', async () => {
+    await page.locator('.menu summary').click();
+    const [download] = await Promise.all([page.waitForEvent('download'), id('export-csv').click()]);
+    must(download.suggestedFilename().endsWith('.csv'), download.suggestedFilename());
+  });
+}
+
+async function imports(page) {
+  const id = (name) => page.getByTestId(name);
+  const entries = await (await api('GET', `/knowledge/entries?limit=1&q=${RUN}`)).json();
+  const known = entries.entries[0].id;
+  const sheet = gbk([
+    '编号,问题,答案,分类',
+    `${known},测试问题 ${RUN}？,测试答案改了 ${RUN}：次日到账 20000 元。,测试`,
+    `${RUN}-1,新表格第一问 ${RUN}？,"${RUN} 第一答，含逗号，和 ""引号""。",测试`,
+    `${RUN}-2,新表格第二问 ${RUN}？,${RUN} 第二答。,测试`,
+    `${RUN}-3,${EVIL}第三问 ${RUN}？,${RUN} 第三答。,测试`,
+    `${RUN}-4,没有答案的一行？,,测试`,
+    `${RUN}-5,新表格第一问 ${RUN}？,完全不同的答案：30 天。,测试`,
+  ]);
+  await check('a spiteful GBK sheet dropped on the page becomes a plan', async () => {
+    await open(page, 'import', 'files');
+    await shot(page, 'import-empty');
+    const dropped = await page.evaluateHandle((bytes) => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array(bytes)], '<b onclick="x">表格.csv', { type: 'text/csv' }));
+      return data;
+    }, [...sheet]);
+    await page.dispatchEvent('.drop', 'dragover', { dataTransfer: dropped });
+    await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped });
+    await id('plan').waitFor();
+    const counts = (await page.getByRole('tab').allInnerTexts()).join(' ').replaceAll(/\s+/g, ' ');
+    must(['新增 3', '修改 1', '冲突 1', '读不出 1'].every((count) => counts.includes(count)), counts);
+    must((await page.locator('b').count()) === 0 && !(await page.evaluate(() => window.hit)), 'markup of the file came alive');
+    return counts;
+  });
+  await check('changed rows are told side by side with the difference marked', async () => {
+    await id('tab-changed').click();
+    await page.locator('[data-testid=planned-changed] ins').first().waitFor();
+    await shot(page, 'import-changed');
+  });
+  await check('tabs are walked with the arrow keys', async () => {
+    await id('tab-changed').focus();
+    await page.keyboard.press('ArrowRight');
+    await page.locator('[data-testid=planned-conflicting]').first().waitFor();
+    await page.locator('[data-testid=planned-conflicting] input').check();
+  });
+  await check('a failed row says why in the page’s language', async () => {
+    await id('tab-failed').click();
+    const why = await page.locator('[data-testid=planned-failed] .why').innerText();
+    must(why.includes('缺少答案'), why);
+    return why;
+  });
+  await check('a row is left out, the report is a file, and the rest is written', async () => {
+    await id('tab-added').click();
+    await page.locator('[data-testid=planned-added] input').nth(1).uncheck();
+    const label = await id('apply').innerText();
+    must(/4/.test(label), label);
+    const [report] = await Promise.all([page.waitForEvent('download'), id('report').click()]);
+    must(report.suggestedFilename().endsWith('-report.csv'), report.suggestedFilename());
+    await id('apply').click();
+    await id('applied').waitFor();
+    const there = await (await api('GET', `/knowledge/entries?q=${RUN}`)).json();
+    must(there.total === 4, `${there.total} rows of the sheet are there`);
+    return label;
+  });
+  await check('a file that cannot be read is refused in words', async () => {
+    await open(page, 'import', 'applied').catch(() => undefined);
+    await page.reload();
+    await id('files').setInputFiles({ name: 'picture.png', mimeType: 'image/png', buffer: Buffer.from([0x89, 0x50, 0x4e, 0x47]) });
+    await page.locator('[data-testid=import-problem], [data-testid=plan]').first().waitFor();
+    must((await id('import-problem').count()) || (await page.getByRole('tab', { name: /读不出/ }).count()), 'it was taken');
+  });
+}
+
+async function conversations(page) {
+  const id = (name) => page.getByTestId(name);
+  const question = `火星仓 ${RUN} 的入库预约要提前几天？`;
+  const done = await ask(question);
+  await api('POST', '/feedback', { response_id: done.response_id, rating: 'down', reasons: ['wrong'], comment: `${EVIL} 不对` });
+  await check('a conversation is found by rating and read with its comment', async () => {
+    await open(page, 'conversations', 'rows');
+    await id('filter-rating').selectOption('down');
+    await page.waitForURL(/rating=down/);
+    await page.locator('[data-testid=rows] a').filter({ hasText: RUN }).first().click();
+    await id('turn').first().waitFor();
+    await page.getByText('不正确').first().waitFor();
+    must(!(await page.evaluate(() => window.hit)), 'the hostile comment ran');
+  });
+  await check('the trace shows what was searched and found', async () => {
+    await id('trace').first().click();
+    await id('trace-body').waitFor();
+    await shot(page, 'conversation');
+  });
+  await check('a wrong answer is put right through the plan, and asked again', async () => {
+    await id('correct').first().click();
+    await id('target').selectOption('new');
+    await page.waitForFunction((question) => document.querySelector('[data-testid=right-question]')?.value === question, question);
+    await id('right-answer').fill(`火星仓 ${RUN} 的入库预约要提前 7 天。`);
+    await id('look').click();
+    await id('plan').waitFor();
+    await id('apply').click();
+    await id('ask-again').click();
+    await page.locator('[data-testid=new-answer][data-done=true]').waitFor();
+    const answer = await id('new-answer').innerText();
+    must(answer.includes('7 天'), answer);
+    await shot(page, 'corrected');
+    return answer.replaceAll('\n', ' ');
+  });
+  await check('nothing found says what to do', async () => {
+    await id('close').click();
+    await id('find').fill('绝对没有人说过的话');
+    await id('no-rows').waitFor();
+  });
+}
+
+async function access(page) {
+  const id = (name) => page.getByTestId(name);
+  await check('models are shown with health and prices', async () => {
+    await open(page, 'access', 'models');
+    return (await id('models').locator('tbody tr').first().innerText()).replaceAll(/\s+/g, ' ');
+  });
+  await check('a site key needs a page', async () => {
+    await id('issue').click();
+    const said = await id('issue-problem').innerText();
+    must(said.includes('网页地址'), said);
+  });
+  let secret;
+  await check('a site key is issued with the line to copy', async () => {
+    await id('label').fill('测试页面');
+    await id('origins').fill('https://shop.example.com\nhttps://*.example.net');
+    await id('issue').click();
+    const line = await id('snippet').innerText();
+    secret = /data-key="(site_\w+)"/.exec(line)?.[1];
+    must(secret && line.includes(`${base}/widget.js`), line);
+    await shot(page, 'key');
+  });
+  await check('it opens the door, and no longer once it is revoked', async () => {
+    const knock = () => fetch(`${base}/api/v1/conversations`, { headers: { authorization: `Bearer ${secret}`, origin: 'https://shop.example.com' } }).then((reply) => reply.status);
+    must((await knock()) === 200, 'the new key is refused');
+    const row = id('keys').locator('tr').filter({ hasText: '测试页面' }).first();
+    await row.getByTestId('ask-first').click();
+    await row.getByTestId('sure').click();
+    await id('toast').waitFor();
+    must((await knock()) === 401, 'the revoked key still works');
+  });
+}
+
+async function tryIt(page) {
+  const id = (name) => page.getByTestId(name);
+  await check('other settings are tried side by side', async () => {
+    await open(page, `try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'hits');
+    await id('compare').click();
+    await id('variant').locator('input[type=range]').nth(1).fill('1');
+    await id('variant').locator('[data-decision=none]').waitFor();
+  });
+  await check('a model answers, and the very prompt can be read', async () => {
+    await id('answer').click();
+    await page.locator('[data-testid=model-answer][data-done=true]').first().waitFor({ timeout: 20_000 });
+    await id('prompt').first().click();
+    await page.locator('.prompt pre').first().waitFor();
+    await shot(page, 'try');
+  });
+}
+
+async function prompts(page) {
+  const id = (name) => page.getByTestId(name);
+  const line = `语气要亲切 ${RUN}。`;
+  let text;
+  await check('a prompt is linted as it is typed', async () => {
+    await open(page, 'prompts?name=answer.zh', 'prompt-text');
+    text = await id('prompt-text').inputValue();
+    await id('prompt-text').fill(`${text}\n{{ nobody }}`);
+    await id('findings').locator('.error').first().waitFor();
+    must(await id('publish').isDisabled(), 'a wrong prompt can be published');
+    return await id('findings').locator('.error').first().innerText();
+  });
+  await check('it is previewed on a real question before it is in force', async () => {
+    await id('prompt-text').fill(`${text}\n${line}`);
+    await id('trial-question').fill('被扣分了怎么申诉？');
+    await page.waitForFunction(() => !document.querySelector('[data-testid=trial]').disabled && !document.querySelector('.findings .error'));
+    await id('trial').click();
+    await id('preview').getByText(line).waitFor();
+    await shot(page, 'prompt');
+  });
+  await check('it is published, compared, and rolled back', async () => {
+    await id('publish').click();
+    await page.getByText('已发布').waitFor();
+    await id('publish-0').waitFor();
+    must((await id('prompt-text').inputValue()).includes(line), 'the published text is not there');
+    await page.locator('li:has([data-testid=publish-0]) summary').click();
+    await page.locator('del').filter({ hasText: RUN }).first().waitFor();
+    await id('publish-0').click();
+    await page.waitForFunction((text) => document.querySelector('[data-testid=prompt-text]')?.value === text, text);
+  });
+}
+
+async function overview(page) {
+  await check('the overview counts what was asked, with a table for who cannot see the charts', async () => {
+    await open(page, 'overview', 'charts');
+    const figures = await page.getByTestId('figures').locator('dd').allInnerTexts();
+    must(Number(figures[0].replaceAll(',', '')) > 0, figures.join(' '));
+    await page.getByTestId('as-table').click();
+    must((await page.locator('.numbers tbody tr').count()) === 30, 'not every day is in the table');
+    await page.getByTestId('top').getByText(RUN).first().waitFor();
+    return figures.join(' · ').replaceAll('\n', ' ');
+  });
+}
+
+const PAGES = [
+  ['overview', 'overview', 'charts'],
+  ['knowledge', 'knowledge', 'rows'],
+  ['import', 'import', 'files'],
+  ['try', `try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'hits'],
+  ['prompts', 'prompts?name=answer.zh', 'prompt-text'],
+  ['conversations', 'conversations', 'rows'],
+  ['access', 'access', 'keys'],
+];
+
+async function everywhere(browser) {
+  const screens = [['phone', { width: 360, height: 740 }], ['desktop', { width: 1280, height: 860 }]];
+  for (const [screen, viewport] of screens) {
+    const page = await signIn(browser, base, key, { viewport });
+    for (const lang of ['zh', 'en']) {
+      await page.getByRole('button', { name: lang === 'zh' ? '中文' : 'English' }).click();
+      for (const [name, path, marker] of PAGES) {
+        await check(`${name} in ${lang} on a ${screen}: axe-core, and nothing too wide`, async () => {
+          const found = [];
+          for (const colorScheme of ['light', 'dark']) {
+            await page.emulateMedia({ colorScheme });
+            await open(page, path, marker);
+            await page.waitForTimeout(150);
+            found.push(...(await violations(page)), await overflow(page));
+            if (colorScheme === 'light') await shot(page, `${name}-${screen}-${lang}`);
+            else if (lang === 'zh') await shot(page, `${name}-${screen}-dark`);
+          }
+          must(!found.some(Boolean), found.filter(Boolean).join(' | '));
+        });
+      }
+    }
+    await check(`an open entry on a ${screen}: axe-core, and nothing too wide`, async () => {
+      await open(page, 'knowledge', 'rows');
+      await page.locator('[data-testid=rows] tbody a').first().click();
+      await page.getByTestId('answer').waitFor();
+      await page.waitForTimeout(150);
+      const found = [...(await violations(page)), await overflow(page)].filter(Boolean);
+      await shot(page, `entry-${screen}`);
+      must(!found.length, found.join(' | '));
+    });
+    await page.context().close();
+  }
+}
+
+if (shots) mkdirSync(shots, { recursive: true });
+const browser = await launch();
+const overdue = setTimeout(() => {
+  console.log(`FAIL  not done after ${LIMIT / 1000} s`);
+  process.exit(1);
+}, LIMIT);
+try {
+  const page = await signIn(browser, base, key);
+  await page.getByRole('button', { name: '中文' }).click();
+  await knowledge(page);
+  await imports(page);
+  await conversations(page);
+  await access(page);
+  await tryIt(page);
+  await prompts(page);
+  await overview(page);
+  await page.context().close();
+  await everywhere(browser);
+  await check('no errors in the browser’s console', async () => must(!tally.complaints.length, tally.complaints.join(' | ')));
+  await check('nothing was asked of another host', async () => must(!tally.foreign.length, tally.foreign.join(' ')));
+} catch (error) {
+  tally.failures++;
+  console.log(`FAIL  ${error.message}`);
+} finally {
+  clearTimeout(overdue);
+  await browser.close();
+}
+finish();
