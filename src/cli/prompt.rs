@@ -81,7 +81,7 @@ impl PromptCommand {
         let set = prompts.of(tenant).await?;
         match self {
             Self::List => Ok(list(&set, json)),
-            Self::Show { name, text } if text => {
+            Self::Show { name, text } if text && !json => {
                 print::piece(&set.get(&name)?.text);
                 Ok(DONE)
             }
@@ -125,6 +125,7 @@ fn show(template: &PromptTemplate, json: bool) -> Result<u8> {
         .collect();
     object["demos"] = json!(template.demos);
     if json {
+        object["text"] = json!(template.text);
         print::json(&object);
         return Ok(DONE);
     }

@@ -263,3 +263,36 @@ async fn examples_are_picked_per_question_and_never_from_a_source() {
     let (_, preview) = post(&server, "/api/v1/prompts/answer.zh/preview", json!({"question": GROUNDED, "model": "normal"})).await;
     assert_eq!(preview["picked"], demos["picked"], "{preview}");
 }
+
+#[tokio::test]
+async fn what_is_published_in_the_terminal_holds_for_the_running_server() {
+    let (server, provider) = server(|_| {}).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("answer.zh.md"), folder.path().join("bad.md"));
+    std::fs::write(&good, marked(MARK)).unwrap();
+    std::fs::write(&bad, ZH.replacen("{{ shop }}", "{{ shopp }}", 1)).unwrap();
+    let (good, bad) = (good.to_str().unwrap().to_owned(), bad.to_str().unwrap().to_owned());
+    let run = async |arguments: &[&str]| {
+        let (data_dir, arguments) = (server.data_dir.clone(), arguments.iter().map(|&word| word.to_owned()).collect::<Vec<String>>());
+        tokio::task::spawn_blocking(move || super::process::run(&data_dir, arguments)).await.unwrap()
+    };
+    let refused = run(&["prompt", "save", "answer.zh", &bad, "--publish"]).await;
+    assert_eq!((refused.code, &refused.json["error"]["code"]), (Some(2), &json!("prompt_invalid")), "{}", refused.json);
+    let saved = run(&["prompt", "save", "answer.zh", &good, "--note", "先说结论", "--publish"]).await;
+    assert_eq!((saved.code, &saved.json["version"], &saved.json["published"]), (Some(0), &json!(1), &json!(true)), "{}", saved.json);
+    server.session(&server.member).await.ask(GROUNDED, json!({"model": "normal"})).await;
+    assert!(told(&provider, "normal").contains(MARK));
+    let shown = run(&["prompt", "show", "answer.zh"]).await;
+    assert_eq!((&shown.json["origin"], &shown.json["text"]), (&json!("shop"), &json!(marked(MARK))));
+    let versions = run(&["prompt", "versions", "answer.zh"]).await;
+    assert_eq!((&versions.json["in_force"], &versions.json["versions"][0]["author"]), (&json!(1), &json!("cli")));
+    let preview = run(&["prompt", "preview", "--question", GROUNDED]).await;
+    assert_eq!((preview.code, &preview.json["decision"]), (Some(0), &json!("grounded")), "{}", preview.json);
+    assert!(preview.json["messages"][0]["content"].as_str().unwrap().contains(MARK));
+    let linted = run(&["prompt", "lint"]).await;
+    assert_eq!((linted.code, &linted.json["errors"]), (Some(0), &json!(0)), "{}", linted.json);
+    assert_eq!(run(&["prompt", "lint", &bad]).await.code, Some(1));
+    assert_eq!(run(&["prompt", "publish", "answer.zh", "0"]).await.code, Some(0));
+    server.session(&server.member).await.ask(GROUNDED, json!({"model": "normal"})).await;
+    assert!(!told(&provider, "normal").contains(MARK));
+}
