@@ -49,7 +49,7 @@ function start(script: HTMLScriptElement): void {
   button.className = 'launcher';
   button.type = 'button';
   button.dataset.testid = 'launcher';
-  button.append(icon(), Object.assign(document.createElement('i'), { className: 'badge', hidden: true }));
+  button.append(icon(), Object.assign(document.createElement('i'), { className: 'badge', hidden: true, ariaHidden: 'true' }));
   const note = Object.assign(document.createElement('p'), { className: 'launcher-note', hidden: true, role: 'alert' });
   const tell: Tell = (type, detail) => element.dispatchEvent(new CustomEvent(type, { detail }));
 

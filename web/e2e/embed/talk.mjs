@@ -192,7 +192,7 @@ export async function keys(house) {
     await until(async () => (await me.focus()) === 'citation', 'not back on the marker');
     await tabTo('thumb-up');
     await press('Space');
-    must((await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
+    await until(async () => (await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
     await id('composer').focus();
     await page.keyboard.press('Shift+Tab');
     for (let n = 0; n < 40 && (await me.focus()) !== 'menu'; n++) await press('Shift+Tab');
