@@ -139,6 +139,7 @@ export async function talk(house) {
     await until(async () => (await me.heard('unread')).some(({ count }) => count === 1), 'nothing was counted', 25_000);
     must(/新回答：1/.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
     await accessible(me, 'closed');
+    await me.shot('closed');
   });
   await check('nothing broke the page’s policy', async () => {
     const violations = await page.evaluate(() => window.violations);
