@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 mod answers;
 mod models;
 
-pub use answers::{AiMark, AnswersConfig};
+pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 
 /// The annotated defaults, also printed by `doctor --defaults`.

@@ -58,7 +58,7 @@ pub(super) fn user(token: &str, secrets: &[String], now: Timestamp) -> Result<St
     if claims.exp + CLOCKS_APART_S <= now {
         return Err(Error::unauthenticated("identity_expired", "The identity token is too old. Fetch a new one from your backend."));
     }
-    if !(claims.exp - CLOCKS_APART_S - LONGEST_S <= now) {
+    if claims.exp - CLOCKS_APART_S - LONGEST_S > now {
         return Err(invalid("Its `exp` is more than an hour away"));
     }
     if claims.nbf.is_some_and(|from| from - CLOCKS_APART_S > now) {
@@ -93,8 +93,7 @@ fn no_token() -> Error {
 }
 
 fn invalid(why: &str) -> Error {
-    let message =
-        format!("The identity token is not good: {why}. Sign it in your backend with the secret of `key issue --role identity`.");
+    let message = format!("The identity token is not good: {why}. Sign it in your backend with the secret of `key issue --role identity`.");
     Error::unauthenticated("invalid_identity", message)
 }
 
@@ -132,7 +131,10 @@ mod tests {
         assert_eq!(read(&token(&json!({"sub": "商家-7", "exp": 1_800_000_600, "name": "x"}))).unwrap(), "商家-7");
         assert_eq!(read(&token(&json!({"sub": "a", "exp": 1_800_000_600.5, "nbf": 1_800_000_010}))).unwrap(), "a");
         // The example of RFC 7519's best known debugger, so that the format is not only our own.
-        let (text, tag) = ("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ", "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c");
+        let (text, tag) = (
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ",
+            "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c",
+        );
         assert!(is_signed(text, &URL_SAFE_NO_PAD.decode(tag).unwrap(), "your-256-bit-secret"));
     }
 
@@ -164,7 +166,14 @@ mod tests {
 
     #[test]
     fn claims_have_to_be_there() {
-        for claims in [json!({}), json!({"sub": "a"}), json!({"exp": 1_800_000_600}), json!({"sub": 7, "exp": 1_800_000_600}), json!({"sub": " ", "exp": 1_800_000_600}), json!({"sub": "x".repeat(201), "exp": 1_800_000_600})] {
+        for claims in [
+            json!({}),
+            json!({"sub": "a"}),
+            json!({"exp": 1_800_000_600}),
+            json!({"sub": 7, "exp": 1_800_000_600}),
+            json!({"sub": " ", "exp": 1_800_000_600}),
+            json!({"sub": "x".repeat(201), "exp": 1_800_000_600}),
+        ] {
             assert_eq!(code(&token(&claims)), "invalid_identity", "{claims}");
         }
     }

@@ -153,7 +153,10 @@ impl Tenants {
     async fn identified(&self, admission: Admission, token: &str) -> Result<Admission> {
         let mut caller = admission.caller;
         if caller.role != Role::Site {
-            return Err(Error::invalid("identity_only_for_site", "An identity token goes with a site key; other keys are somebody already."));
+            return Err(Error::invalid(
+                "identity_only_for_site",
+                "An identity token goes with a site key; other keys are somebody already.",
+            ));
         }
         let user = identity::user(token, &self.identity_secrets(&caller.tenant).await?, self.clock.now())?;
         caller.owner = identity::user_owner(&caller.tenant, &user);

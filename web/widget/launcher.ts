@@ -49,7 +49,7 @@ function start(script: HTMLScriptElement): void {
   button.className = 'launcher';
   button.type = 'button';
   button.dataset.testid = 'launcher';
-  button.append(icon(), Object.assign(document.createElement('i'), { className: 'badge', hidden: true }));
+  button.append(icon());
   const note = Object.assign(document.createElement('p'), { className: 'launcher-note', hidden: true, role: 'alert' });
   const tell: Tell = (type, detail) => element.dispatchEvent(new CustomEvent(type, { detail }));
 
@@ -124,9 +124,8 @@ function start(script: HTMLScriptElement): void {
     const [open, more] = words[host.lang];
     button.setAttribute('aria-label', unread ? `${open} (${more}${unread})` : open);
     button.title = open;
-    const badge = button.lastElementChild as HTMLElement;
-    badge.hidden = !unread;
-    badge.textContent = String(unread);
+    // Drawn by the style sheet, because the label says it already.
+    button.dataset.count = unread ? String(unread) : '';
   }
 
   function load(): Promise<Panel> {

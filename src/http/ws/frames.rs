@@ -204,7 +204,9 @@ mod tests {
     fn every_frame_of_the_contract_is_read() {
         let (id, frame) = parse(r#"{"type":"session.open","id":"1","token":"site_x","identity":"later"}"#);
         assert_eq!(id.as_deref(), Some("1"));
-        assert!(matches!(frame.unwrap(), ClientFrame::SessionOpen(open) if (open.token.as_deref(), open.identity.as_deref()) == (Some("site_x"), Some("later"))));
+        assert!(
+            matches!(frame.unwrap(), ClientFrame::SessionOpen(open) if (open.token.as_deref(), open.identity.as_deref()) == (Some("site_x"), Some("later")))
+        );
         let (_, frame) = parse(r#"{"type":"message.create","id":"2","text":"怎么退保证金","client_msg_id":"m1","metadata":{"a":1}}"#);
         assert!(matches!(frame.unwrap(), ClientFrame::MessageCreate(message) if message.text == "怎么退保证金"));
         let (_, frame) = parse(r#"{"type":"response.cancel","response_id":"r_1"}"#);

@@ -20,7 +20,12 @@ export async function speed(house) {
     const cold = await me.page.evaluate(opening);
     await me.page.evaluate(() => window.MerchantCopilot.close());
     const again = await me.page.evaluate(opening);
-    return `${cold.toFixed(0)} ms with its scripts from the server, ${again.toFixed(0)} ms opened again (budget 100)`;
+    const other = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
+    await other.id('launcher').hover(); // as a hand on a mouse does, a moment before
+    await other.page.waitForTimeout(200);
+    const pointed = await other.page.evaluate(opening);
+    await other.context.close();
+    return `${pointed.toFixed(0)} ms by mouse, ${cold.toFixed(0)} ms with its scripts still to come, ${again.toFixed(0)} ms opened again (budget 100)`;
   });
   await check('figures: 1,000 streamed tokens', async () => {
     await me.open();

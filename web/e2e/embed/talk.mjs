@@ -139,6 +139,7 @@ export async function talk(house) {
     await until(async () => (await me.heard('unread')).some(({ count }) => count === 1), 'nothing was counted', 25_000);
     must(/新回答：1/.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
     await accessible(me, 'closed');
+    await me.shot('closed');
   });
   await check('nothing broke the page’s policy', async () => {
     const violations = await page.evaluate(() => window.violations);
@@ -192,7 +193,7 @@ export async function keys(house) {
     await until(async () => (await me.focus()) === 'citation', 'not back on the marker');
     await tabTo('thumb-up');
     await press('Space');
-    must((await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
+    await until(async () => (await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
     await id('composer').focus();
     await page.keyboard.press('Shift+Tab');
     for (let n = 0; n < 40 && (await me.focus()) !== 'menu'; n++) await press('Shift+Tab');
