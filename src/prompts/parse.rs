@@ -80,13 +80,14 @@ pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptT
     for section in &sections {
         render::syntax(section).map_err(|(line, message)| error(line, message))?;
     }
+    let choice = parsed.choice();
     Ok(PromptTemplate {
         name: parsed.name,
         version: parsed.version,
         description: parsed.description,
         reasoning: parsed.reasoning,
         variables,
-        choice: parsed.choice(),
+        choice,
         demos: parsed.demos,
         origin,
         text: text.to_owned(),
