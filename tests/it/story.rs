@@ -84,7 +84,7 @@ fn new_key(role: Role, origins: &[&str]) -> NewKey {
 }
 
 fn shown<'a>(key: &'a str, origin: Option<&'a str>) -> Credentials<'a> {
-    Credentials { key, origin, visitor: None }
+    Credentials { key, origin, visitor: None, identity: None }
 }
 
 async fn keys(tenants: &Tenants, shop: &TenantId, other: &TenantId) {
