@@ -46,9 +46,29 @@ export type ModelInfo = { id: string, name: string, provider: string, };
 
 export type Limits = { message_chars: number, frame_bytes: number, per_minute: number, };
 
-export type AiMark = { zh: string, en: string, };
+export type AiMark = { 
+/**
+ * Under Chinese answers.
+ */
+zh: string, 
+/**
+ * Under English ones.
+ */
+en: string, };
 
-export type SessionReady = { "type": "session.ready", ref?: string, session_id: string, tenant: string, visitor_token?: string, models: Array<ModelInfo>, ai_mark: AiMark, link_hosts: Array<string> | null, limits: Limits, server_time: string, };
+export type SessionReady = { "type": "session.ready", ref?: string, session_id: string, tenant: string, visitor_token?: string, 
+/**
+ * Empty when the shop keeps the choice to itself.
+ */
+models: Array<ModelInfo>, 
+/**
+ * Says under an answer that AI made it; an empty text says nothing.
+ */
+ai_mark: AiMark, 
+/**
+ * Where links in answers may lead beside the hosts of their sources; `null`: anywhere.
+ */
+link_hosts: Array<string> | null, limits: Limits, server_time: string, };
 
 export type Stage = "retrieving" | "generating";
 

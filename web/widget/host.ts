@@ -1,6 +1,7 @@
 // The seam between the launcher (loaded on every page) and the panel (loaded on first open).
 
 import type { Lang } from '../shared/i18n';
+import type { Words } from './words';
 
 /** A token that the shop's backend signed, or how to get one; nothing: an anonymous visitor. */
 export type Identity = string | null | undefined | (() => string | null | undefined | Promise<string | null | undefined>);
@@ -33,6 +34,8 @@ export interface Host {
   /** Fills its place for good: no launcher, nothing to close. */
   whole: boolean;
   identity: Identity;
+  /** The words of the language it starts in, under way beside the panel. */
+  words?: Partial<Record<Lang, Promise<Words>>>;
   /** A style sheet in the wished light. */
   sheet(css: string): CSSStyleSheet;
   /** Loads another of the server's scripts, which finds `mc` on its element. */

@@ -3,6 +3,7 @@
 import { chooseLang, type Lang } from '../shared/i18n';
 import type { Events, Host, Identity, LoadedScript, Panel, Tell } from './host';
 import css from './launcher.css?inline';
+import type { Words } from './words';
 
 interface Api {
   open(): void;
@@ -41,7 +42,7 @@ function start(script: HTMLScriptElement): void {
   customElements.define(TAG, class extends HTMLElement {});
   const element = document.createElement(TAG);
   const root = element.attachShadow({ mode: 'open' });
-  Object.assign(element.dataset, position === 'left' && { position }, whole && { mode: into ? 'into' : mode }, accent && { accent: '' });
+  Object.assign(element.dataset, position && { position }, whole && { mode: into ? 'into' : mode }, accent && { accent: '' });
   if (accent) element.style.setProperty('--mc-brand', accent);
   if (theme) element.style.colorScheme = theme;
 
@@ -129,7 +130,11 @@ function start(script: HTMLScriptElement): void {
   }
 
   function load(): Promise<Panel> {
-    return (panel ??= host.load<Panel>('panel', (mounted) => ({ host, mounted })));
+    if (panel) return panel;
+    const words = host.load<Words>(host.lang, (done) => done);
+    host.words = { [host.lang]: words };
+    // The words come beside the panel, not after it.
+    return (panel = Promise.all([host.load<Panel>('panel', (mounted) => ({ host, mounted })), words]).then(([panel]) => panel));
   }
 
   function show(focus: boolean): Promise<Panel | void> {

@@ -9,8 +9,9 @@ export type Words = typeof zh;
 const known: Partial<Record<Lang, Promise<Words>>> = {};
 
 /** The words of a language; a failure is forgotten, so that the next wish tries again. */
-export function wordsOf({ load }: Host, lang: Lang): Promise<Words> {
-  return (known[lang] ??= load<Words>(lang, (done) => done).catch((error: unknown) => {
+export function wordsOf(host: Host, lang: Lang): Promise<Words> {
+  return (known[lang] ??= (host.words?.[lang] ?? host.load<Words>(lang, (done) => done)).catch((error: unknown) => {
+    delete host.words;
     delete known[lang];
     throw error;
   }));
