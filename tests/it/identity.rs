@@ -1,13 +1,11 @@
 //! Verified visitors over the wire: who a shop's backend says is there sees their conversations on every
 //! device, and nobody else does; and what a shop decides for its visitors.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use merchant_copilot::config::{AiMark, TenantAnswers};
-use merchant_copilot::ids::TenantId;
+use merchant_copilot::ids::{Clock, TenantId};
 use merchant_copilot::tenants::Role;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -18,7 +16,7 @@ const QUESTION: &str = "普通店保证金要交多少？";
 
 /// What a shop's backend does.
 fn sign(secret: &str, user: &str, seconds: i64) -> String {
-    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let now = Clock::system().now().0 / 1000;
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"})), part(json!({"sub": user, "exp": now + seconds})));
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
