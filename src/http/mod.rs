@@ -49,6 +49,7 @@ mod webhooks;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
+pub use ws::frames::understood;
 
 /// How long connections may take to say goodbye after the turns have ended.
 const GOODBYES: Duration = Duration::from_secs(5);
