@@ -6,17 +6,21 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Admin;
+use super::problem::Body;
 use super::rows::row;
 use super::state::Shared;
+use crate::config::Fusion;
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
 use crate::knowledge;
 use crate::knowledge::store::Stats;
+use crate::knowledge::words::Words;
+use crate::knowledge::words::store::StoredWords;
 
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
 
-/// `?q=&top=&market=&locale=`; `explain` is accepted because every answer explains.
+/// `?q=&top=&market=&locale=&fusion=`; `explain` is accepted because every answer explains.
 #[derive(Deserialize)]
 pub struct Search {
     #[serde(default)]
@@ -24,6 +28,7 @@ pub struct Search {
     top: Option<usize>,
     market: Option<String>,
     locale: Option<String>,
+    fusion: Option<Fusion>,
 }
 
 /// Hits with their scores per leg, and what would be decided.
@@ -33,7 +38,8 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     }
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
-    let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top };
+    let query =
+        knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top, fusion: search.fusion };
     Ok(Json(state.app.knowledge.search(&caller.tenant, &query).await?.to_json()))
 }
 
@@ -62,4 +68,15 @@ pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(pa
 pub async fn entry(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
     let entry = state.app.knowledge.entry(&caller.tenant, &id).await?;
     Ok(Json(row(entry, state.app.config.zone())))
+}
+
+/// The shop's own words.
+pub async fn words(State(state): State<Shared>, Admin(caller): Admin) -> Result<Json<StoredWords>> {
+    Ok(Json(state.app.knowledge.words(&caller.tenant).await?))
+}
+
+/// Replaces them; they take effect when the lexical index has been built again.
+pub async fn set_words(State(state): State<Shared>, Admin(caller): Admin, Body(words): Body<Words>) -> Result<Json<Value>> {
+    let (words, revision) = state.app.knowledge.set_words(&caller.tenant, words, caller.key.as_str()).await?;
+    Ok(Json(json!({"words": words.words, "synonyms": words.synonyms, "revision": revision})))
 }

@@ -90,6 +90,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/safety/verdicts", get(safety::verdicts))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
+        .route("/api/v1/knowledge/words", get(knowledge::words).put(knowledge::set_words).layer(rows))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
         .route("/api/v1/knowledge/entries/{id}/versions", get(entries::versions))

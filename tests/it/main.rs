@@ -18,11 +18,14 @@ mod models;
 mod openai;
 mod process;
 mod remembering;
+mod rerank;
 mod resume;
 mod retrieval;
 mod safety;
 mod server;
 mod story;
+mod tuning;
+mod words;
 mod ws;
 
 use std::str::FromStr;

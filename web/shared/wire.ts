@@ -223,10 +223,10 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, rerank?: number, folded?: string[], reason?: string | null };
 
 /** `GET /api/v1/knowledge/search`, the same object as `kb search --json`. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number> };
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number> };
 
 export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 
@@ -246,6 +246,32 @@ question: string,
  * When.
  */
 at_ms: number, };
+
+export type Tuning = { 
+/**
+ * How the legs are put together.
+ */
+fusion: 'weighted' | 'rrf', 
+/**
+ * The lexical leg's share for entries with a question.
+ */
+lexical_weight: number, 
+/**
+ * Its share for entries that are found by their answer only.
+ */
+lexical_weight_bare: number, 
+/**
+ * Confidence below which the honest answer is "not found".
+ */
+grounded_threshold: number, 
+/**
+ * Labelled questions that it was chosen on.
+ */
+chosen_on: number, 
+/**
+ * nDCG@10 with it on the questions that it was not chosen on.
+ */
+held_out_ndcg10: number, };
 
 /** `GET /api/v1/knowledge/stats`. */
 export type KnowledgeStats = { 
@@ -296,4 +322,16 @@ becoming_live: Array<Due>,
 /**
  * The embedder whose vectors are current.
  */
-embedder: string, };
+embedder: string, 
+/**
+ * Words of the shop's own dictionary.
+ */
+words: number, 
+/**
+ * Its groups of synonyms.
+ */
+synonyms: number, 
+/**
+ * What `kb eval --tune --keep` has put in place of the configuration.
+ */
+tuning: Tuning | null, };

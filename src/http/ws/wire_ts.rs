@@ -10,6 +10,7 @@ use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stag
 use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
 use crate::knowledge::store::{Due, Stats};
+use crate::knowledge::tuning::Tuning;
 use crate::memory::Rating;
 
 const HEAD: &str = "\
@@ -52,10 +53,10 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, rerank?: number, folded?: string[], reason?: string | null };
 
 /** `GET /api/v1/knowledge/search`, the same object as `kb search --json`. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number> };
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number> };
 
 export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 
@@ -104,6 +105,7 @@ fn render() -> String {
         ERRORS.to_owned(),
         HTTP.to_owned(),
         named::<Due>(config, "Due"),
+        named::<Tuning>(config, "Tuning"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
     ];
     parts.join("\n")
