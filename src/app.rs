@@ -22,7 +22,7 @@ use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
-use crate::models::{Model, Models, embed};
+use crate::models::{Model, Models, Reranking, embed};
 use crate::prompts::Prompts;
 use crate::safety::{Safety, SafetyParts};
 use crate::tenants::{RateLimits, Tenants};
@@ -70,14 +70,18 @@ impl Ground {
 
     /// Opens what the shop knows.
     pub async fn knowledge(&self) -> Result<Knowledge> {
-        let embedder = self.config.embedder.clone();
-        let embedder = tokio::task::spawn_blocking(move || embed::open(&embedder)).await??;
+        let config = Arc::clone(&self.config);
+        let opened = tokio::task::spawn_blocking(move || {
+            Ok::<_, Error>((embed::open(&config.embedder)?, Reranking::open(&config.rerank, &config.models)?))
+        });
+        let (embedder, reranker) = opened.await??;
         Knowledge::open(KnowledgeParts {
             db: self.db.clone(),
             clock: self.clock.clone(),
             embedder,
+            reranker,
             index_dir: self.config.data_dir.join("index"),
-            search: self.config.search.clone(),
+            search: self.config.search,
         })
         .await
     }

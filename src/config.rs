@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 
 mod answers;
 mod models;
+mod search;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
+pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
 
 /// The annotated defaults, also printed by `doctor --defaults`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -65,6 +67,7 @@ pub struct Config {
     pub log: LogConfig,
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
+    pub rerank: RerankConfig,
     pub chat: ChatConfig,
     pub answers: AnswersConfig,
     pub prompts: PromptsConfig,
@@ -215,19 +218,6 @@ pub struct EmbedderConfig {
     pub pool: usize,
 }
 
-/// `[search]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct SearchConfig {
-    pub lexical_weight: f32,
-    pub lexical_weight_bare: f32,
-    pub candidates: usize,
-    pub direct_threshold: f32,
-    pub grounded_threshold: f32,
-    pub sources: usize,
-}
-
 /// `[chat]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -376,6 +366,7 @@ impl Config {
             .extract()
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
         config.models.add_usual_providers(Env::var);
+        config.rerank.add_usual_key(Env::var);
         config.validate()?;
         Ok(config)
     }

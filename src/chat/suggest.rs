@@ -48,7 +48,7 @@ pub async fn answerable(
 }
 
 async fn is_answered(knowledge: &Knowledge, tenant: &TenantId, market: Option<&str>, question: &str) -> bool {
-    let query = Query { text: question.to_owned(), market: market.map(str::to_owned), locale: None, top: 1 };
+    let query = Query { text: question.to_owned(), market: market.map(str::to_owned), top: 1, ..Query::default() };
     match knowledge.search(tenant, &query).await {
         Ok(outcome) => outcome.decision != Decision::None,
         Err(error) => {

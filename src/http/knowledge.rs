@@ -6,20 +6,23 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Admin;
+use super::problem::Body;
 use super::rows::row;
 use super::state::Shared;
-use crate::config::SearchConfig;
+use crate::config::{Fusion, SearchConfig};
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
 use crate::knowledge::list_store::{Listing, Validity};
 use crate::knowledge::store::Stats;
+use crate::knowledge::words::Words;
+use crate::knowledge::words::store::StoredWords;
 use crate::knowledge::{self, Revision};
 
 /// Most rows or hits in one answer.
 const MOST: usize = 500;
 
 /// `?q=&top=&market=&locale=`, and settings to try instead of those in force: `weight` of the lexical leg
-/// against the semantic one, the two thresholds. `explain` is accepted because every answer explains.
+/// against the semantic one, the two thresholds, `fusion`. `explain` is accepted because every answer explains.
 #[derive(Deserialize)]
 pub struct Search {
     #[serde(default)]
@@ -30,6 +33,7 @@ pub struct Search {
     weight: Option<f32>,
     grounded_threshold: Option<f32>,
     direct_threshold: Option<f32>,
+    fusion: Option<Fusion>,
 }
 
 impl Search {
@@ -41,10 +45,11 @@ impl Search {
             value => Ok(value.unwrap_or(in_force)),
         };
         Ok(SearchConfig {
+            fusion: self.fusion.unwrap_or(in_force.fusion),
             lexical_weight: set(self.weight, "weight", in_force.lexical_weight)?,
             grounded_threshold: set(self.grounded_threshold, "grounded_threshold", in_force.grounded_threshold)?,
             direct_threshold: set(self.direct_threshold, "direct_threshold", in_force.direct_threshold)?,
-            ..in_force.clone()
+            ..*in_force
         })
     }
 }
@@ -54,10 +59,10 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     if search.q.trim().is_empty() {
         return Err(Error::invalid("empty_query", "`q` is empty: what should be searched for?"));
     }
-    let settings = search.settings(state.app.knowledge.search_config())?;
+    let settings = search.settings(&state.app.knowledge.settings(&caller.tenant).await?)?;
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
-    let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top };
+    let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top, fusion: None };
     let mut answer = state.app.knowledge.search_by(&caller.tenant, &query, &settings).await?.to_json();
     answer["settings"] = json!({
         "weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold,
@@ -128,4 +133,15 @@ pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(wa
 pub async fn entry(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
     let entry = state.app.knowledge.entry(&caller.tenant, &id).await?;
     Ok(Json(row(entry, state.app.config.zone())))
+}
+
+/// The shop's own words.
+pub async fn words(State(state): State<Shared>, Admin(caller): Admin) -> Result<Json<StoredWords>> {
+    Ok(Json(state.app.knowledge.words(&caller.tenant).await?))
+}
+
+/// Replaces them; they take effect when the lexical index has been built again.
+pub async fn set_words(State(state): State<Shared>, Admin(caller): Admin, Body(words): Body<Words>) -> Result<Json<Value>> {
+    let (words, revision) = state.app.knowledge.set_words(&caller.tenant, words, caller.key.as_str()).await?;
+    Ok(Json(json!({"words": words.words, "synonyms": words.synonyms, "revision": revision})))
 }

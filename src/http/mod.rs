@@ -52,6 +52,7 @@ mod webhooks;
 mod ws;
 
 pub use ws::SUBPROTOCOL;
+pub use ws::frames::understood;
 
 /// How long connections may take to say goodbye after the turns have ended.
 const GOODBYES: Duration = Duration::from_secs(5);
@@ -102,6 +103,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/prompts/{name}/preview", post(prompts::preview).layer(rows))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
+        .route("/api/v1/knowledge/words", get(knowledge::words).put(knowledge::set_words).layer(rows))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
         .route("/api/v1/knowledge/entries/{id}/versions", get(entries::versions))

@@ -266,8 +266,10 @@ pub(crate) mod tests {
             fused: score,
             lexical: None,
             semantic: None,
+            rerank: None,
             evidence,
             gist,
+            folded: Vec::new(),
             passed: false,
             reason: None,
         }
@@ -275,6 +277,7 @@ pub(crate) mod tests {
 
     fn config() -> SearchConfig {
         SearchConfig {
+            fusion: crate::config::Fusion::Weighted,
             lexical_weight: 0.5,
             lexical_weight_bare: 0.5,
             candidates: 100,

@@ -13,12 +13,14 @@ use super::index::PassageIndex;
 use super::index::lexical::LexicalIndex;
 use super::index::vectors::VectorIndex;
 use super::store::{KnowledgeStore, Selection, Stats};
+use super::tuning::Tunings;
+use super::words::Vocabulary;
 use super::{KnowledgeEntry, Revision, places};
 use crate::config::SearchConfig;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, EntryId, TenantId};
-use crate::models::Embedder;
+use crate::models::{Embedder, Reranking};
 
 /// What the room is built from.
 pub struct KnowledgeParts {
@@ -28,6 +30,8 @@ pub struct KnowledgeParts {
     pub clock: Clock,
     /// Turns texts into vectors.
     pub embedder: Arc<dyn Embedder>,
+    /// Puts the best rows in order, where one is configured.
+    pub reranker: Option<Arc<Reranking>>,
     /// Where index folders live.
     pub index_dir: PathBuf,
     /// Weights and thresholds.
@@ -42,6 +46,7 @@ struct Inner {
     store: KnowledgeStore,
     clock: Clock,
     embedder: Arc<dyn Embedder>,
+    reranker: Option<Arc<Reranking>>,
     lexical: LexicalIndex,
     semantic: VectorIndex,
     search: SearchConfig,
@@ -52,6 +57,8 @@ struct Inner {
     ready: Mutex<HashSet<TenantId>>,
     /// Countries that each tenant's rows are for.
     markets: Mutex<HashMap<TenantId, BTreeSet<&'static str>>>,
+    vocabulary: Vocabulary,
+    tunings: Tunings,
     gists: Gists,
     fresh: Mutex<HashSet<TenantId>>,
     nudge: Notify,
@@ -62,11 +69,13 @@ impl Knowledge {
     pub async fn open(parts: KnowledgeParts) -> Result<Self> {
         std::fs::create_dir_all(&parts.index_dir)?;
         let store = KnowledgeStore::new(parts.db, parts.clock.clone());
-        let lexical = LexicalIndex::new(parts.index_dir.clone(), store.database_id().await?);
+        let vocabulary = Vocabulary::default();
+        let lexical = LexicalIndex::new(parts.index_dir.clone(), store.database_id().await?, vocabulary.clone());
         let knowledge = Self(Arc::new(Inner {
             store,
             clock: parts.clock,
             embedder: parts.embedder,
+            reranker: parts.reranker,
             lexical,
             semantic: VectorIndex::default(),
             search: parts.search,
@@ -75,6 +84,8 @@ impl Knowledge {
             seen: AtomicI64::new(-1),
             ready: Mutex::default(),
             markets: Mutex::default(),
+            vocabulary,
+            tunings: Tunings::default(),
             gists: Gists::default(),
             fresh: Mutex::default(),
             nudge: Notify::new(),
@@ -124,9 +135,23 @@ impl Knowledge {
         (&self.0.lexical, &self.0.semantic)
     }
 
-    /// Weights and thresholds in force.
+    /// What is kept of tunings, as far as this process has learnt it.
+    pub(super) fn tunings(&self) -> &Tunings {
+        &self.0.tunings
+    }
+
+    /// Weights and thresholds as configured; [`Knowledge::settings`] are those in force for a shop.
     pub fn search_config(&self) -> &SearchConfig {
         &self.0.search
+    }
+
+    pub(super) fn lexical(&self) -> &LexicalIndex {
+        &self.0.lexical
+    }
+
+    /// The shops' own words, as far as this process has learnt them.
+    pub(super) fn vocabulary(&self) -> &Vocabulary {
+        &self.0.vocabulary
     }
 
     /// Rows as the decision sees them.
@@ -190,7 +215,11 @@ impl Knowledge {
 
     /// Counts of what is stored.
     pub async fn stats(&self, tenant: &TenantId) -> Result<Stats> {
-        self.0.store.stats(tenant, self.0.embedder.id()).await
+        let mut stats = self.0.store.stats(tenant, self.0.embedder.id()).await?;
+        let words = self.0.store.words(tenant).await?.words;
+        (stats.words, stats.synonyms) = (words.words.len(), words.synonyms.len());
+        stats.tuning = self.0.store.tuning(tenant).await?;
+        Ok(stats)
     }
 
     /// Deletes the selected entries; returns how many and the revision. `by` is kept in their history.
@@ -209,6 +238,11 @@ impl Knowledge {
     /// The current embedder.
     pub fn embedder(&self) -> &Arc<dyn Embedder> {
         &self.0.embedder
+    }
+
+    /// What puts the best rows in order, where one is configured.
+    pub fn reranker(&self) -> Option<&Reranking> {
+        self.0.reranker.as_deref()
     }
 
     /// The time that validity is judged by.

@@ -38,6 +38,8 @@ impl Knowledge {
     }
 
     async fn catch_up_tenant(&self, tenant: &TenantId) -> Result<()> {
+        self.learn_words(tenant).await?;
+        self.learn_tuning(tenant).await?;
         let (lexical, semantic) = self.legs();
         if self.owns_index() {
             self.follow(lexical, tenant).await?;
@@ -51,7 +53,7 @@ impl Knowledge {
     }
 
     /// Applies what changed since the leg's revision, batch by batch.
-    async fn follow(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
+    pub(super) async fn follow(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
         let newest = self.store().tenant_revision(tenant).await?;
         if leg.applied(tenant).await? > newest {
             // The database was replaced by an older copy of itself: what was followed is void.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 
+use super::words::Terms;
 use super::{EntryDraft, KnowledgeEntry, decide, places, text};
 use crate::ids::TenantId;
 
@@ -26,6 +27,8 @@ pub struct Gist {
     pub keys: HashSet<Word>,
     /// The same of the phrasings that the row does not answer.
     pub not_keys: HashSet<Word>,
+    /// The distinct words of the answer.
+    pub answer: HashSet<Word>,
     /// Every word of the row.
     pub words: HashSet<Word>,
     /// Every number of the row.
@@ -35,12 +38,18 @@ pub struct Gist {
 }
 
 impl Gist {
-    /// Of a row's content.
+    /// Of a row's content, in the common words.
     pub fn of(draft: &EntryDraft) -> Self {
-        let phrasings: Vec<Vec<(Word, bool)>> = draft.phrasings().map(|phrasing| distinct(&text::tokens(phrasing))).collect();
+        Self::in_terms(draft, &Terms::default())
+    }
+
+    /// Of a row's content, in the words of its shop.
+    pub fn in_terms(draft: &EntryDraft, terms: &Terms) -> Self {
+        let phrasings: Vec<Vec<(Word, bool)>> = draft.phrasings().map(|phrasing| distinct(&terms.tokens(phrasing))).collect();
         let labels = draft.category.iter().chain(&draft.tags).chain(&draft.market);
-        let rest = std::iter::once(&draft.answer).chain(labels).flat_map(|text| text::tokens(text));
-        let words = phrasings.iter().flatten().map(|(word, _)| *word).chain(rest.map(|token| word(&token))).collect();
+        let answer: HashSet<Word> = terms.tokens(&draft.answer).iter().map(|token| word(token)).collect();
+        let labels = labels.flat_map(|text| terms.tokens(text)).map(|token| word(&token));
+        let words = phrasings.iter().flatten().map(|(word, _)| *word).chain(answer.iter().copied()).chain(labels).collect();
         let whole: Vec<&String> = draft.phrasings().chain([&draft.answer]).collect();
         let keys = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| word(&text::question_key(text))).collect();
         Self {
@@ -49,6 +58,7 @@ impl Gist {
             numbers: whole.iter().flat_map(|text| text::numbers(text)).collect(),
             places: whole.iter().copied().chain(&draft.market).flat_map(|text| places::named(text)).collect(),
             phrasings,
+            answer,
             words,
         }
     }
@@ -77,9 +87,11 @@ impl Default for Gists {
 }
 
 impl Gists {
-    /// A row's gist; a row that changed has another hash and is looked at anew.
-    pub fn get(&self, tenant: &TenantId, entry: &KnowledgeEntry) -> Arc<Gist> {
-        let key = (tenant.clone(), word(entry.id.as_str()), word(&entry.content_hash));
-        self.0.get_with(key, || Arc::new(Gist::of(&entry.draft)))
+    /// A row's gist; a row that changed has another hash and is looked at anew, as is every row when the
+    /// shop's words have changed.
+    pub fn get(&self, tenant: &TenantId, entry: &KnowledgeEntry, terms: &Terms) -> Arc<Gist> {
+        let state = format!("{}{}", entry.content_hash, terms.fingerprint());
+        let key = (tenant.clone(), word(entry.id.as_str()), word(&state));
+        self.0.get_with(key, || Arc::new(Gist::in_terms(&entry.draft, terms)))
     }
 }

@@ -11,6 +11,7 @@ pub mod decide;
 mod edit;
 pub mod evaluate;
 pub mod export;
+mod fold;
 pub mod follow;
 pub mod fuse;
 pub mod gist;
@@ -22,12 +23,15 @@ pub mod places;
 pub mod plan;
 pub mod read;
 pub mod report;
+mod rerank;
 pub mod search;
 pub mod split;
 pub mod starter;
 pub mod store;
 pub mod text;
+pub mod tuning;
 pub mod versions;
+pub mod words;
 
 mod door;
 
@@ -171,10 +175,14 @@ pub struct Hit {
     pub lexical: Option<LegRank>,
     /// Where the vector leg had it.
     pub semantic: Option<LegRank>,
+    /// How well the reranker says it answers; `None` when it was not asked.
+    pub rerank: Option<f32>,
     /// What spoke for it.
     pub evidence: decide::Evidence,
     /// Its words, as the decision saw them.
     pub gist: std::sync::Arc<gist::Gist>,
+    /// Entries that say the same and are not listed beside it.
+    pub folded: Vec<EntryId>,
     /// Whether it is good enough to be a source.
     pub passed: bool,
     /// Why not, for people.

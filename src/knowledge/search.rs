@@ -1,4 +1,4 @@
-//! From a question to its rows: embed → both legs → fuse → load → decide. Every hit says how each leg
+//! From a question to its rows: embed → both legs → fuse → load → rerank → fold → decide. Every hit says how each leg
 //! ranked it and, when it was not good enough, why.
 
 use std::collections::{BTreeSet, HashMap};
@@ -8,9 +8,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::decide::{Asked, Doubt, decide, evidence};
-use super::fuse::{Fused, LegResult, Weights, weighted};
+use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
-use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, places, text};
+use super::rerank::{Reranked, rerank};
+use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
 use crate::config::SearchConfig;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
@@ -31,6 +32,8 @@ pub struct Query {
     pub locale: Option<String>,
     /// Most hits to return.
     pub top: usize,
+    /// How the legs are put together; `None` as configured.
+    pub fusion: Option<Fusion>,
 }
 
 /// What a search brought.
@@ -50,6 +53,10 @@ pub struct SearchOutcome {
     pub vector: Vec<f32>,
     /// The knowledge version searched.
     pub revision: Revision,
+    /// How the legs were put together.
+    pub fusion: Fusion,
+    /// What the reranker did, where one is configured.
+    pub reranked: Option<Reranked>,
     /// Time per stage.
     pub timings: SearchTimings,
 }
@@ -67,6 +74,8 @@ pub struct SearchTimings {
     pub semantic: f64,
     /// Fusion.
     pub fuse: f64,
+    /// The reranker, where one is configured.
+    pub rerank: f64,
     /// Loading the rows and deciding.
     pub decide: f64,
     /// All of it.
@@ -97,7 +106,7 @@ impl Ranking {
     pub fn fused(&self, weights: Weights) -> Vec<Fused> {
         let lexical = LegResult { ranked: &self.lexical, others: &self.lexical_others };
         let semantic = LegResult { ranked: &self.semantic, others: &self.semantic_others };
-        weighted(lexical, semantic, weights, &self.named)
+        fuse(lexical, semantic, weights, &self.named)
     }
 
     /// Takes entries out, as if they were not there.
@@ -111,7 +120,8 @@ impl Ranking {
 impl Knowledge {
     /// Finds the rows for a question and decides how it may be answered.
     pub async fn search(&self, tenant: &TenantId, query: &Query) -> Result<SearchOutcome> {
-        self.search_by(tenant, query, self.search_config()).await
+        let settings = self.settings(tenant).await?;
+        self.search_by(tenant, query, &settings).await
     }
 
     /// The same by other weights and thresholds than those in force, to see what they would do.
@@ -119,11 +129,13 @@ impl Knowledge {
         let started = Instant::now();
         let ranking = self.rank(tenant, query).await?;
         let fusing = Instant::now();
-        let fused = ranking.fused(config.into());
+        let weights = Weights::from(config);
+        let fused = ranking.fused(Weights { fusion: query.fusion.unwrap_or(weights.fusion), ..weights });
         let mut timings = SearchTimings { fuse: ms(fusing), ..ranking.timings };
         let deciding = Instant::now();
         let concluded = self.conclude(tenant, query, &ranking, fused, config).await?;
-        timings.decide = ms(deciding);
+        timings.rerank = concluded.reranked.as_ref().map_or(0.0, |reranked| reranked.ms);
+        timings.decide = ms(deciding) - timings.rerank;
         timings.total = ms(started);
         let LegQuery { tokens: terms, vector, .. } = ranking.asked;
         Ok(SearchOutcome {
@@ -134,6 +146,8 @@ impl Knowledge {
             doubt: concluded.doubt,
             vector,
             revision: self.revision_seen(),
+            fusion: weights.fusion,
+            reranked: concluded.reranked,
             timings,
         })
     }
@@ -142,7 +156,7 @@ impl Knowledge {
     pub async fn rank(&self, tenant: &TenantId, query: &Query) -> Result<Ranking> {
         let mut timings = SearchTimings::default();
         let started = Instant::now();
-        let asked = self.leg_query(query).await?;
+        let asked = self.leg_query(tenant, query).await?;
         timings.embed = ms(started);
         let started = Instant::now();
         let (lexical, semantic) = self.legs();
@@ -158,11 +172,13 @@ impl Knowledge {
         Ok(Ranking { lexical: by_words, lexical_others, semantic: by_vector, semantic_others, asked, named, timings })
     }
 
-    async fn leg_query(&self, query: &Query) -> Result<LegQuery> {
-        let normal = text::normalise(&query.text);
-        let vector = self.embedder().embed(vec![normal], EmbedKind::Query).await?.pop().unwrap_or_default();
+    async fn leg_query(&self, tenant: &TenantId, query: &Query) -> Result<LegQuery> {
+        let terms = self.terms(tenant).await?;
+        // Rows are embedded in their own words, so a question is embedded in all that mean the same.
+        let texts = std::iter::once(text::normalise(&query.text)).chain(terms.variants(&query.text)).collect();
+        let vector = middle(self.embedder().embed(texts, EmbedKind::Query).await?);
         let filter = Filter { market: query.market.clone(), locale: query.locale.clone(), now: self.clock().now() };
-        Ok(LegQuery { tokens: text::tokens(&query.text), grams: text::grams(&query.text), vector, filter })
+        Ok(LegQuery { tokens: terms.tokens(&query.text), grams: terms.grams(&query.text), vector, filter })
     }
 
     /// Loads the best rows and decides over them.
@@ -175,15 +191,19 @@ impl Knowledge {
         config: &SearchConfig,
     ) -> Result<Concluded> {
         let asked = &ranking.asked;
+        let terms = self.terms(tenant).await?;
         let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
         let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());
-        let best: Vec<Fused> = fused.into_iter().take(query.top + SPARE).collect();
+        let wanted = (query.top + SPARE).max(self.reranker().map_or(0, |reranker| reranker.candidates));
+        let best: Vec<Fused> = fused.into_iter().take(wanted).collect();
         let against = self.legs().1.against(tenant, asked, &ranking.semantic).await?;
         let ids: BTreeSet<&EntryId> = best.iter().map(|fused| &fused.entry).chain(against.iter().map(|not| &not.entry)).collect();
         let rows = self.store().entries(tenant, &ids.into_iter().cloned().collect::<Vec<_>>()).await?;
         let rows: HashMap<&EntryId, &KnowledgeEntry> = rows.iter().map(|row| (&row.id, row)).collect();
-        let nearest: Vec<(f32, String)> =
-            against.iter().filter_map(|not| Some((not.score, passage_text(&rows.get(&not.entry)?.draft, not.seq)))).collect();
+        let nearest: Vec<(f32, String)> = against
+            .iter()
+            .filter_map(|not| Some((not.score, terms.canonical(&passage_text(&rows.get(&not.entry)?.draft, not.seq)))))
+            .collect();
         let doubt = Doubt::new(&asked_for, &nearest, &self.markets(tenant));
         let mut hits = Vec::with_capacity(best.len());
         for fused in best {
@@ -192,7 +212,7 @@ impl Knowledge {
             if !entry.is_valid_at(asked.filter.now) {
                 continue;
             }
-            let gist = self.gists().get(tenant, entry);
+            let gist = self.gists().get(tenant, entry, &terms);
             let (cosine, support) = fused.semantic.map_or((0.0, 0.0), |place| (place.score, place.support));
             let evidence = evidence(&asked_for, &gist, cosine, support);
             hits.push(Hit {
@@ -204,13 +224,21 @@ impl Knowledge {
                 fused: fused.score,
                 lexical: listed(fused.lexical),
                 semantic: listed(fused.semantic),
+                rerank: None,
+                folded: Vec::new(),
                 passed: false,
                 reason: None,
             });
         }
+        let reranked = match self.reranker() {
+            Some(reranker) => Some(rerank(reranker, &query.text, &mut hits).await),
+            None => None,
+        };
+        let order = hits.iter().map(|hit| hit.entry.id.clone()).collect();
+        fold::near_duplicates(&mut hits);
         hits.truncate(query.top);
         let decision = decide(&asked_for, &mut hits, config);
-        Ok(Concluded { decision, hits, doubt })
+        Ok(Concluded { decision, hits, order, reranked, doubt })
     }
 }
 
@@ -221,8 +249,28 @@ pub struct Concluded {
     pub decision: Decision,
     /// In rank order, near-misses included.
     pub hits: Vec<Hit>,
+    /// The rows in rank order before any was folded.
+    pub order: Vec<EntryId>,
+    /// What the reranker did, where one is configured.
+    pub reranked: Option<Reranked>,
     /// What speaks against any answer.
     pub doubt: Doubt,
+}
+
+/// The direction between several vectors; the vector itself when there is one.
+fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
+    let Some(mut sum) = vectors.pop() else { return Vec::new() };
+    if vectors.is_empty() {
+        return sum;
+    }
+    for vector in &vectors {
+        sum.iter_mut().zip(vector).for_each(|(all, one)| *all += one);
+    }
+    let length = sum.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        sum.iter_mut().for_each(|x| *x /= length);
+    }
+    sum
 }
 
 /// A leg's place is told only when it scored the entry at all.
@@ -267,15 +315,25 @@ impl SearchOutcome {
                     "score": hit.score, "fused": hit.fused, "passage": hit.passage, "evidence": hit.evidence,
                     "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed,
                 });
+                if let Some(score) = hit.rerank {
+                    row["rerank"] = json!(score);
+                }
+                if !hit.folded.is_empty() {
+                    row["folded"] = json!(hit.folded);
+                }
                 if let Some(reason) = &hit.reason {
                     row["reason"] = json!(reason);
                 }
                 row
             })
             .collect();
-        json!({
+        let mut told = json!({
             "query": self.query, "decision": self.decision, "hits": hits, "terms": self.terms, "doubt": self.doubt,
-            "revision": self.revision, "timings_ms": self.timings,
-        })
+            "revision": self.revision, "fusion": self.fusion, "timings_ms": self.timings,
+        });
+        if let Some(reranked) = &self.reranked {
+            told["rerank"] = json!(reranked);
+        }
+        told
     }
 }

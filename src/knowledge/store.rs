@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
+use super::tuning::Tuning;
 use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
 use crate::db::{Db, Tx};
@@ -106,6 +107,12 @@ pub struct Stats {
     pub becoming_live: Vec<Due>,
     /// The embedder whose vectors are current.
     pub embedder: String,
+    /// Words of the shop's own dictionary.
+    pub words: usize,
+    /// Its groups of synonyms.
+    pub synonyms: usize,
+    /// What `kb eval --tune --keep` has put in place of the configuration.
+    pub tuning: Option<Tuning>,
 }
 
 /// An entry whose validity begins or ends soon.
@@ -441,6 +448,7 @@ impl KnowledgeStore {
             expiring: self.due(tenant, "valid_to_ms", now, week).await?,
             becoming_live: self.due(tenant, "valid_from_ms", now, Timestamp(i64::MAX)).await?,
             embedder: embedder.to_owned(),
+            ..Stats::default()
         })
     }
 
@@ -470,7 +478,8 @@ impl KnowledgeStore {
     }
 }
 
-async fn bump(tx: &mut Tx) -> Result<Revision> {
+/// The next knowledge version, within the transaction that is it.
+pub(super) async fn bump(tx: &mut Tx) -> Result<Revision> {
     let sql = "update knowledge_revision set revision = revision + 1 where one = 1 returning revision";
     Ok(in_tx!(tx, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?)
 }

@@ -74,7 +74,13 @@ pub fn question_key(text: &str) -> String {
 pub fn tokens(text: &str) -> Vec<String> {
     let text = normalise(text);
     let mut out = Vec::with_capacity(text.len() / 3);
-    let mut rest = text.as_str();
+    cut(&text, &mut out);
+    out
+}
+
+/// The same of text that is normalised already.
+pub fn cut(normal: &str, out: &mut Vec<String>) {
+    let mut rest = normal;
     while let Some(first) = rest.chars().next() {
         let run = |same: fn(char) -> bool| rest.find(|c| !same(c)).unwrap_or(rest.len());
         let end = if is_han(first) {
@@ -83,14 +89,13 @@ pub fn tokens(text: &str) -> Vec<String> {
             end
         } else if is_code(first) && first.is_alphanumeric() {
             let end = run(is_code);
-            push_code(rest[..end].trim_end_matches(|c: char| !c.is_alphanumeric()), &mut out);
+            push_code(rest[..end].trim_end_matches(|c: char| !c.is_alphanumeric()), out);
             end
         } else {
             first.len_utf8()
         };
         rest = &rest[end..];
     }
-    out
 }
 
 /// Pieces of characters a text is found by when its words are misspelt or unknown to the dictionary:

@@ -24,12 +24,14 @@ mod onnx;
 pub mod openai;
 pub mod probe;
 pub mod registry;
+pub mod rerank;
 pub mod tokens;
 
 pub use attempts::Attempts;
 pub use breaker::{Health, LastError};
 pub use model::{Model, ModelCard, Started};
 pub use registry::Models;
+pub use rerank::{Reranker, Reranking};
 
 /// Who says a [`Message`] on a model's wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

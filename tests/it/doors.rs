@@ -81,6 +81,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/prompts/{name}/preview", "/api/v1/prompts/answer.en/preview", Door::Told(400)),
     ("GET", "/api/v1/knowledge/search", "/api/v1/knowledge/search?q=保证金", Door::Admin),
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
+    ("GET", "/api/v1/knowledge/words", "/api/v1/knowledge/words", Door::Admin),
+    ("PUT", "/api/v1/knowledge/words", "/api/v1/knowledge/words", Door::Told(400)),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
     ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
     ("POST", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Told(400)),

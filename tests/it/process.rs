@@ -1,7 +1,6 @@
-//! The real binary: imports that are killed and run again, commands beside a running server, torn
-//! files, full disks, backups, and what each failure says.
+//! The real binary: commands beside a running server, torn files, full disks, backups, and what each
+//! failure says.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,15 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use super::server::PATIENCE;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_merchant-copilot");
-/// Rows of the large import.
-const MANY: usize = 3_000;
 const CSV: &str = "编号,标准问题,答案\n\
     a,保证金什么时候退？,关店后 45 天退还。\n\
     b,怎么修改退货地址？,在店铺设置里修改。\n\
@@ -46,7 +41,7 @@ impl Ran {
 
     /// The six counts, in the contract's order.
     #[track_caller]
-    fn counts(&self) -> [u64; 6] {
+    pub fn counts(&self) -> [u64; 6] {
         ["added", "changed", "unchanged", "duplicates", "conflicts", "failed"]
             .map(|name| self.json[name].as_u64().unwrap_or_else(|| panic!("{self:?}")))
     }
@@ -86,7 +81,7 @@ impl Shop {
     }
 
     /// Every row as exported, sorted.
-    fn export(&self) -> Vec<String> {
+    pub fn export(&self) -> Vec<String> {
         let ran = self.run(["kb", "export"]).done();
         let mut rows: Vec<String> = ran.out.lines().map(str::to_owned).collect();
         rows.sort();
@@ -94,14 +89,14 @@ impl Shop {
     }
 
     /// The ids that a search finds, best first.
-    fn search(&self, query: &str) -> Vec<String> {
+    pub fn search(&self, query: &str) -> Vec<String> {
         let ran = self.run(["kb", "search", query]).done();
         ran.json["hits"].as_array().unwrap().iter().map(|hit| hit["id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 /// The binary with nothing of the caller's own environment that it would listen to.
-fn command(data: &Path) -> Command {
+pub fn command(data: &Path) -> Command {
     let mut command = Command::new(BINARY);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -283,71 +278,9 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     shop.run(["serve", "--listen", "nowhere"]).failed_with("bad_listen_address");
 }
 
-/// The committed rows of a data directory while another process writes it.
-async fn committed(data: &Path) -> usize {
-    let file = data.join("copilot.db");
-    if !file.exists() {
-        return 0;
-    }
-    let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(PATIENCE).disable_statement_logging();
-    let Ok(mut connection) = SqliteConnection::connect_with(&options).await else { return 0 };
-    let count: Result<i64, _> = sqlx::query_scalar("select count(*) from entries").fetch_one(&mut connection).await;
-    let _ = connection.close().await;
-    count.map_or(0, |count| usize::try_from(count).unwrap())
-}
-
 fn many(count: usize) -> String {
     let rows = (0..count).map(|i| format!("row-{i},第{i}号仓库由谁盘点？,第{i}号仓库由 {} 组在每月 {} 日盘点。\n", i % 17, i % 28 + 1));
     std::iter::once("id,question,answer\n".to_owned()).chain(rows).collect()
-}
-
-/// Starts an import and kills it, without a chance to tidy up, once so many rows are committed.
-async fn kill_at(shop: &Shop, file: &Path, rows: usize) -> bool {
-    let mut child = command(&shop.data).args(["kb", "import"]).arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    while committed(&shop.data).await < rows {
-        assert!(Instant::now() < deadline, "the import does not get to {rows} rows");
-        if child.try_wait().unwrap().is_some() {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    true
-}
-
-/// Ten points of an import, the same in every run: in rows committed, in order.
-fn seeded_points() -> Vec<usize> {
-    let numbers = std::iter::successors(Some(20_261_125_usize), |n| {
-        Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
-    });
-    let mut points: Vec<_> = numbers.skip(1).take(10).map(|n| 1 + (n >> 33) % (MANY * 3 / 4)).collect();
-    points.sort_unstable();
-    points
-}
-
-#[tokio::test]
-async fn a_killed_import_goes_on_and_loses_nothing() {
-    let shop = Shop::new();
-    let file = shop.file("many.csv", many(MANY));
-    let mut killed = 0;
-    for rows in seeded_points() {
-        killed += usize::from(kill_at(&shop, &file, rows).await && committed(&shop.data).await < MANY);
-    }
-    assert!(killed >= 5, "killed in the middle only {killed} times");
-    // Once more when all rows are in and the indexes may be half written; it may also be done by then.
-    kill_at(&shop, &file, MANY).await;
-    let ran = shop.import(&file).done();
-    assert_eq!(ran.counts(), [0, 0, MANY as u64, 0, 0, 0]);
-    assert_eq!(shop.entries(), MANY as u64);
-    let rows = shop.export();
-    let ids: BTreeSet<&str> = rows.iter().filter_map(|row| row.split('"').find(|part| part.starts_with("row-"))).collect();
-    assert_eq!((rows.len(), ids.len()), (MANY, MANY), "every row once");
-    for i in [0, 255, 256, 1234, MANY - 1] {
-        let found = shop.search(&format!("第{i}号仓库由谁盘点？"));
-        assert!(found.contains(&format!("row-{i}")), "row-{i} in {found:?}");
-    }
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use merchant_copilot::channels::store::{BotStore, CardAnswer, Thread};
 use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
-use merchant_copilot::config::{Config, Overrides, SpendConfig};
+use merchant_copilot::config::{Config, Fusion, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
 use merchant_copilot::knowledge::list_store::{Listing, Validity};
 use merchant_copilot::knowledge::store::{EntryWrite, KnowledgeStore, Selection, StoredPassage};
+use merchant_copilot::knowledge::tuning::Tuning;
 use merchant_copilot::knowledge::versions::Action;
+use merchant_copilot::knowledge::words::Words;
 use merchant_copilot::knowledge::{EntryDraft, Passage, PassageKind};
 use merchant_copilot::ledger::{Allowance, Ledger};
 use merchant_copilot::memory::facts::Slot;
@@ -211,6 +213,30 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(again < third && store.versions(other, &a, 9).await.unwrap().is_empty());
     let gone = &store.versions(shop, &EntryId::from_text("b"), 9).await.unwrap()[0];
     assert_eq!((gone.revision, gone.action), (second, Action::Deleted));
+
+    // A shop's own words come with a revision, and are nobody else's.
+    assert_eq!(store.words(shop).await.unwrap().revision, 0);
+    for words in [vec!["店小蜜".to_owned()], vec!["店小蜜".to_owned(), "万相台".to_owned()]] {
+        let words = Words { words, synonyms: vec![vec!["保证金".into(), "押金".into()]] };
+        let revision = store.set_words(shop, &words, "k_1").await.unwrap();
+        let stored = store.words(shop).await.unwrap();
+        assert_eq!((stored.words, stored.revision, stored.updated_by.as_str()), (words, revision, "k_1"));
+        assert_eq!(store.revision().await.unwrap(), revision);
+    }
+    assert_eq!(store.words(other).await.unwrap().words, Words::default());
+    let tuning = Tuning {
+        fusion: Fusion::Rrf,
+        lexical_weight: 0.3,
+        lexical_weight_bare: 0.7,
+        grounded_threshold: 0.25,
+        chosen_on: 40,
+        held_out_ndcg10: 0.91,
+    };
+    for kept in [Some(Tuning { lexical_weight: 0.5, ..tuning }), Some(tuning), None] {
+        let revision = store.set_tuning(shop, kept.as_ref(), "cli").await.unwrap();
+        assert_eq!((store.tuning(shop).await.unwrap(), store.tuning(other).await.unwrap()), (kept, None));
+        assert_eq!(store.revision().await.unwrap(), revision);
+    }
     let second = third;
     assert_eq!(store.tenant_revision(shop).await.unwrap(), second);
     assert_eq!(store.database_id().await.unwrap(), store.database_id().await.unwrap());

@@ -249,13 +249,13 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, rerank?: number, folded?: string[], reason?: string | null };
 
 /** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
 export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
 
 /** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number>, settings?: SearchSettings };
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number>, settings?: SearchSettings };
 
 /** A row as it is kept: `GET /api/v1/knowledge/entries/{id}`. */
 export type Entry = EntryContent & { id: string, revision: number, created_ms: number, updated_ms: number };
@@ -503,6 +503,32 @@ question: string,
  */
 at_ms: number, };
 
+export type Tuning = { 
+/**
+ * How the legs are put together.
+ */
+fusion: 'weighted' | 'rrf', 
+/**
+ * The lexical leg's share for entries with a question.
+ */
+lexical_weight: number, 
+/**
+ * Its share for entries that are found by their answer only.
+ */
+lexical_weight_bare: number, 
+/**
+ * Confidence below which the honest answer is "not found".
+ */
+grounded_threshold: number, 
+/**
+ * Labelled questions that it was chosen on.
+ */
+chosen_on: number, 
+/**
+ * nDCG@10 with it on the questions that it was not chosen on.
+ */
+held_out_ndcg10: number, };
+
 /** `GET /api/v1/knowledge/stats`. */
 export type KnowledgeStats = { 
 /**
@@ -556,4 +582,16 @@ becoming_live: Array<Due>,
 /**
  * The embedder whose vectors are current.
  */
-embedder: string, };
+embedder: string, 
+/**
+ * Words of the shop's own dictionary.
+ */
+words: number, 
+/**
+ * Its groups of synonyms.
+ */
+synonyms: number, 
+/**
+ * What `kb eval --tune --keep` has put in place of the configuration.
+ */
+tuning: Tuning | null, };

@@ -17,7 +17,8 @@ const SNIPPET: usize = 240;
 impl Turning {
     pub(super) async fn search(&mut self, query: &str) -> Result<SearchOutcome> {
         let parts = &self.engine.0.parts;
-        let asked = Query { text: query.to_owned(), market: self.request.market.clone(), locale: None, top: parts.sources + LOOK_ASIDE };
+        let asked =
+            Query { text: query.to_owned(), market: self.request.market.clone(), top: parts.sources + LOOK_ASIDE, ..Query::default() };
         let started = Instant::now();
         let found = parts.knowledge.search(&self.tenant, &asked).await?;
         self.timings.retrieval = ms(started);

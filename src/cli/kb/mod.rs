@@ -1,5 +1,5 @@
 //! `kb`: what the shop knows, from the command line: import, export, search, eval, stats, delete,
-//! reindex. Works with and without a running server on the same data directory.
+//! reindex, words. Works with and without a running server on the same data directory.
 
 use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DONE, PROBLEM, print};
 use crate::chat::rewrite::{self, Intent};
+use crate::config::Fusion;
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
 use crate::knowledge::evaluate;
@@ -24,6 +25,7 @@ use crate::knowledge::store::Selection;
 use crate::knowledge::{Knowledge, Query};
 
 mod show;
+mod words;
 
 /// The commands of `kb`.
 #[derive(Debug, Subcommand)]
@@ -77,6 +79,9 @@ pub enum KbCommand {
         /// Rows of this locale and of none
         #[arg(long)]
         locale: Option<String>,
+        /// Put the legs together by their scores (weighted) or their ranks (rrf), instead of as configured
+        #[arg(long)]
+        fusion: Option<Fusion>,
         /// Show words, times and the passage that matched
         #[arg(long)]
         explain: bool,
@@ -85,13 +90,18 @@ pub enum KbCommand {
     Eval {
         /// Labelled questions: {"query","relevant":[id…],"exclude"?,"kind"?}
         queries: PathBuf,
-        /// Look for a better weight and threshold on one half, report on the other
+        /// Look for better weights and a threshold on one half, report on the other
         #[arg(long)]
         tune: bool,
+        /// Keep what was found for this tenant, if it does as well on the other half as what is in force
+        #[arg(long, requires = "tune")]
+        keep: bool,
         /// Length of the rankings
         #[arg(long, default_value_t = 50)]
         top: usize,
     },
+    /// Go back from what `eval --tune --keep` found to what is configured
+    Untune,
     /// What is in the base
     Stats,
     /// Delete rows
@@ -111,6 +121,12 @@ pub enum KbCommand {
     },
     /// Build the indexes again from the database
     Reindex,
+    /// The shop's own words: kept whole, or the same as others
+    Words {
+        /// What to do; shows them when left out
+        #[command(subcommand)]
+        command: Option<words::WordsCommand>,
+    },
 }
 
 /// Runs one command.
@@ -134,9 +150,9 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
             import(knowledge, tenant, &paths, options, json, zone).await
         }
         KbCommand::Export { format, output } => export(knowledge, tenant, format, output.as_deref(), json, zone).await,
-        KbCommand::Search { query, top, market, locale, explain } => {
+        KbCommand::Search { query, top, market, locale, explain, fusion } => {
             knowledge.catch_up().await?;
-            let found = knowledge.search(tenant, &Query { text: query, market, locale, top }).await?;
+            let found = knowledge.search(tenant, &Query { text: query, market, locale, top, fusion }).await?;
             if json {
                 print::json(&found.to_json())
             } else {
@@ -144,9 +160,11 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
             }
             Ok(DONE)
         }
-        KbCommand::Eval { queries, tune, top } => eval(knowledge, tenant, &queries, tune, top, json).await,
+        KbCommand::Eval { queries, tune, keep, top } => eval(knowledge, tenant, &queries, Tune { tune, keep }, top, json).await,
+        KbCommand::Untune => untune(knowledge, tenant, json).await,
         KbCommand::Stats => stats(knowledge, tenant, json).await,
         KbCommand::Delete { id, source, all, yes } => delete(knowledge, tenant, selection(id, source, all)?, yes, json).await,
+        KbCommand::Words { command } => words::run(command, knowledge, tenant, json).await,
         KbCommand::Reindex => {
             let revision = knowledge.reindex(tenant).await?;
             if json {
@@ -229,7 +247,13 @@ async fn export(knowledge: &Knowledge, tenant: &TenantId, format: ExportFormat, 
     Ok(DONE)
 }
 
-async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: bool, top: usize, json: bool) -> Result<u8> {
+/// What is done beyond measuring.
+struct Tune {
+    tune: bool,
+    keep: bool,
+}
+
+async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: Tune, top: usize, json: bool) -> Result<u8> {
     let mut queries = evaluate::read_labelled(&read_text(path)?)?;
     for query in &mut queries {
         let before = query.history.iter().fold(None, |before: Option<String>, said| Some(rewrite::standalone(before.as_deref(), said)));
@@ -240,12 +264,30 @@ async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: bool,
     }
     knowledge.catch_up().await?;
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(queries.len() as u64) } else { ProgressBar::hidden() };
-    let report = evaluate::run(knowledge, tenant, queries, top, tune, |done| bar.set_position(done as u64)).await?;
+    let mut report = evaluate::run(knowledge, tenant, queries, top, tune.tune, |done| bar.set_position(done as u64)).await?;
     bar.finish_and_clear();
+    let mut refused = false;
+    if let Some(tuned) = report.tuned.as_mut().filter(|_| tune.keep) {
+        tuned.kept = tuned.holds;
+        refused = !tuned.holds;
+        if tuned.kept {
+            knowledge.keep_tuning(tenant, Some(&tuned.tuning), "cli").await?;
+        }
+    }
     if json {
         print::json(&serde_json::to_value(&report)?)
     } else {
         show::eval(&report)
+    }
+    Ok(if refused { PROBLEM } else { DONE })
+}
+
+async fn untune(knowledge: &Knowledge, tenant: &TenantId, json: bool) -> Result<u8> {
+    let revision = knowledge.keep_tuning(tenant, None, "cli").await?;
+    if json {
+        print::json(&json!({"tuning": null, "revision": revision}));
+    } else {
+        print::line("The configured weights and threshold are in force.");
     }
     Ok(DONE)
 }

@@ -1,9 +1,12 @@
 //! What `kb` tells people: calm, aligned, the same facts as `--json`.
 
 use super::print;
+use crate::config::Fusion;
+use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
 use crate::knowledge::report::ImportReport;
 use crate::knowledge::store::Stats;
+use crate::knowledge::tuning::Tuning;
 use crate::knowledge::{Decision, Hit, LegRank, SearchOutcome};
 
 /// Problems shown to people; `--report` has all of them.
@@ -78,10 +81,17 @@ pub fn search(found: &SearchOutcome, explain: bool) {
             "doubt   nearest question that rows do not answer: {:.2} (words {:.2}){elsewhere}",
             doubt.against, doubt.against_words
         ));
+        if let Some(reranked) = &found.reranked {
+            let done = match &reranked.error {
+                Some(error) => format!("failed, the fused order stands: {} [{}]", error.message, error.code),
+                None => format!("put {} rows in order", reranked.candidates),
+            };
+            print::line(format!("rerank  {} {done}", reranked.model));
+        }
         let t = found.timings;
         print::line(format!(
-            "time    embed {:.1}  legs {:.1}  fuse {:.1}  decide {:.1}  total {:.1} ms",
-            t.embed, t.legs, t.fuse, t.decide, t.total
+            "time    embed {:.1}  legs {:.1}  fuse {:.1}  rerank {:.1}  decide {:.1}  total {:.1} ms",
+            t.embed, t.legs, t.fuse, t.rerank, t.decide, t.total
         ));
     }
 }
@@ -97,7 +107,11 @@ fn hit(place: usize, hit: &Hit, explain: bool) {
     print::line(format!("{place:>2} {mark} {:.2}  {question}", hit.score));
     print::line(format!("          {}  {}  {}", hit.entry.id, leg("lexical", hit.lexical), leg("semantic", hit.semantic)));
     if explain {
-        print::line(format!("          fused {:.3}  matched: {}", hit.fused, hit.passage.chars().take(80).collect::<String>()));
+        let rerank = hit.rerank.map_or_else(String::new, |score| format!("  rerank {score:.3}"));
+        print::line(format!("          fused {:.3}{rerank}  matched: {}", hit.fused, hit.passage.chars().take(80).collect::<String>()));
+        if !hit.folded.is_empty() {
+            print::line(format!("          says the same: {}", hit.folded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        }
         if let Some(reason) = &hit.reason {
             print::line(format!("          {reason}"));
         }
@@ -116,6 +130,9 @@ pub fn eval(report: &EvalReport) {
     line("lexical", report.legs.lexical);
     line("semantic", report.legs.semantic);
     line("fused", report.legs.fused);
+    if let Some(reranked) = report.legs.reranked {
+        line("reranked", reranked);
+    }
     print::line(format!(
         "decided none: {:.1} % of the unanswerable (good), {:.1} % of the answerable (bad)",
         report.unanswerable_none * 100.0,
@@ -126,16 +143,36 @@ pub fn eval(report: &EvalReport) {
         print::line(format!("  {kind:<14} {:>4} questions   {ndcg}   none {:.1} %", one.queries, one.none * 100.0));
     }
     print::line(format!("search p50 {:.1} ms, p99 {:.1} ms", report.latency_ms.p50, report.latency_ms.p99));
-    if let Some(tuned) = report.tuned {
-        print::line(format!(
-            "tuned on half: lexical_weight {:.2}, grounded_threshold {:.2}; on the other half nDCG@10 {:.3}, none {:.1} % of the unanswerable, {:.1} % of the answerable",
-            tuned.lexical_weight,
-            tuned.grounded_threshold,
-            tuned.held_out_ndcg10,
-            tuned.held_out_unanswerable_none * 100.0,
-            tuned.held_out_answerable_none * 100.0
-        ));
+    if let Some(tuned) = &report.tuned {
+        self::tuned(tuned);
     }
+}
+
+fn tuned(tuned: &Tuned) {
+    let line = |name: &str, f: HeldOut| {
+        print::line(format!(
+            "  {name:<9} nDCG@10 {:.3}, none {:.1} % of the unanswerable, {:.1} % of the answerable",
+            f.ndcg10,
+            f.unanswerable_none * 100.0,
+            f.answerable_none * 100.0
+        ));
+    };
+    print::line(format!("tuned on half: {}; on the other half", in_words(&tuned.tuning)));
+    line("tuned", tuned.held_out);
+    line("in force", tuned.in_force);
+    print::line(match (tuned.kept, tuned.holds) {
+        (true, _) => "  kept for this tenant; `kb untune` goes back".to_owned(),
+        (false, true) => "  --keep puts it in force for this tenant".to_owned(),
+        (false, false) => format!("  not kept: it does no better on the other half, or there are fewer than {LEAST} questions"),
+    });
+}
+
+fn in_words(tuning: &Tuning) -> String {
+    let fusion = if tuning.fusion == Fusion::Rrf { "fusion rrf, " } else { "" };
+    format!(
+        "{fusion}lexical_weight {:.2}, lexical_weight_bare {:.2}, grounded_threshold {:.2}",
+        tuning.lexical_weight, tuning.lexical_weight_bare, tuning.grounded_threshold
+    )
 }
 
 /// What is in the base.
@@ -145,6 +182,12 @@ pub fn stats(stats: &Stats) {
         stats.entries, stats.passages, stats.revision, stats.embedder
     ));
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
+    if stats.words + stats.synonyms > 0 {
+        print::line(format!("{} words of its own, {} groups of synonyms", stats.words, stats.synonyms));
+    }
+    if let Some(tuning) = &stats.tuning {
+        print::line(format!("tuned on {} questions: {}", tuning.chosen_on, in_words(tuning)));
+    }
     for (what, due) in [("expires", &stats.expiring), ("becomes live", &stats.becoming_live)] {
         for entry in due {
             print::line(format!("  {what} {}  {}  {}", entry.at_ms.rfc3339(), entry.id, entry.question));

@@ -88,6 +88,14 @@ pub fn parse(text: &str) -> (Option<String>, Result<ClientFrame>) {
     }
 }
 
+/// Whether a text is a frame that a client may send; for those who try what is not.
+///
+/// # Errors
+/// What a client would be told.
+pub fn understood(text: &str) -> Result<()> {
+    parse(text).1.map(drop)
+}
+
 fn id_of(frame: &Value) -> Result<Option<String>> {
     match &frame["id"] {
         Value::Null => Ok(None),

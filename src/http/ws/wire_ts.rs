@@ -11,6 +11,7 @@ use crate::config::AiMark;
 use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
 use crate::knowledge::store::{Due, Stats};
+use crate::knowledge::tuning::Tuning;
 use crate::memory::Rating;
 use crate::memory::overview::{Asked, Figures, Overview, Part};
 use crate::tenants::{ApiKey, Role};
@@ -55,13 +56,13 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, rerank?: number, folded?: string[], reason?: string | null };
 
 /** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
 export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
 
 /** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, timings_ms: Record<string, number>, settings?: SearchSettings };
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number>, settings?: SearchSettings };
 
 /** A row as it is kept: `GET /api/v1/knowledge/entries/{id}`. */
 export type Entry = EntryContent & { id: string, revision: number, created_ms: number, updated_ms: number };
@@ -162,6 +163,7 @@ fn render() -> String {
         named::<Asked>(config, "AskedQuestion"),
         format!("/** `GET /api/v1/overview`. */\n{}", named::<Overview>(config, "Overview")),
         named::<Due>(config, "Due"),
+        named::<Tuning>(config, "Tuning"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
     ];
     parts.join("\n")

@@ -3,77 +3,75 @@
 //! a document with all phrasings of the question (`title`) and the piece (`body`), because the words of
 //! a question in a merchant's own language are often spread over several phrasings; each stands there
 //! in words and in grams, pairs and threes of characters that rescue typos and unknown words.
-//! The commit's payload says which database and revision it followed to; a folder that is torn, of
-//! another layout or of another database is built again, never trusted.
+//! The commit's payload says which database and revision it followed to, and with which words of the
+//! shop; a folder that is torn, of another layout, database or other words is built again, never trusted.
 
 use std::collections::HashMap;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tantivy::collector::TopDocs;
-use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermQuery, TermSetQuery};
-use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::Index;
 
-use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
+use self::shelf::{Shelf, broken, layout};
+use super::{LegQuery, PassageIndex, Scored};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
+use crate::knowledge::Revision;
 use crate::knowledge::store::Change;
-use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision, text};
+use crate::knowledge::words::{Terms, Vocabulary};
+
+mod shelf;
 
 /// Raise it when the fields or `text::tokens` change: old folders are then built again.
 const LAYOUT: u32 = 3;
-/// Memory of a writer while it applies changes; it is dropped afterwards.
-const WRITER_BYTES: usize = 30_000_000;
-/// What a word in the question's phrasing counts, against one in the answer.
-const TITLE_BOOST: f32 = 1.0;
-const BODY_BOOST: f32 = 0.7;
-/// What a gram counts, against a word (measured: 0.3 to 0.6 gain alike on five sets).
-const GRAM_BOOST: f32 = 0.5;
-/// An entry has several passages; this many documents are taken for each entry that is wanted.
-const PASSAGES_PER_ENTRY: usize = 4;
-/// The longest question that is searched with, in distinct words and as many grams; the rest adds time
-/// and no meaning.
-const MOST_WORDS: usize = 128;
-
 /// BM25 indexes of all tenants below one folder.
 pub struct LexicalIndex {
     folder: PathBuf,
     database: String,
     /// Only the process that holds the index lock may build or repair a folder.
     writable: AtomicBool,
+    vocabulary: Vocabulary,
     shelves: RwLock<HashMap<TenantId, Arc<Shelf>>>,
 }
 
-struct Shelf {
-    index: Index,
-    reader: IndexReader,
-    fields: Fields,
-    applied: Mutex<Revision>,
-}
-
-#[derive(Clone, Copy)]
-struct Fields {
-    entry: Field,
-    seq: Field,
-    market: Field,
-    locale: Field,
-    valid_from: Field,
-    valid_to: Field,
-    bare: Field,
-    title: Field,
-    body: Field,
-    title_grams: Field,
-    body_grams: Field,
-}
+/// Where an index is built beside the one that serves; no tenant has such a name.
+const BESIDE: &str = ".beside";
 
 impl LexicalIndex {
-    /// Indexes below `folder`, following the database named `database`.
-    pub fn new(folder: PathBuf, database: String) -> Self {
-        Self { folder, database, writable: AtomicBool::new(true), shelves: RwLock::default() }
+    /// Indexes below `folder`, following the database named `database`, of texts cut with the words of
+    /// their shop.
+    pub fn new(folder: PathBuf, database: String, vocabulary: Vocabulary) -> Self {
+        Self { folder, database, writable: AtomicBool::new(true), vocabulary, shelves: RwLock::default() }
+    }
+
+    /// An empty index of one tenant with other words, to be filled while this one serves.
+    pub fn beside(&self, tenant: &TenantId, terms: Arc<Terms>) -> Result<Self> {
+        let vocabulary = Vocabulary::default();
+        vocabulary.set(tenant, terms);
+        let folder = self.folder.join(BESIDE);
+        if folder.join(tenant.as_str()).exists() {
+            std::fs::remove_dir_all(folder.join(tenant.as_str()))?;
+        }
+        Ok(Self::new(folder, self.database.clone(), vocabulary))
+    }
+
+    /// Serves what was built beside from now on, with its words.
+    pub fn take_over(&self, tenant: &TenantId, beside: &Self) -> Result<()> {
+        beside.reopen();
+        let (built, serving) = (beside.folder.join(tenant.as_str()), self.folder.join(tenant.as_str()));
+        // Nobody opens a folder in between.
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        shelves.remove(tenant);
+        if serving.exists() {
+            std::fs::remove_dir_all(&serving)?;
+        }
+        if built.exists() {
+            std::fs::rename(&built, &serving)?;
+        }
+        self.vocabulary.set(tenant, beside.vocabulary.of(tenant));
+        Ok(())
     }
 
     /// Says whether this process holds the index lock.
@@ -101,7 +99,8 @@ impl LexicalIndex {
 
     fn open(&self, tenant: &TenantId) -> Result<Shelf> {
         let folder = self.folder.join(tenant.as_str());
-        if let Ok(shelf) = self.open_folder(&folder) {
+        let terms = self.vocabulary.of(tenant);
+        if let Ok(shelf) = self.open_folder(&folder, &terms) {
             return Ok(shelf);
         }
         if !self.writable.load(Ordering::Acquire) {
@@ -111,7 +110,7 @@ impl LexicalIndex {
             ));
         }
         if folder.join("meta.json").exists() {
-            tracing::warn!(%tenant, "the lexical index is torn or of another database; it is built again");
+            tracing::warn!(%tenant, "the lexical index is torn, of another database or of other words; it is built again");
         }
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
@@ -119,43 +118,42 @@ impl LexicalIndex {
         std::fs::create_dir_all(&folder)?;
         let (schema, fields) = layout();
         let index = Index::create_in_dir(&folder, schema).map_err(broken)?;
-        Shelf::new(index, fields, 0)
+        Shelf::new(index, fields, terms, 0)
     }
 
-    fn open_folder(&self, folder: &Path) -> Result<Shelf> {
+    fn open_folder(&self, folder: &Path, terms: &Arc<Terms>) -> Result<Shelf> {
         let index = Index::open_in_dir(folder).map_err(broken)?;
         let (schema, fields) = layout();
         let payload = index.load_metas().map_err(broken)?.payload.unwrap_or_default();
-        let revision = self.followed(&payload).ok_or_else(|| Error::internal("index_foreign", "not this database's"))?;
+        let revision = self.followed(&payload, terms).ok_or_else(|| Error::internal("index_foreign", "not this database's"))?;
         let damaged = index.validate_checksum().map_err(broken)?;
         if index.schema() != schema || !damaged.is_empty() {
             return Err(Error::internal("index_torn", "a checksum differs"));
         }
-        Shelf::new(index, fields, revision)
+        Shelf::new(index, fields, Arc::clone(terms), revision)
     }
 
-    fn payload(&self, revision: Revision) -> String {
-        format!("{LAYOUT}:{}:{revision}", self.database)
+    fn payload(&self, revision: Revision, terms: &Terms) -> String {
+        format!("{LAYOUT}:{}:{revision}:{}", self.database, terms.fingerprint())
     }
 
-    fn followed(&self, payload: &str) -> Option<Revision> {
+    fn followed(&self, payload: &str, terms: &Terms) -> Option<Revision> {
         let mut parts = payload.split(':');
         let (layout, database, revision) = (parts.next()?, parts.next()?, parts.next()?);
-        (layout.parse() == Ok(LAYOUT) && database == self.database).then(|| revision.parse().ok())?
+        let same = layout.parse() == Ok(LAYOUT) && database == self.database && parts.next().unwrap_or_default() == terms.fingerprint();
+        same.then(|| revision.parse().ok())?
     }
 }
 
 #[async_trait]
 impl PassageIndex for LexicalIndex {
     async fn applied(&self, tenant: &TenantId) -> Result<Revision> {
-        let shelf = self.shelf(tenant)?;
-        let applied = *shelf.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(applied)
+        Ok(self.shelf(tenant)?.applied())
     }
 
     async fn apply(&self, tenant: &TenantId, changes: &[Change], revision: Revision) -> Result<()> {
         let shelf = self.shelf(tenant)?;
-        let payload = self.payload(revision);
+        let payload = self.payload(revision, shelf.terms());
         let changes = changes.to_vec();
         tokio::task::spawn_blocking(move || shelf.apply(&changes, revision, &payload)).await?
     }
@@ -182,174 +180,8 @@ impl PassageIndex for LexicalIndex {
     }
 
     async fn weights(&self, tenant: &TenantId, tokens: &[String]) -> Result<Option<Vec<f32>>> {
-        let shelf = self.shelf(tenant)?;
-        let searcher = shelf.reader.searcher();
-        tokens.iter().map(|token| shelf.idf(&searcher, token)).collect::<Result<Vec<f32>>>().map(Some)
+        self.shelf(tenant)?.weights(tokens).map(Some)
     }
-}
-
-impl Shelf {
-    fn new(index: Index, fields: Fields, applied: Revision) -> Result<Self> {
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
-        Ok(Self { index, reader, fields, applied: Mutex::new(applied) })
-    }
-
-    fn apply(&self, changes: &[Change], revision: Revision, payload: &str) -> Result<()> {
-        let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writer: IndexWriter = self.index.writer_with_num_threads(1, WRITER_BYTES).map_err(broken)?;
-        for change in changes {
-            writer.delete_term(Term::from_field_text(self.fields.entry, change.id.as_str()));
-            if let Some((entry, passages)) = &change.entry {
-                for stored in passages.iter().filter(|stored| stored.passage.kind == PassageKind::Body) {
-                    writer.add_document(self.document(entry, &stored.passage)).map_err(broken)?;
-                }
-            }
-        }
-        let mut commit = writer.prepare_commit().map_err(broken)?;
-        commit.set_payload(payload);
-        commit.commit().map_err(broken)?;
-        writer.wait_merging_threads().map_err(broken)?;
-        self.reader.reload().map_err(broken)?;
-        *applied = revision;
-        Ok(())
-    }
-
-    fn document(&self, entry: &KnowledgeEntry, passage: &Passage) -> TantivyDocument {
-        let draft = &entry.draft;
-        let mut document = TantivyDocument::new();
-        document.add_text(self.fields.entry, entry.id.as_str());
-        document.add_u64(self.fields.seq, u64::from(passage.seq));
-        document.add_text(self.fields.market, draft.market.as_deref().unwrap_or_default());
-        document.add_text(self.fields.locale, draft.locale.as_deref().unwrap_or_default());
-        document.add_i64(self.fields.valid_from, draft.valid_from.map_or(i64::MIN, |at| at.0));
-        document.add_i64(self.fields.valid_to, draft.valid_to.map_or(i64::MAX, |at| at.0));
-        document.add_u64(self.fields.bare, u64::from(draft.phrasings().next().is_none()));
-        let title = |cut: fn(&str) -> Vec<String>| draft.phrasings().flat_map(|phrasing| cut(phrasing)).collect::<Vec<_>>().join(" ");
-        document.add_text(self.fields.title, title(text::tokens));
-        document.add_text(self.fields.title_grams, title(text::grams));
-        document.add_text(self.fields.body, text::tokens(&passage.text).join(" "));
-        document.add_text(self.fields.body_grams, text::grams(&passage.text).join(" "));
-        document
-    }
-
-    fn search(&self, query: &LegQuery, only: Option<&[EntryId]>, limit: usize) -> Result<Vec<Scored>> {
-        if query.tokens.is_empty() || limit == 0 {
-            return Ok(Vec::new());
-        }
-        let searcher = self.reader.searcher();
-        let documents = limit.saturating_mul(PASSAGES_PER_ENTRY);
-        let top = TopDocs::with_limit(documents).order_by_score();
-        let found = searcher.search(&self.query(query, only), &top).map_err(broken)?;
-        let scored = found.into_iter().map(|(score, at)| self.scored(&searcher, score, at)).collect::<Result<_>>()?;
-        Ok(best_per_entry(scored, limit))
-    }
-
-    fn scored(&self, searcher: &Searcher, score: f32, at: tantivy::DocAddress) -> Result<Scored> {
-        let fast = searcher.segment_reader(at.segment_ord).fast_fields();
-        let word = |column: &str| -> Result<String> {
-            let missing = || Error::internal("index_torn", format!("An index segment has no column `{column}`."));
-            let words = fast.str(column).map_err(broken)?.ok_or_else(missing)?;
-            let mut word = String::new();
-            if let Some(ordinal) = words.term_ords(at.doc_id).next() {
-                words.ord_to_str(ordinal, &mut word)?;
-            }
-            Ok(word)
-        };
-        let number = |column: &str| Ok::<_, Error>(fast.u64(column).map_err(broken)?.first(at.doc_id).unwrap_or_default());
-        Ok(Scored {
-            entry: EntryId::from_text(word("entry")?),
-            seq: u32::try_from(number("seq")?).unwrap_or_default(),
-            score,
-            support: score,
-            market: Some(word("market")?).filter(|market| !market.is_empty()),
-            bare: number("bare")? == 1,
-        })
-    }
-
-    /// BM25's idf as in Lucene: ln(1 + (N - n + 0.5) / (n + 0.5)).
-    fn idf(&self, searcher: &Searcher, word: &str) -> Result<f32> {
-        let with = |field| searcher.doc_freq(&Term::from_field_text(field, word)).map_err(broken);
-        let with = with(self.fields.title)?.max(with(self.fields.body)?) as f32;
-        Ok((1.0 + (searcher.num_docs() as f32 - with + 0.5).max(0.0) / (with + 0.5)).ln())
-    }
-
-    fn query(&self, query: &LegQuery, only: Option<&[EntryId]>) -> BooleanQuery {
-        let fields = self.fields;
-        let words = clauses(&query.tokens, &[(fields.title, TITLE_BOOST), (fields.body, BODY_BOOST)]);
-        let gram_fields = [(fields.title_grams, TITLE_BOOST * GRAM_BOOST), (fields.body_grams, BODY_BOOST * GRAM_BOOST)];
-        let any = words.into_iter().chain(clauses(&query.grams, &gram_fields)).collect();
-        let mut must: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(BooleanQuery::new(any)))];
-        must.extend(self.filters(&query.filter).into_iter().map(silent));
-        if let Some(only) = only {
-            let terms = only.iter().map(|id| Term::from_field_text(self.fields.entry, id.as_str()));
-            must.push(silent(Box::new(TermSetQuery::new(terms))));
-        }
-        BooleanQuery::new(must)
-    }
-
-    fn filters(&self, filter: &Filter) -> Vec<Box<dyn Query>> {
-        let now = filter.now.0;
-        let until = Bound::Included(Term::from_field_i64(self.fields.valid_from, now));
-        let beyond = Bound::Excluded(Term::from_field_i64(self.fields.valid_to, now));
-        let mut filters: Vec<Box<dyn Query>> =
-            vec![Box::new(RangeQuery::new(Bound::Unbounded, until)), Box::new(RangeQuery::new(beyond, Bound::Unbounded))];
-        for (field, wanted) in [(self.fields.market, &filter.market), (self.fields.locale, &filter.locale)] {
-            if let Some(wanted) = wanted {
-                let either = ["", wanted].map(|word| Term::from_field_text(field, word));
-                filters.push(Box::new(TermSetQuery::new(either)));
-            }
-        }
-        filters
-    }
-}
-
-/// Each distinct word in each field, with the field's boost.
-fn clauses(words: &[String], fields: &[(Field, f32)]) -> Vec<(Occur, Box<dyn Query>)> {
-    let mut seen = std::collections::HashSet::new();
-    let distinct = words.iter().filter(|word| seen.insert(word.as_str())).take(MOST_WORDS);
-    let terms = distinct.flat_map(|word| fields.iter().map(move |&(field, boost)| (Term::from_field_text(field, word), boost)));
-    terms
-        .map(|(term, boost)| {
-            let term = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(BoostQuery::new(Box::new(term), boost)) as Box<dyn Query>)
-        })
-        .collect()
-}
-
-/// A condition that must hold and adds nothing to the score.
-fn silent(query: Box<dyn Query>) -> (Occur, Box<dyn Query>) {
-    (Occur::Must, Box::new(ConstScoreQuery::new(query, 0.0)))
-}
-
-fn layout() -> (Schema, Fields) {
-    // Texts arrive as words joined by single spaces, so the tokenizer here only cuts at spaces.
-    let words = TextFieldIndexing::default().set_tokenizer("whitespace").set_index_option(IndexRecordOption::WithFreqs);
-    let words = TextOptions::default().set_indexing_options(words);
-    let mut schema = Schema::builder();
-    let fields = Fields {
-        entry: schema.add_text_field("entry", STRING | FAST),
-        seq: schema.add_u64_field("seq", FAST),
-        market: schema.add_text_field("market", STRING | FAST),
-        locale: schema.add_text_field("locale", STRING),
-        valid_from: schema.add_i64_field("valid_from", FAST),
-        valid_to: schema.add_i64_field("valid_to", FAST),
-        bare: schema.add_u64_field("bare", FAST),
-        title: schema.add_text_field("title", words.clone()),
-        body: schema.add_text_field("body", words.clone()),
-        title_grams: schema.add_text_field("title_grams", words.clone()),
-        body_grams: schema.add_text_field("body_grams", words),
-    };
-    (schema.build(), fields)
-}
-
-fn broken(error: tantivy::TantivyError) -> Error {
-    if let tantivy::TantivyError::IoError(io) = &error
-        && io.kind() == std::io::ErrorKind::StorageFull
-    {
-        return Error::unavailable("disk_full", "The disk is full: the index cannot be written. Free some space; nothing is lost.")
-            .because(error);
-    }
-    Error::internal("index_error", "The lexical index failed; `kb reindex` builds it again.").because(error)
 }
 
 #[cfg(test)]
@@ -357,7 +189,7 @@ mod tests {
     use super::*;
 
     fn index(folder: &Path) -> LexicalIndex {
-        LexicalIndex::new(folder.to_owned(), "db_test".into())
+        LexicalIndex::new(folder.to_owned(), "db_test".into(), Vocabulary::default())
     }
 
     #[tokio::test]
@@ -372,7 +204,7 @@ mod tests {
         let tenant = TenantId::parse("shop").unwrap();
         index(folder.path()).apply(&tenant, &[], 7).await.unwrap();
         assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 7);
-        let foreign = LexicalIndex::new(folder.path().to_owned(), "db_other".into());
+        let foreign = LexicalIndex::new(folder.path().to_owned(), "db_other".into(), Vocabulary::default());
         assert_eq!(foreign.applied(&tenant).await.unwrap(), 0);
         std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
         assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 0);

@@ -324,6 +324,7 @@ impl<'a> Run<'a> {
         if rows.is_empty() {
             return Ok(());
         }
+        tracing::debug!(rows = rows.len(), "embedding");
         let passages = embed(self.knowledge, rows.iter().map(|(_, row)| &row.draft)).await?;
         let writes: Vec<_> = rows
             .into_iter()

@@ -58,6 +58,7 @@ impl Shop {
             db,
             clock: Clock::system(),
             embedder: embedder.clone(),
+            reranker: None,
             index_dir: folder.path().join("index"),
             search: config.search,
         };

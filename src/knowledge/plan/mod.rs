@@ -249,7 +249,7 @@ impl Planner {
             _ => None,
         };
         let in_base = base.same_question(&row.question_key);
-        let earlier = self.seen.answers(row.key).iter().find_map(|other| {
+        let earlier = self.seen.answers(row.key).find_map(|other| {
             let verdict = judge(other.answer, other.scope)?;
             // Of an earlier batch only fingerprints are left, but meanwhile its rows are stored.
             let stored = || in_base.iter().find(|stored| stored.answer == other.answer).map(|stored| &stored.entry.draft.answer);

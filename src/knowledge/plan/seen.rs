@@ -1,7 +1,8 @@
-//! What an import has read so far, in about a hundred bytes a row: enough to tell a second row with
+//! What an import has read so far, in one or two hundred bytes a row: enough to tell a second row with
 //! the same id or the same question, however long the file is.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::ids::EntryId;
 use crate::knowledge::EntryDraft;
@@ -29,7 +30,7 @@ pub struct Taken {
 }
 
 /// Where and when an answer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Scope {
     market: u128,
     locale: Option<u128>,
@@ -67,11 +68,24 @@ pub struct Answered {
     pub place: Place,
 }
 
+/// [`Answered`], with the scope by its number: a million rows share a few.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    answer: u128,
+    row: u64,
+    file: u32,
+    scope: u32,
+}
+
 /// Everything read so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     ids: HashMap<u128, Taken>,
-    questions: HashMap<u128, Vec<Answered>>,
+    /// The first answer to each question, without a list of its own, because few have another.
+    first: HashMap<u128, Noted>,
+    more: HashMap<u128, Vec<Noted>>,
+    scopes: Vec<Scope>,
+    numbers: HashMap<Scope, u32>,
 }
 
 impl Seen {
@@ -81,8 +95,12 @@ impl Seen {
     }
 
     /// The answers given to a question so far.
-    pub fn answers(&self, key: u128) -> &[Answered] {
-        self.questions.get(&key).map_or(&[], Vec::as_slice)
+    pub fn answers(&self, key: u128) -> impl Iterator<Item = Answered> {
+        let more = self.more.get(&key).into_iter().flatten();
+        self.first.get(&key).into_iter().chain(more).filter_map(|noted| {
+            let scope = *self.scopes.get(noted.scope as usize)?;
+            Some(Answered { answer: noted.answer, scope, place: Place { file: noted.file, row: noted.row } })
+        })
     }
 
     /// Notes that a row has taken `id`.
@@ -92,6 +110,17 @@ impl Seen {
 
     /// Notes that a row answers a question.
     pub fn answer(&mut self, key: u128, answered: Answered) {
-        self.questions.entry(key).or_default().push(answered);
+        let Answered { answer, scope, place } = answered;
+        let scope = *self.numbers.entry(scope).or_insert_with(|| {
+            self.scopes.push(scope);
+            u32::try_from(self.scopes.len() - 1).unwrap_or(u32::MAX)
+        });
+        let noted = Noted { answer, row: place.row, file: place.file, scope };
+        match self.first.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(noted);
+            }
+            Entry::Occupied(_) => self.more.entry(key).or_default().push(noted),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Zip archives that are documents. What they unpack to is bounded before anybody reads it: a small
 //! file can unpack to terabytes, and what it says of its own size need not be true.
 
-use std::io::{self, Read};
+use std::io::{self, Read, SeekFrom};
 
 use zip::ZipArchive;
 
@@ -23,8 +23,13 @@ const PARTS: usize = 10_000;
 /// Opens an archive.
 ///
 /// # Errors
-/// `file_unreadable` when it is none, `file_too_large` when it has too many parts.
-pub fn open<R: Seekable>(input: R) -> Result<ZipArchive<R>> {
+/// `file_encrypted` when it has a password, `file_unreadable` when it is none, `file_too_large` when it
+/// has too many parts.
+pub fn open<R: Seekable>(mut input: R) -> Result<ZipArchive<R>> {
+    if let Some(error) = container(&mut input)? {
+        return Err(error);
+    }
+    input.rewind()?;
     let archive = ZipArchive::new(input).map_err(|error| {
         Error::invalid(
             "file_unreadable",
@@ -36,6 +41,37 @@ pub fn open<R: Seekable>(input: R) -> Result<ZipArchive<R>> {
         return Err(Error::invalid("file_too_large", format!("The file consists of {} parts; {PARTS} are allowed.", archive.len())));
     }
     Ok(archive)
+}
+
+/// Office puts a document with a password into the kind of file that its versions of before 2007 wrote.
+const CONTAINER: [u8; 8] = [0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1];
+/// The stream in it that is the document; names are UTF-16.
+const ENCRYPTED: &str = "EncryptedPackage";
+/// As much of a container's directory as is looked at: 32 names.
+const DIRECTORY: u64 = 4096;
+
+/// What to say of such a file, if it is one.
+fn container<R: Seekable>(input: &mut R) -> Result<Option<Error>> {
+    let mut head = Vec::with_capacity(512);
+    input.take(512).read_to_end(&mut head)?;
+    if !head.starts_with(&CONTAINER) || head.len() < 512 {
+        return Ok(None);
+    }
+    // The header says how large a sector is and which one the directory begins with.
+    let sector = 1u64 << u16::from_le_bytes([head[0x1e], head[0x1f]]).clamp(9, 16);
+    let first = u64::from(u32::from_le_bytes([head[0x30], head[0x31], head[0x32], head[0x33]]));
+    let mut directory = Vec::new();
+    input.seek(SeekFrom::Start((first + 1) * sector))?;
+    input.take(DIRECTORY).read_to_end(&mut directory)?;
+    let name: Vec<u8> = ENCRYPTED.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    Ok(Some(if directory.windows(name.len()).any(|here| here == name) {
+        Error::invalid("file_encrypted", "The document is protected by a password. Save it without one, and import that.")
+    } else {
+        Error::invalid(
+            "file_unreadable",
+            "This is a file of Excel or Word 97-2003, whatever its name says. Save it as .xlsx or .docx, and import that.",
+        )
+    }))
 }
 
 /// Unpacks everything once into nothing, to know how much it is.

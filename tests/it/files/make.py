@@ -101,6 +101,8 @@ put("string_that_is_not_there.xlsx", "A cell names a text that the table of text
     xlsx('<sheetData><row r="1">' + cell("A1", "问题") + cell("B1", "答案") + '</row><row r="2">' + cell("A2", "一")
          + '<c r="B2" t="s"><v>99</v></c></row></sheetData>', strings="<si><t>x</t></si>"), error="file_unreadable")
 put("cut_off.xlsx", "Half of a workbook.", xlsx(rows(["问题", "答案"], ["一", "甲"]))[:700], error="file_unreadable")
+# Encrypting is random; this one was made once: msoffcrypto-tool -e -p merchant plain.xlsx password.xlsx
+put("password.xlsx", "A workbook protected by a password.", (HERE / "password.xlsx").read_bytes(), error="file_encrypted")
 put("old_excel.xlsx", "An Excel 97 file that somebody renamed.", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), error="file_unreadable")
 
 # ── documents ──

@@ -6,11 +6,15 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::fuse::{Fused, Weights};
+use super::fuse::Fused;
 use super::index::Scored;
 use super::{Decision, Knowledge, Query};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
+
+pub mod tune;
+
+pub use tune::Tuned;
 
 /// One labelled question.
 #[derive(Clone, Debug, Deserialize)]
@@ -80,6 +84,9 @@ pub struct Legs {
     pub semantic: Figures,
     /// Both.
     pub fused: Figures,
+    /// In the reranker's order, where one is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<Figures>,
 }
 
 /// The contract's `kb eval` JSON.
@@ -87,7 +94,7 @@ pub struct Legs {
 pub struct EvalReport {
     /// Questions asked.
     pub queries: usize,
-    /// The fused figures.
+    /// The figures of what is served: the reranker's order where one is configured, else the fused one.
     #[serde(flatten)]
     pub figures: Figures,
     /// Per leg.
@@ -125,23 +132,6 @@ pub struct Latency {
     pub p99: f64,
 }
 
-/// The outcome of tuning.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Tuned {
-    /// The lexical leg's share with the best nDCG@10 on the tuning half.
-    pub lexical_weight: f32,
-    /// The threshold that refuses most unanswerable ones while losing at most 4 % of the answerable
-    /// ones on the tuning half.
-    pub grounded_threshold: f32,
-    /// nDCG@10 with them on the other half.
-    #[serde(rename = "held_out_ndcg@10")]
-    pub held_out_ndcg10: f64,
-    /// Refusals with them on the other half.
-    pub held_out_answerable_none: f64,
-    /// Refusals with them on the other half.
-    pub held_out_unanswerable_none: f64,
-}
-
 /// What one question brought, kept for tuning.
 struct Sample {
     query: LabelledQuery,
@@ -149,6 +139,8 @@ struct Sample {
     semantic: Vec<EntryId>,
     ranking: super::search::Ranking,
     fused: Vec<EntryId>,
+    /// Only where a reranker is configured.
+    reranked: Option<Vec<EntryId>>,
     decision: Decision,
     confidence: f32,
     millis: f64,
@@ -157,6 +149,11 @@ struct Sample {
 impl Sample {
     fn answerable(&self) -> bool {
         !self.query.relevant.is_empty()
+    }
+
+    /// The order that is served.
+    fn served(&self) -> &[EntryId] {
+        self.reranked.as_deref().unwrap_or(&self.fused)
     }
 }
 
@@ -176,26 +173,30 @@ pub async fn run(
     }
     let mut report = summarise(&samples);
     if tune {
-        report.tuned = Some(tune_on_half(&samples, knowledge.search_config().into()));
+        report.tuned = Some(tune::on_half(&samples, &knowledge.settings(tenant).await?));
     }
     Ok(report)
 }
 
 async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top: usize) -> Result<Sample> {
-    let asked = Query { text: query.query.clone(), market: query.market.clone(), locale: None, top: 10 };
+    let asked = Query { text: query.query.clone(), market: query.market.clone(), top: 10, ..Query::default() };
     let started = Instant::now();
     let mut ranking = knowledge.rank(tenant, &asked).await?;
     let excluded: Vec<EntryId> = query.exclude.iter().map(EntryId::from_text).collect();
     if !excluded.is_empty() {
         ranking.without(&excluded);
     }
-    let fused = ranking.fused(knowledge.search_config().into());
+    let fused = ranking.fused((&knowledge.settings(tenant).await?).into());
     let order = ids_of_fused(&fused, top);
     let concluded = knowledge.conclude(tenant, &asked, &ranking, fused, knowledge.search_config()).await?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     Ok(Sample {
         lexical: ids(&ranking.lexical, top),
         semantic: ids(&ranking.semantic, top),
+        reranked: concluded
+            .reranked
+            .as_ref()
+            .map(|_| concluded.order.iter().chain(order.iter().filter(|id| !concluded.order.contains(id))).cloned().collect()),
         fused: order,
         decision: if query.small_talk { Decision::None } else { concluded.decision },
         confidence: if query.small_talk { 0.0 } else { concluded.hits.iter().map(|hit| hit.score).fold(0.0, f32::max) },
@@ -216,12 +217,13 @@ fn ids_of_fused(fused: &[Fused], top: usize) -> Vec<EntryId> {
 fn summarise(samples: &[Sample]) -> EvalReport {
     let answerable: Vec<&Sample> = samples.iter().filter(|sample| sample.answerable()).collect();
     let figures = |order: fn(&Sample) -> &[EntryId]| mean_figures(answerable.iter().map(|s| (order(s), s.query.relevant.as_slice())));
-    let legs = Legs { lexical: figures(|s| &s.lexical), semantic: figures(|s| &s.semantic), fused: figures(|s| &s.fused) };
+    let reranked = samples.iter().any(|s| s.reranked.is_some()).then(|| figures(Sample::served));
+    let legs = Legs { lexical: figures(|s| &s.lexical), semantic: figures(|s| &s.semantic), fused: figures(|s| &s.fused), reranked };
     let mut times: Vec<f64> = samples.iter().map(|sample| sample.millis).collect();
     times.sort_by(f64::total_cmp);
     EvalReport {
         queries: samples.len(),
-        figures: legs.fused,
+        figures: legs.reranked.unwrap_or(legs.fused),
         legs,
         answerable_none: share(answerable.iter().map(|s| s.decision == Decision::None)),
         unanswerable_none: share(samples.iter().filter(|s| !s.answerable()).map(|s| s.decision == Decision::None)),
@@ -239,7 +241,7 @@ fn by_kind(samples: &[Sample]) -> BTreeMap<String, KindReport> {
         }
     }
     let report = |group: Vec<&Sample>| {
-        let answerable = group.iter().filter(|s| s.answerable()).map(|s| (s.fused.as_slice(), s.query.relevant.as_slice()));
+        let answerable = group.iter().filter(|s| s.answerable()).map(|s| (s.served(), s.query.relevant.as_slice()));
         let any = group.iter().any(|s| s.answerable());
         KindReport {
             queries: group.len(),
@@ -248,34 +250,6 @@ fn by_kind(samples: &[Sample]) -> BTreeMap<String, KindReport> {
         }
     };
     groups.into_iter().map(|(kind, group)| (kind, report(group))).collect()
-}
-
-/// Chooses on the even questions, reports on the odd ones.
-fn tune_on_half(samples: &[Sample], shipped: Weights) -> Tuned {
-    let half = |rest: usize| samples.iter().enumerate().filter(move |(i, _)| i % 2 == rest).map(|(_, s)| s).collect::<Vec<_>>();
-    let (tuning, held_out) = (half(0), half(1));
-    let ndcg = |group: &[&Sample], weight: f32| {
-        let orders: Vec<(Vec<EntryId>, &[String])> = group
-            .iter()
-            .filter(|s| s.answerable())
-            .map(|s| (ids_of_fused(&s.ranking.fused(Weights { lexical: weight, ..shipped }), 10), s.query.relevant.as_slice()))
-            .collect();
-        mean_figures(orders.iter().map(|(order, relevant)| (order.as_slice(), *relevant))).ndcg10
-    };
-    let weights = (0..=20).map(|step| step as f32 / 20.0);
-    let lexical_weight = weights.max_by(|a, b| ndcg(&tuning, *a).total_cmp(&ndcg(&tuning, *b))).unwrap_or(0.5);
-    let refused = |group: &[&Sample], answerable: bool, threshold: f32| {
-        share(group.iter().filter(|s| s.answerable() == answerable).map(|s| s.confidence < threshold))
-    };
-    let mut thresholds = (0..=100).rev().map(|step| step as f32 / 100.0);
-    let grounded_threshold = thresholds.find(|t| refused(&tuning, true, *t) <= 0.04).unwrap_or(0.0);
-    Tuned {
-        lexical_weight,
-        grounded_threshold,
-        held_out_ndcg10: ndcg(&held_out, lexical_weight),
-        held_out_answerable_none: refused(&held_out, true, grounded_threshold),
-        held_out_unanswerable_none: refused(&held_out, false, grounded_threshold),
-    }
 }
 
 fn mean_figures<'a>(rankings: impl Iterator<Item = (&'a [EntryId], &'a [String])>) -> Figures {

@@ -1,0 +1,6 @@
+//! The xlsx reader on anything.
+#![no_main]
+#[path = "../harness.rs"]
+mod harness;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| harness::read(merchant_copilot::knowledge::read::Format::Xlsx, data));

@@ -1,0 +1,58 @@
+//! Takes over a shop's words when they change. While the lexical index is built again with the new
+//! words beside the old one, questions are still answered with the old words and the old index.
+
+use std::sync::Arc;
+
+use super::store::StoredWords;
+use super::{Terms, Words};
+use crate::error::Result;
+use crate::ids::TenantId;
+use crate::knowledge::{Knowledge, Revision};
+
+impl Knowledge {
+    /// A shop's words, with who set them.
+    pub async fn words(&self, tenant: &TenantId) -> Result<StoredWords> {
+        self.store().words(tenant).await
+    }
+
+    /// Replaces a shop's words. They take effect when the follower has built the lexical index again.
+    ///
+    /// # Errors
+    /// `bad_words`.
+    pub async fn set_words(&self, tenant: &TenantId, words: Words, by: &str) -> Result<(Words, Revision)> {
+        let words = words.checked()?;
+        let revision = self.store().set_words(tenant, &words, by).await?;
+        self.nudge();
+        Ok((words, revision))
+    }
+
+    /// The words that questions of this shop are cut with now.
+    pub(in crate::knowledge) async fn terms(&self, tenant: &TenantId) -> Result<Arc<Terms>> {
+        if let Some(terms) = self.vocabulary().learnt(tenant) {
+            return Ok(terms);
+        }
+        let terms = Arc::new(Terms::new(&self.store().words(tenant).await?.words));
+        self.vocabulary().set(tenant, Arc::clone(&terms));
+        Ok(terms)
+    }
+
+    /// Looks whether the shop's words have changed, and if so takes them over with an index that was
+    /// built with them.
+    pub(in crate::knowledge) async fn learn_words(&self, tenant: &TenantId) -> Result<()> {
+        let Some(known) = self.vocabulary().learnt(tenant) else { return self.terms(tenant).await.map(drop) };
+        let terms = Terms::new(&self.store().words(tenant).await?.words);
+        if terms.fingerprint() == known.fingerprint() {
+            return Ok(());
+        }
+        tracing::info!(%tenant, "the shop's words have changed: building its lexical index again");
+        if self.owns_index() {
+            let beside = self.lexical().beside(tenant, Arc::new(terms))?;
+            self.follow(&beside, tenant).await?;
+            self.lexical().take_over(tenant, &beside)
+        } else {
+            self.vocabulary().set(tenant, Arc::new(terms));
+            self.reopen_lexical();
+            Ok(())
+        }
+    }
+}
