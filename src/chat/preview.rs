@@ -115,7 +115,7 @@ impl ChatEngine {
             Some(template) => template,
             None => Arc::clone(parts.prompts.of(tenant).await?.get(template_name(language))?),
         };
-        let asked = Query { text: question.clone(), market: trying.market.clone(), locale: None, top: parts.sources };
+        let asked = Query { text: question.clone(), market: trying.market.clone(), locale: None, top: parts.sources, fusion: None };
         let found = parts.knowledge.search(tenant, &asked).await?;
         let (hits, _) = readable(&parts.safety, tenant, &sources_of(&found, parts.sources)).await;
         let picked = self.picked(tenant, &template.choice, &question, trying.market.as_deref(), &hits).await?;

@@ -12,7 +12,7 @@ use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
 use super::rerank::{Reranked, rerank};
 use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
-use crate::config::SearchConfig;
+use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
 use crate::models::EmbedKind;

@@ -54,7 +54,8 @@ impl Shop {
             clock: clock.clone(),
             embedder: embed::open(&config.embedder).unwrap(),
             index_dir: folder.path().join("index"),
-            search: config.search.clone(),
+            reranker: None,
+            search: config.search,
         })
         .await
         .unwrap();
