@@ -108,7 +108,7 @@ function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
   const { busy, problem, run } = useAction();
   const again = () =>
     run(async () => {
-      const question = { text: turn.query || turn.question, market: turn.market ?? undefined };
+      const question = { text: turn.query || turn.question, model: turn.model ?? undefined, market: turn.market ?? undefined };
       await ask(question, setTold);
     });
   return (

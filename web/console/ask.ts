@@ -20,7 +20,7 @@ export interface Question {
 
 type Frame = TurnFrame | { type: 'error'; code: string; message: string };
 
-/** Asks in a conversation of its own; `tell` gets the answer so far after every event. */
+/** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came. */
 export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal): Promise<Told> {
   const body = { ...question, client_msg_id: crypto.randomUUID() };
   const reply = await send('POST', '/chat', body, signal);
@@ -29,6 +29,8 @@ export async function ask(question: Question, tell: (told: Told) => void, signal
     told = add(told, frame);
     tell(told);
   }
+  const { status, error } = told.done ?? {};
+  if (status === 'failed' && error) throw new ApiError(-1, error.code, error.message);
   return told;
 }
 

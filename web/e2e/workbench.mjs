@@ -44,7 +44,7 @@ const api = (method, path, body, token = key) =>
   fetch(`${base}/api/v1${path}`, { method, headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json' } : {}) }, body: body ? JSON.stringify(body) : undefined });
 
 async function ask(text) {
-  const reply = await api('POST', '/chat', { text, client_msg_id: crypto.randomUUID() });
+  const reply = await api('POST', '/chat', { text, model: 'builtin', client_msg_id: crypto.randomUUID() });
   const frames = (await reply.text()).split('\n').filter((line) => line.startsWith('data:')).map((line) => JSON.parse(line.slice(5)));
   return frames.find((frame) => frame.type === 'response.done');
 }
@@ -104,7 +104,7 @@ async function knowledge(page) {
     await id('answer').fill(`${EVIL} 测试答案 ${RUN}。`);
     await id('save').click();
     await id('toast').waitFor();
-    await page.locator('[data-testid=rows] tbody a').first().click();
+    await page.locator('[data-testid=rows] tbody a').filter({ hasText: RUN }).first().click();
     await id('delete').click();
     await page.getByText('已删除').waitFor();
     await id('undo').click();
