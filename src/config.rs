@@ -458,10 +458,14 @@ impl Config {
         }
         for (name, bot) in &self.channels.wecom {
             if bot.token.is_empty() || bot.name.as_ref().is_some_and(String::is_empty) {
-                return wrong(format!("`channels.wecom.{name}` needs `token` and `encoding_aes_key`; `name` may be left out, but not empty."));
+                return wrong(format!(
+                    "`channels.wecom.{name}` needs `token` and `encoding_aes_key`; `name` may be left out, but not empty."
+                ));
             }
             if bot.duty_user.is_some() && bot.duty_webhook.is_none() {
-                return wrong(format!("`channels.wecom.{name}` has `duty_user`, who is told in the group of `duty_webhook`: set that too."));
+                return wrong(format!(
+                    "`channels.wecom.{name}` has `duty_user`, who is told in the group of `duty_webhook`: set that too."
+                ));
             }
         }
         for (name, bot) in &self.channels.dingtalk {

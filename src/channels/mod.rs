@@ -26,7 +26,7 @@ pub mod wecom;
 mod words;
 
 pub use desk::{Desk, Taken};
-pub use door::{Channels, ChannelsParts};
+pub use door::{Channels, ChannelsParts, WeComBot};
 pub use post::{Mention, Post};
 pub use rating::Vote;
 

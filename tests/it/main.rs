@@ -25,6 +25,7 @@ mod rewriting;
 mod safety;
 mod server;
 mod story;
+mod wecom;
 mod ws;
 
 use std::str::FromStr;

@@ -134,6 +134,7 @@ else
 fi
 peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
 peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
+peer "wechatpy from PyPI encrypts for a WeCom bot" "$python" tests/peers/wecom_crypto.py "$base"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
