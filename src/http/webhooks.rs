@@ -109,11 +109,13 @@ pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, Query(q
 async fn wecom_message(bot: &WeComBot, inbound: Inbound) -> Value {
     let taken = async {
         bot.channel.expect(&inbound).await?;
-        match bot.desk.take(inbound.clone(), None).await {
+        if let Err(error) = bot.desk.take(inbound.clone(), None).await {
             // One that is being answered keeps its answer, however busy the bot is.
-            Err(error) if !bot.channel.is_taken(&inbound).await? => Err(error),
-            _ => bot.channel.first(&inbound).await,
+            if !bot.channel.is_taken(&inbound).await? {
+                return Err(error);
+            }
         }
+        bot.channel.first(&inbound).await
     };
     taken.await.unwrap_or_else(|error: Error| {
         tracing::error!(message = inbound.message_id, code = error.code(), causes = error.causes(), "a message was not taken: {error}");

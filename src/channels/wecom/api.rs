@@ -44,7 +44,7 @@ impl Api {
         }
         let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
         // A proxy for the way out knows nothing of a platform on this machine.
-        let listed = |host: &String| is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host));
+        let listed = |host: &String| is_loopback(host) || host.rsplit_once(':').is_some_and(|(host, _)| is_loopback(host));
         let inside = duty.as_ref().is_some_and(local) || config.response_hosts.iter().any(listed);
         let builder = if inside { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))?;

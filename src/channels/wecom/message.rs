@@ -31,7 +31,7 @@ struct Callback {
     msgid: Option<String>,
     chatid: Option<String>,
     chattype: Option<String>,
-    from: Option<From>,
+    from: Option<Sender>,
     response_url: Option<String>,
     #[serde(default)]
     msgtype: String,
@@ -43,7 +43,7 @@ struct Callback {
 }
 
 #[derive(Deserialize)]
-struct From {
+struct Sender {
     #[serde(default)]
     userid: String,
 }
