@@ -98,6 +98,29 @@ pub struct ChannelsConfig {
     pub dingtalk: BTreeMap<String, DingTalkConfig>,
     #[serde(default)]
     pub feishu: BTreeMap<String, FeishuConfig>,
+    #[serde(default)]
+    pub wecom: BTreeMap<String, WeComConfig>,
+}
+
+/// `[channels.wecom.<bot>]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct WeComConfig {
+    #[serde(default = "demo")]
+    pub tenant: String,
+    pub token: Secret,
+    pub encoding_aes_key: Secret,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub memory: BotMemory,
+    #[serde(default)]
+    pub duty_webhook: Option<Secret>,
+    #[serde(default)]
+    pub duty_user: Option<String>,
+    #[serde(default = "wecom_hosts")]
+    pub response_hosts: Vec<String>,
 }
 
 /// `[channels.feishu.<bot>]`
@@ -194,6 +217,10 @@ fn dingtalk_api() -> String {
 
 fn feishu_api() -> String {
     "https://open.feishu.cn".to_owned()
+}
+
+fn wecom_hosts() -> Vec<String> {
+    vec!["qyapi.weixin.qq.com".to_owned()]
 }
 
 fn dingtalk_webhooks() -> Vec<String> {
@@ -406,7 +433,7 @@ impl Config {
         if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
             return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
-        for name in self.channels.dingtalk.keys().chain(self.channels.feishu.keys()) {
+        for name in self.channels.dingtalk.keys().chain(self.channels.feishu.keys()).chain(self.channels.wecom.keys()) {
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
             if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
                 return wrong(format!("`channels`, bot `{name}`: a bot's name has lower-case letters, digits, - and _."));
@@ -417,6 +444,18 @@ impl Config {
             if bot.app_id.is_empty() || keys.into_iter().any(Secret::is_empty) {
                 return wrong(format!(
                     "`channels.feishu.{name}` needs `app_id`, `app_secret` and `verification_token`; `encrypt_key` may be left out, but not empty."
+                ));
+            }
+        }
+        for (name, bot) in &self.channels.wecom {
+            if bot.token.is_empty() || bot.name.as_ref().is_some_and(String::is_empty) {
+                return wrong(format!(
+                    "`channels.wecom.{name}` needs `token` and `encoding_aes_key`; `name` may be left out, but not empty."
+                ));
+            }
+            if bot.duty_user.is_some() && bot.duty_webhook.is_none() {
+                return wrong(format!(
+                    "`channels.wecom.{name}` has `duty_user`, who is told in the group of `duty_webhook`: set that too."
                 ));
             }
         }

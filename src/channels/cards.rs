@@ -9,7 +9,6 @@ use super::pace::Share;
 use super::store::BotStore;
 use super::{Cards, Inbound, Step, markdown, words};
 use crate::error::{Error, Kind, Result};
-use crate::ids::random_token;
 
 /// Longer than this for a free call, and a plain message is the better answer.
 const PATIENCE_TO_OPEN: Duration = Duration::from_secs(3);
@@ -40,7 +39,7 @@ impl<'a> Live<'a> {
     pub async fn open(cards: &'a dyn Cards, store: &'a BotStore, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
         let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
-        let id = earlier.unwrap_or_else(|| random_token("card_", 24));
+        let id = earlier.unwrap_or_else(|| cards.name(to));
         let live = Self { cards, store, id, share, due: Instant::now(), shown: String::new() };
         if reopened {
             return Ok(Some(live));

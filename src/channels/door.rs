@@ -11,7 +11,8 @@ use super::desk::DeskParts;
 use super::dingtalk::{self, DingTalk};
 use super::feishu::Feishu;
 use super::store::BotStore;
-use super::{Channel, Desk, Duty};
+use super::wecom::WeCom;
+use super::{Channel, Desk, Duty, wecom};
 use crate::chat::ChatEngine;
 use crate::config::{AnswersConfig, BotMode, ChannelsConfig};
 use crate::db::Db;
@@ -44,6 +45,7 @@ pub struct Channels(Arc<Inner>);
 struct Inner {
     dingtalk: BTreeMap<String, DingTalkBot>,
     feishu: BTreeMap<String, FeishuBot>,
+    wecom: BTreeMap<String, WeComBot>,
     tenants: Tenants,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -69,6 +71,16 @@ pub struct FeishuBot {
     tenant: TenantId,
 }
 
+/// A WeCom bot with its desk.
+#[derive(Clone)]
+pub struct WeComBot {
+    /// What happens to its messages.
+    pub desk: Arc<Desk>,
+    /// Its platform.
+    pub channel: Arc<WeCom>,
+    tenant: TenantId,
+}
+
 impl Channels {
     /// Builds the bots; nothing is sent.
     ///
@@ -91,8 +103,17 @@ impl Channels {
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             feishu.insert(name.clone(), FeishuBot { desk, channel, tenant });
         }
+        let mut wecom_bots = BTreeMap::new();
+        for (name, config) in &parts.config.wecom {
+            let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", wecom::PLATFORM));
+            let channel = Arc::new(WeCom::new(name, config, parts.clock.clone(), store)?);
+            let duty = Duty { user: config.duty_user.clone(), group: config.duty_webhook.as_ref().map(|_| name.clone()) };
+            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
+            wecom_bots.insert(name.clone(), WeComBot { desk, channel, tenant });
+        }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { dingtalk, feishu, tenants: parts.tenants.clone(), stop, loops })))
+        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, tenants: parts.tenants.clone(), stop, loops })))
     }
 
     /// A DingTalk bot by the name in its address.
@@ -115,6 +136,15 @@ impl Channels {
         self.0.feishu.get(name).ok_or_else(missing)
     }
 
+    /// A WeCom bot by the name in its address.
+    ///
+    /// # Errors
+    /// `bot_not_found`.
+    pub fn wecom(&self, name: &str) -> Result<&WeComBot> {
+        let missing = || Error::not_found("bot_not_found", "There is no such bot. `[channels.wecom.NAME]` in the configuration makes one.");
+        self.0.wecom.get(name).ok_or_else(missing)
+    }
+
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
         for (name, bot) in &self.0.dingtalk {
@@ -124,6 +154,10 @@ impl Channels {
         for (name, bot) in &self.0.feishu {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
             self.0.loops.spawn(async move { begin(&room, &name, &bot.tenant, &bot.desk).await });
+        }
+        for (name, bot) in &self.0.wecom {
+            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
+            self.0.loops.spawn(async move { keep(&room, &name, bot).await });
         }
     }
 
@@ -145,7 +179,8 @@ impl Channels {
 
 impl Inner {
     fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
-        self.dingtalk.values().map(|bot| &bot.desk).chain(self.feishu.values().map(|bot| &bot.desk))
+        let dingtalk = self.dingtalk.values().map(|bot| &bot.desk);
+        dingtalk.chain(self.feishu.values().map(|bot| &bot.desk)).chain(self.wecom.values().map(|bot| &bot.desk))
     }
 }
 
@@ -159,7 +194,7 @@ fn desk(
 ) -> Arc<Desk> {
     let bot = format!("{}/{name}", channel.platform());
     Desk::new(DeskParts {
-        store: BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot.clone()),
+        store: store(parts, tenant, bot.clone()),
         bot,
         tenant: tenant.clone(),
         memory,
@@ -170,6 +205,10 @@ fn desk(
         turns: parts.memory.clone(),
         mark: parts.answers.ai_mark(tenant.as_str()).clone(),
     })
+}
+
+fn store(parts: &ChannelsParts<'_>, tenant: &TenantId, bot: String) -> BotStore {
+    BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot)
 }
 
 /// Answers what a crash left; whether the bot's shop is there.
@@ -201,6 +240,21 @@ async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
     tokio::select! {
         () = streaming => {}
         () = sweeping => {}
+    }
+}
+
+/// What a WeCom bot does on its own: nothing goes out, but what was shown is forgotten.
+async fn keep(room: &Inner, name: &str, bot: WeComBot) {
+    if !begin(room, name, &bot.tenant, &bot.desk).await {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = room.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        tell(name, bot.desk.sweep().await);
+        tell(name, bot.channel.forget_shown().await);
     }
 }
 

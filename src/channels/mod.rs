@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, random_token};
 
 mod cards;
 mod commands;
@@ -21,10 +21,12 @@ mod pace;
 mod post;
 mod rating;
 pub mod store;
+mod webhook;
+pub mod wecom;
 mod words;
 
 pub use desk::{Desk, Taken};
-pub use door::{Channels, ChannelsParts};
+pub use door::{Channels, ChannelsParts, WeComBot};
 pub use post::{Mention, Post};
 pub use rating::Vote;
 
@@ -71,7 +73,7 @@ pub enum Content {
 /// Where an answer goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplyTo {
-    /// An address good for this conversation only. It comes from outside: see `dingtalk/webhook.rs`.
+    /// An address good for this conversation only. It comes from outside: see `webhook.rs`.
     pub url: Option<String>,
     /// Until then.
     pub expires: Option<Timestamp>,
@@ -118,6 +120,11 @@ pub trait Cards: Send + Sync {
 
     /// How calls to the platform are shared.
     fn pace(&self) -> &pace::Pace;
+
+    /// What the card for an answer is called.
+    fn name(&self, _to: &Inbound) -> String {
+        random_token("card_", 24)
+    }
 
     /// Shows an empty card under an id of ours.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()>;

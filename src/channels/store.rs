@@ -43,6 +43,20 @@ pub struct CardAnswer {
     pub rater: Option<String>,
 }
 
+/// What a card shows, for a platform that asks.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Shown {
+    /// The text so far; none before the first of it.
+    #[sqlx(rename = "final_text")]
+    pub text: Option<String>,
+    /// The card's state.
+    pub state: String,
+    /// The state of the message it answers.
+    pub message_state: Option<String>,
+    /// When that was taken.
+    pub asked_ms: i64,
+}
+
 /// A message that a crash left unanswered.
 #[derive(Clone, Debug)]
 pub struct Unfinished {
@@ -174,10 +188,10 @@ impl BotStore {
         Ok(tx)
     }
 
-    /// Remembers a card before it is shown.
+    /// Remembers a card before it is shown; one that is known stays as it is.
     pub async fn card_opens(&self, card: &str, message: &str) -> Result<()> {
         let sql = "insert into channel_cards (tenant_id, bot, card_id, message_id, state, created_ms, updated_ms) \
-             values ($1, $2, $3, $4, 'open', $5, $5)";
+             values ($1, $2, $3, $4, 'open', $5, $5) on conflict (tenant_id, bot, card_id) do nothing";
         on!(&self.db, pool => sqlx::query(sql)
             .bind(&self.tenant).bind(&self.bot).bind(card).bind(message).bind(self.clock.now())
             .execute(pool).await.map(drop))?;
@@ -195,11 +209,40 @@ impl BotStore {
     }
 
     async fn card_becomes(&self, card: &str, state: &str, text: Option<&str>) -> Result<()> {
-        let sql =
-            "update channel_cards set state = $4, final_text = $5, updated_ms = $6 where tenant_id = $1 and bot = $2 and card_id = $3";
+        let sql = "update channel_cards set state = $4, final_text = coalesce($5, final_text), updated_ms = $6 \
+             where tenant_id = $1 and bot = $2 and card_id = $3";
         on!(&self.db, pool => sqlx::query(sql)
             .bind(&self.tenant).bind(&self.bot).bind(card).bind(state).bind(text).bind(self.clock.now())
             .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Keeps a card's text for a platform that asks for it; `done` when that is all. What is done stays so.
+    pub async fn card_shows(&self, card: &str, text: &str, done: bool) -> Result<()> {
+        let sql = "update channel_cards set final_text = $4, state = case when $5 = 1 then 'done' else state end, updated_ms = $6 \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and (state = 'open' or $5 = 1)";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(text).bind(i32::from(done)).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// What a card shows now.
+    pub async fn shown(&self, card: &str) -> Result<Option<Shown>> {
+        let sql = "select c.final_text, c.state, m.state as message_state, coalesce(m.created_ms, c.created_ms) as asked_ms \
+             from channel_cards c left join channel_messages m \
+             on m.tenant_id = c.tenant_id and m.bot = c.bot and m.message_id = c.message_id \
+             where c.tenant_id = $1 and c.bot = $2 and c.card_id = $3";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).fetch_optional(pool).await)?)
+    }
+
+    /// Forgets the text of cards that nobody asks for any more: it is kept with the conversation.
+    pub async fn forget_texts(&self, older_than_ms: i64) -> Result<()> {
+        let before = Timestamp(self.clock.now().0 - older_than_ms);
+        let sql = "update channel_cards set final_text = null \
+             where tenant_id = $1 and bot = $2 and state = 'done' and final_text is not null and updated_ms < $3";
+        on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(before).execute(pool).await.map(drop))?;
         Ok(())
     }
 

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -15,8 +17,10 @@ use super::state::Shared;
 use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
 use crate::channels::feishu::message as feishu_message;
-use crate::channels::{Post, Taken};
-use crate::error::Result;
+use crate::channels::wecom::Signed;
+use crate::channels::wecom::message::Read as WeComRead;
+use crate::channels::{Inbound, Post, Taken, WeComBot};
+use crate::error::{Error, Result};
 
 /// An answer that is ready by then goes back in the callback's own response. Callbacks are repeated when
 /// they take longer than about a second and a half.
@@ -58,6 +62,65 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         }
     }
     Ok(Json(json!({"msg": "success"})))
+}
+
+/// What signs a WeCom callback.
+#[derive(Deserialize)]
+pub struct WeComQuery {
+    msg_signature: Option<String>,
+    timestamp: Option<String>,
+    nonce: Option<String>,
+    echostr: Option<String>,
+}
+
+impl WeComQuery {
+    fn signed(&self) -> Signed<'_> {
+        Signed { timestamp: self.timestamp.as_deref(), nonce: self.nonce.as_deref(), signature: self.msg_signature.as_deref() }
+    }
+}
+
+/// WeCom asks whether the address is this bot's: only who has the key can say what was encrypted.
+pub async fn wecom_asks(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>) -> Result<String> {
+    let bot = state.app.channels.wecom(&bot)?;
+    let plain = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed())?;
+    Ok(String::from_utf8_lossy(&plain).into_owned())
+}
+
+/// A WeCom callback: a message, whose answer it asks for again and again; how far that is; or a vote.
+pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>, body: Bytes) -> Result<Response> {
+    let bot = state.app.channels.wecom(&bot)?;
+    let reply = match bot.channel.read(&body, query.signed())? {
+        WeComRead::Message(inbound) => wecom_message(bot, *inbound).await,
+        WeComRead::Poll(id) => bot.channel.so_far(&id).await?,
+        WeComRead::Entered => bot.channel.greeting(),
+        WeComRead::Vote(vote) => {
+            bot.desk.rate(&vote).await?;
+            return Ok(StatusCode::OK.into_response());
+        }
+        WeComRead::Nothing(why) => {
+            tracing::debug!(why, "a callback is not answered");
+            return Ok(StatusCode::OK.into_response());
+        }
+    };
+    Ok(Json(bot.channel.seal(&reply)?).into_response())
+}
+
+/// Who cannot be answered is told so at once: the platform may not deliver again.
+async fn wecom_message(bot: &WeComBot, inbound: Inbound) -> Value {
+    let taken = async {
+        bot.channel.expect(&inbound).await?;
+        if let Err(error) = bot.desk.take(inbound.clone(), None).await {
+            // One that is being answered keeps its answer, however busy the bot is.
+            if !bot.channel.is_taken(&inbound).await? {
+                return Err(error);
+            }
+        }
+        bot.channel.first(&inbound).await
+    };
+    taken.await.unwrap_or_else(|error: Error| {
+        tracing::error!(message = inbound.message_id, code = error.code(), causes = error.causes(), "a message was not taken: {error}");
+        bot.channel.refused(&inbound)
+    })
 }
 
 /// The answer, if it comes in time; afterwards nobody listens any more.

@@ -98,6 +98,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
     ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),
+    ("GET", "/webhooks/wecom/{bot}", "/webhooks/wecom/none", Door::Public),
+    ("POST", "/webhooks/wecom/{bot}", "/webhooks/wecom/none", Door::Public),
     ("POST", "/mcp", "/mcp", Door::Tools),
     ("GET", "/healthz", "/healthz", Door::Public),
     ("GET", "/readyz", "/readyz", Door::Public),

@@ -29,6 +29,7 @@ mod safety;
 mod server;
 mod story;
 mod tuning;
+mod wecom;
 mod words;
 mod ws;
 

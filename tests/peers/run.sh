@@ -137,6 +137,7 @@ peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
 "$binary" kb import knowledge/starter/merchant_qa.en.jsonl --tenant fuzzed --data-dir "$place/data" >/dev/null 2>&1 || true
 peer "schemathesis against /openapi.json" "$python" tests/peers/fuzz_api.py "$base" "$(new_key --role admin --tenant fuzzed)"
 peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
+peer "wechatpy from PyPI encrypts for a WeCom bot" "$python" tests/peers/wecom_crypto.py "$base"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step};
+use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, webhook};
 use crate::config::{BotMode, DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
@@ -19,7 +19,6 @@ pub mod message;
 pub mod robot;
 pub mod sign;
 pub mod stream;
-mod webhook;
 
 /// The platform refuses 20,000 bytes to a webhook and 15,000 through the API; the rest is for the frame
 /// around the text. Longer than 3,800 characters are cut on phones.
