@@ -15,9 +15,11 @@ use crate::error::{Error, Result};
 
 mod answers;
 mod models;
+mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
+pub use webhooks::WebhookConfig;
 
 /// The annotated defaults, also printed by `doctor --defaults`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -74,6 +76,8 @@ pub struct Config {
     pub models: ModelsConfig,
     pub spend: SpendConfig,
     pub channels: ChannelsConfig,
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, WebhookConfig>,
     pub mcp: McpConfig,
 }
 
@@ -436,6 +440,7 @@ impl Config {
                 ));
             }
         }
+        webhooks::validate(&self.webhooks)?;
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }
