@@ -16,6 +16,7 @@ mod imports;
 mod mcp;
 mod models;
 mod openai;
+mod outgoing;
 mod process;
 mod prompts;
 mod remembering;
