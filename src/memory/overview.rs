@@ -67,7 +67,7 @@ pub struct Figures {
 
 /// The figures of a day or of a channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "OverviewPart"))]
 pub struct Part {
     /// The day, as 2026-11-23, or the channel.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct Part {
 
 /// A question that was asked often.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "AskedQuestion"))]
 pub struct Asked {
     /// As it was asked last.
     pub question: String,

@@ -95,7 +95,7 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
       clearTimeout(timer);
     };
   }, [text]);
-  const wrong = findings.some((finding) => finding.level === 'error');
+  const wrong = !!linting.problem || findings.some((finding) => finding.level === 'error');
   const save = (publish: boolean) =>
     saving.run(async () => {
       const done = await call<{ version: number }>('POST', `${path}/versions`, { text, note, publish });
@@ -131,7 +131,8 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
           {findings.map((finding) => (
             <li key={`${finding.line} ${finding.message}`} class={finding.level}>{fill(say.atLine, { line: finding.line })} {finding.message}</li>
           ))}
-          {!findings.length && <li class="quiet">{linting.problem || say.noFindings}</li>}
+          {linting.problem && <li class="error">{linting.problem}</li>}
+          {!findings.length && !linting.problem && <li class="quiet">{say.noFindings}</li>}
         </ul></div>
         <details class="variables">
           <summary>{say.variables}</summary>

@@ -309,15 +309,185 @@ export type ErrorBody = { error: WireError };
 
 export type Role = "admin" | "member" | "site";
 
-export type ApiKey = { id: string, tenant: string, role: Role, label: string, origins: Array<string>, created_ms: number, expires_ms: number | null, revoked_ms: number | null };
+/** `GET /api/v1/keys`. */
+export type ApiKey = { 
+/**
+ * Its public name.
+ */
+id: string, 
+/**
+ * Whose it is.
+ */
+tenant: string, 
+/**
+ * What it may do.
+ */
+role: Role, 
+/**
+ * What it is for, in the words of whoever issued it.
+ */
+label: string, 
+/**
+ * Where a site key may be used from.
+ */
+origins: Array<string>, 
+/**
+ * When it was issued.
+ */
+created_ms: number, 
+/**
+ * From when on it is refused.
+ */
+expires_ms: number | null, 
+/**
+ * Since when it is refused.
+ */
+revoked_ms: number | null, };
 
-export type Figures = { questions: number, answered: number, refused: number, failed: number, up: number, down: number, cached: number, first_token_p50: number | null, first_token_p95: number | null, total_p50: number | null, total_p95: number | null, cost: { [key in string]: number } };
+export type Figures = { 
+/**
+ * Questions that have an answer.
+ */
+questions: number, 
+/**
+ * Answered from the knowledge, or with a courtesy.
+ */
+answered: number, 
+/**
+ * Answered that the knowledge has nothing, or not at all because a guardrail said so.
+ */
+refused: number, 
+/**
+ * Failed, broken off or stopped.
+ */
+failed: number, 
+/**
+ * Rated up.
+ */
+up: number, 
+/**
+ * Rated down.
+ */
+down: number, 
+/**
+ * Given again from the cache.
+ */
+cached: number, 
+/**
+ * Milliseconds to the first text that half of the answers took at most.
+ */
+first_token_p50: number | null, 
+/**
+ * The same for 95 of 100.
+ */
+first_token_p95: number | null, 
+/**
+ * Milliseconds to the end that half of the answers took at most.
+ */
+total_p50: number | null, 
+/**
+ * The same for 95 of 100.
+ */
+total_p95: number | null, 
+/**
+ * Money by currency.
+ */
+cost: { [key in string]: number }, };
 
-export type OverviewPart = { name: string } & Figures;
+export type OverviewPart = { 
+/**
+ * The day, as 2026-11-23, or the channel.
+ */
+name: string, } & { 
+/**
+ * Questions that have an answer.
+ */
+questions: number, 
+/**
+ * Answered from the knowledge, or with a courtesy.
+ */
+answered: number, 
+/**
+ * Answered that the knowledge has nothing, or not at all because a guardrail said so.
+ */
+refused: number, 
+/**
+ * Failed, broken off or stopped.
+ */
+failed: number, 
+/**
+ * Rated up.
+ */
+up: number, 
+/**
+ * Rated down.
+ */
+down: number, 
+/**
+ * Given again from the cache.
+ */
+cached: number, 
+/**
+ * Milliseconds to the first text that half of the answers took at most.
+ */
+first_token_p50: number | null, 
+/**
+ * The same for 95 of 100.
+ */
+first_token_p95: number | null, 
+/**
+ * Milliseconds to the end that half of the answers took at most.
+ */
+total_p50: number | null, 
+/**
+ * The same for 95 of 100.
+ */
+total_p95: number | null, 
+/**
+ * Money by currency.
+ */
+cost: { [key in string]: number }, };
 
-export type AskedQuestion = { question: string, count: number, refused: number, down: number, conversation_id: string };
+export type AskedQuestion = { 
+/**
+ * As it was asked last.
+ */
+question: string, 
+/**
+ * How often.
+ */
+count: number, 
+/**
+ * How often it was refused.
+ */
+refused: number, 
+/**
+ * How often its answer was rated down.
+ */
+down: number, 
+/**
+ * Where it was asked last.
+ */
+conversation_id: string, };
 
-export type Overview = { total: Figures, days: Array<OverviewPart>, channels: Array<OverviewPart>, questions: Array<AskedQuestion> };
+/** `GET /api/v1/overview`. */
+export type Overview = { 
+/**
+ * All of it.
+ */
+total: Figures, 
+/**
+ * Every day, also those without a question, oldest first.
+ */
+days: Array<OverviewPart>, 
+/**
+ * Every channel, the busiest first.
+ */
+channels: Array<OverviewPart>, 
+/**
+ * What was asked most.
+ */
+questions: Array<AskedQuestion>, };
 
 export type Due = { 
 /**
@@ -358,7 +528,11 @@ by_locale: { [key in string]: number },
 /**
  * Live entries per market; `""` is for all markets.
  */
-by_market: { [key in string]: number }, by_source: { [key in string]: number }, 
+by_market: { [key in string]: number }, 
+/**
+ * Live entries per source; `""` has none.
+ */
+by_source: { [key in string]: number }, 
 /**
  * Entries that stop being served within seven days.
  */

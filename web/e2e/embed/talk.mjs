@@ -167,7 +167,13 @@ export async function keys(house) {
     await until(async () => (await me.focus()) === 'composer', 'the focus is not in the composer');
   });
   await check('keyboard: Enter while composing does not send, Shift+Enter is a new line, Enter sends', async () => {
-    await id('composer').evaluate((box) => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })));
+    const input = await me.context.newCDPSession(page);
+    await input.send('Input.imeSetComposition', { text: 'shensu', selectionStart: 6, selectionEnd: 6 });
+    await input.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 229 });
+    must((await id('composer').inputValue()) === 'shensu' && (await id('answer').count()) === 0, 'an unfinished word was sent');
+    await input.send('Input.insertText', { text: '申诉' });
+    must((await id('composer').inputValue()) === '申诉', 'the word did not get in');
+    await id('composer').fill('');
     await page.keyboard.type('How do I appeal');
     await press('Shift+Enter');
     await page.keyboard.type('a penalty?');
