@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::cache::AnswerCache;
-use crate::channels::outgoing::Outgoing;
+use crate::channels::outgoing::{Outgoing, OutgoingParts};
 use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
@@ -175,7 +175,14 @@ impl App {
             models: &models,
             memory: &memory,
         })?;
-        let outgoing = Outgoing::build(&config, Outbox::new(db.clone(), clock.clone()), knowledge.clone(), clock.clone())?;
+        let outgoing = Outgoing::build(OutgoingParts {
+            config: &config,
+            outbox: Outbox::new(db.clone(), clock.clone()),
+            knowledge: knowledge.clone(),
+            memory: memory.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+        })?;
         Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels, outgoing })
     }
 }

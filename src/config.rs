@@ -19,7 +19,7 @@ mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
-pub use webhooks::WebhookConfig;
+pub use webhooks::{NoticeConfig, WebhookConfig};
 
 /// The annotated defaults, also printed by `doctor --defaults`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -78,6 +78,8 @@ pub struct Config {
     pub channels: ChannelsConfig,
     #[serde(default)]
     pub webhooks: BTreeMap<String, WebhookConfig>,
+    #[serde(default)]
+    pub notices: BTreeMap<String, NoticeConfig>,
     pub mcp: McpConfig,
 }
 
@@ -440,7 +442,7 @@ impl Config {
                 ));
             }
         }
-        webhooks::validate(&self.webhooks)?;
+        webhooks::validate(&self.webhooks, &self.notices)?;
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }

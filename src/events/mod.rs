@@ -21,12 +21,17 @@ pub enum Kind {
     EntryChanged,
     /// A row stops being served within seven days.
     EntryExpiring,
+    /// A day's expiring entries, for a group.
+    NoticeExpiring,
+    /// A day's questions without an answer, for a group.
+    NoticeUnanswered,
+    /// The month's money runs out, for a group.
+    NoticeSpend,
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::AnswerGiven, Self::QuestionUnanswered, Self::FeedbackGiven, Self::EntryChanged, Self::EntryExpiring];
+    /// Those that a program may ask to be told of; notices are for people.
+    pub const ALL: [Self; 5] = [Self::AnswerGiven, Self::QuestionUnanswered, Self::FeedbackGiven, Self::EntryChanged, Self::EntryExpiring];
 
     /// The word on the wire, in the configuration and in storage.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +41,9 @@ impl Kind {
             Self::FeedbackGiven => "feedback.given",
             Self::EntryChanged => "entry.changed",
             Self::EntryExpiring => "entry.expiring",
+            Self::NoticeExpiring => "notice.expiring",
+            Self::NoticeUnanswered => "notice.unanswered",
+            Self::NoticeSpend => "notice.spend",
         }
     }
 

@@ -24,6 +24,18 @@ pub async fn record(tx: &mut Tx, tenant: &TenantId, event: &Event) -> Result<()>
     Ok(())
 }
 
+/// Writes an event for one endpoint, whatever it has subscribed, once for each id.
+pub async fn record_for(tx: &mut Tx, tenant: &TenantId, endpoint: &str, event: &Event) -> Result<()> {
+    let sql = "insert into event_deliveries \
+         (tenant_id, id, event_id, event, endpoint, payload, conversation_id, state, attempts, due_ms, since_ms, created_ms, updated_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, 'waiting', 0, $8, $8, $8, $8) on conflict (tenant_id, id) do nothing";
+    let id = format!("{}.{endpoint}", event.id);
+    in_tx!(tx, conn => sqlx::query(sql)
+        .bind(tenant).bind(id).bind(&event.id).bind(event.kind.as_str()).bind(endpoint).bind(event.body(tenant)).bind(&event.conversation)
+        .bind(event.at).execute(conn).await.map(drop))?;
+    Ok(())
+}
+
 /// Whether anybody is to be told of such events.
 pub async fn is_wanted(tx: &mut Tx, tenant: &TenantId, kind: Kind) -> Result<bool> {
     let sql = "select count(*) from event_subscriptions where tenant_id = $1 and event = $2";
@@ -182,7 +194,8 @@ impl Outbox {
     /// # Errors
     /// `delivery_not_found`.
     pub async fn send_again(&self, tenant: &TenantId, id: &str) -> Result<()> {
-        let sql = "update event_deliveries set state = 'waiting', attempts = 0, due_ms = $3, since_ms = $3 where tenant_id = $1 and id = $2";
+        let sql =
+            "update event_deliveries set state = 'waiting', attempts = 0, due_ms = $3, since_ms = $3 where tenant_id = $1 and id = $2";
         let found =
             on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(id).bind(self.clock.now()).execute(pool).await?.rows_affected());
         if found == 0 {

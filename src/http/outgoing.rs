@@ -27,8 +27,7 @@ pub struct Paging {
 /// The newest deliveries of the caller's shop.
 pub async fn log(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
     let limit = paging.limit.unwrap_or(100).clamp(1, MOST);
-    let wanted =
-        Wanted { endpoint: paging.endpoint.as_deref(), state: paging.state.as_deref(), before: paging.before.map(Timestamp) };
+    let wanted = Wanted { endpoint: paging.endpoint.as_deref(), state: paging.state.as_deref(), before: paging.before.map(Timestamp) };
     let deliveries = state.app.outgoing.log(&caller.tenant, &wanted, limit).await?;
     Ok(Json(json!({"deliveries": deliveries})))
 }

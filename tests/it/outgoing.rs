@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use merchant_copilot::config::{Config, Secret, WebhookConfig};
+use merchant_copilot::config::{Config, NoticeConfig, Secret, WebhookConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::events::store::{Outbox, Tried, Wanted, forget, record};
 use merchant_copilot::events::{Event, Kind};
+use merchant_copilot::http::local_dingtalk::LocalDingTalk;
 use merchant_copilot::ids::{Clock, ConversationId, TenantId, Timestamp};
 use merchant_copilot::tenants::Role;
 use reqwest::Method;
@@ -233,6 +234,43 @@ async fn a_shop_hears_and_sees_only_of_itself() {
     let stolen = format!("{DELIVERIES}/{}/resend", foreign[0]["id"].as_str().unwrap());
     assert_eq!(call(&server, Method::POST, &stolen, Value::Null).await, 404);
     assert!(!server.json(DELIVERIES, &server.admin).await.to_string().contains("token=t"), "the address is nobody's business");
+}
+
+#[tokio::test]
+async fn a_group_reads_once_a_day_what_expires_and_what_nobody_could_answer() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let platform = LocalDingTalk::start("dingapp", &Secret::new("SEC1")).await.unwrap();
+    let mut first = server(None, Vec::new()).await;
+    let soon = Timestamp(Clock::system().now().0 + 2 * 86_400_000).rfc3339()[..10].to_owned();
+    let row = json!({"id": "sale", "question": "大促什么时候结束？", "answer": "后天结束。", "valid_to": soon});
+    assert!(call(&first, Method::POST, "/api/v1/knowledge/entries", row).await < 300);
+    let mut socket = first.session(&first.member).await;
+    for question in [UNKNOWN, "你好", DIRECT, UNKNOWN] {
+        socket.ask(question, json!({})).await;
+    }
+    first.stop();
+    let notice = toml::from_str::<NoticeConfig>(&format!(
+        "robot = \"{}/robot/send?access_token=t\"\nsecret = \"SEC1\"\nat = \"00:00\"",
+        platform.base()
+    ))
+    .unwrap();
+    for _ in 0..2 {
+        let (notice, data_dir) = (notice.clone(), Some(first.data_dir.clone()));
+        let change = move |config: &mut Config| {
+            config.notices.insert("ops".into(), notice);
+            // A limit that nothing has been spent of: no notice.
+            config.spend.month = 10.0;
+        };
+        let mut server = Server::start(Setup { data_dir, change: Some(Box::new(change)), ..Setup::default() }).await;
+        let shown = platform.until(PATIENCE, |shown| shown.len() >= 2).await.unwrap();
+        let log = settled(&server).await;
+        server.stop();
+        assert!(log.len() == 2 && log.iter().all(|line| line["state"] == "delivered" && line["endpoint"] == "notices.ops"), "{log:?}");
+        let mut texts: Vec<&str> = shown.iter().map(|one| one.text.as_str()).collect();
+        texts.sort_unstable();
+        assert!(shown.len() == 2 && texts[0].contains("1 条知识") && texts[0].contains("大促什么时候结束"), "{shown:?}");
+        assert!(texts[1].contains("2 次") && texts[1].contains(UNKNOWN) && !texts[1].contains("你好"), "{shown:?}");
+    }
 }
 
 /// The outbox on whichever database.

@@ -1,15 +1,20 @@
 //! One endpoint and one try: what is sent, what counts as taken, and when the next try is.
 
-use reqwest::{Client, Response, Url};
 use std::error::Error as StdError;
+
+use reqwest::{Client, Response, Url};
+use serde_json::Value;
 
 use super::address::{self, PrivateAddress};
 use super::sign::Key;
-use crate::config::WebhookConfig;
+use super::words;
+use crate::channels::dingtalk::robot::CustomRobot;
+use crate::config::{NoticeConfig, WebhookConfig};
 use crate::error::{Error, Result};
 use crate::events::Kind;
 use crate::events::store::{Tried, Waiting};
-use crate::ids::{TenantId, Timestamp};
+use crate::ids::{Clock, TenantId, Timestamp};
+use crate::models::Language;
 
 /// After this long nothing is tried any more.
 pub const GIVE_UP_MS: i64 = 24 * 60 * 60 * 1000;
@@ -19,15 +24,21 @@ const LONGEST_WAIT_MS: i64 = 60 * 60 * 1000;
 
 /// Somebody who is told.
 pub struct Endpoint {
-    /// As the configuration calls it.
+    /// As the configuration calls it; a group's begins with `notices.`.
     pub name: String,
     /// Whose events these are.
     pub tenant: TenantId,
     /// Which ones.
     pub kinds: Vec<Kind>,
-    url: Url,
-    key: Key,
-    http: Client,
+    way: Way,
+}
+
+/// How it is told.
+enum Way {
+    /// A program, by a signed call.
+    Webhook { url: Url, key: Key, http: Client },
+    /// People, by their group's robot.
+    Robot { robot: Box<CustomRobot>, language: Language },
 }
 
 /// What a receiver said.
@@ -39,22 +50,52 @@ struct Said {
 }
 
 impl Endpoint {
-    /// As configured; nothing is sent.
+    /// A program, as configured; nothing is sent.
     ///
     /// # Errors
     /// `bad_config`, which never shows the address or the secret.
-    pub fn new(name: &str, config: &WebhookConfig) -> Result<Self> {
+    pub fn webhook(name: &str, config: &WebhookConfig) -> Result<Self> {
         let wrong = |what: &str| Error::invalid("bad_config", format!("`webhooks.{name}.{what}"));
-        let key = Key::parse(&config.secret).ok_or_else(|| {
-            wrong("secret` must be `whsec_` and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)")
-        })?;
+        let key = Key::parse(&config.secret)
+            .ok_or_else(|| wrong("secret` must be `whsec_` and 24 to 64 random bytes in base64: echo whsec_$(openssl rand -base64 32)"))?;
         let (url, http) = address::open(&config.url, &config.private_hosts)?.ok_or_else(|| {
             wrong("url` must be a public https address; a private one's host has to stand in `private_hosts` (http only on this machine).")
         })?;
         let kind = |word: &String| Kind::from_word(word).ok_or_else(|| wrong(&format!("events` knows no `{word}`.")));
         let kinds = config.events.iter().map(kind).collect::<Result<Vec<_>>>()?;
         let kinds = if kinds.is_empty() { Kind::ALL.to_vec() } else { kinds };
-        Ok(Self { name: name.to_owned(), tenant: TenantId::parse(&config.tenant)?, kinds, url, key, http })
+        Ok(Self { name: name.to_owned(), tenant: TenantId::parse(&config.tenant)?, kinds, way: Way::Webhook { url, key, http } })
+    }
+
+    /// A group, as configured; nothing is sent.
+    ///
+    /// # Errors
+    /// `bad_config`, `bad_robot_address`.
+    pub fn group(name: &str, config: &NoticeConfig, clock: Clock) -> Result<Self> {
+        let wrong = |what: String| Error::invalid("bad_config", format!("`notices.{name}.{what}"));
+        let kind = |word: &String| match word.as_str() {
+            "expiring" => Ok(Kind::NoticeExpiring),
+            "unanswered" => Ok(Kind::NoticeUnanswered),
+            "spend" => Ok(Kind::NoticeSpend),
+            _ => Err(wrong(format!("about` knows no `{word}`; expected expiring, unanswered or spend."))),
+        };
+        let mut kinds = config.about.iter().map(kind).collect::<Result<Vec<_>>>()?;
+        if kinds.is_empty() {
+            kinds = vec![Kind::NoticeExpiring, Kind::NoticeUnanswered, Kind::NoticeSpend];
+        }
+        let language = match config.language.as_str() {
+            "zh" => Language::Zh,
+            "en" => Language::En,
+            other => return Err(wrong(format!("language` is `{other}`; expected zh or en."))),
+        };
+        let robot = Box::new(CustomRobot::new(&config.robot, config.secret.clone(), clock)?);
+        let name = format!("notices.{name}");
+        Ok(Self { name, tenant: TenantId::parse(&config.tenant)?, kinds, way: Way::Robot { robot, language } })
+    }
+
+    /// Whether it subscribes to what happens; groups are written to at their time.
+    pub fn is_program(&self) -> bool {
+        matches!(self.way, Way::Webhook { .. })
     }
 
     /// Sends a row once.
@@ -63,22 +104,35 @@ impl Endpoint {
     }
 
     async fn send(&self, row: &Waiting, now: Timestamp) -> Said {
-        let seconds = now.0.div_euclid(1000);
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header("content-type", "application/json")
-            .header("user-agent", concat!("merchant-copilot/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", &row.event_id)
-            .header("webhook-timestamp", seconds)
-            .header("webhook-signature", self.key.sign(&row.event_id, seconds, &row.payload))
-            .body(row.payload.clone());
-        // Only the status counts: the body is not read, so it may be as long as it likes.
-        match request.send().await {
-            Ok(answer) => said(&answer),
-            Err(error) => Said { status: None, problem: Some(word(&error).to_owned()), wait_ms: None },
+        match &self.way {
+            Way::Webhook { url, key, http } => post(http, url, key, row, now).await,
+            Way::Robot { robot, language } => speak(robot, *language, row).await,
         }
     }
+}
+
+async fn post(http: &Client, url: &Url, key: &Key, row: &Waiting, now: Timestamp) -> Said {
+    let seconds = now.0.div_euclid(1000);
+    let request = http
+        .post(url.clone())
+        .header("content-type", "application/json")
+        .header("user-agent", concat!("merchant-copilot/", env!("CARGO_PKG_VERSION")))
+        .header("webhook-id", &row.event_id)
+        .header("webhook-timestamp", seconds)
+        .header("webhook-signature", key.sign(&row.event_id, seconds, &row.payload))
+        .body(row.payload.clone());
+    // Only the status counts: the body is not read, so it may be as long as it likes.
+    match request.send().await {
+        Ok(answer) => said(&answer),
+        Err(error) => Said { status: None, problem: Some(word(&error).to_owned()), wait_ms: None },
+    }
+}
+
+async fn speak(robot: &CustomRobot, language: Language, row: &Waiting) -> Said {
+    let event: Value = serde_json::from_str(&row.payload).unwrap_or_default();
+    let outcome = robot.say(&words::notice(language, &event), &row.event_id).await;
+    let wait_ms = outcome.as_ref().err().and_then(Error::retry_after).and_then(|wait| i64::try_from(wait.as_millis()).ok());
+    Said { status: None, problem: outcome.err().map(|error| error.code().to_owned()), wait_ms }
 }
 
 fn said(answer: &Response) -> Said {

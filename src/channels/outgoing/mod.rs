@@ -1,5 +1,5 @@
-//! Webhooks out: empties the outbox of `events/` to the customer's own systems. A loop for each endpoint, so
-//! that a slow one keeps nobody waiting, and one that looks for what happens by itself and tidies up.
+//! Webhooks and notices out: empties the outbox of `events/` to the customer's own systems and groups. A loop
+//! for each endpoint, so that a slow one keeps nobody waiting, and two that look for what happens by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::deliver::{Endpoint, GIVE_UP_MS};
+use self::notices::Notice;
 use crate::config::Config;
 use crate::error::Result;
 use crate::events::store::{Delivery, Outbox, Waiting, Wanted};
 use crate::ids::{Clock, TenantId, Timestamp};
 use crate::knowledge::Knowledge;
+use crate::ledger::Ledger;
+use crate::memory::Memory;
 use crate::telemetry;
 
 mod address;
 mod deliver;
 mod expiring;
+mod notices;
 mod sign;
+mod words;
 
 /// How often an endpoint's rows are looked for.
 const BEAT: Duration = Duration::from_secs(1);
@@ -35,6 +40,17 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// The log goes back so far: longer than an expiring entry is one, so that each is told once.
 const KEEP_MS: i64 = 14 * 24 * 60 * 60 * 1000;
 
+/// What the room is built from.
+#[expect(missing_docs, reason = "each field is a room of that name")]
+pub struct OutgoingParts<'a> {
+    pub config: &'a Config,
+    pub outbox: Outbox,
+    pub knowledge: Knowledge,
+    pub memory: Memory,
+    pub ledger: Ledger,
+    pub clock: Clock,
+}
+
 /// Every endpoint. Cheap to clone.
 #[derive(Clone)]
 pub struct Outgoing(Arc<Inner>);
@@ -42,8 +58,12 @@ pub struct Outgoing(Arc<Inner>);
 struct Inner {
     outbox: Outbox,
     knowledge: Knowledge,
+    memory: Memory,
+    ledger: Ledger,
     clock: Clock,
+    zone: chrono_tz::Tz,
     endpoints: Vec<Endpoint>,
+    notices: Vec<Notice>,
     stop: CancellationToken,
     loops: TaskTracker,
 }
@@ -53,17 +73,25 @@ impl Outgoing {
     ///
     /// # Errors
     /// `bad_config`.
-    pub fn build(config: &Config, outbox: Outbox, knowledge: Knowledge, clock: Clock) -> Result<Self> {
-        let endpoints = config.webhooks.iter().map(|(name, config)| Endpoint::new(name, config)).collect::<Result<_>>()?;
+    pub fn build(parts: OutgoingParts<'_>) -> Result<Self> {
+        let OutgoingParts { config, outbox, knowledge, memory, ledger, clock } = parts;
+        let mut endpoints = config.webhooks.iter().map(|(name, hook)| Endpoint::webhook(name, hook)).collect::<Result<Vec<_>>>()?;
+        let mut notices = Vec::new();
+        for (name, notice) in &config.notices {
+            let group = Endpoint::group(name, notice, clock.clone())?;
+            notices.push(Notice::new(&group, name, &notice.at)?);
+            endpoints.push(group);
+        }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { outbox, knowledge, clock, endpoints, stop, loops })))
+        let zone = config.zone();
+        Ok(Self(Arc::new(Inner { outbox, knowledge, memory, ledger, clock, zone, endpoints, notices, stop, loops })))
     }
 
     /// Writes down who is told, and begins to tell.
     pub async fn start(&self) -> Result<()> {
         let room = &self.0;
-        let wishes: Vec<_> =
-            room.endpoints.iter().map(|endpoint| (endpoint.tenant.clone(), endpoint.name.clone(), endpoint.kinds.clone())).collect();
+        let programs = room.endpoints.iter().filter(|endpoint| endpoint.is_program());
+        let wishes: Vec<_> = programs.map(|endpoint| (endpoint.tenant.clone(), endpoint.name.clone(), endpoint.kinds.clone())).collect();
         room.outbox.subscribe(&wishes).await?;
         for at in 0..room.endpoints.len() {
             let room = Arc::clone(room);
@@ -71,6 +99,8 @@ impl Outgoing {
         }
         let sweeping = Arc::clone(room);
         self.0.loops.spawn(async move { sweeping.sweep_forever().await });
+        let noticing = Arc::clone(room);
+        self.0.loops.spawn(async move { notices::notice_forever(&noticing).await });
         Ok(())
     }
 
