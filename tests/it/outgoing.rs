@@ -16,6 +16,7 @@ use merchant_copilot::events::store::{Outbox, Tried, Wanted, forget, record};
 use merchant_copilot::events::{Event, Kind};
 use merchant_copilot::http::local_dingtalk::LocalDingTalk;
 use merchant_copilot::ids::{Clock, ConversationId, TenantId, Timestamp};
+use merchant_copilot::on;
 use merchant_copilot::tenants::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -173,7 +174,7 @@ async fn everything_that_happens_is_told_once_and_signed() {
     let conversation = format!("/api/v1/conversations/{}", turn.conversation());
     assert_eq!(settled(&third).await.len(), 7);
     assert!(call(&third, Method::DELETE, &conversation, Value::Null).await < 300);
-    assert_eq!(settled(&third).await.len(), 3, "the log of a deleted conversation goes with it");
+    assert_eq!(settled(&third).await.len(), 5, "the log of a deleted conversation goes with it");
 
     let heard = receiver.heard();
     let mut ids: Vec<&str> = heard.iter().map(|one| one.id.as_str()).collect();
@@ -249,6 +250,12 @@ async fn a_group_reads_once_a_day_what_expires_and_what_nobody_could_answer() {
         socket.ask(question, json!({})).await;
     }
     first.stop();
+    let day = chrono::DateTime::from_timestamp_millis(Clock::system().now().0).unwrap().with_timezone(&chrono_tz::Asia::Shanghai);
+    let spent = "insert into model_usage (tenant_id, day, model, currency, calls, prompt_tokens, completion_tokens, cached_tokens, cost_nano) \
+         values ('demo', $1, 'm', 'CNY', 1, 1, 1, 0, 8500000000)";
+    let db = Db::open("", &first.data_dir).await.unwrap();
+    on!(&db, pool => sqlx::query(spent).bind(day.format("%Y-%m-%d").to_string()).execute(pool).await.map(drop)).unwrap();
+    db.close().await;
     let notice = toml::from_str::<NoticeConfig>(&format!(
         "robot = \"{}/robot/send?access_token=t\"\nsecret = \"SEC1\"\nat = \"00:00\"",
         platform.base()
@@ -258,18 +265,19 @@ async fn a_group_reads_once_a_day_what_expires_and_what_nobody_could_answer() {
         let (notice, data_dir) = (notice.clone(), Some(first.data_dir.clone()));
         let change = move |config: &mut Config| {
             config.notices.insert("ops".into(), notice);
-            // A limit that nothing has been spent of: no notice.
             config.spend.month = 10.0;
+            config.spend.currency = "CNY".into();
         };
         let mut server = Server::start(Setup { data_dir, change: Some(Box::new(change)), ..Setup::default() }).await;
-        let shown = platform.until(PATIENCE, |shown| shown.len() >= 2).await.unwrap();
-        let log = settled(&server).await;
+        platform.until(PATIENCE, |shown| shown.len() >= 3).await.unwrap();
+        // Long enough for another one, if there were any.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let (shown, log) = (platform.shown(), settled(&server).await);
         server.stop();
-        assert!(log.len() == 2 && log.iter().all(|line| line["state"] == "delivered" && line["endpoint"] == "notices.ops"), "{log:?}");
-        let mut texts: Vec<&str> = shown.iter().map(|one| one.text.as_str()).collect();
-        texts.sort_unstable();
-        assert!(shown.len() == 2 && texts[0].contains("1 条知识") && texts[0].contains("大促什么时候结束"), "{shown:?}");
-        assert!(texts[1].contains("2 次") && texts[1].contains(UNKNOWN) && !texts[1].contains("你好"), "{shown:?}");
+        assert!(log.len() == 3 && log.iter().all(|line| line["state"] == "delivered" && line["endpoint"] == "notices.ops"), "{log:?}");
+        let has = |words: &[&str]| shown.iter().filter(|one| words.iter().all(|word| one.text.contains(word))).count();
+        assert_eq!((shown.len(), has(&["1 条知识", "大促什么时候结束"]), has(&["2 次", UNKNOWN])), (3, 1, 1), "{shown:?}");
+        assert_eq!((has(&["80%", "8.50 CNY / 10.00 CNY"]), has(&["你好"])), (1, 0), "{shown:?}");
     }
 }
 

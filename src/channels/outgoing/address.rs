@@ -1,8 +1,9 @@
 //! Where webhooks may go: public addresses by https, and private ones only when their host is listed. A
 //! name is looked up at every call, and what it leads to is judged then.
 
+use std::error::Error as StdError;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -43,14 +44,16 @@ struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| is_private(address.ip())) {
-                return Err(PrivateAddress.into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
+        Box::pin(look_up(name))
     }
+}
+
+async fn look_up(name: Name) -> Result<Addrs, Box<dyn StdError + Send + Sync>> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+    if found.iter().any(|address| is_private(address.ip())) {
+        return Err(PrivateAddress.into());
+    }
+    Ok(Box::new(found.into_iter()))
 }
 
 /// The name leads to an address that is nobody's in public.
@@ -63,7 +66,7 @@ impl fmt::Display for PrivateAddress {
     }
 }
 
-impl std::error::Error for PrivateAddress {}
+impl StdError for PrivateAddress {}
 
 /// Whether an address is anything but a public one.
 fn is_private(address: IpAddr) -> bool {

@@ -99,8 +99,9 @@ impl Endpoint {
     }
 
     /// Sends a row once.
-    pub async fn attempt(&self, row: &Waiting, now: Timestamp) -> Tried {
-        judge(&self.send(row, now).await, row, now, rand::random::<f64>())
+    pub async fn attempt(&self, row: &Waiting, clock: &Clock) -> Tried {
+        let said = self.send(row, clock.now()).await;
+        judge(&said, row, clock.now(), rand::random::<f64>())
     }
 
     async fn send(&self, row: &Waiting, now: Timestamp) -> Said {

@@ -2,6 +2,7 @@
 //! and time, so that each is told once, whoever looks how often.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -19,7 +20,7 @@ const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 const PAGE: i64 = 500;
 
 /// Writes the events of those tenants that somebody wants to hear about.
-pub async fn tell(outbox: &Outbox, knowledge: &Knowledge, endpoints: &[Endpoint], now: Timestamp) -> Result<()> {
+pub async fn tell(outbox: &Outbox, knowledge: &Knowledge, endpoints: &[Arc<Endpoint>], now: Timestamp) -> Result<()> {
     let wanting = endpoints.iter().filter(|endpoint| endpoint.kinds.contains(&Kind::EntryExpiring));
     let tenants: BTreeSet<&TenantId> = wanting.map(|endpoint| &endpoint.tenant).collect();
     for tenant in tenants {

@@ -62,7 +62,7 @@ struct Inner {
     ledger: Ledger,
     clock: Clock,
     zone: chrono_tz::Tz,
-    endpoints: Vec<Endpoint>,
+    endpoints: Vec<Arc<Endpoint>>,
     notices: Vec<Notice>,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -75,12 +75,13 @@ impl Outgoing {
     /// `bad_config`.
     pub fn build(parts: OutgoingParts<'_>) -> Result<Self> {
         let OutgoingParts { config, outbox, knowledge, memory, ledger, clock } = parts;
-        let mut endpoints = config.webhooks.iter().map(|(name, hook)| Endpoint::webhook(name, hook)).collect::<Result<Vec<_>>>()?;
+        let mut endpoints =
+            config.webhooks.iter().map(|(name, hook)| Endpoint::webhook(name, hook).map(Arc::new)).collect::<Result<Vec<_>>>()?;
         let mut notices = Vec::new();
         for (name, notice) in &config.notices {
             let group = Endpoint::group(name, notice, clock.clone())?;
             notices.push(Notice::new(&group, name, &notice.at)?);
-            endpoints.push(group);
+            endpoints.push(Arc::new(group));
         }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
         let zone = config.zone();
@@ -93,9 +94,9 @@ impl Outgoing {
         let programs = room.endpoints.iter().filter(|endpoint| endpoint.is_program());
         let wishes: Vec<_> = programs.map(|endpoint| (endpoint.tenant.clone(), endpoint.name.clone(), endpoint.kinds.clone())).collect();
         room.outbox.subscribe(&wishes).await?;
-        for at in 0..room.endpoints.len() {
-            let room = Arc::clone(room);
-            self.0.loops.spawn(async move { room.tell_forever(&room.endpoints[at]).await });
+        for endpoint in &room.endpoints {
+            let (room, endpoint) = (Arc::clone(room), Arc::clone(endpoint));
+            self.0.loops.spawn(async move { room.tell_forever(&endpoint).await });
         }
         let sweeping = Arc::clone(room);
         self.0.loops.spawn(async move { sweeping.sweep_forever().await });
@@ -170,7 +171,7 @@ impl Inner {
         if self.stop.is_cancelled() || !self.outbox.claim(&endpoint.tenant, &mut row, until).await? {
             return Ok(());
         }
-        let tried = endpoint.attempt(&row, self.clock.now()).await;
+        let tried = endpoint.attempt(&row, &self.clock).await;
         let (tenant, name, state) = (endpoint.tenant.to_string(), endpoint.name.clone(), tried.state);
         metrics::counter!(telemetry::EVENT_DELIVERIES, "tenant" => tenant, "endpoint" => name, "result" => state).increment(1);
         let problem = tried.problem.as_deref().unwrap_or_default();

@@ -24,7 +24,7 @@ const NAMED: usize = 10;
 /// Entries counted.
 const COUNTED: i64 = 1000;
 /// Hundredths of the month's money that are told of.
-const SHARES: [i64; 2] = [100, 80];
+const SHARES: [u32; 2] = [100, 80];
 
 /// A group and when it is written to.
 pub struct Notice {
@@ -35,6 +35,8 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// A group's, as configured.
+    ///
     /// # Errors
     /// `bad_config` when `at` is no time.
     pub fn new(group: &Endpoint, name: &str, at: &str) -> Result<Self> {
@@ -141,7 +143,7 @@ fn is_missed(told: &Told) -> bool {
 async fn spend(room: &Inner, notice: &Notice, now: Timestamp) -> Result<()> {
     let report = room.ledger.report(&notice.tenant, None).await?;
     let Some(limit) = report.limit else { return Ok(()) };
-    let reached = |share: &i64| limit.spent * 100.0 >= limit.month * f64::from(i32::try_from(*share).unwrap_or(i32::MAX));
+    let reached = |share: &i64| limit.spent * 100.0 >= limit.month * f64::from(*share);
     let Some(share) = SHARES.into_iter().find(reached) else { return Ok(()) };
     let data = json!({
         "month": report.month, "spent": limit.spent, "limit": limit.month, "currency": limit.currency, "share": share,
