@@ -101,7 +101,7 @@ function Issue({ issued }: { issued(): void }): VNode {
   return (
     <>
       <form class="form issue" onSubmit={(event) => (event.preventDefault(), void issue())}>
-        <Choice label={say.role} value={role} options={(['site', 'member', 'admin'] as const).map((role) => [role, say.roleNames[role]])} choose={(value) => setRole(value as Role)} testid="role" />
+        <Choice label={say.role} value={role} options={(['site', 'member', 'admin', 'identity'] as const).map((role) => [role, say.roleNames[role]])} choose={(value) => setRole(value as Role)} testid="role" />
         <Field label={say.label}>{(id) => <input id={id} value={label} maxLength={200} placeholder={say.labelHint} onInput={(event) => setLabel(event.currentTarget.value)} data-testid="label" />}</Field>
         {role === 'site' && (
           <Field label={say.origins} hint={say.originsHint} wide>

@@ -46,7 +46,7 @@ async function visit(browser, address) {
 async function search(desk, question, expected) {
   await desk.id('query').fill(question);
   await desk.id('search').click();
-  await desk.page.locator(`[data-testid=decision][data-decision=${expected}]`).waitFor();
+  await desk.page.locator(`.found > [data-testid=decision][data-decision=${expected}]`).waitFor();
 }
 
 async function desktop(browser) {

@@ -307,7 +307,7 @@ export type WireError = { code: string, message: string, retryable?: boolean, de
 /** The body of every HTTP error. */
 export type ErrorBody = { error: WireError };
 
-export type Role = "admin" | "member" | "site";
+export type Role = "admin" | "member" | "site" | "identity";
 
 /** `GET /api/v1/keys`. */
 export type ApiKey = { 
@@ -398,7 +398,7 @@ export type OverviewPart = {
 /**
  * The day, as 2026-11-23, or the channel.
  */
-name: string, } & { 
+name: string, 
 /**
  * Questions that have an answer.
  */

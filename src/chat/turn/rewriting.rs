@@ -147,7 +147,7 @@ mod tests {
     fn a_reply_is_read_however_it_is_wrapped_and_nonsense_is_none() {
         let ask = |query: &str| Some(Intent::Ask(query.into()));
         assert_eq!(reply(r#"{"intent": "question", "query": "跨境店的保证金要交多少？"}"#), ask("跨境店的保证金要交多少？"));
-        assert_eq!(reply("```json\n{\"intent\":\"question\",\"query\":\" two\n lines \"}\n```"), ask("two lines"));
+        assert_eq!(reply("```json\n{\"intent\":\"question\",\"query\":\" two\\n lines \"}\n```"), ask("two lines"));
         assert_eq!(reply(r#"{"intent": "greeting", "query": ""}"#), Some(Intent::Greet));
         let long = format!(r#"{{"intent": "question", "query": "{}"}}"#, "长".repeat(401));
         for nonsense in
