@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use crate::cache::AnswerCache;
+use crate::channels::outgoing::{Outgoing, OutgoingParts};
 use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
@@ -18,6 +19,7 @@ use crate::chat::resume::SILENT_MS;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::events::store::Outbox;
 use crate::ids::{Clock, TenantId};
 use crate::knowledge::{Knowledge, KnowledgeParts, starter};
 use crate::ledger::Ledger;
@@ -113,6 +115,7 @@ pub struct App {
     pub safety: Safety,
     pub engine: ChatEngine,
     pub channels: Channels,
+    pub outgoing: Outgoing,
 }
 
 impl App {
@@ -176,7 +179,15 @@ impl App {
             models: &models,
             memory: &memory,
         })?;
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels })
+        let outgoing = Outgoing::build(OutgoingParts {
+            config: &config,
+            outbox: Outbox::new(db.clone(), clock.clone()),
+            knowledge: knowledge.clone(),
+            memory: memory.clone(),
+            ledger: ledger.clone(),
+            clock: clock.clone(),
+        })?;
+        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels, outgoing })
     }
 }
 

@@ -16,10 +16,12 @@ use crate::error::{Error, Result};
 mod answers;
 mod models;
 mod search;
+mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
+pub use webhooks::{NoticeConfig, WebhookConfig};
 
 /// The annotated defaults, also printed by `doctor --defaults`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -77,6 +79,10 @@ pub struct Config {
     pub models: ModelsConfig,
     pub spend: SpendConfig,
     pub channels: ChannelsConfig,
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, WebhookConfig>,
+    #[serde(default)]
+    pub notices: BTreeMap<String, NoticeConfig>,
     pub mcp: McpConfig,
 }
 
@@ -466,6 +472,7 @@ impl Config {
                 ));
             }
         }
+        webhooks::validate(&self.webhooks, &self.notices)?;
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }

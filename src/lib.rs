@@ -15,6 +15,7 @@ pub mod tenants; // who is asking: tenants, keys, roles, origins, rate limits
 pub mod models; // words in, words out
 pub mod prompts; // templates kept apart from code
 pub mod ledger; // tokens and money per tenant, and the limit on them
+pub mod events; // what happened, for the customer's own systems
 pub mod knowledge; // what the shop knows: import, search, evaluation
 pub mod memory; // conversations and turns
 pub mod safety; // what may not come in, get stored, or go out

@@ -39,6 +39,9 @@ pub const SAFETY_FINDINGS: &str = "copilot_safety_findings_total";
 /// Answers looked for in the cache, by `tenant` and `result`: `exact`, `similar`, `stale`, `miss`.
 pub const CACHE_LOOKUPS: &str = "copilot_cache_lookups_total";
 
+/// Tries to deliver an event to a webhook, by `tenant`, `endpoint` and `result`: `delivered`, `waiting`, `failed`.
+pub const EVENT_DELIVERIES: &str = "copilot_event_deliveries_total";
+
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 /// Starts logging; a second call in one process (tests) changes nothing.
@@ -91,4 +94,5 @@ fn describe() {
     metrics::describe_counter!(MODEL_ERRORS, "Answers that a model's failure ended");
     metrics::describe_counter!(SAFETY_FINDINGS, "What guardrails found in questions, sources and answers");
     metrics::describe_counter!(CACHE_LOOKUPS, "Answers looked for in the cache");
+    metrics::describe_counter!(EVENT_DELIVERIES, "Tries to deliver an event to a webhook");
 }

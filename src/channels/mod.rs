@@ -17,6 +17,7 @@ mod door;
 pub mod feishu;
 mod host;
 mod markdown;
+pub mod outgoing;
 mod pace;
 mod post;
 mod rating;

@@ -4,7 +4,7 @@
 use reqwest::Url;
 
 use crate::channels::ReplyTo;
-use crate::channels::host::is_loopback;
+use crate::channels::host::is_listed;
 use crate::ids::Timestamp;
 
 /// Not used in the last moments: the call has to arrive before.
@@ -14,21 +14,7 @@ const MARGIN_MS: i64 = 10_000;
 pub fn usable(reply: &ReplyTo, hosts: &[String], now: Timestamp) -> Option<Url> {
     let fresh = reply.expires.is_none_or(|expires| now.0 + MARGIN_MS < expires.0);
     let url = Url::parse(reply.url.as_deref()?).ok().filter(|_| fresh)?;
-    is_allowed(&url, hosts).then_some(url)
-}
-
-fn is_allowed(url: &Url, hosts: &[String]) -> bool {
-    let Some(host) = url.host_str() else { return false };
-    let loopback = is_loopback(host);
-    let plain = url.username().is_empty() && url.password().is_none();
-    let encrypted = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-    let listed = hosts.iter().map(|listed| listed.to_lowercase()).any(|listed| match url.port() {
-        // A local platform's port changes with every start; elsewhere a port has to be named.
-        _ if listed == host => loopback || url.port().is_none(),
-        Some(port) => listed == format!("{host}:{port}"),
-        None => url.port_or_known_default().is_some_and(|port| listed == format!("{host}:{port}")),
-    });
-    plain && encrypted && listed
+    is_listed(&url, hosts).then_some(url)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod message;
 mod openai;
 mod ops;
 mod origin;
+mod outgoing;
 mod overview;
 mod problem;
 mod prompts;
@@ -112,6 +113,8 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/imports/{id}", get(imports::show).delete(imports::forget))
         .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
         .route("/api/v1/knowledge/export", get(imports::export))
+        .route("/api/v1/webhooks/deliveries", get(outgoing::log))
+        .route("/api/v1/webhooks/deliveries/{id}/resend", post(outgoing::send_again))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
         .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
@@ -139,8 +142,9 @@ fn router(state: Shared) -> Router {
 pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
-    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    let (engine, channels, outgoing) = (app.engine.clone(), app.channels.clone(), app.outgoing.clone());
     channels.start();
+    outgoing.start().await?;
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
     // Running answers are noted down until the last one has ended, not only until we are asked to stop.
     let ended = CancellationToken::new();
@@ -154,6 +158,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     stop.cancelled().await;
     channels.close();
     engine.shutdown().await;
+    outgoing.close();
     ended.cancel();
     closing.cancel();
     tasks.close();
@@ -161,6 +166,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
         tasks.wait().await;
         let _ = server.await;
         channels.drained().await;
+        outgoing.drained().await;
         let _ = keeper.await;
         follower.await
     };

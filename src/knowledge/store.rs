@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
+use super::events_store::Telling;
 use super::tuning::Tuning;
 use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
@@ -16,7 +17,7 @@ use crate::ids::{Clock, EntryId, TenantId, Timestamp};
 use crate::{in_tx, on};
 
 /// Ids bound in one `in (…)` list; both databases allow far more.
-const IDS_PER_STATEMENT: usize = 500;
+pub(super) const IDS_PER_STATEMENT: usize = 500;
 
 /// A passage as stored: with its vector, when its text has one.
 #[derive(Clone, Debug, PartialEq)]
@@ -258,17 +259,21 @@ impl KnowledgeStore {
         let mut tx = self.db.begin().await?;
         let revision = bump(&mut tx).await?;
         let change = Ending { revision, now, by };
+        let mut told = Telling::begin(&mut tx, tenant, writes).await?;
         for write in writes {
-            keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
+            let changed = keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
+            told.written(write, changed);
             upsert_entry(&mut tx, tenant, write, revision, now).await?;
             replace_passages(&mut tx, tenant, embedder, write).await?;
         }
         for id in deletes {
-            keep(&mut tx, tenant, id, None, &change).await?;
+            let was_there = keep(&mut tx, tenant, id, None, &change).await?;
+            told.deleted(id, was_there);
             let hide = "update entries set deleted = $3, revision = $4, updated_ms = $5 where tenant_id = $1 and id = $2";
             in_tx!(&mut tx, conn => sqlx::query(hide).bind(tenant).bind(id).bind(true).bind(revision).bind(now).execute(conn).await.map(drop))?;
             delete_passages(&mut tx, tenant, id).await?;
         }
+        told.record(&mut tx, tenant, &change).await?;
         tx.commit().await?;
         Ok(revision)
     }
@@ -534,7 +539,7 @@ async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write:
 }
 
 /// `$first, $first+1, …`
-fn placeholders(first: usize, count: usize) -> String {
+pub(super) fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 

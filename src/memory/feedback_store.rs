@@ -4,10 +4,12 @@ use serde::Serialize;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, FromRow};
 
+use super::events::Judged;
+use super::store::no_response;
 use super::{Feedback, Memory, Rating};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp, TurnId};
-use crate::on;
+use crate::{events, in_tx, on};
 
 /// An answer that was rated.
 #[derive(Clone, Debug, Serialize)]
@@ -52,16 +54,17 @@ impl Memory {
         comment: Option<&str>,
     ) -> Result<()> {
         let (reasons, comment) = if rating == Rating::None { (&[][..], None) } else { (reasons, comment) };
-        let rated = rating.stored().map(|_| self.clock.now());
-        let sql =
-            "update turns set rating = $4, reasons = $5, remark = $6, rated_ms = $7 where tenant_id = $1 and owner_id = $2 and id = $3";
-        let found = on!(&self.db, pool => sqlx::query(sql)
+        let now = self.clock.now();
+        let rated = rating.stored().map(|_| now);
+        let sql = "update turns set rating = $4, reasons = $5, remark = $6, rated_ms = $7 \
+             where tenant_id = $1 and owner_id = $2 and id = $3 returning conversation_id, question, answer";
+        let mut tx = self.db.begin().await?;
+        let found: Option<Judged> = in_tx!(&mut tx, conn => sqlx::query_as(sql)
             .bind(tenant).bind(owner).bind(turn).bind(rating.stored()).bind(json!(reasons).to_string()).bind(comment).bind(rated)
-            .execute(pool).await?.rows_affected());
-        if found == 0 {
-            return Err(Error::not_found("response_not_found", format!("There is no response `{turn}`.")));
-        }
-        Ok(())
+            .fetch_optional(conn).await)?;
+        let judged = found.ok_or_else(|| no_response(turn))?;
+        events::store::record(&mut tx, tenant, &judged.event(turn, rating, reasons, comment, now)).await?;
+        tx.commit().await
     }
 
     /// Rated answers, the newest rating first; of one rating and before a moment when given.

@@ -7,7 +7,7 @@ use super::{Conversation, Memory, Rating};
 use crate::db::containing;
 use crate::error::Result;
 use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp};
-use crate::{in_tx, on};
+use crate::{events, in_tx, on};
 
 /// Which conversations are meant; what is none does not narrow them down.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,7 @@ impl Memory {
         let turns = "delete from turns where tenant_id = $1 and conversation_id = $2";
         in_tx!(&mut tx, conn => sqlx::query(turns).bind(tenant).bind(id).execute(conn).await.map(drop))?;
         let one = "delete from conversations where tenant_id = $1 and id = $2";
+        events::store::forget(&mut tx, tenant, id).await?;
         let gone = in_tx!(&mut tx, conn => sqlx::query(one).bind(tenant).bind(id).execute(conn).await?.rows_affected());
         tx.commit().await?;
         Ok(gone == 1)

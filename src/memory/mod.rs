@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::ids::{ConversationId, OwnerId, Timestamp, TurnId};
 use crate::models::{Message, Role, tokens};
 
+mod events;
 pub mod facts;
 mod feedback_store;
 mod list_store;

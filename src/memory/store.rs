@@ -3,10 +3,12 @@
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, FromRow};
 
+use super::events::Ended;
 use super::replace_store::{Instead, replace};
 use super::{Conversation, Feedback, Rating, Turn};
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
+use crate::events;
 use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
 use crate::ledger::{self, Spending};
 use crate::{in_tx, on};
@@ -261,16 +263,20 @@ impl Memory {
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<()> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
              sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
-             model = coalesce($17, model) where tenant_id = $1 and id = $2";
+             model = coalesce($17, model) where tenant_id = $1 and id = $2 \
+             returning conversation_id, question, model, market, locale";
         let error = outcome.error.as_ref().map(Value::to_string);
         let mut tx = self.db.begin().await?;
-        in_tx!(&mut tx, conn => sqlx::query(sql)
+        let turn: Option<Ended> = in_tx!(&mut tx, conn => sqlx::query_as(sql)
             .bind(tenant).bind(id).bind(&outcome.query).bind(&outcome.answer).bind(&outcome.decision)
             .bind(&outcome.status).bind(&outcome.finish_reason).bind(error)
             .bind(outcome.sources.to_string()).bind(outcome.citations.to_string()).bind(outcome.suggestions.to_string())
             .bind(outcome.usage.to_string()).bind(outcome.timings.to_string()).bind(outcome.trace.to_string())
             .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model)
-            .execute(conn).await.map(drop))?;
+            .fetch_optional(conn).await)?;
+        if let Some(event) = turn.and_then(|turn| turn.event(id, outcome, self.clock.now())) {
+            events::store::record(&mut tx, tenant, &event).await?;
+        }
         if let Some(spent) = &outcome.spent {
             ledger::add(&mut tx, tenant, spent).await?;
         }

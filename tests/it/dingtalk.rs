@@ -384,10 +384,10 @@ async fn a_custom_robot_is_believed_by_the_platform() {
     let address = Secret::new(format!("{}/robot/send?access_token=t", platform.base()));
     let notice = Post { title: "到期".into(), text: "3 条知识明天到期".into(), mention: Some(Mention { id: "boss".into() }) };
     let robot = CustomRobot::new(&address, Some(Secret::new(SECRET)), Clock::system()).unwrap();
-    robot.say(&notice).await.unwrap();
+    robot.say(&notice, "n1").await.unwrap();
     assert_eq!((platform.shown()[0].via, platform.shown()[0].at.as_slice()), ("robot", ["boss".to_owned()].as_slice()));
     let wrong = CustomRobot::new(&address, Some(Secret::new("wrong")), Clock::system()).unwrap();
-    assert_eq!(wrong.say(&notice).await.unwrap_err().code(), "platform_refused");
+    assert_eq!(wrong.say(&notice, "n2").await.unwrap_err().code(), "platform_refused");
 }
 
 #[tokio::test]

@@ -95,6 +95,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
     ("POST", "/api/v1/knowledge/imports/{id}/apply", "/api/v1/knowledge/imports/im_none/apply", Door::Told(404)),
     ("GET", "/api/v1/knowledge/export", "/api/v1/knowledge/export", Door::Admin),
+    ("GET", "/api/v1/webhooks/deliveries", "/api/v1/webhooks/deliveries", Door::Admin),
+    ("POST", "/api/v1/webhooks/deliveries/{id}/resend", "/api/v1/webhooks/deliveries/none/resend", Door::Told(404)),
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
     ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),

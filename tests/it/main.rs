@@ -18,6 +18,7 @@ mod killed;
 mod mcp;
 mod models;
 mod openai;
+mod outgoing;
 mod process;
 mod prompts;
 mod remembering;

@@ -52,6 +52,7 @@ async fn story(db: Db) {
     verdicts(&db, &clock, &shop, &other).await;
     super::prompts::story(&db, &clock, &shop, &other).await;
     channels(&db, &clock, &shop, &other).await;
+    super::outgoing::story(&db, &clock, &shop, &other).await;
     // Opening again changes nothing: migrations are idempotent.
     on!(&db, pool => sqlx::query("select 1").execute(pool).await.map(drop)).unwrap();
 }

@@ -49,13 +49,15 @@ impl CustomRobot {
         Ok(Self { http, address, secret, clock, said: Mutex::default() })
     }
 
-    /// Says something.
+    /// Says something; under the same id the platform shows it once.
     ///
     /// # Errors
     /// `robot_busy` with the wait when the minute is full, or what the platform says.
-    pub async fn say(&self, message: &Post) -> Result<()> {
+    pub async fn say(&self, message: &Post, id: &str) -> Result<()> {
         self.take_place().await?;
-        api::exchange(self.http.post(self.signed()).json(&markdown_body(message))).await.map(drop)
+        let mut body = markdown_body(message);
+        body["msgUuid"] = id.into();
+        api::exchange(self.http.post(self.signed()).json(&body)).await.map(drop)
     }
 
     async fn take_place(&self) -> Result<()> {

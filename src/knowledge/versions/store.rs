@@ -22,19 +22,19 @@ pub struct Change<'a> {
     pub by: &'a str,
 }
 
-/// Keeps what the entry says now, unless it is new or will say the same.
-pub async fn keep(tx: &mut Tx, tenant: &TenantId, id: &EntryId, new_hash: Option<&str>, change: &Change<'_>) -> Result<()> {
+/// Keeps what the entry says now, unless it is new or will say the same; returns whether there was something to keep.
+pub async fn keep(tx: &mut Tx, tenant: &TenantId, id: &EntryId, new_hash: Option<&str>, change: &Change<'_>) -> Result<bool> {
     let sql = format!(
         "insert into entry_versions (tenant_id, entry_id, revision, action, changed_by, at_ms, {CONTENT}) \
          select tenant_id, id, $3, $4, $5, $6, {CONTENT} from entries \
          where tenant_id = $1 and id = $2 and deleted = $7 and content_hash <> $8"
     );
     let action = if new_hash.is_some() { Action::Changed } else { Action::Deleted };
-    in_tx!(tx, conn => sqlx::query(AssertSqlSafe(sql))
+    let kept = in_tx!(tx, conn => sqlx::query(AssertSqlSafe(sql))
         .bind(tenant).bind(id).bind(change.revision).bind(action.as_str()).bind(change.by).bind(change.now)
         .bind(false).bind(new_hash.unwrap_or_default())
-        .execute(conn).await.map(drop))?;
-    Ok(())
+        .execute(conn).await?.rows_affected());
+    Ok(kept > 0)
 }
 
 #[derive(FromRow)]
