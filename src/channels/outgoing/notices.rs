@@ -143,7 +143,7 @@ fn is_missed(told: &Told) -> bool {
 async fn spend(room: &Inner, notice: &Notice, now: Timestamp) -> Result<()> {
     let report = room.ledger.report(&notice.tenant, None).await?;
     let Some(limit) = report.limit else { return Ok(()) };
-    let reached = |share: &i64| limit.spent * 100.0 >= limit.month * f64::from(*share);
+    let reached = |share: &u32| limit.spent * 100.0 >= limit.month * f64::from(*share);
     let Some(share) = SHARES.into_iter().find(reached) else { return Ok(()) };
     let data = json!({
         "month": report.month, "spent": limit.spent, "limit": limit.month, "currency": limit.currency, "share": share,

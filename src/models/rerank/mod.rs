@@ -1,5 +1,5 @@
 //! Rerankers: models that read a question and a text together and say how well the text answers it. A
-//! trait with two implementations, an [`endpoint`] and a cross-encoder in this process ([`local`]);
+//! trait with two implementations, an endpoint and a cross-encoder in this process;
 //! [`Reranking`] gives either its time limit and its breaker.
 
 use std::path::Path;
