@@ -314,6 +314,7 @@ impl SearchOutcome {
                     "id": hit.entry.id, "question": hit.entry.draft.question, "answer": hit.entry.draft.answer,
                     "score": hit.score, "fused": hit.fused, "passage": hit.passage, "evidence": hit.evidence,
                     "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed,
+                    "matched": self.matched(hit),
                 });
                 if let Some(score) = hit.rerank {
                     row["rerank"] = json!(score);
@@ -335,5 +336,15 @@ impl SearchOutcome {
             told["rerank"] = json!(reranked);
         }
         told
+    }
+    /// The telling words of the question that a hit has, in the question's order.
+    fn matched(&self, hit: &Hit) -> Vec<&str> {
+        let mut matched: Vec<&str> = Vec::new();
+        for term in self.terms.iter().filter(|term| !decide::is_asking(term) && hit.gist.words.contains(&gist::word(term))) {
+            if !matched.contains(&term.as_str()) {
+                matched.push(term);
+            }
+        }
+        matched
     }
 }
