@@ -94,6 +94,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
     ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
     ("POST", "/api/v1/knowledge/imports/{id}/apply", "/api/v1/knowledge/imports/im_none/apply", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/imports/{id}/undo", "/api/v1/knowledge/imports/im_none/undo", Door::Told(404)),
     ("GET", "/api/v1/knowledge/export", "/api/v1/knowledge/export", Door::Admin),
     ("GET", "/api/v1/webhooks/deliveries", "/api/v1/webhooks/deliveries", Door::Admin),
     ("POST", "/api/v1/webhooks/deliveries/{id}/resend", "/api/v1/webhooks/deliveries/none/resend", Door::Told(404)),
@@ -340,13 +341,19 @@ async fn a_console_session_works_from_its_own_pages_only() {
         assert_eq!(sign_in(token).await.status(), status, "{token:.10}");
     }
     let link = server.tenants.issue_link(&TenantId::parse("demo").unwrap()).await.unwrap();
+    let posted = server.request(Method::POST, "/api/v1/session").header("content-type", "text/plain").header("origin", FOREIGN);
+    let posted = posted.body(json!({"token": link.reveal()}).to_string()).send().await.unwrap();
+    assert_eq!((posted.status().as_u16(), posted.headers().contains_key("set-cookie")), (403, false), "a form of another page");
     let answer = sign_in(link.reveal()).await;
     assert_eq!(answer.status(), 200);
     let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     assert_eq!(sign_in(link.reveal()).await.status(), 401, "a link works once");
     let cookie = cookie.split(';').next().unwrap();
-    assert_eq!(server.get("/api/v1/session").header("cookie", cookie).send().await.unwrap().status(), 200);
+    let shown: Value = server.get("/api/v1/session").header("cookie", cookie).send().await.unwrap().json().await.unwrap();
+    assert!(shown["expires_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{shown}");
+    let own = server.request(Method::POST, "/api/v1/session").header("origin", server.url("")).json(&json!({"token": server.admin}));
+    assert_eq!(own.send().await.unwrap().status(), 200, "our own page");
     let leave = async |origin: Option<String>| {
         let request = server.request(Method::DELETE, "/api/v1/session").header("cookie", cookie);
         let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));

@@ -58,6 +58,7 @@ async fn a_plan_is_looked_at_and_applied() {
     assert_eq!(fates(&plan), [(2, "changed"), (3, "added"), (4, "conflicting"), (6, "added"), (5, "failed")]);
     let changed = &plan["rows"][0];
     assert!(changed["old"]["answer"].as_str().unwrap().contains("10,000") && changed["new"]["answer"].as_str().unwrap().contains("20,000"));
+    assert_eq!(plan["rows"][2]["details"]["entry"], "address", "{plan}");
     assert_eq!(plan["rows"][2]["old"]["id"], "address", "what it conflicts with is shown beside it");
     assert_eq!(
         server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"],
@@ -87,9 +88,64 @@ async fn a_plan_is_looked_at_and_applied() {
     assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 409);
     let left: Vec<_> =
         std::fs::read_dir(server.data_dir.join("imports/demo").join(id)).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(left, ["import.json"], "the files are gone");
+    assert_eq!(left.len(), 2, "the files are gone, but for the record and what was written: {left:?}");
     let history = server.json(&format!("{ENTRIES}/deposit/versions"), &admin).await;
     assert!(history["versions"][0]["before"]["answer"].as_str().unwrap().contains("10,000"), "{history}");
+}
+
+#[tokio::test]
+async fn an_import_is_taken_back_as_a_whole() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let listed = async |query: &str| server.json(&format!("{ENTRIES}?{query}"), &admin).await["total"].as_u64().unwrap();
+    let old = server.json(&format!("{ENTRIES}/deposit"), &admin).await;
+    let source = old["source"].as_str().unwrap();
+    let rows = "id,question,answer\ndeposit,普通店保证金要交多少？,保证金是 3 元。\nfresh,仓库几点关门？,十八点。\ntouched,仓库几点开门？,八点。\n";
+    let options = [("source", source), ("replace_source", "true"), ("accept_conflicts", "true")];
+    let plan: Value = upload(&server, &admin, &[("a.csv", rows.as_bytes())], &options).await.json().await.unwrap();
+    assert_eq!(plan["plan"]["deleted"], 2, "{plan}");
+    let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
+    assert_eq!(call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await.1["error"]["code"], "import_not_applied");
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, json!({"accept_all": true})).await.0, 200);
+    assert_eq!((listed("").await, listed("validity=deleted").await), (3, 2));
+    let other = json!({"question": "仓库几点开门？", "answer": "九点。"});
+    assert_eq!(call(&server, "PUT", &format!("{ENTRIES}/touched"), &admin, other).await.0, 200);
+
+    let (status, done) = call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await;
+    let undone = &done["undone"];
+    assert_eq!((status, &undone["restored"], &undone["deleted"], &undone["left"]), (200, &json!(3), &json!(1), &json!(1)), "{done}");
+    let back = server.json(&format!("{ENTRIES}/deposit"), &admin).await;
+    for field in ["question", "answer", "similar", "category", "source", "direct"] {
+        assert_eq!(back[field], old[field], "{field}");
+    }
+    assert_eq!((listed("").await, listed("validity=deleted").await), (4, 1), "the three of before and the one changed since");
+    assert_eq!(call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await.1["error"]["code"], "import_undone");
+    let (status, brought) = call(&server, "POST", &format!("{ENTRIES}/fresh/undo"), &admin, Value::Null).await;
+    assert_eq!((status, &brought["answer"]), (200, &json!("十八点。")), "a deleted entry is brought back by its undo");
+}
+
+#[tokio::test]
+async fn a_column_that_is_missing_leaves_what_an_entry_has() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let full = json!({"id": "full", "question": "怎么换货？", "answer": "旧的。", "similar": ["换一个"], "category": "售后", "market": "JP", "direct": true});
+    assert_eq!(call(&server, "POST", ENTRIES, &admin, full.clone()).await.0, 201);
+    let import = async |name: &str, file: &str| {
+        let plan: Value = upload(&server, &admin, &[(name, file.as_bytes())], &[]).await.json().await.unwrap();
+        assert_eq!(fates(&plan).iter().map(|(_, fate)| *fate).collect::<Vec<_>>(), ["changed"], "{plan}");
+        call(&server, "POST", &format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap()), &admin, Value::Null).await;
+        server.json(&format!("{ENTRIES}/full"), &admin).await
+    };
+    let entry = import("a.csv", "id,question,answer\nfull,怎么换货？,新的。\n").await;
+    assert_eq!(entry["answer"], "新的。");
+    for field in ["similar", "category", "market", "direct"] {
+        assert_eq!(entry[field], full[field], "{field} has no column");
+    }
+    assert_eq!(entry["source"], "console", "nor has the source");
+    let entry = import("b.csv", "id,question,answer,similar,category\nfull,怎么换货？,新的。,,\n").await;
+    assert_eq!((&entry["similar"], &entry["category"], &entry["market"]), (&json!([]), &Value::Null, &json!("JP")), "an empty cell clears");
+    let entry = import("c.jsonl", "{\"id\":\"full\",\"question\":\"怎么换货？\",\"answer\":\"新的。\",\"market\":null}\n").await;
+    assert_eq!((&entry["market"], &entry["direct"]), (&Value::Null, &json!(true)), "so does null, and a missing key does not");
 }
 
 #[tokio::test]
