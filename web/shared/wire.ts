@@ -595,3 +595,15 @@ synonyms: number,
  * What `kb eval --tune --keep` has put in place of the configuration.
  */
 tuning: Tuning | null, };
+export type Problem = { at_ms: number, code: string, message: string };
+export type Health = 'connected' | 'connecting' | 'ready' | 'waiting' | 'failing';
+export type Calls = { since_start: number, per_second: number | null, open_cards: number | null, waiting: number | null, month_used: number | null, month_limit: number | null };
+export type BotState = { platform: string, name: string, mode: 'webhook' | 'stream', state: Health, seen_ms: number | null, last_message_ms: number | null, messages_7d: number, last_error: Problem | null, refused: Problem | null, calls: Calls, tests_to: Array<'user' | 'group'> };
+export type EndpointState = { name: string, kind: 'webhook' | 'notice', host: string, events: Array<string>, waiting: number, delivered: number, failed: number, last_delivered_ms: number | null };
+export type Delivery = { id: string, event_id: string, event: string, endpoint: string, state: 'waiting' | 'delivered' | 'failed', attempts: number, due_ms: number, status: number | null, problem: string | null, created_ms: number, updated_ms: number };
+export type Case = { id: string, query: string, market: string | null, relevant: Array<string>, kind: string | null, created_ms: number, created_by: string };
+export type Outcome = { rank: number | null, decision: Decision };
+export type Change = 'worse' | 'better' | 'same';
+export type Judged = { id: string, query: string, market: string | null, answerable: boolean, gone: boolean, before: Outcome, after: Outcome | null, change: Change | null };
+export type Summary = { 'ndcg@10': number, answerable: number, lost: number, unanswerable: number, refused: number };
+export type Comparison = { cases: number, asked: number, before: Summary, after: Summary | null, questions: Array<Judged> };
