@@ -57,7 +57,7 @@ const LOOKS: Record<BotState['state'], string> = { connected: '', ready: '', con
 function Bots({ bots, tested }: { bots: BotState[]; tested(): void }): VNode {
   const { say } = useContext(Desk);
   return (
-    <table class="rows stacked" data-testid="bots">
+    <table class="rows stacked bots" data-testid="bots">
       <thead>
         <tr>
           <th scope="col">{say.bot}</th>
@@ -87,7 +87,7 @@ function Bot({ bot, tested }: { bot: BotState; tested(): void }): VNode {
           <span class={`state ${LOOKS[bot.state]}`}>{say.botStates[bot.state]}</span>
           {bot.mode === 'webhook' && bot.seen_ms !== null && <p class="quiet small">{fill(say.seenAt, { time: when(bot.seen_ms, lang) })}</p>}
           {error && <p class="small breakable">{when(error.at_ms, lang)} · {error.message} <code>{error.code}</code></p>}
-          {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang) })} {say.problems[refused.code] ?? refused.message}</p>}
+          {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang), why: say.problems[refused.code] ?? refused.message })}</p>}
           {bot.state === 'waiting' && (
             <div class="small">
               <p class="quiet">{say.waitingLead}</p>

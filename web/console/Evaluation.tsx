@@ -94,20 +94,24 @@ function Runs(): VNode {
 function Result({ run, busy }: { run: Run; busy: boolean }): VNode {
   const { say } = useContext(Desk);
   const { before, after } = run;
-  const figures: [name: string, before: string, after: string | undefined][] = [
-    ['nDCG@10', before['ndcg@10'].toFixed(3), after?.['ndcg@10'].toFixed(3)],
-    [say.lost, `${before.lost} / ${before.answerable}`, after ? `${after.lost} / ${after.answerable}` : undefined],
-    [say.refusedRight, `${before.refused} / ${before.unanswerable}`, after ? `${after.refused} / ${after.unanswerable}` : undefined],
+  const figures: [name: string, of: string, before: string, after: string | undefined][] = [
+    ['nDCG@10', '', before['ndcg@10'].toFixed(3), after?.['ndcg@10'].toFixed(3)],
+    [say.lost, `/ ${before.answerable.toLocaleString()}`, String(before.lost), after ? String(after.lost) : undefined],
+    [say.refusedRight, `/ ${before.unanswerable.toLocaleString()}`, String(before.refused), after ? String(after.refused) : undefined],
   ];
   const worse = run.questions.filter((one) => one.change === 'worse').length;
   const better = run.questions.filter((one) => one.change === 'better').length;
   return (
-    <div class="found" aria-busy={busy} data-testid="result" data-tried={run.tried ? 'true' : undefined}>
+    <div class="found result" aria-busy={busy} data-testid="result" data-tried={run.tried ? 'true' : undefined}>
       <dl class="figures four">
-        {figures.map(([name, before, after]) => (
+        {figures.map(([name, of, before, after]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{after !== undefined && after !== before ? <><small class="was">{before} →</small> {after}</> : before}</dd>
+            <dd>
+              {after !== undefined && after !== before && <small class="was">{before} → </small>}
+              {after ?? before}
+              {of && <small class="of">{of}</small>}
+            </dd>
           </div>
         ))}
         <div>

@@ -27,8 +27,8 @@ export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: s
     });
   if (!open) return <button type="button" class="keep" onClick={() => setOpen(true)} data-testid="keep">{say.keepCase}</button>;
   return (
-    <fieldset class="card labels" data-testid="labels">
-      <legend>{say.whichAnswers}</legend>
+    <div class="card labels" role="group" aria-labelledby="which-answers" data-testid="labels">
+      <p class="question" id="which-answers">{say.whichAnswers}</p>
       {answer.hits.map((hit) => (
         <label key={hit.id} class="check">
           <input type="checkbox" checked={right.includes(hit.id)} onChange={() => toggle(hit.id)} />
@@ -41,6 +41,6 @@ export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: s
         <button type="button" class="primary" disabled={busy} onClick={() => void keep()} data-testid="keep-it">{say.keepIt}</button>
         <button type="button" onClick={() => setOpen(false)}>{say.cancel}</button>
       </div>
-    </fieldset>
+    </div>
   );
 }
