@@ -473,7 +473,7 @@ impl KnowledgeStore {
              from entries where tenant_id = $1 and deleted = $2 group by category, market, locale, source";
         let rows: Vec<(String, String, String, String, i64)> =
             on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?;
-        let mut counts = [const { BTreeMap::new() }; 4];
+        let mut counts: [BTreeMap<String, u64>; 4] = Default::default();
         for (category, market, locale, source, count) in rows {
             for (counts, name) in counts.iter_mut().zip([category, market, locale, source]) {
                 *counts.entry(name).or_default() += unsigned(count);

@@ -106,6 +106,7 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
   const [title, shown] = pages[open]!;
   useEffect(() => {
     document.title = `${title} · ${say.product}`;
+    document.querySelector('.rail [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [title]);
   const { expires_at } = session;
   const until = expires_at && new Date(expires_at).toLocaleString(lang === 'zh' ? 'zh-CN' : 'en-GB', { dateStyle: 'medium', timeStyle: 'short' });

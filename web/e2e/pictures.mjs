@@ -132,7 +132,12 @@ async function tour(page, lang, picture) {
   await page.waitForTimeout(300);
   await picture('evaluation');
   await see('channels', 'deliveries', 'channels');
-  await see('prompts?name=answer.zh', 'prompt-text', 'prompts');
+  await see(`prompts?name=answer.${lang}`, 'prompt-text');
+  await id('trial-question').fill(lang === 'zh' ? '被扣分了怎么申诉？' : 'How do I appeal a penalty?');
+  await id('trial').click();
+  await id('preview').waitFor();
+  await page.waitForTimeout(300);
+  await picture('prompts');
   await see('conversations?rating=down', 'rows');
   await page.locator('[data-testid=rows] tbody a').first().click();
   await id('turn').first().waitFor();
