@@ -52,7 +52,7 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
           {(answer) => (
             <div class="found" aria-busy={busy}>
               <Hits answer={answer} />
-              <Keep key={`${answer.query}\n${market}`} answer={answer} market={market} kept={() => setKept(kept + 1)} />
+              <Keep key={`${answer.query}\n${market}`} answer={answer} market={market} kept={() => setKept((times) => times + 1)} />
               <Others answer={answer} market={market} />
               {models.loaded?.state === 'ready' && <ModelAnswers key={`${asked}\n${market}`} text={asked} market={market} models={models.loaded.value} />}
             </div>

@@ -54,19 +54,16 @@ async function channels(page) {
     must(said.includes('没有设值班人'), said);
   });
   await check('a test message asks first, by keyboard alone, and arrives', async () => {
+    const tests = () => house.platform.said.filter((text) => text.includes('测试消息'));
     await bot('dingtalk/support').getByTestId('ask-first').focus();
     await page.keyboard.press('Enter');
-    must(!house.platform.said.length, 'it was sent without asking');
+    must(!tests().length, 'it was sent without asking');
     await bot('dingtalk/support').getByTestId('sure').waitFor();
     await page.keyboard.press('Enter');
     await id('toast').getByText('值班群').waitFor();
-    must(house.platform.said.length === 1 && house.platform.said[0].includes('support'), house.platform.said.join());
+    must(tests().length === 1 && tests()[0].includes('support'), house.platform.said.join());
   });
   await check('what the platform refuses is said, and nobody is signed out', async () => {
-    house.platform.refuse = 401;
-    await bot('dingtalk/support').getByTestId('ask-first').click();
-    await bot('dingtalk/support').getByTestId('sure').click();
-    await Promise.race([id('test-problem').waitFor(), id('toast').getByText('值班群').waitFor()]);
     house.platform.refuse = 403;
     await bot('dingtalk/support').getByTestId('ask-first').click();
     await bot('dingtalk/support').getByTestId('sure').click();
