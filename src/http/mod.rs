@@ -22,7 +22,7 @@ use crate::app::{App, DEMO, health, heap};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
-use crate::telemetry;
+use crate::telemetry::{self, traces};
 
 mod assets;
 mod auth;
@@ -143,6 +143,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
     let (engine, channels, outgoing) = (app.engine.clone(), app.channels.clone(), app.outgoing.clone());
+    let traces = app.traces.clone();
     channels.start();
     outgoing.start().await?;
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
@@ -173,6 +174,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     if timeout(GOODBYES, goodbyes).await.is_err() {
         tracing::warn!("some connections did not close in time");
     }
+    traces.close().await;
     Ok(())
 }
 
@@ -216,12 +218,15 @@ async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
     }
 }
 
-/// Gives every request a name, or keeps the one it came with.
+/// Gives every request a name, or keeps the one it came with, and finds the trace it belongs to.
 async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
     let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
-    let mut response = next.run(request).instrument(span).await;
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (traceparent, tracestate) = (header("traceparent"), header("tracestate"));
+    let answering = traces::called_by(traceparent.as_deref(), tracestate.as_deref(), next.run(request));
+    let mut response = answering.instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
