@@ -30,6 +30,7 @@ use crate::safety::{Safety, SafetyParts};
 use crate::telemetry::traces::Traces;
 use crate::tenants::{RateLimits, Tenants};
 
+pub mod files;
 pub mod health;
 pub mod heap;
 

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::ids::{ConversationId, TenantId};
 use crate::memory::summary::{Said, Summary, fitting};
 use crate::models::registry::BUILTIN;
-use crate::models::{CompletionRequest, Language, Message, Model, Role};
+use crate::models::{Attempts, CompletionRequest, Language, Message, Model, Role};
 
 /// Turns looked back on for the window and for follow-ups.
 pub const LOOK_BACK: i64 = 12;

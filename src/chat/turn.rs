@@ -71,7 +71,7 @@ pub(super) struct Turning {
     /// What the provider calls the model that answered.
     named: Option<String>,
     /// The trace that the question belongs to.
-    caller: opentelemetry::Context,
+    caller: traces::Caller,
     /// The model that was said to answer.
     told_model: String,
 }

@@ -11,7 +11,8 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use tokio::net::TcpListener;
+use axum::serve::{Listener, ListenerExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -154,7 +155,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();
-    let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
+    let server = tokio::spawn(axum::serve(at_once(listener), service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
 
     stop.cancelled().await;
     channels.close();
@@ -176,6 +177,16 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     }
     traces.close().await;
     Ok(())
+}
+
+/// Connections that send what they are given at once: a token must not wait for the one before to be
+/// acknowledged, which a far reader's system does up to 40 ms later.
+fn at_once(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps small packets back");
+        }
+    })
 }
 
 /// Serves only the doors of chat platforms, beside a running server.

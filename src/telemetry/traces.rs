@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::{Array, Context, KeyValue, StringValue};
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
@@ -21,6 +21,8 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, 
 use crate::config::OtelConfig;
 use crate::error::{Error, Result};
 use crate::ids::Timestamp;
+
+pub use opentelemetry::Value;
 
 /// Names this program to the collector.
 const SCOPE: &str = "merchant-copilot";
@@ -37,8 +39,11 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 
 tokio::task_local! {
     /// The trace that the request at hand belongs to.
-    static CALLER: Context;
+    static CALLER: Caller;
 }
+
+/// The trace that a request names, or none.
+pub type Caller = Context;
 
 /// Does `work` as a part of the trace that a request names, if it names one.
 pub async fn called_by<F: Future>(traceparent: Option<&str>, tracestate: Option<&str>, work: F) -> F::Output {
@@ -49,7 +54,7 @@ pub async fn called_by<F: Future>(traceparent: Option<&str>, tracestate: Option<
 }
 
 /// The trace that the request at hand belongs to; a new one otherwise.
-pub fn caller() -> Context {
+pub fn caller() -> Caller {
     CALLER.try_with(Clone::clone).unwrap_or_default()
 }
 
@@ -83,6 +88,11 @@ impl Step {
         self.facts.push((name, value.into()));
         self
     }
+}
+
+/// A list of one text, where the conventions want a list.
+pub fn list(one: &str) -> Value {
+    Value::Array(Array::String(vec![StringValue::from(one.to_owned())]))
 }
 
 /// Sends traces, when there is somebody to send them to. Cheap to clone.
@@ -145,7 +155,7 @@ impl Traces {
 
     /// Tells a step that is over, and what happened inside, as a part of the caller's trace. `now` is the
     /// time of day that it is.
-    pub fn tell(&self, step: Step, caller: &Context, now: Timestamp) {
+    pub fn tell(&self, step: Step, caller: &Caller, now: Timestamp) {
         let Some(sending) = &self.0 else { return };
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now.0.unsigned_abs());
         sending.tell(step, caller, &Today { now, instant: Instant::now() });

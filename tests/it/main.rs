@@ -29,6 +29,7 @@ mod rewriting;
 mod safety;
 mod server;
 mod story;
+mod traces;
 mod tuning;
 mod wecom;
 mod words;

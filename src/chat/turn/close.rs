@@ -43,9 +43,9 @@ impl Turning {
         }
         self.audit().await;
         self.measure();
-        self.trace();
         self.engine.finished(&self.turn.id);
         self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
+        self.trace();
         self.sum_up().await;
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Turning;
 use crate::knowledge::{SearchOutcome, SearchTimings};
 use crate::models::Attempt;
-use crate::telemetry::traces::Step;
+use crate::telemetry::traces::{Step, list};
 
 /// When the base was searched, and how long its parts took.
 pub(super) struct Searched {
@@ -127,10 +127,6 @@ fn call(attempt: &Attempt, conversation: &str, usage: &Value) -> Step {
     }
     step.error = attempt.error().map(str::to_owned);
     step
-}
-
-fn list(one: &str) -> opentelemetry::Value {
-    opentelemetry::Value::Array(vec![opentelemetry::StringValue::from(one.to_owned())].into())
 }
 
 fn millis(time: f64) -> Duration {
