@@ -187,7 +187,7 @@ async fn a_request_s_trace_goes_on_in_the_turn() {
     let mut server = server(&provider, &collector.endpoint, false).await;
     let ask = async |traceparent: &str| {
         let request = server.request(Method::POST, "/api/v1/chat").bearer_auth(&server.member).header("traceparent", traceparent);
-        let answer = request.json(&json!({"text": GROUNDED, "model": "normal", "stream": false})).send().await.unwrap();
+        let answer = request.json(&json!({"text": GROUNDED, "model": "normal"})).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.text().await.unwrap();
     };
