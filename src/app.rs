@@ -192,7 +192,23 @@ impl App {
             ledger: ledger.clone(),
             clock: clock.clone(),
         })?;
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, traces, engine, channels, outgoing })
+        Ok(Self {
+            config,
+            clock,
+            db,
+            tenants,
+            limits,
+            models,
+            knowledge,
+            ledger,
+            memory,
+            prompts,
+            safety,
+            traces,
+            engine,
+            channels,
+            outgoing,
+        })
     }
 }
 

@@ -25,7 +25,14 @@ pub(super) enum Aside {
 
 impl ChatEngine {
     /// Asks, and waits so long at most; `attempts` hears of it. A provider that never said a word is not paid.
-    pub(super) async fn aside(&self, model: &Arc<Model>, tenant: &TenantId, request: CompletionRequest, within: Duration, attempts: &Attempts) -> Result<Aside> {
+    pub(super) async fn aside(
+        &self,
+        model: &Arc<Model>,
+        tenant: &TenantId,
+        request: CompletionRequest,
+        within: Duration,
+        attempts: &Attempts,
+    ) -> Result<Aside> {
         let deadline = Instant::now() + within;
         let ledger = &self.0.parts.ledger;
         let prompt_tokens = model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;

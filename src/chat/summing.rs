@@ -79,7 +79,9 @@ impl ChatEngine {
         let said: Vec<Said> = said.into_iter().filter(|turn| turn.place <= to).collect();
         // Without the model's words, because it did not answer or may not be paid any more this month, the
         // lines are there all the same.
-        let Aside::Said(prose, _) = self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN, &Attempts::default()).await? else {
+        let Aside::Said(prose, _) =
+            self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN, &Attempts::default()).await?
+        else {
             return Ok(());
         };
         summary.prose = prose;
