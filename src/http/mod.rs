@@ -11,7 +11,7 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use axum::serve::{Listener, ListenerExt};
+use axum::serve::{ListenerExt, TapIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -181,7 +181,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
 
 /// Connections that send what they are given at once: a token must not wait for the one before to be
 /// acknowledged, which a far reader's system does up to 40 ms later.
-fn at_once(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = SocketAddr> {
+fn at_once(listener: TcpListener) -> TapIo<TcpListener, impl FnMut(&mut TcpStream) + Send + 'static> {
     listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps small packets back");
@@ -191,7 +191,7 @@ fn at_once(listener: TcpListener) -> impl Listener<Io = TcpStream, Addr = Socket
 
 /// Serves only the doors of chat platforms, beside a running server.
 pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
-    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    let (engine, channels, traces) = (app.engine.clone(), app.channels.clone(), app.traces.clone());
     channels.start();
     let state = Arc::new(HttpState::new(app, None, listener.local_addr()?));
     let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
@@ -200,6 +200,7 @@ pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationT
     // What was taken is answered first: here nobody hurries.
     channels.drained().await;
     engine.shutdown().await;
+    traces.close().await;
     Ok(())
 }
 
