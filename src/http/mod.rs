@@ -235,14 +235,17 @@ async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
     let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (traceparent, tracestate) = (header("traceparent"), header("tracestate"));
+    let [traceparent, tracestate] = ["traceparent", "tracestate"].map(|name| header_text(&request, name));
     let answering = traces::called_by(traceparent.as_deref(), tracestate.as_deref(), next.run(request));
     let mut response = answering.instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+fn header_text(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// Counts and times requests by route, never by path: paths hold ids.
