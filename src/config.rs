@@ -15,11 +15,13 @@ use crate::error::{Error, Result};
 
 mod answers;
 mod models;
+mod otel;
 mod search;
 mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
+pub use otel::OtelConfig;
 pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
 pub use webhooks::{NoticeConfig, WebhookConfig};
 
@@ -67,6 +69,7 @@ pub struct Config {
     pub index: String,
     pub time_zone: String,
     pub log: LogConfig,
+    pub otel: OtelConfig,
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub rerank: RerankConfig,
@@ -473,6 +476,9 @@ impl Config {
             }
         }
         webhooks::validate(&self.webhooks, &self.notices)?;
+        if !(0.0..=1.0).contains(&self.otel.sample) {
+            return wrong(format!("`otel.sample` is {}; expected a share from 0 to 1.", self.otel.sample));
+        }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }

@@ -28,6 +28,7 @@ use crate::memory::{Instead, Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
 use crate::safety::{Checked, Safety};
+use crate::telemetry::traces::Traces;
 use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
@@ -49,6 +50,8 @@ pub struct EngineParts {
     pub safety: Safety,
     /// Answers already given.
     pub cache: AnswerCache,
+    /// Who is told what turns went through.
+    pub traces: Traces,
     /// Lengths and budgets.
     pub config: ChatConfig,
     /// Sources an answer may be drawn from.

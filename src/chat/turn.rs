@@ -21,6 +21,7 @@ use crate::memory::summary::Remembered;
 use crate::memory::{Outcome, Turn};
 use crate::models::{Attempts, FinishReason, Language, Model};
 use crate::safety::Checked;
+use crate::telemetry::traces;
 
 mod again;
 mod close;
@@ -32,6 +33,7 @@ mod prompt;
 mod recall;
 mod retrieve;
 mod rewriting;
+mod spans;
 mod speak;
 
 pub(super) use guarded::readable;
@@ -63,6 +65,13 @@ pub(super) struct Turning {
     /// Money that this turn may still spend; given back when it is recorded.
     held: Option<Held>,
     attempts: Attempts,
+    /// Calls beside the answer.
+    asides: Attempts,
+    searched: Option<spans::Searched>,
+    /// What the provider calls the model that answered.
+    named: Option<String>,
+    /// The trace that the question belongs to.
+    caller: traces::Caller,
     /// The model that was said to answer.
     told_model: String,
 }
@@ -117,6 +126,10 @@ impl Turning {
             timings: Timings::default(),
             held: None,
             attempts: Attempts::default(),
+            asides: Attempts::default(),
+            searched: None,
+            named: None,
+            caller: traces::caller(),
             told_model: String::new(),
         }
     }

@@ -11,7 +11,8 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use tokio::net::TcpListener;
+use axum::serve::{ListenerExt, TapIo};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,7 +23,7 @@ use crate::app::{App, DEMO, health, heap};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
-use crate::telemetry;
+use crate::telemetry::{self, traces};
 
 mod assets;
 mod auth;
@@ -151,6 +152,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
     let (engine, channels, outgoing) = (app.engine.clone(), app.channels.clone(), app.outgoing.clone());
+    let traces = app.traces.clone();
     channels.start();
     outgoing.start().await?;
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
@@ -161,7 +163,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();
-    let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
+    let server = tokio::spawn(axum::serve(at_once(listener), service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
 
     stop.cancelled().await;
     channels.close();
@@ -181,12 +183,23 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     if timeout(GOODBYES, goodbyes).await.is_err() {
         tracing::warn!("some connections did not close in time");
     }
+    traces.close().await;
     Ok(())
+}
+
+/// Connections that send what they are given at once: a token must not wait for the one before to be
+/// acknowledged, which a far reader's system does up to 40 ms later.
+fn at_once(listener: TcpListener) -> TapIo<TcpListener, impl FnMut(&mut TcpStream) + Send + 'static> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps small packets back");
+        }
+    })
 }
 
 /// Serves only the doors of chat platforms, beside a running server.
 pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
-    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    let (engine, channels, traces) = (app.engine.clone(), app.channels.clone(), app.traces.clone());
     channels.start();
     let state = Arc::new(HttpState::new(app, None, listener.local_addr()?));
     let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
@@ -195,6 +208,7 @@ pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationT
     // What was taken is answered first: here nobody hurries.
     channels.drained().await;
     engine.shutdown().await;
+    traces.close().await;
     Ok(())
 }
 
@@ -224,16 +238,22 @@ async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
     }
 }
 
-/// Gives every request a name, or keeps the one it came with.
+/// Gives every request a name, or keeps the one it came with, and finds the trace it belongs to.
 async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
     let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
-    let mut response = next.run(request).instrument(span).await;
+    let [traceparent, tracestate] = ["traceparent", "tracestate"].map(|name| header_text(&request, name));
+    let answering = traces::called_by(traceparent.as_deref(), tracestate.as_deref(), next.run(request));
+    let mut response = answering.instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+fn header_text(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// Counts and times requests by route, never by path: paths hold ids.

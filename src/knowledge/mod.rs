@@ -38,7 +38,7 @@ pub mod words;
 mod door;
 
 pub use door::{Knowledge, KnowledgeParts};
-pub use search::{Query, SearchOutcome};
+pub use search::{Query, SearchOutcome, SearchTimings};
 
 /// The content of one thing the shop knows: a question with its answer, or a section of a document
 /// (whose question is its heading, or empty).

@@ -31,6 +31,7 @@ mod rewriting;
 mod safety;
 mod server;
 mod story;
+mod traces;
 mod tuning;
 mod wecom;
 mod words;

@@ -45,6 +45,7 @@ impl Turning {
         self.measure();
         self.engine.finished(&self.turn.id);
         self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
+        self.trace();
         self.sum_up().await;
     }
 
