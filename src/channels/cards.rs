@@ -21,6 +21,7 @@ pub struct Live<'a> {
     cards: &'a dyn Cards,
     store: &'a BotStore,
     id: String,
+    message: String,
     share: Share,
     due: Instant,
     shown: String,
@@ -40,16 +41,14 @@ impl<'a> Live<'a> {
         let reopened = earlier.is_some();
         let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
-        let live = Self { cards, store, id, share, due: Instant::now(), shown: String::new() };
-        if reopened {
-            return Ok(Some(live));
-        }
-        if timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
+        let live = Self { cards, store, id, message: to.message_id.clone(), share, due: Instant::now(), shown: String::new() };
+        if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
             return Ok(None);
         }
         // Remembered first: a crash in between leaves a card that the next start can end.
         store.card_opens(&live.id, &to.message_id).await?;
-        match cards.open(to, &live.id).await {
+        let opened = if reopened { cards.reopen(to, &live.id).await } else { cards.open(to, &live.id).await };
+        match opened {
             Ok(()) => Ok(Some(live)),
             Err(error) => {
                 tracing::warn!(code = error.code(), causes = error.causes(), "no card, a plain message instead: {error}");
@@ -101,7 +100,7 @@ impl<'a> Live<'a> {
             self.cards.pace().turn().await;
             match self.cards.update(&self.id, &first, step).await {
                 Ok(()) => {
-                    self.store.card_done(&self.id).await?;
+                    self.store.card_answered(&self.id, &self.message).await?;
                     return Ok(Ended::Shown(pieces));
                 }
                 Err(error) if attempt == TRIES || is_final(&error) => {

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::DeskParts;
 use super::dingtalk::{self, DingTalk};
-use super::feishu::Feishu;
+use super::feishu::{self, Feishu};
 use super::store::BotStore;
 use super::wecom::WeCom;
 use super::{Channel, Desk, Duty, wecom};
@@ -97,8 +97,9 @@ impl Channels {
         }
         let mut feishu = BTreeMap::new();
         for (name, config) in &parts.config.feishu {
-            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone())?);
             let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", feishu::PLATFORM));
+            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone(), store)?);
             let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             feishu.insert(name.clone(), FeishuBot { desk, channel, tenant });
@@ -153,7 +154,7 @@ impl Channels {
         }
         for (name, bot) in &self.0.feishu {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { begin(&room, &name, &bot.tenant, &bot.desk).await });
+            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
         }
         for (name, bot) in &self.0.wecom {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
@@ -240,6 +241,19 @@ async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
     tokio::select! {
         () = streaming => {}
         () = sweeping => {}
+    }
+}
+
+/// What a bot does whose messages are delivered: ends the cards that hang.
+async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) {
+    if !begin(room, name, tenant, desk).await {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = room.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => tell(name, desk.sweep().await),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::ids::{Timestamp, random_token};
 
 mod cards;
+mod client;
 mod commands;
 mod desk;
 pub mod dingtalk;
@@ -129,6 +130,11 @@ pub trait Cards: Send + Sync {
 
     /// Shows an empty card under an id of ours.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()>;
+
+    /// Goes on with a card of an earlier try, of which nobody knows how far it came.
+    async fn reopen(&self, _to: &Inbound, _card: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Replaces its text by `markdown`, the whole of it, never empty.
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()>;

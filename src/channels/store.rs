@@ -198,9 +198,47 @@ impl BotStore {
         Ok(())
     }
 
+    /// What the platform calls a card; none while it has not made it.
+    pub async fn platform_card(&self, card: &str) -> Result<Option<String>> {
+        let sql = "select platform_id from channel_cards where tenant_id = $1 and bot = $2 and card_id = $3 and platform_id is not null";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).fetch_optional(pool).await)?)
+    }
+
+    /// Remembers what the platform calls a card.
+    pub async fn card_is(&self, card: &str, platform_id: &str) -> Result<()> {
+        let sql = "update channel_cards set platform_id = $4, updated_ms = $5 where tenant_id = $1 and bot = $2 and card_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(platform_id).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// What the platform calls a card, and the number of its next change; none while it has not made it.
+    pub async fn next_change(&self, card: &str) -> Result<Option<(String, i64)>> {
+        let sql = "update channel_cards set changes = changes + 1, updated_ms = $4 \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and platform_id is not null returning platform_id, changes";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.clock.now()).fetch_optional(pool).await)?)
+    }
+
     /// The card shows all it will.
     pub async fn card_done(&self, card: &str) -> Result<()> {
         self.card_becomes(card, "done", None).await
+    }
+
+    /// The card shows the answer to its message: from here on a crash must not answer it once more.
+    pub async fn card_answered(&self, card: &str, message: &str) -> Result<()> {
+        let done = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
+        let sending = "update channel_messages set state = 'sending', updated_ms = $4 \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'taken'";
+        let mut tx = self.db.begin().await?;
+        for (sql, id) in [(done, card), (sending, message)] {
+            in_tx!(&mut tx, conn => sqlx::query(sql)
+                .bind(&self.tenant).bind(&self.bot).bind(id).bind(self.clock.now())
+                .execute(conn).await.map(drop))?;
+        }
+        tx.commit().await
     }
 
     /// The card could not be ended; `text` is what it still has to show.

@@ -32,6 +32,38 @@ pub fn see_below() -> &'static str {
     "答案见后面的消息。\n\nThe answer is in the message that follows."
 }
 
+/// On the buttons of a card.
+pub fn helpful(language: Language) -> &'static str {
+    match language {
+        Zh => "👍 有用",
+        En => "👍 Helpful",
+    }
+}
+
+/// The other one.
+pub fn unhelpful(language: Language) -> &'static str {
+    match language {
+        Zh => "👎 没用",
+        En => "👎 Not helpful",
+    }
+}
+
+/// After a button.
+pub fn thanks(language: Language) -> &'static str {
+    match language {
+        Zh => "谢谢反馈！",
+        En => "Thank you for the feedback!",
+    }
+}
+
+/// After a button that was not this reader's to press.
+pub fn not_yours(language: Language) -> &'static str {
+    match language {
+        Zh => "只有提问的人可以评价这个回答。",
+        En => "Only who asked can rate this answer.",
+    }
+}
+
 /// What the bot can do.
 pub fn help(language: Language) -> &'static str {
     match language {

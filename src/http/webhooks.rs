@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::state::Shared;
 use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
-use crate::channels::feishu::message as feishu_message;
+use crate::channels::feishu::{card as feishu_card, message as feishu_message};
 use crate::channels::wecom::Signed;
 use crate::channels::wecom::message::Read as WeComRead;
 use crate::channels::{Inbound, Post, Taken, WeComBot};
@@ -45,7 +45,8 @@ pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, head
     }
 }
 
-/// A Feishu callback. It is repeated after three seconds, and its answer never shows in the chat.
+/// A Feishu callback: a message, or a button of a card. It is repeated after three seconds; its answer never
+/// shows in the chat, and for a button tells only who pressed it.
 pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.feishu(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -57,6 +58,7 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
     match bot.channel.read(&body, signed)? {
         feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         feishu_message::Read::Nothing(why) => tracing::debug!(why, "a message is not answered"),
+        feishu_message::Read::Vote(vote) => return Ok(Json(feishu_card::told(bot.desk.rate(&vote).await?))),
         feishu_message::Read::Message(inbound) => {
             bot.desk.take(*inbound, None).await?;
         }

@@ -1,15 +1,16 @@
 //! A Feishu callback, opened and read: what is genuine, the platform's own question whether we are there, and
-//! messages to the bot.
+//! messages to the bot, and buttons of its cards.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::crypto;
-use crate::channels::{Asker, Content, Inbound, ReplyTo};
+use super::{card, crypto};
+use crate::channels::{Asker, Content, Inbound, ReplyTo, Vote};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 
 const MESSAGE: &str = "im.message.receive_v1";
+const BUTTON: &str = "card.action.trigger";
 
 /// What to do with a callback.
 #[derive(Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Read {
     Message(Box<Inbound>),
     /// Say this back: the platform asks whether we are there.
     Challenge(String),
+    /// Keep it.
+    Vote(Vote),
     /// Nothing: it is not for us, and why.
     Nothing(&'static str),
 }
@@ -101,6 +104,7 @@ pub fn read(body: &[u8], signed: Signed<'_>, keys: &Keys<'_>) -> Result<Read> {
     }
     match inner.pointer("/header/event_type").and_then(Value::as_str) {
         Some(MESSAGE) => message(&inner["event"]),
+        Some(BUTTON) => Ok(card::vote(&inner["event"]).map_or(Read::Nothing("it is no button of ours"), Read::Vote)),
         _ => Ok(Read::Nothing("it is no message to the bot")),
     }
 }
