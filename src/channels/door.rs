@@ -257,18 +257,27 @@ async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk
     }
 }
 
-/// What a WeCom bot does on its own: nothing goes out, but what was shown is forgotten.
+/// What a WeCom bot does on its own: keeps its line, and forgets what was shown.
 async fn keep(room: &Inner, name: &str, bot: WeComBot) {
     if !begin(room, name, &bot.tenant, &bot.desk).await {
         return;
     }
-    loop {
-        tokio::select! {
-            () = room.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+    let streaming = async {
+        match bot.channel.mode() {
+            BotMode::Stream => wecom::stream::run(&bot.channel, &bot.desk, &room.stop).await,
+            BotMode::Webhook => room.stop.cancelled().await,
         }
-        tell(name, bot.desk.sweep().await);
-        tell(name, bot.channel.forget_shown().await);
+    };
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            tell(name, bot.desk.sweep().await);
+            tell(name, bot.channel.forget_shown().await);
+        }
+    };
+    tokio::select! {
+        () = streaming => {}
+        () = sweeping => {}
     }
 }
 

@@ -17,6 +17,7 @@ pub mod dingtalk;
 mod door;
 pub mod feishu;
 mod host;
+mod line;
 mod markdown;
 pub mod outgoing;
 mod pace;
@@ -79,6 +80,9 @@ pub struct ReplyTo {
     pub url: Option<String>,
     /// Until then.
     pub expires: Option<Timestamp>,
+    /// What the platform calls this delivery, where answers go back over the line it came by.
+    #[serde(default)]
+    pub request: Option<String>,
 }
 
 /// Who looks after what the bot cannot answer.

@@ -309,6 +309,30 @@ impl BotStore {
             .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
     }
 
+    /// Takes the line to the platform for so long, or keeps it; `false` while another node has it. With SQLite
+    /// there is no other, and a line whose process died is free at once.
+    pub async fn hold_line(&self, holder: &str, for_ms: i64) -> Result<bool> {
+        let now = self.clock.now();
+        let before = match self.db {
+            Db::Sqlite(_) => Timestamp(i64::MAX),
+            Db::Postgres(_) => now,
+        };
+        let sql = "insert into channel_lines (tenant_id, bot, holder, until_ms) values ($1, $2, $3, $4) \
+             on conflict (tenant_id, bot) do update set holder = excluded.holder, until_ms = excluded.until_ms \
+             where channel_lines.holder = excluded.holder or channel_lines.until_ms <= $5";
+        let held = on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(holder).bind(Timestamp(now.0 + for_ms)).bind(before)
+            .execute(pool).await?.rows_affected());
+        Ok(held == 1)
+    }
+
+    /// Lets the line go, so that another node need not wait.
+    pub async fn let_line_go(&self, holder: &str) -> Result<()> {
+        let sql = "delete from channel_lines where tenant_id = $1 and bot = $2 and holder = $3";
+        on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(holder).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     /// Cards that still have to be ended, with what they have to show.
     pub async fn hanging_cards(&self) -> Result<Vec<(String, String)>> {
         let sql = "select card_id, final_text from channel_cards \

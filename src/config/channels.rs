@@ -27,8 +27,18 @@ pub struct ChannelsConfig {
 pub struct WeComConfig {
     #[serde(default = "super::demo")]
     pub tenant: String,
-    pub token: Secret,
-    pub encoding_aes_key: Secret,
+    #[serde(default)]
+    pub mode: BotMode,
+    #[serde(default)]
+    pub token: Option<Secret>,
+    #[serde(default)]
+    pub encoding_aes_key: Option<Secret>,
+    #[serde(default)]
+    pub bot_id: Option<String>,
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    #[serde(default = "wecom_line")]
+    pub ws_url: String,
     #[serde(default)]
     pub name: Option<String>,
     #[serde(default)]
@@ -142,6 +152,10 @@ fn feishu_api() -> String {
     "https://open.feishu.cn".to_owned()
 }
 
+fn wecom_line() -> String {
+    "wss://openws.work.weixin.qq.com".to_owned()
+}
+
 fn wecom_hosts() -> Vec<String> {
     vec!["qyapi.weixin.qq.com".to_owned()]
 }
@@ -176,12 +190,17 @@ impl ChannelsConfig {
             }
         }
         for (name, bot) in &self.wecom {
-            if bot.token.is_empty() || bot.name.as_ref().is_some_and(String::is_empty) {
+            let given = |secret: &Option<Secret>| secret.as_ref().is_some_and(|secret| !secret.is_empty());
+            let complete = match bot.mode {
+                BotMode::Webhook => given(&bot.token) && given(&bot.encoding_aes_key),
+                BotMode::Stream => given(&bot.secret) && bot.bot_id.as_ref().is_some_and(|id| !id.is_empty()),
+            };
+            if !complete || bot.name.as_ref().is_some_and(String::is_empty) {
                 return wrong(format!(
-                    "`channels.wecom.{name}` needs `token` and `encoding_aes_key`; `name` may be left out, but not empty."
+                    "`channels.wecom.{name}` needs `token` and `encoding_aes_key`, or with `mode = \"stream\"` `bot_id` and `secret`; `name` may be left out, but not empty."
                 ));
             }
-            if bot.duty_user.is_some() && bot.duty_webhook.is_none() {
+            if bot.mode == BotMode::Webhook && bot.duty_user.is_some() && bot.duty_webhook.is_none() {
                 return wrong(format!(
                     "`channels.wecom.{name}` has `duty_user`, who is told in the group of `duty_webhook`: set that too."
                 ));

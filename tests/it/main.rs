@@ -31,6 +31,7 @@ mod server;
 mod story;
 mod tuning;
 mod wecom;
+mod wecom_line;
 mod words;
 mod ws;
 

@@ -70,6 +70,7 @@ pub fn read(body: &[u8]) -> Result<Read> {
         },
         content,
         reply: ReplyTo {
+            request: None,
             url: callback.session_webhook.filter(|url| !url.is_empty()),
             expires: callback.session_webhook_expired_time.as_ref().and_then(|time| plain(time).parse().ok()).map(Timestamp),
         },

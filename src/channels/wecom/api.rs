@@ -70,7 +70,7 @@ impl Api {
 }
 
 /// Success is an `errcode` of 0; everything else is an error, whatever the status.
-fn judge(status: u16, body: &Value) -> Result<()> {
+pub fn judge(status: u16, body: &Value) -> Result<()> {
     let code = body["errcode"].as_i64();
     let said = format!("the platform answered {status} {}", code.map(|code| code.to_string()).unwrap_or_default());
     let too_fast = || Err(Error::rate_limited("platform_busy", format!("Too many calls: {said}."), FIRST_WAIT));

@@ -106,7 +106,7 @@ impl Callback {
             group,
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
-            reply: ReplyTo { url: self.response_url.filter(|url| !url.is_empty()), expires: Some(Timestamp(now.0 + ADDRESS_MS)) },
+            reply: ReplyTo { url: self.response_url.filter(|url| !url.is_empty()), expires: Some(Timestamp(now.0 + ADDRESS_MS)), request: None },
         })))
     }
 
