@@ -39,7 +39,8 @@ impl<'a> Live<'a> {
     /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
     pub async fn open(cards: &'a dyn Cards, store: &'a BotStore, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
-        let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
+        let share = cards.pace().share().await.or_else(|| reopened.then(|| cards.pace().any_share()));
+        let Some(share) = share else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
         let live = Self { cards, store, id, message: to.message_id.clone(), share, due: Instant::now(), shown: String::new() };
         if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
@@ -80,7 +81,7 @@ impl<'a> Live<'a> {
     pub async fn show(&mut self, so_far: &str) {
         self.due = Instant::now() + self.share.interval();
         let text = markdown::closed(&markdown::split(so_far, self.cards.limit()).swap_remove(0));
-        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room() {
+        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room().await {
             return;
         }
         match self.cards.update(&self.id, &text, Step::Writing).await {

@@ -89,8 +89,9 @@ impl Channels {
     pub fn build(parts: &ChannelsParts<'_>) -> Result<Self> {
         let mut dingtalk = BTreeMap::new();
         for (name, config) in &parts.config.dingtalk {
-            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone())?);
             let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", dingtalk::PLATFORM));
+            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone(), store)?);
             let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             dingtalk.insert(name.clone(), DingTalkBot { desk, channel, tenant });

@@ -19,6 +19,7 @@ pub mod feishu;
 mod host;
 mod line;
 mod markdown;
+mod month;
 pub mod outgoing;
 mod pace;
 mod post;

@@ -309,6 +309,26 @@ impl BotStore {
             .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
     }
 
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Counts a call of the platform; returns how many there were this month.
+    pub async fn count_call(&self, month: &str) -> Result<i64> {
+        let sql = "insert into channel_calls (tenant_id, bot, month, calls) values ($1, $2, $3, 1) \
+             on conflict (tenant_id, bot, month) do update set calls = channel_calls.calls + 1 returning calls";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(month).fetch_one(pool).await)?)
+    }
+
+    /// Calls of the platform in a month.
+    pub async fn calls(&self, month: &str) -> Result<i64> {
+        let sql = "select calls from channel_calls where tenant_id = $1 and bot = $2 and month = $3";
+        let calls: Option<i64> =
+            on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(month).fetch_optional(pool).await)?;
+        Ok(calls.unwrap_or_default())
+    }
+
     /// Takes the line to the platform for so long, or keeps it; `false` while another node has it. With SQLite
     /// there is no other, and a line whose process died is free at once.
     pub async fn hold_line(&self, holder: &str, for_ms: i64) -> Result<bool> {

@@ -73,6 +73,8 @@ pub struct FeishuConfig {
     pub cards: bool,
     #[serde(default = "feishu_calls")]
     pub calls_per_second: u32,
+    #[serde(default)]
+    pub calls_per_month: Option<u32>,
     #[serde(default = "feishu_api")]
     pub api_base: String,
 }
@@ -102,6 +104,8 @@ pub struct DingTalkConfig {
     pub duty_group: Option<String>,
     #[serde(default = "dingtalk_calls")]
     pub calls_per_second: u32,
+    #[serde(default)]
+    pub calls_per_month: Option<u32>,
     #[serde(default = "dingtalk_api")]
     pub api_base: String,
     #[serde(default = "dingtalk_webhooks")]

@@ -408,3 +408,32 @@ async fn an_answer_too_long_for_one_message_comes_in_numbered_pieces() {
     assert_eq!(shown.iter().filter(|one| !one.at.is_empty()).count(), 1);
     assert_eq!(platform.calls(GROUP_SEND), 0);
 }
+
+#[tokio::test]
+async fn a_month_that_is_nearly_used_up_is_kept_for_messages_also_after_a_restart() {
+    let platform = platform().await;
+    let more = "card_template_id = \"t.schema\"\ncalls_per_month = 10";
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let start = |data_dir| {
+        let provider = Some(Arc::new(FakeProvider::start()));
+        Server::start(Setup { channels: bot(&platform, more), provider, config: Some(slow), data_dir, ..Setup::default() })
+    };
+    let mut server = start(None).await;
+    let mut count = 0;
+    let mut kinds = Vec::new();
+    for round in 0..2 {
+        for n in 0..3 {
+            ask(&platform, &server, &platform.message(&format!("cid{round}{n}"), true, "u1", GROUNDED)).await;
+            count += 1;
+            let shown = final_messages(&platform, count).await;
+            kinds.push((shown[count - 1].kind, shown[count - 1].via));
+        }
+        server.stop();
+        server = start(Some(server.data_dir.clone())).await;
+    }
+    let cards = kinds.iter().filter(|kind| kind.0 == "card").count();
+    assert!((1..=3).contains(&cards), "{kinds:?}");
+    assert!(kinds[cards..].iter().all(|kind| *kind == ("message", "session")), "first cards, then messages: {kinds:?}");
+    let calls = platform.calls("/v1.0/card/instances/createAndDeliver") + platform.calls("/v1.0/card/streaming");
+    assert!((9..=11).contains(&calls), "{calls} calls of ten");
+}

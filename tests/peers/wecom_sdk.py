@@ -7,7 +7,7 @@ from wecom_aibot_sdk import WSClient
 
 
 async def main():
-    client = WSClient({"bot_id": "bot", "secret": sys.argv[2], "ws_url": sys.argv[1], "heartbeat_interval": 500})
+    client = WSClient("bot", sys.argv[2], ws_url=sys.argv[1], heartbeat_interval=500)
 
     async def answer(frame):
         stream = f"s-{frame['body']['msgid']}"

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::month::Month;
 use super::store::BotStore;
 use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post};
 use crate::config::FeishuConfig;
@@ -43,7 +44,9 @@ impl Feishu {
     /// # Errors
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &FeishuConfig, clock: Clock, store: BotStore) -> Result<Self> {
-        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone(), store, pace: Pace::new(config.calls_per_second) })
+        let month = config.calls_per_month.map(|most| Month::new(store.clone(), most));
+        let pace = Pace::within(config.calls_per_second, month);
+        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone(), store, pace })
     }
 
     /// Opens and reads a callback.
