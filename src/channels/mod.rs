@@ -17,6 +17,8 @@ pub mod dingtalk;
 mod door;
 pub mod feishu;
 mod host;
+mod human;
+mod human_store;
 mod line;
 mod markdown;
 mod month;
@@ -49,6 +51,9 @@ pub struct Inbound {
     pub asker: Asker,
     /// What was said.
     pub content: Content,
+    /// Whether it quotes another message.
+    #[serde(default)]
+    pub quotes: bool,
     /// Where the answer goes.
     pub reply: ReplyTo,
 }

@@ -15,10 +15,10 @@ const KEEP_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// One bot's rows.
 #[derive(Clone, Debug)]
 pub struct BotStore {
-    db: Db,
-    clock: Clock,
-    tenant: TenantId,
-    bot: String,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
+    pub(super) tenant: TenantId,
+    pub(super) bot: String,
 }
 
 /// Where an asker's talk goes on.
@@ -124,12 +124,13 @@ impl BotStore {
         Ok(claimed == 1)
     }
 
-    /// Forgets messages and cards of long ago.
+    /// Forgets messages, cards and calls for a person of long ago.
     pub async fn forget_old(&self) -> Result<()> {
         let before = Timestamp(self.clock.now().0 - KEEP_MS);
         for sql in [
             "delete from channel_messages where tenant_id = $1 and bot = $2 and updated_ms < $3",
             "delete from channel_cards where tenant_id = $1 and bot = $2 and updated_ms < $3",
+            "delete from human_calls where tenant_id = $1 and bot = $2 and updated_ms < $3",
         ] {
             on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(before).execute(pool).await.map(drop))?;
         }

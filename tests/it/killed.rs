@@ -33,7 +33,7 @@ struct Point {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long the tests may take is no configuration")]
-fn kills() -> usize {
+pub fn kills() -> usize {
     std::env::var("TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
 }
 

@@ -15,6 +15,7 @@ mod house;
 mod identity;
 mod imports;
 mod killed;
+mod killed_bots;
 mod mcp;
 mod models;
 mod openai;

@@ -67,6 +67,8 @@ struct Message {
     chat_id: String,
     chat_type: String,
     message_type: String,
+    /// What it replies to.
+    parent_id: Option<String>,
     content: String,
     #[serde(default)]
     mentions: Vec<Mentioned>,
@@ -140,6 +142,7 @@ fn message(event: &Value) -> Result<Read> {
         group,
         asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
         content,
+        quotes: message.parent_id.is_some_and(|id| !id.is_empty()),
         reply: ReplyTo::default(),
     })))
 }
