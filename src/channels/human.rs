@@ -150,7 +150,8 @@ mod tests {
     #[test]
     fn the_call_is_named_or_the_newest_of_the_chat_or_the_only_one() {
         let calls = [call("ab12", "cid1"), call("cd34", "cid2"), call("ef56", "cid2")];
-        let chosen = |calls: &[Call], place: &str, said: &str| choose(calls, place, said).map(|(call, text)| (call.code.clone(), text.to_owned()));
+        let chosen =
+            |calls: &[Call], place: &str, said: &str| choose(calls, place, said).map(|(call, text)| (call.code.clone(), text.to_owned()));
         let is = |code: &str, text: &str| Some((code.to_owned(), text.to_owned()));
         assert_eq!(chosen(&calls, "cid1", "#EF56 十五天\n以内"), is("ef56", "十五天\n以内"));
         assert_eq!(chosen(&calls, "cid2", "十五天 以内"), is("cd34", "十五天 以内"));

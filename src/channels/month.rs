@@ -63,7 +63,11 @@ impl Month {
     fn look(&self, month: String, calls: i64) {
         let mut seen = self.seen();
         if self.is_spent(calls) && !(seen.0 == month && self.is_spent(seen.1)) {
-            tracing::warn!(calls, most = self.most, "the month's calls are nearly used up: answers are plain messages until the next month");
+            tracing::warn!(
+                calls,
+                most = self.most,
+                "the month's calls are nearly used up: answers are plain messages until the next month"
+            );
         }
         *seen = (month, calls);
     }

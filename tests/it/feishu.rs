@@ -134,7 +134,14 @@ impl Platform {
     }
 
     /// Changes a card if the number is larger than those before.
-    fn change(&self, call: &str, headers: &HeaderMap, id: &str, body: &Value, change: impl FnOnce(&mut Card) -> Result<(), i64>) -> Response {
+    fn change(
+        &self,
+        call: &str,
+        headers: &HeaderMap,
+        id: &str,
+        body: &Value,
+        change: impl FnOnce(&mut Card) -> Result<(), i64>,
+    ) -> Response {
         if let Err(answer) = self.called(call, headers) {
             return answer;
         }
@@ -505,6 +512,9 @@ async fn a_card_left_hanging_is_ended_by_the_next_start_and_its_buttons_rate_it(
     assert_eq!(press("ou_2", "like").await, "info", "it was not ou_2 who asked");
     assert_eq!(press("ou_1", "dislike").await, "success");
     let feedback = again.json("/api/v1/feedback", &again.admin).await["feedback"].clone();
-    assert_eq!((feedback.as_array().unwrap().len(), &feedback[0]["rating"], &feedback[0]["question"]), (1, &json!("down"), &json!(GROUNDED)));
+    assert_eq!(
+        (feedback.as_array().unwrap().len(), &feedback[0]["rating"], &feedback[0]["question"]),
+        (1, &json!("down"), &json!(GROUNDED))
+    );
     assert_eq!(platform.shown(), []);
 }

@@ -75,7 +75,9 @@ async fn a_kill_in_mid_card_leaves_no_card_hanging_and_doubles_no_answer() {
             assert_eq!(platform.callback(&address, &message).await.unwrap().0, 200);
         }
         let ours = (round + 1) * GROUPS;
-        let whole = platform.until(PATIENCE, |shown| shown.len() >= ours && shown.iter().all(|one| one.is_final() && one.text.contains("出处"))).await;
+        let whole = platform
+            .until(PATIENCE, |shown| shown.len() >= ours && shown.iter().all(|one| one.is_final() && one.text.contains("出处")))
+            .await;
         assert!(whole.is_ok(), "after {point:?}: {:?}", platform.shown().into_iter().filter(|one| !one.is_final()).collect::<Vec<_>>());
     }
     let shown = platform.shown();

@@ -592,7 +592,10 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(ours.hold_line("node1", 1_000).await.unwrap());
 
     assert_eq!((ours.count_call("2026-11").await.unwrap(), ours.count_call("2026-11").await.unwrap()), (1, 2));
-    assert_eq!((ours.calls("2026-11").await.unwrap(), ours.calls("2026-12").await.unwrap(), theirs.calls("2026-11").await.unwrap()), (2, 0, 0));
+    assert_eq!(
+        (ours.calls("2026-11").await.unwrap(), ours.calls("2026-12").await.unwrap(), theirs.calls("2026-11").await.unwrap()),
+        (2, 0, 0)
+    );
 
     clock.set(Timestamp(clock.now().0 + 8 * 24 * 60 * 60 * 1000));
     ours.forget_old().await.unwrap();

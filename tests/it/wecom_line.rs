@@ -66,7 +66,9 @@ impl Gateway {
 
     fn bot(&self, secret: &str) -> ChannelsConfig {
         let url = self.address.get().unwrap();
-        let bot = format!("mode = \"stream\"\nbot_id = \"bot\"\nsecret = \"{secret}\"\nws_url = \"{url}\"\nname = \"助手\"\nduty_user = \"boss\"");
+        let bot = format!(
+            "mode = \"stream\"\nbot_id = \"bot\"\nsecret = \"{secret}\"\nws_url = \"{url}\"\nname = \"助手\"\nduty_user = \"boss\""
+        );
         toml::from_str(&format!("[wecom.shop]\n{bot}\n")).unwrap()
     }
 
@@ -77,7 +79,8 @@ impl Gateway {
 
     async fn until(&self, what: &str, enough: impl Fn(&Seen) -> bool) -> Seen {
         let mut seen = self.seen.subscribe();
-        let found = timeout(PATIENCE, seen.wait_for(|seen| enough(seen))).await.unwrap_or_else(|_| panic!("{what}: {:?}", self.seen.borrow()));
+        let found =
+            timeout(PATIENCE, seen.wait_for(|seen| enough(seen))).await.unwrap_or_else(|_| panic!("{what}: {:?}", self.seen.borrow()));
         found.unwrap().clone()
     }
 

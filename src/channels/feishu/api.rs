@@ -113,7 +113,9 @@ fn judge(status: u16, body: Value) -> Result<Value> {
         (_, Some(code)) if TOO_FAST.contains(&code) => Err(too_fast(&said)),
         (401, _) => Err(unauthorized(&said)),
         (_, Some(code)) if BAD_TOKEN.contains(&code) => Err(unauthorized(&said)),
-        (_, Some(code)) if STREAM_OVER.contains(&code) => Err(Error::invalid("card_stream_over", format!("A card's text is not streamed any more: {said}."))),
+        (_, Some(code)) if STREAM_OVER.contains(&code) => {
+            Err(Error::invalid("card_stream_over", format!("A card's text is not streamed any more: {said}.")))
+        }
         (200..=299, Some(0)) => Ok(body),
         (500.., _) => Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}."))),
         (403, _) => Err(Error::forbidden("platform_forbidden", format!("The bot lacks a permission: {said}."))),

@@ -116,8 +116,7 @@ fn empty(to: &Inbound, card: &str) -> Value {
     };
     let button = |words: &str, action: &str| {
         let pressed = json!([{"type": "callback", "value": {"card": card, "action": action}}]);
-        let button =
-            json!({"tag": "button", "type": "text", "size": "small", "text": {"tag": "plain_text", "content": words}, "behaviors": pressed});
+        let button = json!({"tag": "button", "type": "text", "size": "small", "text": {"tag": "plain_text", "content": words}, "behaviors": pressed});
         json!({"tag": "column", "width": "auto", "elements": [button]})
     };
     let votes = [button(words::helpful(language), "like"), button(words::unhelpful(language), "dislike")];

@@ -108,7 +108,11 @@ impl Callback {
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
             quotes: self.quote.is_some_and(|quote| !quote.is_null()),
-            reply: ReplyTo { url: self.response_url.filter(|url| !url.is_empty()), expires: Some(Timestamp(now.0 + ADDRESS_MS)), request: None },
+            reply: ReplyTo {
+                url: self.response_url.filter(|url| !url.is_empty()),
+                expires: Some(Timestamp(now.0 + ADDRESS_MS)),
+                request: None,
+            },
         })))
     }
 

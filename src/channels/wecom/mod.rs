@@ -75,7 +75,8 @@ impl WeCom {
             (BotMode::Webhook, ..) => return Err(wrong()),
             (BotMode::Stream, ..) => None,
         };
-        let bad_line = || Error::invalid("bad_config", format!("`channels.wecom.{bot}.ws_url` must be a wss address (ws only on this machine)."));
+        let bad_line =
+            || Error::invalid("bad_config", format!("`channels.wecom.{bot}.ws_url` must be a wss address (ws only on this machine)."));
         client::address(&config.ws_url, "wss", "ws").ok_or_else(bad_line)?;
         let api = Api::new(bot, config)?;
         Ok(Self { api, keys, wire: Wire::default(), config: config.clone(), clock, store, pace: Pace::new(CHANGES) })
