@@ -317,6 +317,10 @@ impl Config {
     }
 }
 
+fn demo() -> String {
+    "demo".to_owned()
+}
+
 fn describe(error: &figment::Error) -> String {
     let key = error.path.join(".");
     let place = error.metadata.as_ref().map(|metadata| match &metadata.source {

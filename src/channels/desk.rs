@@ -177,7 +177,6 @@ impl Desk {
             return self.pass_on(case, said).await;
         }
         match commands::read(said) {
-            Some(Command::Answer(reply)) => self.pass_on(case, &reply).await,
             Some(command) => self.obey(case, command, said).await,
             None => self.ask(case, said).await,
         }
@@ -193,7 +192,7 @@ impl Desk {
                 words::fresh(language).to_owned()
             }
             Command::Human => self.call_a_human(&case, said).await?.to_owned(),
-            Command::Answer(_) => words::help(language).to_owned(),
+            Command::Answer(reply) => return self.pass_on(case, &reply).await,
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };
         self.say(case, text).await

@@ -3,13 +3,13 @@
 
 use std::sync::Mutex;
 
-use chrono::{DateTime, Datelike, FixedOffset};
+use chrono::DateTime;
 
 use super::store::BotStore;
 use crate::ids::Timestamp;
 
 /// Platforms count the months of Beijing.
-const BEIJING_SECONDS: i32 = 8 * 3600;
+const BEIJING_MS: i64 = 8 * 60 * 60 * 1000;
 /// One part in so many is kept for what has to be said: then nothing is streamed any more.
 const KEPT: i64 = 10;
 
@@ -83,14 +83,7 @@ impl Month {
 
 /// As `2026-11`.
 fn month_of(at: Timestamp) -> String {
-    let utc = DateTime::from_timestamp_millis(at.0).unwrap_or_default();
-    match FixedOffset::east_opt(BEIJING_SECONDS) {
-        Some(beijing) => {
-            let local = utc.with_timezone(&beijing);
-            format!("{:04}-{:02}", local.year(), local.month())
-        }
-        None => utc.format("%Y-%m").to_string(),
-    }
+    DateTime::from_timestamp_millis(at.0 + BEIJING_MS).unwrap_or_default().format("%Y-%m").to_string()
 }
 
 #[cfg(test)]

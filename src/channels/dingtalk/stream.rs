@@ -16,7 +16,6 @@ use super::button;
 use super::message::{Read, read};
 use crate::channels::Desk;
 use crate::channels::line::{self, Leaving, Socket, goodbye};
-use crate::error::Result;
 
 /// Messages to the bot.
 pub const BOT_TOPIC: &str = "/v1.0/im/bot/messages/get";

@@ -80,7 +80,7 @@ impl Feishu {
         let (id, number) = self.store.next_change(card).await?.ok_or_else(unknown)?;
         body["sequence"] = json!(number);
         body["uuid"] = json!(random_token("", 32));
-        let path = [&CARDS, &[id.as_str()][..], path].concat();
+        let path = [&CARDS[..], &[id.as_str()], path].concat();
         self.api.call(method, &path, &[], &body).await.map(drop)
     }
 }

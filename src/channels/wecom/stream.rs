@@ -196,7 +196,7 @@ impl Line {
 
     /// Takes a frame; what is to be said to it at once.
     async fn hear(&mut self, text: &str) -> Option<Value> {
-        let mut frame: Value = match serde_json::from_str(text) {
+        let frame: Value = match serde_json::from_str(text) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::warn!(%error, "a frame that is not JSON was left out");
@@ -213,7 +213,7 @@ impl Line {
                 let waiting = self.asked.get_mut(&id)?.pop_front();
                 self.asked.retain(|_, waiting| !waiting.is_empty());
                 // Nobody may wait any more.
-                let _ = waiting?.send(frame.take());
+                let _ = waiting?.send(frame.clone());
                 None
             }
             other => {
