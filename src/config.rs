@@ -20,7 +20,7 @@ mod search;
 mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
-pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, WeComConfig};
+pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
 pub use webhooks::{NoticeConfig, WebhookConfig};

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::desk::DeskParts;
 use super::dingtalk::{self, DingTalk};
 use super::feishu::{self, Feishu};
+use super::slack::{self, Slack};
 use super::store::BotStore;
 use super::wecom::WeCom;
 use super::{Channel, Desk, Duty, wecom};
@@ -46,6 +47,7 @@ struct Inner {
     dingtalk: BTreeMap<String, DingTalkBot>,
     feishu: BTreeMap<String, FeishuBot>,
     wecom: BTreeMap<String, WeComBot>,
+    slack: BTreeMap<String, SlackBot>,
     tenants: Tenants,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -78,6 +80,16 @@ pub struct WeComBot {
     pub desk: Arc<Desk>,
     /// Its platform.
     pub channel: Arc<WeCom>,
+    tenant: TenantId,
+}
+
+/// A Slack bot with its desk.
+#[derive(Clone)]
+pub struct SlackBot {
+    /// What happens to its messages.
+    pub desk: Arc<Desk>,
+    /// Its platform.
+    pub channel: Arc<Slack>,
     tenant: TenantId,
 }
 
@@ -114,8 +126,17 @@ impl Channels {
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             wecom_bots.insert(name.clone(), WeComBot { desk, channel, tenant });
         }
+        let mut slack_bots = BTreeMap::new();
+        for (name, config) in &parts.config.slack {
+            let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", slack::PLATFORM));
+            let channel = Arc::new(Slack::new(name, config, parts.clock.clone(), store)?);
+            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
+            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
+            slack_bots.insert(name.clone(), SlackBot { desk, channel, tenant });
+        }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, tenants: parts.tenants.clone(), stop, loops })))
+        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, slack: slack_bots, tenants: parts.tenants.clone(), stop, loops })))
     }
 
     /// A DingTalk bot by the name in its address.
@@ -147,6 +168,15 @@ impl Channels {
         self.0.wecom.get(name).ok_or_else(missing)
     }
 
+    /// A Slack bot by the name in its address.
+    ///
+    /// # Errors
+    /// `bot_not_found`.
+    pub fn slack(&self, name: &str) -> Result<&SlackBot> {
+        let missing = || Error::not_found("bot_not_found", "There is no such bot. `[channels.slack.NAME]` in the configuration makes one.");
+        self.0.slack.get(name).ok_or_else(missing)
+    }
+
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
         for (name, bot) in &self.0.dingtalk {
@@ -154,6 +184,10 @@ impl Channels {
             self.0.loops.spawn(async move { run(&room, &name, bot).await });
         }
         for (name, bot) in &self.0.feishu {
+            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
+            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
+        }
+        for (name, bot) in &self.0.slack {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
             self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
         }
@@ -182,7 +216,10 @@ impl Channels {
 impl Inner {
     fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
         let dingtalk = self.dingtalk.values().map(|bot| &bot.desk);
-        dingtalk.chain(self.feishu.values().map(|bot| &bot.desk)).chain(self.wecom.values().map(|bot| &bot.desk))
+        dingtalk
+            .chain(self.feishu.values().map(|bot| &bot.desk))
+            .chain(self.wecom.values().map(|bot| &bot.desk))
+            .chain(self.slack.values().map(|bot| &bot.desk))
     }
 }
 

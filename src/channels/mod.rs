@@ -26,6 +26,7 @@ pub mod outgoing;
 mod pace;
 mod post;
 mod rating;
+pub mod slack;
 pub mod store;
 mod webhook;
 pub mod wecom;

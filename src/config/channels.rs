@@ -18,6 +18,29 @@ pub struct ChannelsConfig {
     pub feishu: BTreeMap<String, FeishuConfig>,
     #[serde(default)]
     pub wecom: BTreeMap<String, WeComConfig>,
+    #[serde(default)]
+    pub slack: BTreeMap<String, SlackConfig>,
+}
+
+/// `[channels.slack.<bot>]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.toml documents every key")]
+pub struct SlackConfig {
+    #[serde(default = "super::demo")]
+    pub tenant: String,
+    pub bot_token: Secret,
+    pub signing_secret: Secret,
+    #[serde(default)]
+    pub memory: BotMemory,
+    #[serde(default)]
+    pub duty_user: Option<String>,
+    #[serde(default)]
+    pub duty_group: Option<String>,
+    #[serde(default = "slack_calls")]
+    pub calls_per_second: u32,
+    #[serde(default = "slack_api")]
+    pub api_base: String,
 }
 
 /// `[channels.wecom.<bot>]`
@@ -156,6 +179,15 @@ fn feishu_api() -> String {
     "https://open.feishu.cn".to_owned()
 }
 
+/// Slack allows one message a second in a channel, and fifty changes a minute.
+fn slack_calls() -> u32 {
+    1
+}
+
+fn slack_api() -> String {
+    "https://slack.com/api".to_owned()
+}
+
 fn wecom_line() -> String {
     "wss://openws.work.weixin.qq.com".to_owned()
 }
@@ -179,7 +211,7 @@ impl ChannelsConfig {
     /// `bad_config`.
     pub fn validate(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::invalid("bad_config", message));
-        for name in self.dingtalk.keys().chain(self.feishu.keys()).chain(self.wecom.keys()) {
+        for name in self.dingtalk.keys().chain(self.feishu.keys()).chain(self.wecom.keys()).chain(self.slack.keys()) {
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
             if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
                 return wrong(format!("`channels`, bot `{name}`: a bot's name has lower-case letters, digits, - and _."));
@@ -191,6 +223,11 @@ impl ChannelsConfig {
                 return wrong(format!(
                     "`channels.feishu.{name}` needs `app_id`, `app_secret`, `verification_token` and `calls_per_second` of at least 1; `encrypt_key` may be left out, but not empty."
                 ));
+            }
+        }
+        for (name, bot) in &self.slack {
+            if bot.bot_token.is_empty() || bot.signing_secret.is_empty() || bot.calls_per_second == 0 {
+                return wrong(format!("`channels.slack.{name}` needs `bot_token`, `signing_secret` and `calls_per_second` of at least 1."));
             }
         }
         for (name, bot) in &self.wecom {

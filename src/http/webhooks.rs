@@ -17,6 +17,7 @@ use super::state::Shared;
 use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
 use crate::channels::feishu::{card as feishu_card, message as feishu_message};
+use crate::channels::slack::message::Read as SlackRead;
 use crate::channels::wecom::Signed;
 use crate::channels::wecom::message::Read as WeComRead;
 use crate::channels::{Inbound, Post, Taken, WeComBot};
@@ -64,6 +65,20 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         }
     }
     Ok(Json(json!({"msg": "success"})))
+}
+
+/// An event of Slack. It is delivered again after three seconds, under the same id.
+pub async fn slack(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
+    let bot = state.app.channels.slack(&bot)?;
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match bot.channel.read(&body, header("x-slack-request-timestamp"), header("x-slack-signature"))? {
+        SlackRead::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
+        SlackRead::Nothing(why) => tracing::debug!(why, "an event is not answered"),
+        SlackRead::Message(inbound) => {
+            bot.desk.take(*inbound, None).await?;
+        }
+    }
+    Ok(Json(json!({})))
 }
 
 /// What signs a WeCom callback.

@@ -31,6 +31,7 @@ mod safety;
 mod server;
 mod story;
 mod tuning;
+mod slack;
 mod wecom;
 mod wecom_line;
 mod words;
