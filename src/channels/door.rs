@@ -252,12 +252,19 @@ fn store(parts: &ChannelsParts<'_>, tenant: &TenantId, bot: String) -> BotStore 
 
 /// Answers what a crash left; whether the bot's shop is there.
 async fn begin(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) -> bool {
-    if let Err(error) = room.tenants.get(tenant).await {
-        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
-        return false;
+    let there = is_there(room, name, tenant).await;
+    if there {
+        tell(name, desk.resume().await);
     }
-    tell(name, desk.resume().await);
-    true
+    there
+}
+
+async fn is_there(room: &Inner, name: &str, tenant: &TenantId) -> bool {
+    let found = room.tenants.get(tenant).await;
+    if let Err(error) = &found {
+        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
+    }
+    found.is_ok()
 }
 
 async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
@@ -295,9 +302,10 @@ async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk
     }
 }
 
-/// What a WeCom bot does on its own: keeps its line, and forgets what was shown.
+/// What a WeCom bot does on its own: keeps its line, by which also what a crash left is answered, and forgets
+/// what was shown.
 async fn keep(room: &Inner, name: &str, bot: WeComBot) {
-    if !begin(room, name, &bot.tenant, &bot.desk).await {
+    if !is_there(room, name, &bot.tenant).await {
         return;
     }
     let streaming = async {
@@ -307,6 +315,7 @@ async fn keep(room: &Inner, name: &str, bot: WeComBot) {
         }
     };
     let sweeping = async {
+        tell(name, bot.desk.resume().await);
         loop {
             tokio::time::sleep(SWEEP).await;
             tell(name, bot.desk.sweep().await);

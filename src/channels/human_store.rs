@@ -30,8 +30,7 @@ pub struct Call {
     pub question: String,
 }
 
-/// A call to be kept.
-#[expect(missing_docs, reason = "the fields are Call's")]
+/// A call to be kept; the fields are [`Call`]'s.
 pub struct NewCall<'a> {
     pub inbound: &'a Inbound,
     pub owner: &'a OwnerId,
