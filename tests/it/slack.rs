@@ -87,7 +87,7 @@ async fn called(
         }
         "chat.update" => {
             ts = body["ts"].as_str().unwrap().to_owned();
-            said.get_mut(&ts[2..].parse().unwrap()).unwrap().texts.push(text);
+            said.get_mut(&ts[2..].parse::<usize>().unwrap()).unwrap().texts.push(text);
         }
         other => panic!("{other}"),
     });
