@@ -30,6 +30,7 @@ pub struct Live<'a> {
     cards: &'a dyn Cards,
     notes: Notes<'a>,
     id: String,
+    message: String,
     share: Share,
     due: Instant,
     shown: String,
@@ -47,18 +48,18 @@ impl<'a> Live<'a> {
     /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
     pub async fn open(cards: &'a dyn Cards, notes: Notes<'a>, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
-        let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
+        let share = cards.pace().share().await.or_else(|| reopened.then(|| cards.pace().any_share()));
+        let Some(share) = share else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
-        let live = Self { cards, notes, id, share, due: Instant::now(), shown: String::new() };
-        if reopened {
-            return Ok(Some(live));
-        }
-        if timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
+        let message = to.message_id.clone();
+        let live = Self { cards, notes, id, message, share, due: Instant::now(), shown: String::new() };
+        if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
             return Ok(None);
         }
         // Remembered first: a crash in between leaves a card that the next start can end.
         notes.store.card_opens(&live.id, &to.message_id).await?;
-        match notes.pulse.called(cards.open(to, &live.id).await) {
+        let opened = if reopened { cards.reopen(to, &live.id).await } else { cards.open(to, &live.id).await };
+        match notes.pulse.called(opened) {
             Ok(()) => Ok(Some(live)),
             Err(error) => {
                 tracing::warn!(code = error.code(), causes = error.causes(), "no card, a plain message instead: {error}");
@@ -90,7 +91,7 @@ impl<'a> Live<'a> {
     pub async fn show(&mut self, so_far: &str) {
         self.due = Instant::now() + self.share.interval();
         let text = markdown::closed(&markdown::split(so_far, self.cards.limit()).swap_remove(0));
-        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room() {
+        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room().await {
             return;
         }
         match self.notes.pulse.called(self.cards.update(&self.id, &text, Step::Writing).await) {
@@ -110,7 +111,7 @@ impl<'a> Live<'a> {
             self.cards.pace().turn().await;
             match self.notes.pulse.called(self.cards.update(&self.id, &first, step).await) {
                 Ok(()) => {
-                    self.notes.store.card_done(&self.id).await?;
+                    self.notes.store.card_answered(&self.id, &self.message).await?;
                     return Ok(Ended::Shown(pieces));
                 }
                 Err(error) if attempt == TRIES || is_final(&error) => {

@@ -127,6 +127,7 @@ fn router(state: Shared) -> Router {
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
         .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
+        .route("/webhooks/slack/{bot}", post(webhooks::slack))
         .route("/webhooks/wecom/{bot}", get(webhooks::wecom_asks).post(webhooks::wecom))
         // tools of other programs
         .route("/mcp", post(mcp::serve))

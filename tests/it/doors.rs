@@ -107,6 +107,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
     ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),
+    ("POST", "/webhooks/slack/{bot}", "/webhooks/slack/none", Door::Public),
     ("GET", "/webhooks/wecom/{bot}", "/webhooks/wecom/none", Door::Public),
     ("POST", "/webhooks/wecom/{bot}", "/webhooks/wecom/none", Door::Public),
     ("POST", "/mcp", "/mcp", Door::Tools),

@@ -17,6 +17,7 @@ mod house;
 mod identity;
 mod imports;
 mod killed;
+mod killed_bots;
 mod mcp;
 mod models;
 mod openai;
@@ -33,7 +34,9 @@ mod server;
 mod story;
 mod traces;
 mod tuning;
+mod slack;
 mod wecom;
+mod wecom_line;
 mod words;
 mod ws;
 
