@@ -17,6 +17,7 @@ mod fold;
 pub mod follow;
 pub mod fuse;
 pub mod gist;
+mod guards;
 pub mod imports;
 pub mod index;
 pub mod ingest;
@@ -189,6 +190,10 @@ pub struct Hit {
     pub passed: bool,
     /// Why not, for people.
     pub reason: Option<String>,
+    /// Words of the question that the entry has.
+    pub matched: Vec<String>,
+    /// Why the entry, though it may answer by itself and comes first, does not.
+    pub direct_refused: Option<String>,
 }
 
 /// A place in one leg's ranking.

@@ -75,6 +75,16 @@ pub fn search(found: &SearchOutcome, explain: bool) {
     }
     if explain {
         print::line(format!("words   {}", found.terms.join(" · ")));
+        let weights = found.weights;
+        print::line(match weights.fusion {
+            Fusion::Weighted => format!(
+                "fusion  weighted: lexical {:.2}, semantic {:.2}; rows without a question: lexical {:.2}",
+                weights.lexical,
+                1.0 - weights.lexical,
+                weights.lexical_bare
+            ),
+            Fusion::Rrf => "fusion  rrf: by ranks, both legs alike".to_owned(),
+        });
         let doubt = found.doubt;
         let elsewhere = if doubt.elsewhere { ", names a country without a market" } else { "" };
         print::line(format!(
@@ -111,6 +121,10 @@ fn hit(place: usize, hit: &Hit, explain: bool) {
         print::line(format!("          fused {:.3}{rerank}  matched: {}", hit.fused, hit.passage.chars().take(80).collect::<String>()));
         if !hit.folded.is_empty() {
             print::line(format!("          says the same: {}", hit.folded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        }
+        print::line(format!("          words: {}", hit.matched.join(" · ")));
+        if let Some(refused) = &hit.direct_refused {
+            print::line(format!("          not direct: {refused}"));
         }
         if let Some(reason) = &hit.reason {
             print::line(format!("          {reason}"));

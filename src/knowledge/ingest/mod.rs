@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::PlanWriter;
 use super::plan::{Base, Candidate, Planner, Rules, Verdict};
-use super::read::{Cells, Format, Source};
+use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{EntryWrite, Known, StoredPassage};
 use super::{EntryDraft, Knowledge, follow, read, split};
@@ -295,7 +295,11 @@ impl<'a> Run<'a> {
                 Verdict::Failed { code, message } => ("failed", code, message),
             };
             let problem = self.problem(row.place.file, row.place.row, sheet, code, message);
-            left.push(Left { n, status, problem, cells: Cells::of(&row.draft, self.zone) });
+            let mut cells = Cells::of(&row.draft, self.zone);
+            if status == "conflicting" && row.draft.id.is_none() {
+                cells.put(Field::Id, self.planner.id_when_held_back(&row, &base).as_str());
+            }
+            left.push(Left { n, status, problem, cells });
         }
         if !self.dry_run {
             self.write(writes).await?;
@@ -359,7 +363,9 @@ impl<'a> Run<'a> {
         self.plan_failed(&left).await?;
         let Some(mut table) = self.table.take() else { return Ok(()) };
         let written = tokio::task::spawn_blocking(move || {
-            left.iter().try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
+            // A duplicate needs no work, and imported again it would be taken for a change of its twin.
+            let mut to_correct = left.iter().filter(|left| left.status != "duplicate");
+            to_correct.try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
             table.flush()?;
             Ok::<_, Error>(table)
         });

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
+use crate::knowledge::text;
 
 /// A field of a knowledge row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +109,7 @@ static NAMES: LazyLock<HashMap<String, (Field, usize)>> = LazyLock::new(|| {
     Field::ALL.into_iter().flat_map(names).collect()
 });
 
-/// A header without bracketed remarks, marks of required columns, spacing and case.
+/// A header without bracketed remarks, marks of required columns, spacing, case and traditional forms.
 fn plain(header: &str) -> String {
     let mut depth = 0_u32;
     let mut name = String::with_capacity(header.len());
@@ -121,7 +122,7 @@ fn plain(header: &str) -> String {
             _ if c.is_whitespace() => {}
             // Full-width letters and digits to plain ones.
             '\u{ff01}'..='\u{ff5e}' => name.extend(char::from_u32(c as u32 - 0xfee0).map(|c| c.to_ascii_lowercase())),
-            _ => name.extend(c.to_lowercase()),
+            _ => name.extend(text::simplified(c).to_lowercase()),
         }
     }
     name
@@ -209,6 +210,12 @@ mod tests {
             ("\u{feff}问题", Field::Question),
             ("相似问法2", Field::Similar),
             ("直接回答【是/否】", Field::Direct),
+            ("問題", Field::Question),
+            ("相似問題1", Field::Similar),
+            ("失效時間", Field::ValidTo),
+            ("市場", Field::Market),
+            ("來源", Field::Source),
+            ("關鍵詞", Field::Tags),
         ] {
             assert_eq!(Field::find(header).map(|(field, _)| field), Some(field), "{header}");
         }
