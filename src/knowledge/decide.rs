@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::gist::{self, Gist, Word};
 use super::guards::{self, Amounts};
+use super::index::market_key;
 use super::{Decision, EntryDraft, Hit, Query, places, text};
 use crate::config::SearchConfig;
 
@@ -282,7 +283,7 @@ fn not_directly(asked: &Asked, hits: &[Hit], at: usize, config: &SearchConfig) -
 /// with it, or is a phrasing of the row letter by letter.
 fn market_meant(asked: &Asked, draft: &EntryDraft, evidence: Evidence) -> bool {
     let Some(market) = &draft.market else { return true };
-    evidence.exact || asked.market.as_ref() == Some(market) || places::is_for(market, &asked.places)
+    evidence.exact || asked.market.as_deref().map(market_key) == Some(market_key(market)) || places::is_for(market, &asked.places)
 }
 
 #[cfg(test)]
