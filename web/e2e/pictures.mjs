@@ -162,14 +162,14 @@ try {
 
   const english = { locale: 'en-GB', colorScheme: 'dark' };
   const dark = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 1280, height: 800 } });
-  await ask(dark, 'How do I appeal a penalty?');
+  await ask(dark, 'How do I appeal a violation?');
   await dark.getByTestId('citation').first().click();
   await dark.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
   await dark.waitForTimeout(300);
   await picture(dark, 'widget-desktop-en');
 
   const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
-  await ask(small, 'Who pays for return shipping?');
+  await ask(small, 'Does the buyer pay for return shipping?');
   await picture(small, 'widget-phone-en');
 
   await pictureConsole();
