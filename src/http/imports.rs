@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::auth::Admin;
+use super::knowledge::Wanted;
 use super::state::Shared;
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
@@ -139,6 +140,15 @@ pub async fn apply(State(state): State<Shared>, Admin(caller): Admin, Path(id): 
     Ok(Json(import))
 }
 
+/// Takes back what applying it did.
+pub async fn undo(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<String>) -> Result<Json<Import>> {
+    let import = imports(&state).undo(&caller.tenant, &id, caller.key.as_str()).await?;
+    if let Some(undone) = &import.undone {
+        state.app.knowledge.settle(undone.revision).await;
+    }
+    Ok(Json(import))
+}
+
 /// Forgets it.
 pub async fn forget(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<String>) -> Result<StatusCode> {
     imports(&state).delete(&caller.tenant, &id).await?;
@@ -151,12 +161,17 @@ pub struct Export {
     format: Option<String>,
 }
 
-/// Every row as a file that imports again.
-pub async fn export(State(state): State<Shared>, Admin(caller): Admin, Query(wanted): Query<Export>) -> Result<Response> {
+/// Every row, or those that the table's filters leave, as a file that imports again.
+pub async fn export(
+    State(state): State<Shared>,
+    Admin(caller): Admin,
+    Query(wanted): Query<Export>,
+    Query(narrowed): Query<Wanted>,
+) -> Result<Response> {
     let format = ExportFormat::from_word(wanted.format.as_deref().unwrap_or("jsonl"))?;
     let (ending, kind) = format.ending_and_type();
     let name = format!("attachment; filename=\"{}.{ending}\"", caller.tenant);
-    let pages = export::export(state.app.knowledge.store().clone(), caller.tenant, format, state.app.config.zone());
+    let pages = export::export(state.app.knowledge.store().clone(), caller.tenant, narrowed.listing(), format, state.app.config.zone());
     let body = Body::from_stream(pages.map_ok(|page| page.bytes));
     Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, name)], body).into_response())
 }

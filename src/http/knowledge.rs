@@ -120,9 +120,10 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn listing(&self) -> Listing<'_> {
-        fn given(text: &Option<String>) -> Option<&str> {
-            text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+    /// What the store is asked for.
+    pub fn listing(&self) -> Listing {
+        fn given(text: &Option<String>) -> Option<String> {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
         }
         Listing {
             text: given(&self.q),

@@ -118,6 +118,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/imports", post(imports::upload).layer(DefaultBodyLimit::disable()))
         .route("/api/v1/knowledge/imports/{id}", get(imports::show).delete(imports::forget))
         .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
+        .route("/api/v1/knowledge/imports/{id}/undo", post(imports::undo))
         .route("/api/v1/knowledge/export", get(imports::export))
         .route("/api/v1/bots", get(bots::list))
         .route("/api/v1/bots/{platform}/{bot}/test", post(bots::test))

@@ -3,17 +3,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::auth::{Admin, SESSION_COOKIE, session_cookie};
+use super::origin::is_own_origin;
 use super::problem::Body;
 use super::state::Shared;
 use crate::config::{Config, Secret};
 use crate::error::{Error, Result};
-use crate::ids::TenantId;
+use crate::ids::{TenantId, Timestamp};
 use crate::tenants::{Credentials, Role, SESSION_MS};
 
 /// What is shown to sign in.
@@ -23,17 +26,35 @@ pub struct SignIn {
     token: Secret,
 }
 
-/// Signs in.
-pub async fn open(State(state): State<Shared>, Body(SignIn { token }): Body<SignIn>) -> Result<Response> {
+/// Signs in. A page of somebody else's could send a form with a token of its own choice, so a browser's
+/// request has to come from our pages.
+pub async fn open(State(state): State<Shared>, parts: Parts, Body(SignIn { token }): Body<SignIn>) -> Result<Response> {
+    if let Some(origin) = parts.headers.get(header::ORIGIN)
+        && !origin.to_str().is_ok_and(|origin| is_own_origin(origin, &parts, &state.app.config))
+    {
+        return Err(Error::forbidden("foreign_page", "Signing in to the console is only possible on its own pages."));
+    }
     let tenant = signed_in(&state, token.reveal().trim()).await?;
     let session = state.app.tenants.open_session(&tenant).await?;
     let cookie = cookie(session.reveal(), SESSION_MS / 1000, &state.app.config);
-    Ok(([(header::SET_COOKIE, cookie)], Json(json!({"tenant": tenant, "role": Role::Admin}))).into_response())
+    let expires = state.app.tenants.session_expires(session.reveal()).await?;
+    let body = json!({"tenant": tenant, "role": Role::Admin, "expires_at": expires.map(moment)});
+    Ok(([(header::SET_COOKIE, cookie)], Json(body)).into_response())
 }
 
 /// Who is signed in.
-pub async fn show(Admin(caller): Admin) -> Response {
-    Json(json!({"tenant": caller.tenant, "role": caller.role})).into_response()
+pub async fn show(State(state): State<Shared>, Admin(caller): Admin, headers: HeaderMap) -> Result<Json<Value>> {
+    let mut shown = json!({"tenant": caller.tenant, "role": caller.role});
+    if let Some(secret) = session_cookie(&headers)
+        && let Some(expires) = state.app.tenants.session_expires(secret).await?
+    {
+        shown["expires_at"] = json!(moment(expires));
+    }
+    Ok(Json(shown))
+}
+
+fn moment(at: Timestamp) -> String {
+    DateTime::from_timestamp_millis(at.0).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// Signs out.

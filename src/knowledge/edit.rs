@@ -1,12 +1,27 @@
 //! Changing single entries: what a row of a file would do, with the same checks; and taking a change
 //! back.
 
-use super::ingest;
+use std::collections::{HashMap, HashSet};
+
+use super::ingest::{self, Written};
 use super::plan::{Base, Candidate, Place, Planner, Rules, Verdict};
-use super::store::EntryWrite;
+use super::store::{EntryWrite, StoredPassage};
 use super::{EntryDraft, Knowledge, KnowledgeEntry, Revision};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
+
+/// What taking back did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TakenBack {
+    /// Entries that say again what they said before.
+    pub restored: u64,
+    /// Entries that are gone again.
+    pub deleted: u64,
+    /// Entries that somebody has changed since; they stay.
+    pub left: u64,
+    /// The knowledge version after it.
+    pub revision: Revision,
+}
 
 /// The source of rows that are typed in.
 const SOURCE: &str = "console";
@@ -28,8 +43,8 @@ impl Knowledge {
             Some(Verdict::Changed(known) | Verdict::Unchanged(known)) => {
                 Err(Error::conflict("entry_exists", format!("This question is already in the entry `{}`. Change that one.", known.id)))
             }
-            Some(Verdict::Conflicting { message, .. }) => Err(Error::conflict("entry_conflicts", message)),
-            Some(Verdict::Duplicate(message)) => Err(Error::conflict("entry_duplicate", message)),
+            Some(Verdict::Conflicting { clash, .. }) => Err(Error::conflict("entry_conflicts", clash.message).with_details(clash.details)),
+            Some(Verdict::Duplicate(clash)) => Err(Error::conflict("entry_duplicate", clash.message).with_details(clash.details)),
             Some(Verdict::Failed { code, message }) => Err(Error::invalid(code, message)),
             None => Err(Error::internal("internal", "A row was not judged.")),
         }
@@ -69,12 +84,34 @@ impl Knowledge {
         self.write(tenant, id.clone(), Candidate::new(last.before, Place { file: 0, row: 1 }), by).await
     }
 
+    /// Takes back what one commit did, but for entries that were changed since.
+    pub(super) async fn take_back(&self, tenant: &TenantId, done: &Written, by: &str) -> Result<TakenBack> {
+        let untouched: HashSet<EntryId> = self.store().last_touched_by(tenant, done.revision).await?.into_iter().collect();
+        let mut before: HashMap<EntryId, EntryDraft> = self.store().ended_by(tenant, done.revision).await?.into_iter().collect();
+        let gone: Vec<EntryId> = done.added.iter().filter(|id| untouched.contains(*id)).cloned().collect();
+        let back: Vec<(EntryId, Candidate)> = (done.changed.iter().chain(&done.deleted))
+            .filter(|id| untouched.contains(*id))
+            .filter_map(|id| Some((id.clone(), Candidate::new(before.remove(id)?, Place { file: 0, row: 1 }))))
+            .collect();
+        let all = (done.added.len() + done.changed.len() + done.deleted.len()) as u64;
+        let (deleted, restored) = (gone.len() as u64, back.len() as u64);
+        let passages = ingest::embed(self, back.iter().map(|(_, row)| &row.draft)).await?;
+        let writes: Vec<EntryWrite> = back.into_iter().zip(passages).map(|((id, row), passages)| entry_write(id, row, passages)).collect();
+        let revision = self.store().commit_by(tenant, self.embedder().id(), &writes, &gone, by).await?;
+        self.nudge();
+        Ok(TakenBack { restored, deleted, left: all - deleted - restored, revision })
+    }
+
     async fn write(&self, tenant: &TenantId, id: EntryId, row: Candidate, by: &str) -> Result<KnowledgeEntry> {
         let passages = ingest::embed(self, std::iter::once(&row.draft)).await?.pop().unwrap_or_default();
-        let Candidate { draft, question_key, content_hash, .. } = row;
-        let write = EntryWrite { id: id.clone(), draft, question_key, content_hash, passages };
+        let write = entry_write(id.clone(), row, passages);
         self.store().commit_by(tenant, self.embedder().id(), &[write], &[], by).await?;
         self.nudge();
         self.entry(tenant, &id).await
     }
+}
+
+fn entry_write(id: EntryId, row: Candidate, passages: Vec<StoredPassage>) -> EntryWrite {
+    let Candidate { draft, question_key, content_hash, .. } = row;
+    EntryWrite { id, draft, question_key, content_hash, passages }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::book::Book;
 use super::read::{Cells, Field};
+use super::list_store::Listing;
 use super::store::KnowledgeStore;
 use super::{EntryDraft, KnowledgeEntry};
 use crate::error::{Error, Result};
@@ -68,14 +69,14 @@ struct Place {
     book: Option<Book>,
 }
 
-/// Every live entry of a tenant in id order, page by page.
-pub fn export(store: KnowledgeStore, tenant: TenantId, format: ExportFormat, zone: Tz) -> impl Stream<Item = Result<Page>> + Send {
+/// The entries of a tenant that a listing means, in id order, page by page.
+pub fn export(store: KnowledgeStore, tenant: TenantId, listing: Listing, format: ExportFormat, zone: Tz) -> impl Stream<Item = Result<Page>> + Send {
     let start = Some(Place { after: None, first: true, book: None });
     stream::try_unfold(start, move |place| {
-        let (store, tenant) = (store.clone(), tenant.clone());
+        let (store, tenant, listing) = (store.clone(), tenant.clone(), listing.clone());
         async move {
             let Some(mut place) = place else { return Ok(None) };
-            let page = store.page(&tenant, place.after.as_ref(), PAGE).await?;
+            let page = store.page(&tenant, &listing, place.after.as_ref(), PAGE).await?;
             let bytes = match format {
                 ExportFormat::Jsonl => lines(&page, zone),
                 ExportFormat::Csv => table(&page, place.first, zone)?,
@@ -108,7 +109,18 @@ fn sheet(entries: &[KnowledgeEntry], book: &mut Option<Book>, zone: Tz) -> Resul
 }
 
 fn lines(entries: &[KnowledgeEntry], zone: Tz) -> Vec<u8> {
-    entries.iter().flat_map(|entry| format!("{}\n", object(&entry.draft, zone)).into_bytes()).collect()
+    entries.iter().flat_map(|entry| format!("{}\n", whole(&entry.draft, zone)).into_bytes()).collect()
+}
+
+/// The same with `null` for what is not set: a key that is missing would leave a field as the base has it.
+fn whole(entry: &EntryDraft, zone: Tz) -> Value {
+    let mut object = object(entry, zone);
+    for field in Field::ALL {
+        if object.get(field.name()).is_none() {
+            object[field.name()] = Value::Null;
+        }
+    }
+    object
 }
 
 /// An entry under the contract's names; what is not set is left out.

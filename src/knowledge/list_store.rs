@@ -25,6 +25,8 @@ pub enum Validity {
     Expired,
     /// It will be served later.
     Coming,
+    /// It was deleted; its history is kept, so it can be brought back.
+    Deleted,
 }
 
 /// Bounds of a validity: after the first and up to the second.
@@ -41,23 +43,24 @@ impl Validity {
             Self::Expiring => Bounds { from: any, to: (now, now + SOON_MS) },
             Self::Expired => Bounds { from: any, to: past },
             Self::Coming => Bounds { from: later, to: any },
+            Self::Deleted => Bounds { from: any, to: any },
         }
     }
 }
 
 /// Which entries are meant; what is none does not narrow them down.
 #[derive(Clone, Debug, Default)]
-pub struct Listing<'a> {
+pub struct Listing {
     /// With these words in a question, a further phrasing or the answer; or this very id.
-    pub text: Option<&'a str>,
+    pub text: Option<String>,
     /// Of this category.
-    pub category: Option<&'a str>,
+    pub category: Option<String>,
     /// For this market.
-    pub market: Option<&'a str>,
+    pub market: Option<String>,
     /// In this language.
-    pub locale: Option<&'a str>,
+    pub locale: Option<String>,
     /// From this source.
-    pub source: Option<&'a str>,
+    pub source: Option<String>,
     /// Answered without a model, or not.
     pub direct: Option<bool>,
     /// Standing so in their validity.
@@ -78,13 +81,13 @@ macro_rules! bound {
     ($query:expr, $tenant:expr, $listing:expr, $bounds:expr) => {
         $query
             .bind($tenant)
-            .bind(false)
-            .bind($listing.text.map(containing))
-            .bind($listing.text)
-            .bind($listing.category)
-            .bind($listing.market)
-            .bind($listing.locale)
-            .bind($listing.source)
+            .bind($listing.validity == Some(Validity::Deleted))
+            .bind($listing.text.as_deref().map(containing))
+            .bind($listing.text.as_deref())
+            .bind($listing.category.as_deref())
+            .bind($listing.market.as_deref())
+            .bind($listing.locale.as_deref())
+            .bind($listing.source.as_deref())
             .bind($listing.direct)
             .bind($bounds.from.0)
             .bind($bounds.from.1)
@@ -94,17 +97,17 @@ macro_rules! bound {
 }
 
 impl KnowledgeStore {
-    fn bounds(&self, listing: &Listing<'_>) -> Bounds {
+    fn bounds(&self, listing: &Listing) -> Bounds {
         let any = Bounds { from: (-1, i64::MAX), to: (-1, i64::MAX) };
         let Timestamp(now) = self.clock.now();
         listing.validity.map_or(any, |validity| validity.bounds(now))
     }
 
-    /// A page of live entries, the last changed first, behind `after`.
+    /// A page of live entries, or of deleted ones, the last changed first, behind `after`.
     pub async fn listed(
         &self,
         tenant: &TenantId,
-        listing: &Listing<'_>,
+        listing: &Listing,
         after: Option<&(Revision, EntryId)>,
         limit: usize,
     ) -> Result<Vec<KnowledgeEntry>> {
@@ -119,13 +122,23 @@ impl KnowledgeStore {
         rows.into_iter().map(EntryRow::into_entry).collect()
     }
 
+    /// A page of them in id order, for export: what changes meanwhile keeps its place.
+    pub async fn page(&self, tenant: &TenantId, listing: &Listing, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
+        let sql = AssertSqlSafe(format!("select {COLUMNS} from entries where {WHERE} and id > $14 order by id limit $15"));
+        let after = after.map_or("", EntryId::as_str);
+        let (bounds, limit) = (self.bounds(listing), i64::try_from(limit).unwrap_or(i64::MAX));
+        let rows: Vec<EntryRow> =
+            on!(&self.db, pool => bound!(sqlx::query_as(sql), tenant, listing, bounds).bind(after).bind(limit).fetch_all(pool).await)?;
+        rows.into_iter().map(EntryRow::into_entry).collect()
+    }
+
     /// The first page, and how many there are in all.
-    pub async fn listed_first(&self, tenant: &TenantId, listing: &Listing<'_>, limit: usize) -> Result<(Vec<KnowledgeEntry>, u64)> {
+    pub async fn listed_first(&self, tenant: &TenantId, listing: &Listing, limit: usize) -> Result<(Vec<KnowledgeEntry>, u64)> {
         tokio::try_join!(self.listed(tenant, listing, None, limit), self.listed_count(tenant, listing))
     }
 
     /// How many there are.
-    pub async fn listed_count(&self, tenant: &TenantId, listing: &Listing<'_>) -> Result<u64> {
+    pub async fn listed_count(&self, tenant: &TenantId, listing: &Listing) -> Result<u64> {
         // What every row has to be read for is read in the order of the table; all else is counted in `entries_counted`.
         let order = if listing.text.is_some() { "and revision <= 9223372036854775807" } else { "" };
         let sql = AssertSqlSafe(format!("select count(*) from entries where {WHERE} {order}"));

@@ -8,7 +8,7 @@ use crate::ids::{EntryId, Timestamp};
 
 pub mod book;
 pub mod decide;
-mod edit;
+pub mod edit;
 mod events_store;
 pub mod cases;
 pub mod evaluate;

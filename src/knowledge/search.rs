@@ -351,4 +351,14 @@ impl SearchOutcome {
         }
         told
     }
+    /// The telling words of the question that a hit has, in the question's order.
+    fn matched(&self, hit: &Hit) -> Vec<&str> {
+        let mut matched: Vec<&str> = Vec::new();
+        for term in self.terms.iter().filter(|term| !decide::is_asking(term) && hit.gist.words.contains(&gist::word(term))) {
+            if !matched.contains(&term.as_str()) {
+                matched.push(term);
+            }
+        }
+        matched
+    }
 }

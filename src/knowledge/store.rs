@@ -384,17 +384,6 @@ impl KnowledgeStore {
         Ok(known)
     }
 
-    /// A page of live entries in id order, for export.
-    pub async fn page(&self, tenant: &TenantId, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let sql =
-            AssertSqlSafe(format!("select {COLUMNS} from entries where tenant_id = $1 and deleted = $2 and id > $3 order by id limit $4"));
-        let after = after.map_or("", EntryId::as_str);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<EntryRow> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).bind(after).bind(limit).fetch_all(pool).await)?;
-        rows.into_iter().map(EntryRow::into_entry).collect()
-    }
-
     /// Ids of live entries in the selection.
     pub async fn selected(&self, tenant: &TenantId, selection: &Selection) -> Result<Vec<EntryId>> {
         match selection {

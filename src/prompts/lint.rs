@@ -1,6 +1,7 @@
 //! What is wrong or odd in a template, found without running it.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{DemoKind, Part, PromptTemplate, Section, render};
 use crate::error::Error;
@@ -25,58 +26,76 @@ pub struct LintFinding {
     pub line: usize,
     /// How bad it is.
     pub level: Level,
+    /// Stable.
+    pub code: &'static str,
+    /// What the message is made of, for pages that say it in another language.
+    pub details: Value,
     /// What it is and what to do.
     pub message: String,
 }
 
 impl LintFinding {
+    /// Something that keeps a template from being used.
+    pub(super) fn error(file: &str, line: usize, code: &'static str, details: Value, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, level: Level::Error, code, details, message: message.into() }
+    }
+
+    /// Something that is probably not as meant.
+    pub(super) fn warning(file: &str, line: usize, code: &'static str, details: Value, message: impl Into<String>) -> Self {
+        Self { level: Level::Warning, ..Self::error(file, line, code, details, message) }
+    }
+
     /// The `prompt_invalid` error that says the same.
     pub(super) fn to_error(&self) -> Error {
         let message = format!("{}, line {}: {}", self.file, self.line, self.message);
-        Error::invalid("prompt_invalid", message).with_details(serde_json::json!({"file": self.file, "line": self.line}))
+        Error::invalid("prompt_invalid", message).with_details(json!({"file": self.file, "line": self.line}))
     }
 
     /// The same, with everything else that was found in its details.
     pub(super) fn to_error_among(&self, findings: &[Self]) -> Error {
-        self.to_error().with_details(serde_json::json!({"file": self.file, "line": self.line, "findings": findings}))
+        self.to_error().with_details(json!({"file": self.file, "line": self.line, "findings": findings}))
     }
 }
 
 /// Findings in a template whose syntax is right.
 pub(super) fn template(template: &PromptTemplate) -> Vec<LintFinding> {
-    let finding = |line: usize, level: Level, message: String| LintFinding { file: template.file.clone(), line, level, message };
+    let file = template.file.as_str();
+    let warning = |line, code, details, message: String| LintFinding::warning(file, line, code, details, message);
     let mut findings = Vec::new();
     let mut used = Vec::new();
     for section in &template.sections {
         for name in render::variables(section) {
             if !template.variables.contains_key(&name) {
                 let message = format!("`{name}` is not declared; declared are: {}.", template.declared());
-                findings.push(finding(line_of(section, &name), Level::Error, message));
+                let details = json!({"name": name, "declared": template.declared()});
+                findings.push(LintFinding::error(file, line_of(section, &name), "undeclared_variable", details, message));
             }
             used.push(name);
         }
     }
     for (name, variable) in &template.variables {
         if !used.contains(name) {
-            findings.push(finding(variable.line, Level::Warning, format!("`{name}` is declared but not used.")));
+            let message = format!("`{name}` is declared but not used.");
+            findings.push(warning(variable.line, "unused_variable", json!({"name": name}), message));
         }
     }
     let asks = matches!(template.reasoning, Reasoning::Hidden | Reasoning::Shown);
     if asks && !template.sections.iter().any(|section| section.part == Part::Reasoning) {
         let message = "The reasoning is hidden or shown, but no `## Reasoning` asks for any.".to_owned();
-        findings.push(finding(1, Level::Warning, message));
+        findings.push(warning(1, "no_reasoning_part", json!({}), message));
     }
     if asks && template.demos.iter().any(|demo| demo.reasoning.trim().is_empty()) {
-        findings.push(finding(1, Level::Warning, "A demo has no reasoning: models will leave it out as well.".to_owned()));
+        let message = "A demo has no reasoning: models will leave it out as well.".to_owned();
+        findings.push(warning(1, "demo_without_reasoning", json!({}), message));
     }
     let choice = &template.choice;
     if choice.kind == DemoKind::Picked && asks && choice.reasoning.trim().is_empty() {
         let message = "Picked demos have no reasoning of their own: say in `demo_reasoning` what stands for it.".to_owned();
-        findings.push(finding(1, Level::Warning, message));
+        findings.push(warning(1, "picked_without_reasoning", json!({}), message));
     }
     if choice.kind == DemoKind::Fixed && choice.count > template.demos.len() {
         let message = format!("`demo_count` is {}, but there are {} demos.", choice.count, template.demos.len());
-        findings.push(finding(1, Level::Warning, message));
+        findings.push(warning(1, "too_few_demos", json!({"wanted": choice.count, "there": template.demos.len()}), message));
     }
     findings
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::lint::{Level, LintFinding};
+use super::lint::LintFinding;
 use super::{Demo, DemoChoice, DemoKind, Origin, Part, PromptTemplate, Section, Variable, VariableKind, render};
 use crate::models::Reasoning;
 
@@ -57,28 +58,32 @@ pub(super) fn stem(file: &str) -> &str {
 
 /// Reads a template, up to and including its syntax.
 pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptTemplate, LintFinding> {
-    let error = |line: usize, message: String| LintFinding { file: file.to_owned(), line, level: Level::Error, message };
+    let error = |line: usize, code, details, message: String| LintFinding::error(file, line, code, details, message);
     let text = text.trim_start_matches('\u{feff}');
-    let (front, body, body_line) =
-        split(text).ok_or_else(|| error(1, "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned()))?;
+    let no_fence = || error(1, "no_front_matter", json!({}), "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned());
+    let (front, body, body_line) = split(text).ok_or_else(no_fence)?;
     // The front matter starts on line 2, after the fence.
     let line_at = |offset: usize| 2 + front[..offset.min(front.len())].matches('\n').count();
-    let mut parsed: Front =
-        toml::from_str(front).map_err(|wrong| error(line_at(wrong.span().map_or(0, |span| span.start)), wrong.message().to_owned()))?;
+    let mut parsed: Front = toml::from_str(front).map_err(|wrong| {
+        let line = line_at(wrong.span().map_or(0, |span| span.start));
+        error(line, "bad_front_matter", json!({"said": wrong.message()}), wrong.message().to_owned())
+    })?;
     if parsed.name != stem(file) {
         let message = format!("`name` is `{}`, but the file's name says `{}`.", parsed.name, stem(file));
-        return Err(error(2, message));
+        return Err(error(2, "wrong_name", json!({"name": parsed.name, "expected": stem(file)}), message));
     }
     let mut variables = BTreeMap::new();
     for (name, written) in &parsed.variables {
         let line = line_at(written.span().start);
-        let variable = variable(written.get_ref(), line)
-            .ok_or_else(|| error(line, format!("`{name}` has no known type: use string, number, bool or list, with `?` if optional.")))?;
+        let variable = variable(written.get_ref(), line).ok_or_else(|| {
+            let message = format!("`{name}` has no known type: use string, number, bool or list, with `?` if optional.");
+            error(line, "unknown_type", json!({"name": name}), message)
+        })?;
         variables.insert(name.clone(), variable);
     }
-    let sections = sections(body, body_line).map_err(|(line, message)| error(line, message))?;
+    let sections = sections(body, body_line).map_err(|wrong| error(wrong.line, wrong.code, wrong.details, wrong.message))?;
     for section in &sections {
-        render::syntax(section).map_err(|(line, message)| error(line, message))?;
+        render::syntax(section).map_err(|(line, message)| error(line, "bad_syntax", json!({"said": message}), message))?;
     }
     let choice = parsed.choice();
     Ok(PromptTemplate {
@@ -126,34 +131,46 @@ fn variable(written: &str, line: usize) -> Option<Variable> {
     Some(Variable { kind, optional, line })
 }
 
+/// What is wrong with the parts.
+struct Wrong {
+    line: usize,
+    code: &'static str,
+    details: Value,
+    message: String,
+}
+
 /// The parts under their headings.
-fn sections(body: &str, first_line: usize) -> Result<Vec<Section>, (usize, String)> {
+fn sections(body: &str, first_line: usize) -> Result<Vec<Section>, Wrong> {
     let mut sections: Vec<Section> = Vec::new();
     for (i, line) in body.lines().enumerate() {
         let number = first_line + i;
         if let Some(heading) = line.strip_prefix("## ") {
-            let part = Part::named(heading.trim()).ok_or_else(|| (number, unknown_part(heading)))?;
+            let part = Part::named(heading.trim()).ok_or_else(|| unknown_part(number, heading))?;
             if sections.iter().any(|section| section.part == part) {
-                return Err((number, format!("`## {heading}` is there twice.")));
+                let message = format!("`## {heading}` is there twice.");
+                return Err(Wrong { line: number, code: "part_twice", details: json!({"part": heading.trim()}), message });
             }
             sections.push(Section { part, source: "\n".repeat(number), line: number });
         } else if let Some(section) = sections.last_mut() {
             section.source.push_str(line);
             section.source.push('\n');
         } else if !line.trim().is_empty() {
-            return Err((number, "Text before the first part: begin with `## Instruction`.".to_owned()));
+            let message = "Text before the first part: begin with `## Instruction`.".to_owned();
+            return Err(Wrong { line: number, code: "text_before_parts", details: json!({}), message });
         }
     }
     for needed in [Part::Instruction, Part::Input] {
         if !sections.iter().any(|section| section.part == needed) {
-            return Err((first_line, format!("The part `## {needed:?}` is missing.")));
+            let (details, message) = (json!({"part": format!("{needed:?}")}), format!("The part `## {needed:?}` is missing."));
+            return Err(Wrong { line: first_line, code: "part_missing", details, message });
         }
     }
     Ok(sections)
 }
 
-fn unknown_part(heading: &str) -> String {
-    format!("`## {heading}` is no part of a prompt: use Instruction, Context, Reasoning, Input or Output (`###` inside them).")
+fn unknown_part(line: usize, heading: &str) -> Wrong {
+    let message = format!("`## {heading}` is no part of a prompt: use Instruction, Context, Reasoning, Input or Output (`###` inside them).");
+    Wrong { line, code: "unknown_part", details: json!({"part": heading.trim()}), message }
 }
 
 impl Part {

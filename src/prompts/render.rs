@@ -5,7 +5,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Map, Value, json};
 
-use super::lint::{Level, LintFinding};
+use super::lint::LintFinding;
 use super::{Demo, Part, PromptTemplate, Section, VariableKind};
 use crate::error::Result;
 use crate::models::{Message, Reasoning, Role};
@@ -112,7 +112,10 @@ impl PromptTemplate {
         let mut values = Map::new();
         for (name, variable) in &self.variables {
             let given = &vars[name.as_str()];
-            let wrong = |what: &str| self.invalid(variable.line, format!("`{name}` {what}."));
+            let wrong = |what: &str| {
+                let details = json!({"name": name, "kind": variable.kind.word()});
+                LintFinding::error(&self.file, variable.line, "value_does_not_fit", details, format!("`{name}` {what}."))
+            };
             let value = match given {
                 Value::Null if variable.optional => variable.kind.empty(),
                 Value::Null => return Err(wrong("has no value, and it is not optional")),
@@ -130,12 +133,9 @@ impl PromptTemplate {
         let values = minijinja::Value::from(Serde(values));
         environment().render_str(&section.source, values).map(|text| text.trim().to_owned()).map_err(|error| {
             let (line, message) = describe(&error, section);
-            self.invalid(line, format!("{message}; declared are: {}.", self.declared()))
+            let details = json!({"said": message, "declared": self.declared()});
+            LintFinding::error(&self.file, line, "render_failed", details, format!("{message}; declared are: {}.", self.declared()))
         })
-    }
-
-    fn invalid(&self, line: usize, message: String) -> LintFinding {
-        LintFinding { file: self.file.clone(), line, level: Level::Error, message }
     }
 }
 

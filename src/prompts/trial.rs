@@ -39,28 +39,33 @@ pub(super) fn findings(template: &PromptTemplate) -> Vec<LintFinding> {
 /// Variables that nobody gives, or gives as something else, and the one that may not be left out.
 fn asked_for(template: &PromptTemplate, given: &Given) -> Vec<LintFinding> {
     let names: Vec<&str> = given.full.as_object().into_iter().flat_map(|given| given.keys().map(String::as_str)).collect();
-    let finding = |line: usize, message: String| LintFinding { file: template.file.clone(), line, level: Level::Error, message };
+    let finding = |line: usize, code, details, message: String| LintFinding::error(&template.file, line, code, details, message);
     let mut findings = Vec::new();
     for (name, variable) in &template.variables {
         match given.full.get(name) {
             None if !variable.optional => findings.push(finding(
                 variable.line,
+                "variable_not_given",
+                json!({"name": name, "known": names.join(", ")}),
                 format!("Nobody gives `{name}`: make it optional with a `?`, or use one of: {}.", names.join(", ")),
             )),
             Some(value) if !variable.kind.fits(value) => {
-                findings.push(finding(variable.line, format!("`{name}` is no {}: declare it as it is given.", variable.kind.word())));
+                let message = format!("`{name}` is no {}: declare it as it is given.", variable.kind.word());
+                findings.push(finding(variable.line, "wrong_type", json!({"name": name, "kind": variable.kind.word()}), message));
             }
             _ => {}
         }
     }
     for name in names.iter().filter(|name| given.sparse[**name].is_null()) {
         if let Some(variable) = template.variables.get(*name).filter(|variable| !variable.optional) {
-            findings.push(finding(variable.line, format!("`{name}` is not there in every question: make it optional with a `?`.")));
+            let message = format!("`{name}` is not there in every question: make it optional with a `?`.");
+            findings.push(finding(variable.line, "variable_not_always_given", json!({"name": name}), message));
         }
     }
     for needed in given.needed {
         if !template.sections.iter().any(|section| super::render::variables(section).iter().any(|name| name == needed)) {
-            findings.push(finding(1, format!("No part uses `{needed}`: declare it under [variables] and put it into the prompt.")));
+            let message = format!("No part uses `{needed}`: declare it under [variables] and put it into the prompt.");
+            findings.push(finding(1, "variable_needed", json!({"name": needed}), message));
         }
     }
     findings
@@ -69,7 +74,7 @@ fn asked_for(template: &PromptTemplate, given: &Given) -> Vec<LintFinding> {
 fn open_source(template: &PromptTemplate) -> LintFinding {
     let line = template.sections.iter().find(|section| section.part == Part::Context).map_or(1, |section| section.line);
     let message = "A source's text could end its own tag: put it through `| data`.".to_owned();
-    LintFinding { file: template.file.clone(), line, level: Level::Warning, message }
+    LintFinding::warning(&template.file, line, "open_source", json!({}), message)
 }
 
 /// What the engine gives to templates of a kind.

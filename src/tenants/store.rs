@@ -295,6 +295,15 @@ impl Tenants {
         Ok(Caller { tenant, role: Role::Admin, key, owner: OwnerId::from_text(CONSOLE) })
     }
 
+    /// Until when a session lasts; none when there is no such session.
+    pub async fn session_expires(&self, secret: &str) -> Result<Option<Timestamp>> {
+        Ok(on!(&self.db, pool => {
+            sqlx::query_scalar("select expires_ms from sign_ins where hash = $1 and kind = 'session' and used_ms is null")
+                .bind(fingerprint(secret))
+                .fetch_optional(pool).await
+        })?)
+    }
+
     /// Ends a session.
     pub async fn end_session(&self, secret: &str) -> Result<()> {
         on!(&self.db, pool => {

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
 use crate::knowledge::evaluate;
 use crate::knowledge::export::{self, ExportFormat};
+use crate::knowledge::list_store::Listing;
 use crate::knowledge::ingest::{self, ImportOptions, Progress};
 use crate::knowledge::read::Format;
 use crate::knowledge::store::Selection;
@@ -232,7 +233,7 @@ async fn export(knowledge: &Knowledge, tenant: &TenantId, format: ExportFormat, 
         None => Box::new(std::io::stdout()),
     };
     let mut rows = 0;
-    let mut pages = pin!(export::export(knowledge.store().clone(), tenant.clone(), format, zone));
+    let mut pages = pin!(export::export(knowledge.store().clone(), tenant.clone(), Listing::default(), format, zone));
     while let Some(page) = pages.try_next().await? {
         match out.write_all(&page.bytes).and_then(|()| out.flush()) {
             // A reader that has seen enough, as in `… | head`.

@@ -60,8 +60,8 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 /** `rank` counts from 1; 0 when the leg did not list the entry but could score it. */
 export type LegScore = { rank: number, score: number };
 
-/** `score` is the confidence from 0 to 1, the scale of the thresholds. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, rerank?: number, folded?: string[], reason?: string | null };
+/** `score` is the confidence from 0 to 1, the scale of the thresholds; `fused` ranks; `matched` are the question's words that the entry has. */
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], rerank?: number, folded?: string[], reason?: string | null };
 
 /** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
 export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
@@ -83,12 +83,15 @@ export type EntryVersion = { revision: number, action: 'changed' | 'deleted', by
 export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted';
 
 /** A row of a file, and what would become of it. */
-export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, new?: Partial<EntryContent>, old?: Partial<EntryContent> };
+export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent> };
 
 export type ImportCounts = { added: number, changed: number, unchanged: number, duplicates: number, conflicts: number, failed: number, deleted?: number, skipped?: number, notes?: Array<string>, revision: number };
 
+/** What taking an import back did; `left` were changed by somebody since and stay. */
+export type TakenBack = { restored: number, deleted: number, left: number, revision: number };
+
 /** `POST /api/v1/knowledge/imports`, and `GET` of one, with a page of its plan. */
-export type ImportPlan = { id: string, state: 'planned' | 'applying' | 'applied', created_ms: number, expires_ms: number, files: Array<string>, plan: ImportCounts, applied: ImportCounts | null, rows: Array<PlannedRow>, next: number | null };
+export type ImportPlan = { id: string, state: 'planned' | 'applying' | 'applied', created_ms: number, expires_ms: number, files: Array<string>, plan: ImportCounts, applied: ImportCounts | null, undone: TakenBack | null, rows: Array<PlannedRow>, next: number | null };
 
 export type Conversation = { id: string, channel: string, title: string, turns: number, created_ms: number, updated_ms: number };
 
@@ -105,7 +108,7 @@ export type PromptHead = { name: string, version: number | string, description: 
 
 export type PromptText = PromptHead & { text: string, variables: Array<{ name: string, kind: string, optional: boolean }> };
 
-export type PromptFinding = { line: number, level: 'error' | 'warning', message: string };
+export type PromptFinding = { line: number, level: 'error' | 'warning', code: string, details: Record<string, unknown>, message: string };
 
 export type PromptVersion = { version: number, author: string, note: string, created_ms: number };
 

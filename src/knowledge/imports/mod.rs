@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::edit::TakenBack;
 use super::ingest::{self, ImportOptions};
 use super::read::{Format, Source};
 use super::{Knowledge, Revision};
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::ids::{TenantId, Timestamp, random_token};
 
 pub mod planned;
+mod undo;
 
 use planned::PlanPage;
 
@@ -27,6 +29,8 @@ const WAITING: usize = 20;
 const RECORD: &str = "import.json";
 /// Locked while it is applied.
 const LOCK: &str = "lock";
+/// What applying it wrote.
+const WRITTEN: &str = "written.jsonl";
 /// Its plan.
 const PLAN: &str = "plan.jsonl";
 
@@ -54,6 +58,8 @@ pub struct Wish {
 pub struct Decided {
     /// Conflicting rows to write all the same.
     pub accept: HashSet<u64>,
+    /// Every conflicting row.
+    pub accept_all: bool,
     /// Rows to leave out.
     pub skip: HashSet<u64>,
 }
@@ -91,6 +97,9 @@ pub struct Import {
     pub plan: Value,
     /// What was done.
     pub applied: Option<Value>,
+    /// What taking it back did.
+    #[serde(default)]
+    pub undone: Option<TakenBack>,
 }
 
 /// The imports that wait in a data directory.
@@ -182,6 +191,7 @@ impl Imports {
             planned_at_revision,
             plan: serde_json::to_value(&report)?,
             applied: None,
+            undone: None,
         };
         write_record(&upload.folder, &import).await?;
         upload.done = true;
@@ -228,8 +238,10 @@ impl Imports {
             return Err(Error::conflict("plan_outdated", message));
         }
         let sources = sources(&folder, &import.files, &import.options)?;
-        let Decided { accept, skip } = decided;
-        let options = ImportOptions { accept, skip, by: by.to_owned(), ..options(&import.options)? };
+        let Decided { accept, accept_all, skip } = decided;
+        let asked = options(&import.options)?;
+        let accept_conflicts = asked.accept_conflicts || accept_all;
+        let options = ImportOptions { accept, accept_conflicts, skip, by: by.to_owned(), written: Some(folder.join(WRITTEN)), ..asked };
         import.state = State::Applying;
         write_record(&folder, &import).await?;
         let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;

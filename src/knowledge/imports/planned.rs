@@ -33,6 +33,9 @@ pub struct Planned {
     /// What is wrong with it, and what to do.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
+    /// What the message is made of, for pages that say it in another language.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<Value>,
     /// The row in the file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new: Option<Value>,

@@ -45,13 +45,13 @@ pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (m
         let mut outbox = Outbox { batch: Vec::new(), bytes: 0, sender };
         let mut n = 0;
         for (source, file) in sources.iter().zip(0..) {
-            let default_source = default_source.as_deref().unwrap_or_else(|| source.file_name());
+            let named = Named { source: default_source.as_deref().unwrap_or_else(|| source.file_name()), on_purpose: default_source.is_some() };
             let went = match source.open(encoding.as_deref(), zone) {
                 Err(error) => outbox.put(Item::Unreadable { file, error }, 0),
                 Ok(mut reader) => {
                     let mut prepared = reader.by_ref().map(|row| {
                         n += 1;
-                        prepare(n - 1, file, row, default_source)
+                        prepare(n - 1, file, row, &named)
                     });
                     let taken = prepared.all(|(item, bytes)| outbox.put(item, bytes));
                     drop(prepared);
@@ -91,18 +91,26 @@ impl Outbox {
     }
 }
 
+/// The source of rows that name none.
+struct Named<'a> {
+    source: &'a str,
+    /// Somebody asked for it; otherwise it is only the file's name.
+    on_purpose: bool,
+}
+
 /// Hashes and normalises a row here, on the reading thread; also tells about how large it is.
-fn prepare(n: u64, file: u32, read: ReadRow, default_source: &str) -> (Item, usize) {
-    let ReadRow { row, sheet, draft } = read;
+fn prepare(n: u64, file: u32, read: ReadRow, named: &Named<'_>) -> (Item, usize) {
+    let ReadRow { row, sheet, given, draft } = read;
+    let given = if named.on_purpose { given.with(Field::Source) } else { given };
     let (content, bytes) = match draft {
         Ok(mut draft) => {
-            draft.source.get_or_insert_with(|| default_source.to_owned());
+            draft.source.get_or_insert_with(|| named.source.to_owned());
             let bytes = draft.answer.len() + draft.similar.iter().map(String::len).sum::<usize>();
-            (Ok(Box::new(Candidate::new(draft, Place { file, row }))), bytes)
+            (Ok(Box::new(Candidate::new(draft, Place { file, row }).given(given))), bytes)
         }
         Err(mut error) => {
             if error.cells.get(Field::Source).is_empty() {
-                error.cells.put(Field::Source, default_source);
+                error.cells.put(Field::Source, named.source);
             }
             let bytes = Field::ALL.iter().map(|&field| error.cells.get(field).len()).sum();
             (Err(error), bytes)

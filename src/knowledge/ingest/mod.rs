@@ -11,21 +11,25 @@ use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::PlanWriter;
-use super::plan::{Base, Candidate, Planner, Rules, Verdict};
+use super::plan::{Candidate, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
-use super::store::{EntryWrite, Known, StoredPassage};
+use super::store::{Known, StoredPassage};
 use super::{EntryDraft, Knowledge, follow, read, split};
 use crate::error::{Error, Result};
-use crate::ids::{EntryId, TenantId};
+use crate::ids::TenantId;
 use crate::models::EmbedKind;
 
 mod ahead;
 mod planning;
 mod replace;
+mod writing;
 
 use ahead::{Batch, Item, read_ahead};
 use replace::Kept;
+use writing::{How, Write, completed};
+
+pub(super) use writing::Written;
 
 /// How long an import waits for another one into the same tenant.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,6 +66,8 @@ pub struct ImportOptions {
     pub report: Option<PathBuf>,
     /// Where to put what would become of every row.
     pub plan: Option<PathBuf>,
+    /// Where to note what was written, so that it can be taken back as a whole.
+    pub written: Option<PathBuf>,
     /// Ends the import after the batch that is under way.
     pub stop: CancellationToken,
 }
@@ -148,7 +154,7 @@ pub(super) async fn embed(knowledge: &Knowledge, drafts: impl Iterator<Item = &E
 ///
 /// # Errors
 /// `import_running` when the other one takes too long, or somebody stops the waiting.
-async fn one_at_a_time(knowledge: &Knowledge, tenant: &TenantId, stop: &CancellationToken) -> Result<File> {
+pub(super) async fn one_at_a_time(knowledge: &Knowledge, tenant: &TenantId, stop: &CancellationToken) -> Result<File> {
     let file = File::options().create(true).append(true).open(knowledge.import_lock(tenant))?;
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -180,6 +186,7 @@ struct Run<'a> {
     accept: HashSet<u64>,
     skip: HashSet<u64>,
     by: String,
+    written: Option<PathBuf>,
     unreadable: Vec<Error>,
 }
 
@@ -225,6 +232,7 @@ impl<'a> Run<'a> {
             accept: options.accept.clone(),
             skip: options.skip.clone(),
             by: options.by.clone(),
+            written: options.written.clone(),
         })
     }
 
@@ -262,9 +270,11 @@ impl<'a> Run<'a> {
     async fn judge_and_write(&mut self, rows: Vec<Judged>, left: &mut Vec<Left>) -> Result<()> {
         let base = self.look_up(&rows).await?;
         let verdicts = self.planner.judge(rows.iter().map(|judged| &judged.row), &base);
+        let rows = completed(rows, &verdicts, &base);
         self.plan_rows(&rows, &verdicts).await?;
         let mut counted = ImportReport::default();
         let mut writes = Vec::new();
+        let write = |how, id, row| Write { how, id, row };
         for (Judged { n, sheet, row }, verdict) in rows.into_iter().zip(verdicts) {
             if let Some(kept) = &mut self.kept {
                 kept.row(&row, &verdict);
@@ -272,26 +282,26 @@ impl<'a> Run<'a> {
             let (status, code, message) = match verdict {
                 Verdict::Added(id) => {
                     counted.added += 1;
-                    writes.push((id, row));
+                    writes.push(write(How::Added, id, row));
                     continue;
                 }
                 Verdict::Changed(known) => {
                     counted.changed += 1;
-                    writes.push((known.id, row));
+                    writes.push(write(How::Changed, known.id, row));
                     continue;
                 }
                 Verdict::Unchanged(Known { id, stale_vectors, .. }) => {
                     counted.unchanged += 1;
                     if stale_vectors {
-                        writes.push((id, row));
+                        writes.push(write(How::Same, id, row));
                     }
                     continue;
                 }
-                Verdict::Duplicate(message) => {
+                Verdict::Duplicate(clash) => {
                     counted.duplicates += 1;
-                    ("duplicate", "duplicate", message)
+                    ("duplicate", "duplicate", clash.message)
                 }
-                Verdict::Conflicting { message, .. } => ("conflicting", "conflicting", message),
+                Verdict::Conflicting { clash, .. } => ("conflicting", "conflicting", clash.message),
                 Verdict::Failed { code, message } => ("failed", code, message),
             };
             let problem = self.problem(row.place.file, row.place.row, sheet, code, message);
@@ -309,40 +319,6 @@ impl<'a> Run<'a> {
         self.report.changed += counted.changed;
         self.report.unchanged += counted.unchanged;
         self.report.duplicates += counted.duplicates;
-        Ok(())
-    }
-
-    async fn look_up(&self, rows: &[Judged]) -> Result<Base> {
-        let ids: Vec<EntryId> = rows.iter().flat_map(|judged| judged.row.ids.iter().cloned()).collect();
-        let (store, embedder) = (self.knowledge.store(), self.knowledge.embedder().id());
-        let known = store.known(self.tenant, embedder, &ids).await?;
-        if self.as_is {
-            return Ok(Base::new(known, Vec::new()));
-        }
-        let keys: HashSet<&String> = rows.iter().map(|judged| &judged.row.question_key).filter(|key| !key.is_empty()).collect();
-        let keys: Vec<String> = keys.into_iter().cloned().collect();
-        Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?))
-    }
-
-    async fn write(&mut self, rows: Vec<(EntryId, Candidate)>) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        tracing::debug!(rows = rows.len(), "embedding");
-        let passages = embed(self.knowledge, rows.iter().map(|(_, row)| &row.draft)).await?;
-        let writes: Vec<_> = rows
-            .into_iter()
-            .zip(passages)
-            .map(|((id, row), passages)| EntryWrite {
-                id,
-                draft: row.draft,
-                question_key: row.question_key,
-                content_hash: row.content_hash,
-                passages,
-            })
-            .collect();
-        self.knowledge.store().commit_by(self.tenant, self.knowledge.embedder().id(), &writes, &[], &self.by).await?;
-        self.knowledge.nudge();
         Ok(())
     }
 

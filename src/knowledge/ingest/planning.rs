@@ -39,6 +39,7 @@ impl Run<'_> {
                 id: verdict.id().map(|id| id.as_str().to_owned()),
                 code: code.map(str::to_owned),
                 message: message.map(str::to_owned),
+                details: verdict.details().cloned(),
                 new: (fate != "unchanged").then(|| object(&judged.row.draft, self.zone)),
                 old: old.map(|old| object(&old.draft, self.zone)),
             });
@@ -58,6 +59,7 @@ impl Run<'_> {
             id: None,
             code: Some(problem.code.to_owned()),
             message: Some(problem.message.clone()),
+            details: None,
             new: Some(cells.to_json()),
             old: None,
         });

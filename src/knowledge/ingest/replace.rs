@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::Run;
+use super::{Run, Written};
 use crate::error::Result;
 use crate::ids::EntryId;
 use crate::knowledge::export::object;
@@ -23,7 +23,7 @@ pub struct Kept {
 impl Kept {
     /// A row of a file stays, whatever becomes of it.
     pub fn row(&mut self, row: &Candidate, verdict: &Verdict) {
-        if let Some(source) = &row.draft.source
+        if let Some(source) = row.named_source()
             && !self.sources.contains(source)
         {
             self.sources.insert(source.clone());
@@ -76,8 +76,7 @@ impl Run<'_> {
             self.write_plan(planned.collect()).await?;
         }
         if !self.dry_run {
-            self.knowledge.store().commit_by(self.tenant, self.knowledge.embedder().id(), &[], ids, &self.by).await?;
-            self.knowledge.nudge();
+            self.commit(&[], ids, Written { deleted: ids.to_vec(), ..Written::default() }).await?;
         }
         self.report.deleted = Some(self.report.deleted.unwrap_or_default() + ids.len() as u64);
         Ok(())

@@ -11,8 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Config, Overrides};
 use crate::db::Db;
-use crate::ids::Clock;
+use crate::ids::{Clock, EntryId};
 use crate::knowledge::export::{ExportFormat, export};
+use crate::knowledge::list_store::Listing;
 use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
 use crate::models::{Embedder, embed};
 use crate::tenants::Tenants;
@@ -85,7 +86,7 @@ impl Shop {
     }
 
     async fn entries(&self) -> Vec<KnowledgeEntry> {
-        self.knowledge.store().page(&self.tenant, None, 100_000).await.unwrap()
+        self.knowledge.store().page(&self.tenant, &Listing::default(), None, 100_000).await.unwrap()
     }
 
     /// Texts embedded since the last call.
@@ -94,7 +95,7 @@ impl Shop {
     }
 
     async fn export(&self, format: ExportFormat) -> Vec<u8> {
-        let pages: Vec<_> = export(self.knowledge.store().clone(), self.tenant.clone(), format, ZONE).try_collect().await.unwrap();
+        let pages: Vec<_> = export(self.knowledge.store().clone(), self.tenant.clone(), Listing::default(), format, ZONE).try_collect().await.unwrap();
         pages.into_iter().flat_map(|page| page.bytes).collect()
     }
 }

@@ -2,23 +2,28 @@
 //! duplicate, conflicting or failed. Pure: what the base holds comes in as [`Base`], so that a dry
 //! run and the import itself judge alike.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::Value;
+
+use super::read::Given;
 use super::store::Known;
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
 
+mod clash;
+mod complete;
 mod identity;
 mod seen;
 
+pub use clash::Clash;
 pub use identity::content_hash;
 pub use seen::Place;
 
 pub use identity::fingerprint;
+use clash::Named;
 use seen::{Answered, Scope, Seen, Taken};
-
-/// Differing numbers that a conflict names on each side.
-const NUMBERS: usize = 5;
 
 /// What an import is allowed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +49,12 @@ pub struct Candidate {
     pub ids: Vec<EntryId>,
     /// Somebody decided to write it although it conflicts.
     pub accepted: bool,
+    /// Which fields its file has; the others it takes from the entry that it changes.
+    given: Given,
+    /// The source that its file stands for, when the entry it changes keeps another.
+    named_source: Option<String>,
+    /// Fingerprint of the content as the file has it.
+    content: u128,
     key: u128,
     answer: u128,
 }
@@ -59,15 +70,18 @@ impl Candidate {
             question_key,
             key: fingerprint(&key),
             answer: fingerprint(&text::normalise(&draft.answer)),
+            content: fingerprint(&content_hash),
             content_hash,
             place,
             draft,
             accepted: false,
+            given: Given::ALL,
+            named_source: None,
         }
     }
 
     fn taken(&self, live: bool) -> Taken {
-        Taken { content: fingerprint(&self.content_hash), place: self.place, live }
+        Taken { content: self.content, place: self.place, live }
     }
 }
 
@@ -77,6 +91,8 @@ pub struct Base {
     known: HashMap<EntryId, Known>,
     /// Entries by normalised question.
     stored: HashMap<String, Vec<Stored>>,
+    /// Entries that rows say only a part of.
+    partly: HashMap<EntryId, KnowledgeEntry>,
 }
 
 /// An entry that answers the question of a row.
@@ -95,7 +111,33 @@ impl Base {
             let (answer, scope) = (fingerprint(&text::normalise(&entry.draft.answer)), Scope::of(&entry.draft));
             stored.entry(text::question_key(&entry.draft.question)).or_default().push(Stored { entry, answer, scope });
         }
-        Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), stored }
+        Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), stored, partly: HashMap::new() }
+    }
+
+    /// With the entries that rows say only a part of.
+    #[must_use]
+    pub fn with_partly(mut self, entries: Vec<KnowledgeEntry>) -> Self {
+        self.partly = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
+        self
+    }
+
+    /// Whether the entry of that id is stored with this content.
+    fn has(&self, id: &EntryId, row: &Candidate) -> bool {
+        let Some(known) = self.known.get(id) else { return false };
+        known.content_hash == row.content_hash || self.seen_whole(row, id).content_hash == known.content_hash
+    }
+
+    /// The row with what its file does not say taken from the entry of that id.
+    pub fn whole(&self, row: Candidate, id: &EntryId) -> Candidate {
+        match self.partly.get(id) {
+            Some(entry) if row.is_partial() => row.completed(entry),
+            _ => row,
+        }
+    }
+
+    fn seen_whole<'a>(&self, row: &'a Candidate, id: &EntryId) -> Cow<'a, Candidate> {
+        let partly = row.is_partial() && self.partly.contains_key(id);
+        if partly { Cow::Owned(self.whole(row.clone(), id)) } else { Cow::Borrowed(row) }
     }
 
     fn same_question(&self, key: &str) -> &[Stored] {
@@ -113,11 +155,11 @@ pub enum Verdict {
     /// Already there.
     Unchanged(Known),
     /// Says the same as another row, which the text names; not written.
-    Duplicate(String),
+    Duplicate(Clash),
     /// Answers a question otherwise than another row, which the text names; held back.
     Conflicting {
         /// What it conflicts with, how, and what to do.
-        message: String,
+        clash: Clash,
         /// The entry, when it is one of the base.
         with: Option<EntryId>,
     },
@@ -149,14 +191,22 @@ impl Verdict {
         }
     }
 
+    /// What programs and pages say the message from.
+    pub fn details(&self) -> Option<&Value> {
+        match self {
+            Self::Duplicate(clash) | Self::Conflicting { clash, .. } => Some(&clash.details),
+            _ => None,
+        }
+    }
+
     /// The word for it, a code, and what people are told.
     pub fn told(&self) -> (&'static str, Option<&'static str>, Option<&str>) {
         match self {
             Self::Added(_) => ("added", None, None),
             Self::Changed(_) => ("changed", None, None),
             Self::Unchanged(_) => ("unchanged", None, None),
-            Self::Duplicate(message) => ("duplicate", Some("duplicate"), Some(message)),
-            Self::Conflicting { message, .. } => ("conflicting", Some("conflicting"), Some(message)),
+            Self::Duplicate(clash) => ("duplicate", Some("duplicate"), Some(&clash.message)),
+            Self::Conflicting { clash, .. } => ("conflicting", Some("conflicting"), Some(&clash.message)),
             Self::Failed { code, message } => ("failed", Some(code), Some(message)),
         }
     }
@@ -189,6 +239,8 @@ impl Planner {
             Ok(id) => id,
             Err(verdict) => return verdict,
         };
+        let whole = base.seen_whole(row, &id);
+        let row = whole.as_ref();
         let known = base.known.get(&id);
         let same = known.is_some_and(|known| known.content_hash == row.content_hash);
         if !same
@@ -212,15 +264,14 @@ impl Planner {
 
     /// The id of a row, or why it has none: an earlier row of this import is the same, or has it.
     fn identify(&self, row: &Candidate, base: &Base) -> Result<EntryId, Verdict> {
-        let content = fingerprint(&row.content_hash);
-        let again = row.ids.iter().filter_map(|id| self.seen.id(id)).find(|taken| taken.content == content);
+        let again = row.ids.iter().filter_map(|id| self.seen.id(id)).find(|taken| taken.content == row.content);
         if let Some(first) = again {
-            return Err(Verdict::Duplicate(format!("The same as {}.", self.name(first.place, row.place))));
+            return Err(Verdict::Duplicate(Clash::again(&self.name(first.place, row.place))));
         }
         let free: Vec<_> = row.ids.iter().filter(|id| self.seen.id(id).is_none()).collect();
         // Rows may change places in their file: one that is stored as it is keeps its id, and the more
         // exact ids were given for a reason.
-        let stored = |id: &&&EntryId| base.known.get(**id).is_some_and(|known| known.content_hash == row.content_hash);
+        let stored = |id: &&&EntryId| base.has(id, row);
         let kept = free.iter().find(stored).or_else(|| free.iter().rev().find(|id| base.known.contains_key(**id)));
         match (kept.or(free.first()), row.ids.first().and_then(|id| self.seen.id(id))) {
             (Some(&id), _) => Ok(id.clone()),
@@ -241,7 +292,7 @@ impl Planner {
         let id = row.draft.id.as_deref().unwrap_or_default();
         let message = format!(
             "The id `{id}` is already used by {}, with other content. Give one of them another id.",
-            self.name(first.place, row.place)
+            self.name(first.place, row.place).text
         );
         Verdict::Failed { code: "duplicate_id", message }
     }
@@ -252,8 +303,8 @@ impl Planner {
         let may_repeat = is_own_change(row, id, base);
         let accepted = self.rules.accept_conflicts || row.accepted;
         let judge = |answer: u128, other: Scope| match answer == row.answer {
-            true if other == scope && !may_repeat => Some(duplicate as fn(String, Option<&EntryId>) -> Verdict),
-            false if other.meets(&scope) && !accepted => Some(conflicting as fn(String, Option<&EntryId>) -> Verdict),
+            true if other == scope && !may_repeat => Some(duplicate as fn(Clash, Option<&EntryId>) -> Verdict),
+            false if other.meets(&scope) && !accepted => Some(conflicting as fn(Clash, Option<&EntryId>) -> Verdict),
             _ => None,
         };
         let in_base = base.same_question(&row.question_key);
@@ -262,13 +313,13 @@ impl Planner {
             // Of an earlier batch only fingerprints are left, but meanwhile its rows are stored.
             let stored = || in_base.iter().find(|stored| stored.answer == other.answer).map(|stored| &stored.entry.draft.answer);
             let text = self.recent.get(&other.answer).or_else(stored);
-            Some(verdict(explain(&self.name(other.place, row.place), row, other.answer, text), None))
+            Some(verdict(Clash::between(&self.name(other.place, row.place), row, other.answer, text), None))
         });
         earlier.or_else(|| {
             in_base.iter().filter(|stored| stored.entry.id != *id && !self.is_superseded(&stored.entry)).find_map(|stored| {
                 let verdict = judge(stored.answer, stored.scope)?;
-                let message = explain(&name_of(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer));
-                Some(verdict(message, Some(&stored.entry.id)))
+                let clash = Clash::between(&Named::entry(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer));
+                Some(verdict(clash, Some(&stored.entry.id)))
             })
         })
     }
@@ -279,11 +330,9 @@ impl Planner {
     }
 
     /// A row's place as another row's problem names it.
-    fn name(&self, place: Place, seen_from: Place) -> String {
-        match self.files.get(place.file as usize) {
-            Some(file) if place.file != seen_from.file => format!("row {} of {file}", place.row),
-            _ => format!("row {}", place.row),
-        }
+    fn name(&self, place: Place, seen_from: Place) -> Named {
+        let file = self.files.get(place.file as usize).filter(|_| place.file != seen_from.file);
+        Named::row(place.row, file)
     }
 }
 
@@ -296,50 +345,12 @@ fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
     base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(&row.question_key).iter().any(own_before))
 }
 
-fn duplicate(message: String, _: Option<&EntryId>) -> Verdict {
-    Verdict::Duplicate(message)
+fn duplicate(clash: Clash, _: Option<&EntryId>) -> Verdict {
+    Verdict::Duplicate(clash)
 }
 
-fn conflicting(message: String, with: Option<&EntryId>) -> Verdict {
-    Verdict::Conflicting { message, with: with.cloned() }
-}
-
-fn name_of(entry: &KnowledgeEntry) -> String {
-    match &entry.draft.source {
-        Some(source) => format!("entry `{}` from {source}", entry.id),
-        None => format!("entry `{}`", entry.id),
-    }
-}
-
-fn explain(other: &str, row: &Candidate, answer: u128, their_answer: Option<&String>) -> String {
-    if answer == row.answer {
-        return format!("The same question and answer as {other}.");
-    }
-    let difference = their_answer.map(|theirs| difference(&row.draft.answer, theirs)).unwrap_or_default();
-    format!(
-        "The same question is answered differently in {other}{difference}. Keep one of them, give them different markets or dates, or import with --accept-conflicts."
-    )
-}
-
-/// The numbers in which two answers differ: what merchants would argue about.
-fn difference(ours: &str, theirs: &str) -> String {
-    let (ours, theirs) = (text::numbers(ours), text::numbers(theirs));
-    let only = |these: &[String], those: &[String]| {
-        let mut only: Vec<&str> = Vec::new();
-        for number in these.iter().filter(|number| !those.contains(number)) {
-            if !only.contains(&number.as_str()) {
-                only.push(number);
-            }
-        }
-        only.truncate(NUMBERS);
-        only.join(", ")
-    };
-    match (only(&ours, &theirs), only(&theirs, &ours)) {
-        (a, b) if a.is_empty() && b.is_empty() => String::new(),
-        (a, b) if b.is_empty() => format!(" (only here: {a})"),
-        (a, b) if a.is_empty() => format!(" (only there: {b})"),
-        (a, b) => format!(" (here {a}; there {b})"),
-    }
+fn conflicting(clash: Clash, with: Option<&EntryId>) -> Verdict {
+    Verdict::Conflicting { clash, with: with.cloned() }
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ fn contradictions_are_held_back_and_explained() {
     let other = EntryDraft { source: Some("new.csv".into()), ..row("保证金多少", "本地店 3,000 元，30 天内交") };
     let candidate = Candidate::new(other, Place { file: 0, row: 9 });
     let verdict = Planner::new(STRICT, vec!["new.csv".into()]).judge([&candidate], &shop.base(std::slice::from_ref(&candidate))).remove(0);
-    let Verdict::Conflicting { message, .. } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Conflicting { clash: Clash { message, .. }, .. } = verdict else { panic!("{verdict:?}") };
     assert!(message.contains("from faq.csv (here 3000, 30; there 1000)"), "{message}");
     assert_eq!(shop.import(ACCEPT, &rows), ["unchanged", "unchanged", "added"]);
     assert_eq!(shop.import(ACCEPT, &rows), ["unchanged", "unchanged", "unchanged"]);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 
 use super::header::{Columns, Field};
 use super::sheet::{self, HEADER_WITHIN, TextRow};
-use super::{Cells, ReadRow, RowReader, broken_off};
+use super::{Cells, Given, ReadRow, RowReader, broken_off};
 
 /// Looked at to find the separator.
 const SAMPLE: u64 = 64 * 1024;
@@ -181,7 +181,7 @@ impl<R: Read> Table<Ended<R>> {
 
     fn unclosed(&self) -> ReadRow {
         let message = "A cell of this row begins with a quote (\") that is never closed, so nothing from here on can be told apart. Close the quote, or write it twice (\"\") where it belongs to the text.";
-        ReadRow { row: self.row, sheet: None, draft: Err(Cells::default().error("quote_not_closed", message)) }
+        ReadRow { row: self.row, sheet: None, given: Given::ALL, draft: Err(Cells::default().error("quote_not_closed", message)) }
     }
 }
 

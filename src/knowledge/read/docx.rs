@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 use super::pump;
 use super::section::{self, Headings, Section};
-use super::{Cells, ReadRow, RowReader, Seekable, archive};
+use super::{Cells, Given, ReadRow, RowReader, Seekable, archive};
 
 /// Most that the text of a document may unpack to.
 const TEXT_BYTES: u64 = 128 * 1024 * 1024;
@@ -43,7 +43,7 @@ pub fn read(input: Box<dyn Seekable>, name: String, zone: Tz) -> Result<RowReade
 
 fn without_text() -> ReadRow {
     let message = "The document has no text; pictures of text cannot be read. Type it, or run it through text recognition.";
-    ReadRow { row: 1, sheet: None, draft: Err(Cells::default().error("no_text", message)) }
+    ReadRow { row: 1, sheet: None, given: Given::ALL, draft: Err(Cells::default().error("no_text", message)) }
 }
 
 fn damaged(error: impl std::fmt::Display) -> Error {

@@ -103,6 +103,37 @@ impl Field {
     }
 }
 
+/// The fields that a file has at all. What it has no column or key for is not said to be empty: it stays
+/// as the base has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given(u16);
+
+impl Given {
+    /// A row that says everything about its entry.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// These fields and no others.
+    pub fn of(fields: impl IntoIterator<Item = Field>) -> Self {
+        Self(fields.into_iter().fold(0, |bits, field| bits | 1 << field as u16))
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with(self, field: Field) -> Self {
+        Self(self.0 | 1 << field as u16)
+    }
+
+    /// Whether a field is among them.
+    pub fn has(self, field: Field) -> bool {
+        self.0 & 1 << field as u16 != 0
+    }
+
+    /// Whether all are.
+    pub fn is_all(self) -> bool {
+        Field::ALL.into_iter().all(|field| self.has(field))
+    }
+}
+
 /// Every name of every field, with its place among the field's synonyms.
 static NAMES: LazyLock<HashMap<String, (Field, usize)>> = LazyLock::new(|| {
     let names = |field: Field| field.synonyms().iter().enumerate().map(move |(place, name)| (plain(name), (field, place)));
@@ -154,6 +185,11 @@ impl Columns {
     /// How many columns the header has.
     pub fn count(&self) -> usize {
         self.fields.len()
+    }
+
+    /// The fields that some column brings.
+    pub fn given(&self) -> Given {
+        Given::of(self.fields.iter().copied().flatten())
     }
 
     /// The field that column `at` brings.
@@ -240,6 +276,9 @@ mod tests {
         let similar = Some(Field::Similar);
         assert_eq!(fields, [None, Some(Field::Question), Some(Field::Answer), None, similar, similar, None]);
         assert_eq!(columns.notes, ["columns not used: `标题`, `备注`"]);
+        let given = columns.given();
+        assert!(given.has(Field::Similar) && !given.has(Field::Market) && !given.is_all() && Given::ALL.is_all());
+        assert!(given.with(Field::Market).has(Field::Market));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::knowledge::EntryDraft;
 
 use super::cells::excerpt;
-use super::{Cells, Field, ReadRow, RowError, RowReader, broken_off};
+use super::{Cells, Field, Given, ReadRow, RowError, RowReader, broken_off};
 
 /// Longest line in bytes.
 const LINE_BYTES: usize = 8 * 1024 * 1024;
@@ -18,10 +18,13 @@ const LINE_BYTES: usize = 8 * 1024 * 1024;
 pub fn read(text: impl Read + Send + 'static, zone: Tz) -> RowReader {
     let lines = Lines { text: BufReader::with_capacity(64 * 1024, text), line: 0, over: false };
     let rows = lines.map(move |line| match line {
-        Line::Text(row, text) => ReadRow { row, sheet: None, draft: parse(&text).and_then(|cells| cells.into_draft(zone)) },
+        Line::Text(row, text) => match parse(&text) {
+            Ok((cells, given)) => ReadRow { row, sheet: None, given, draft: cells.into_draft(zone) },
+            Err(error) => ReadRow { row, sheet: None, given: Given::ALL, draft: Err(error) },
+        },
         Line::TooLong(row) => {
             let message = format!("The line is longer than {} MB.", LINE_BYTES >> 20);
-            ReadRow { row, sheet: None, draft: Err(Cells::default().error("row_too_long", message)) }
+            ReadRow { row, sheet: None, given: Given::ALL, draft: Err(Cells::default().error("row_too_long", message)) }
         }
         Line::Broken(row, error) => broken_off(row, &error),
     });
@@ -83,14 +86,19 @@ pub fn row_of_object(object: &Map<String, Value>, zone: Tz) -> Result<EntryDraft
     cells(object)?.into_draft(zone)
 }
 
-fn parse(line: &str) -> Result<Cells, RowError> {
+fn parse(line: &str) -> Result<(Cells, Given), RowError> {
     let error = match serde_json::from_str(line) {
-        Ok(Value::Object(object)) => return cells(&object),
+        Ok(Value::Object(object)) => return Ok((cells(&object)?, given(&object))),
         Ok(_) => "The line is JSON, but not an object like {\"question\": \"…\", \"answer\": \"…\"}.".to_owned(),
         Err(error) => format!("The line is no JSON (near column {}): {}", error.column(), excerpt(line)),
     };
     let code = if line.contains(super::encoding::BAD) { "bad_encoding" } else { "bad_json" };
     Err(Cells::default().error(code, error))
+}
+
+/// The fields that an object has a key for, also when it says `null`.
+fn given(object: &Map<String, Value>) -> Given {
+    Given::of(object.keys().filter_map(|key| Field::find(key)).map(|(field, _)| field))
 }
 
 fn cells(object: &Map<String, Value>) -> Result<Cells, RowError> {

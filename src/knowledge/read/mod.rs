@@ -33,7 +33,7 @@ mod sheet;
 mod xlsx;
 
 pub use cells::{Cells, RowError};
-pub use header::Field;
+pub use header::{Field, Given};
 pub use jsonl::row_of_object;
 
 use encoding::{Sample, Utf8Reader};
@@ -97,6 +97,8 @@ pub struct ReadRow {
     pub row: u64,
     /// Which sheet of a workbook.
     pub sheet: Option<String>,
+    /// Which fields its file has at all.
+    pub given: Given,
     /// Its content, or what is wrong with it.
     pub draft: Result<EntryDraft, RowError>,
 }
@@ -338,7 +340,7 @@ fn broken_off(row: u64, error: &std::io::Error) -> ReadRow {
         _ => ("file_unreadable", "The file cannot be read any further"),
     };
     let message = format!("{what} ({error}). The rows before this one were read; get a whole copy and import it again.");
-    ReadRow { row, sheet: None, draft: Err(Cells::default().error(code, message)) }
+    ReadRow { row, sheet: None, given: Given::ALL, draft: Err(Cells::default().error(code, message)) }
 }
 
 #[cfg(test)]

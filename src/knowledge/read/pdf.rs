@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 use super::pump::{self, Pump};
 use super::section::{self, Headings, Section, too_large};
-use super::{Cells, ReadRow, RowReader, Seekable, io_error};
+use super::{Cells, Given, ReadRow, RowReader, Seekable, io_error};
 
 /// Largest file.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -91,7 +91,7 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
                 lines.extend(text);
             }
             Err(error) => {
-                let row = ReadRow { row: u64::from(number), sheet: None, draft: Err(Cells::default().error("page_unreadable", error)) };
+                let row = ReadRow { row: u64::from(number), sheet: None, given: Given::ALL, draft: Err(Cells::default().error("page_unreadable", error)) };
                 if !pump.row(row) {
                     return Ok(());
                 }
@@ -104,7 +104,7 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
 
 fn page_without_text(page: u32) -> ReadRow {
     let message = format!("Page {page} has no text, only a picture, as a scan has. Run it through text recognition (OCR), or type it.");
-    ReadRow { row: u64::from(page), sheet: None, draft: Err(Cells::default().error("page_without_text", message)) }
+    ReadRow { row: u64::from(page), sheet: None, given: Given::ALL, draft: Err(Cells::default().error("page_without_text", message)) }
 }
 
 /// The lines of a page, or why they cannot be read.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use crate::error::{Error, Result};
 
-use super::{Cells, ReadRow, RowReader, Told};
+use super::{Cells, Given, ReadRow, RowReader, Told};
 
 /// Rows read ahead.
 const AHEAD: usize = 256;
@@ -103,7 +103,7 @@ impl Iterator for Pumped {
         self.over = true;
         let error = ended.err()?;
         let message = format!("{} The rows before this one were read.", error.message());
-        let row = ReadRow { row: self.row + 1, sheet: None, draft: Err(Cells::default().error(error.code(), message)) };
+        let row = ReadRow { row: self.row + 1, sheet: None, given: Given::ALL, draft: Err(Cells::default().error(error.code(), message)) };
         Some(Told::Row(Box::new(row)))
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn row(row: u64) -> ReadRow {
-        ReadRow { row, sheet: None, draft: Err(Cells::default().error("x", "x")) }
+        ReadRow { row, sheet: None, given: Given::ALL, draft: Err(Cells::default().error("x", "x")) }
     }
 
     #[test]

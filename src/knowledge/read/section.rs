@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
 
-use super::{Cells, Field, ReadRow, cells, io_error};
+use super::{Cells, Field, Given, ReadRow, cells, io_error};
 
 /// Largest document; sections cannot be told apart before the whole of it is read.
 pub const DOCUMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -103,7 +103,7 @@ impl Section {
         for (_, tags) in self.fields.iter().filter(|(field, _)| *field == Field::Tags) {
             cells.put(Field::Tags, tags);
         }
-        ReadRow { row: self.row, sheet: None, draft: cells.into_draft(zone) }
+        ReadRow { row: self.row, sheet: None, given: Given::ALL, draft: cells.into_draft(zone) }
     }
 
     fn items(&self, field: Field) -> impl Iterator<Item = String> {

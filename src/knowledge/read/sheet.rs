@@ -79,5 +79,5 @@ pub fn row(columns: &Columns, row: TextRow, sheet: Option<&str>, zone: Tz) -> Re
         );
         Err(cells.error("too_many_cells", message))
     };
-    ReadRow { row: row.row, sheet: sheet.map(str::to_owned), draft }
+    ReadRow { row: row.row, sheet: sheet.map(str::to_owned), given: columns.given(), draft }
 }

@@ -38,6 +38,13 @@ pub async fn keep(tx: &mut Tx, tenant: &TenantId, id: &EntryId, new_hash: Option
 }
 
 #[derive(FromRow)]
+struct EndedRow {
+    entry_id: EntryId,
+    #[sqlx(flatten)]
+    version: VersionRow,
+}
+
+#[derive(FromRow)]
 struct VersionRow {
     revision: Revision,
     action: String,
@@ -82,6 +89,21 @@ impl VersionRow {
 }
 
 impl KnowledgeStore {
+    /// What entries said before this revision changed or deleted them.
+    pub async fn ended_by(&self, tenant: &TenantId, revision: Revision) -> Result<Vec<(EntryId, EntryDraft)>> {
+        let sql = format!("select entry_id, revision, action, changed_by, at_ms, {CONTENT} from entry_versions where tenant_id = $1 and revision = $2");
+        let rows: Vec<EndedRow> =
+            on!(&self.db, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(revision).fetch_all(pool).await)?;
+        let ended = |EndedRow { entry_id, version }: EndedRow| version.into_version(&entry_id).map(|version| (entry_id, version.before));
+        rows.into_iter().map(ended).collect()
+    }
+
+    /// Entries, also deleted ones, that nothing has touched since this revision did.
+    pub async fn last_touched_by(&self, tenant: &TenantId, revision: Revision) -> Result<Vec<EntryId>> {
+        let sql = "select id from entries where tenant_id = $1 and revision = $2";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(revision).fetch_all(pool).await)?)
+    }
+
     /// The ended states of an entry, the newest first.
     pub async fn versions(&self, tenant: &TenantId, id: &EntryId, limit: usize) -> Result<Vec<Version>> {
         let sql = format!(

@@ -1,0 +1,105 @@
+//! What the base holds about a batch, and writing what was judged: embed, commit, and note it down for
+//! whoever takes the import back.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt;
+
+use super::{Judged, Run, embed};
+use crate::error::Result;
+use crate::ids::EntryId;
+use crate::knowledge::Revision;
+use crate::knowledge::plan::{Base, Candidate, Verdict};
+use crate::knowledge::store::EntryWrite;
+
+/// Why a row is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Added,
+    Changed,
+    /// Its content stays; its vectors are of another embedder.
+    Same,
+}
+
+/// A row to write.
+pub(super) struct Write {
+    pub(super) how: How,
+    pub(super) id: EntryId,
+    pub(super) row: Candidate,
+}
+
+/// What one commit of an import did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Written {
+    /// The knowledge version that it made.
+    pub revision: Revision,
+    /// Entries that were not there.
+    #[serde(default)]
+    pub added: Vec<EntryId>,
+    /// Entries that said something else.
+    #[serde(default)]
+    pub changed: Vec<EntryId>,
+    /// Entries that are gone.
+    #[serde(default)]
+    pub deleted: Vec<EntryId>,
+}
+
+/// Rows that change an entry, with what their file does not say as the entry has it.
+pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) -> Vec<Judged> {
+    let complete = |(judged, verdict): (Judged, &Verdict)| match verdict {
+        Verdict::Changed(known) | Verdict::Unchanged(known) => Judged { row: base.whole(judged.row, &known.id), ..judged },
+        _ => judged,
+    };
+    rows.into_iter().zip(verdicts).map(complete).collect()
+}
+
+impl Run<'_> {
+    pub(super) async fn look_up(&self, rows: &[Judged]) -> Result<Base> {
+        let ids: Vec<EntryId> = rows.iter().flat_map(|judged| judged.row.ids.iter().cloned()).collect();
+        let (store, embedder) = (self.knowledge.store(), self.knowledge.embedder().id());
+        let known = store.known(self.tenant, embedder, &ids).await?;
+        let partial: HashSet<&EntryId> = rows.iter().filter(|judged| judged.row.is_partial()).flat_map(|judged| &judged.row.ids).collect();
+        let partly: Vec<EntryId> = known.iter().map(|known| &known.id).filter(|id| partial.contains(id)).cloned().collect();
+        let partly = store.entries(self.tenant, &partly).await?;
+        if self.as_is {
+            return Ok(Base::new(known, Vec::new()).with_partly(partly));
+        }
+        let keys: HashSet<&String> = rows.iter().map(|judged| &judged.row.question_key).filter(|key| !key.is_empty()).collect();
+        let keys: Vec<String> = keys.into_iter().cloned().collect();
+        Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_partly(partly))
+    }
+
+    pub(super) async fn write(&mut self, rows: Vec<Write>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        tracing::debug!(rows = rows.len(), "embedding");
+        let passages = embed(self.knowledge, rows.iter().map(|write| &write.row.draft)).await?;
+        let ids = |how: How| rows.iter().filter(|write| write.how == how).map(|write| write.id.clone()).collect();
+        let done = Written { added: ids(How::Added), changed: ids(How::Changed), ..Written::default() };
+        let writes: Vec<_> = rows
+            .into_iter()
+            .zip(passages)
+            .map(|(Write { id, row, .. }, passages)| EntryWrite {
+                id,
+                draft: row.draft,
+                question_key: row.question_key,
+                content_hash: row.content_hash,
+                passages,
+            })
+            .collect();
+        self.commit(&writes, &[], done).await
+    }
+
+    /// Commits, and notes down what was done.
+    pub(super) async fn commit(&self, writes: &[EntryWrite], deletes: &[EntryId], done: Written) -> Result<()> {
+        let revision = self.knowledge.store().commit_by(self.tenant, self.knowledge.embedder().id(), writes, deletes, &self.by).await?;
+        self.knowledge.nudge();
+        let Some(path) = &self.written else { return Ok(()) };
+        let line = serde_json::to_string(&Written { revision, ..done })?;
+        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(path).await?;
+        file.write_all(format!("{line}\n").as_bytes()).await?;
+        Ok(file.flush().await?)
+    }
+}
