@@ -166,7 +166,13 @@ impl Turning {
             Intent::Greet => Intent::Greet,
         };
         let Intent::Ask(query) = understood else { return Ok(self.greet()) };
-        let found = self.search(&query).await?;
+        let mut found = self.search(&query).await?;
+        if found.decision == Decision::None
+            && query == self.request.text.trim()
+            && let Some(together) = rewrite::with_what_it_points_at(before.as_deref(), &query)
+        {
+            found = self.search(&together).await?;
+        }
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);
         }

@@ -5,8 +5,8 @@ use futures::stream::{self, Stream};
 use serde_json::{Value, json};
 
 use super::book::Book;
-use super::read::{Cells, Field};
 use super::list_store::Listing;
+use super::read::{Cells, Field};
 use super::store::KnowledgeStore;
 use super::{EntryDraft, KnowledgeEntry};
 use crate::error::{Error, Result};
@@ -70,7 +70,13 @@ struct Place {
 }
 
 /// The entries of a tenant that a listing means, in id order, page by page.
-pub fn export(store: KnowledgeStore, tenant: TenantId, listing: Listing, format: ExportFormat, zone: Tz) -> impl Stream<Item = Result<Page>> + Send {
+pub fn export(
+    store: KnowledgeStore,
+    tenant: TenantId,
+    listing: Listing,
+    format: ExportFormat,
+    zone: Tz,
+) -> impl Stream<Item = Result<Page>> + Send {
     let start = Some(Place { after: None, first: true, book: None });
     stream::try_unfold(start, move |place| {
         let (store, tenant, listing) = (store.clone(), tenant.clone(), listing.clone());

@@ -60,7 +60,8 @@ pub(super) fn stem(file: &str) -> &str {
 pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptTemplate, LintFinding> {
     let error = |line: usize, code, details, message: String| LintFinding::error(file, line, code, details, message);
     let text = text.trim_start_matches('\u{feff}');
-    let no_fence = || error(1, "no_front_matter", json!({}), "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned());
+    let no_fence =
+        || error(1, "no_front_matter", json!({}), "The file must begin with a `+++` line, TOML, and a second `+++` line.".to_owned());
     let (front, body, body_line) = split(text).ok_or_else(no_fence)?;
     // The front matter starts on line 2, after the fence.
     let line_at = |offset: usize| 2 + front[..offset.min(front.len())].matches('\n').count();
@@ -169,7 +170,8 @@ fn sections(body: &str, first_line: usize) -> Result<Vec<Section>, Wrong> {
 }
 
 fn unknown_part(line: usize, heading: &str) -> Wrong {
-    let message = format!("`## {heading}` is no part of a prompt: use Instruction, Context, Reasoning, Input or Output (`###` inside them).");
+    let message =
+        format!("`## {heading}` is no part of a prompt: use Instruction, Context, Reasoning, Input or Output (`###` inside them).");
     Wrong { line, code: "unknown_part", details: json!({"part": heading.trim()}), message }
 }
 

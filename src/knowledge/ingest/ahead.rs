@@ -45,7 +45,8 @@ pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (m
         let mut outbox = Outbox { batch: Vec::new(), bytes: 0, sender };
         let mut n = 0;
         for (source, file) in sources.iter().zip(0..) {
-            let named = Named { source: default_source.as_deref().unwrap_or_else(|| source.file_name()), on_purpose: default_source.is_some() };
+            let named =
+                Named { source: default_source.as_deref().unwrap_or_else(|| source.file_name()), on_purpose: default_source.is_some() };
             let went = match source.open(encoding.as_deref(), zone) {
                 Err(error) => outbox.put(Item::Unreadable { file, error }, 0),
                 Ok(mut reader) => {

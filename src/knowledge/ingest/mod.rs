@@ -364,6 +364,9 @@ impl<'a> Run<'a> {
             let note = "many rows share their question with another: for sections of documents, whose headings repeat, import with --as-is";
             self.report.notes.push(note.to_owned());
         }
+        if self.report.rows() == 0 {
+            self.report.notes.push("nothing to import: there is no row below the headings".to_owned());
+        }
         self.delete_gone().await?;
         if let Some(plan) = self.plan.take() {
             tokio::task::spawn_blocking(move || plan.finish()).await??;

@@ -95,7 +95,8 @@ impl Shop {
     }
 
     async fn export(&self, format: ExportFormat) -> Vec<u8> {
-        let pages: Vec<_> = export(self.knowledge.store().clone(), self.tenant.clone(), Listing::default(), format, ZONE).try_collect().await.unwrap();
+        let pages: Vec<_> =
+            export(self.knowledge.store().clone(), self.tenant.clone(), Listing::default(), format, ZONE).try_collect().await.unwrap();
         pages.into_iter().flat_map(|page| page.bytes).collect()
     }
 }

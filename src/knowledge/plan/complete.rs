@@ -27,8 +27,22 @@ impl Candidate {
     #[must_use]
     pub fn completed(mut self, entry: &KnowledgeEntry) -> Self {
         let given = self.given;
-        let EntryDraft { id: _, question, answer, similar, negative, category, tags, market, locale, valid_from, valid_to, source, url, direct } =
-            &mut self.draft;
+        let EntryDraft {
+            id: _,
+            question,
+            answer,
+            similar,
+            negative,
+            category,
+            tags,
+            market,
+            locale,
+            valid_from,
+            valid_to,
+            source,
+            url,
+            direct,
+        } = &mut self.draft;
         let old = &entry.draft;
         keep(given, Field::Question, question, &old.question);
         keep(given, Field::Answer, answer, &old.answer);

@@ -21,8 +21,8 @@ pub use clash::Clash;
 pub use identity::content_hash;
 pub use seen::Place;
 
-pub use identity::fingerprint;
 use clash::Named;
+pub use identity::fingerprint;
 use seen::{Answered, Scope, Seen, Taken};
 
 /// What an import is allowed.

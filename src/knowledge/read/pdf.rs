@@ -91,7 +91,12 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
                 lines.extend(text);
             }
             Err(error) => {
-                let row = ReadRow { row: u64::from(number), sheet: None, given: Given::ALL, draft: Err(Cells::default().error("page_unreadable", error)) };
+                let row = ReadRow {
+                    row: u64::from(number),
+                    sheet: None,
+                    given: Given::ALL,
+                    draft: Err(Cells::default().error("page_unreadable", error)),
+                };
                 if !pump.row(row) {
                     return Ok(());
                 }

@@ -91,7 +91,9 @@ impl VersionRow {
 impl KnowledgeStore {
     /// What entries said before this revision changed or deleted them.
     pub async fn ended_by(&self, tenant: &TenantId, revision: Revision) -> Result<Vec<(EntryId, EntryDraft)>> {
-        let sql = format!("select entry_id, revision, action, changed_by, at_ms, {CONTENT} from entry_versions where tenant_id = $1 and revision = $2");
+        let sql = format!(
+            "select entry_id, revision, action, changed_by, at_ms, {CONTENT} from entry_versions where tenant_id = $1 and revision = $2"
+        );
         let rows: Vec<EndedRow> =
             on!(&self.db, pool => sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(revision).fetch_all(pool).await)?;
         let ended = |EndedRow { entry_id, version }: EndedRow| version.into_version(&entry_id).map(|version| (entry_id, version.before));
