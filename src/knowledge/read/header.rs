@@ -219,10 +219,15 @@ fn notes(headers: &[&str], fields: &[Option<Field>]) -> Vec<String> {
 fn missing(headers: &[&str], has_question: bool) -> Error {
     let seen: Vec<_> = headers.iter().map(|header| format!("`{}`", header.chars().take(40).collect::<String>())).collect();
     let which = if has_question { "an answer column" } else { "a question and an answer column" };
+    let garbled = if headers.iter().all(|header| header.is_ascii()) {
+        ""
+    } else {
+        " If they look garbled, name the file's encoding (--encoding utf-8, gbk, …)."
+    };
     Error::invalid(
         "no_question_or_answer_column",
         format!(
-            "The first row must name the columns, but {which} cannot be found in it. Seen: {}. Call them `question` and `answer`, or 问题 and 答案.",
+            "The first row must name the columns, but {which} cannot be found in it. Seen: {}. Call them `question` and `answer`, or 问题 and 答案.{garbled}",
             seen.join(", ")
         ),
     )
