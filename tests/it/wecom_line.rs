@@ -297,12 +297,13 @@ async fn the_vendors_own_client_is_content_with_the_gateway() {
     let gateway = Gateway::start().await;
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/wecom_sdk.py");
-    let mut client = tokio::process::Command::new(python).arg(script).arg(gateway.address.get().unwrap()).arg(SECRET).spawn().unwrap();
+    let mut client = std::process::Command::new(python).arg(script).arg(gateway.address.get().unwrap()).arg(SECRET).spawn().unwrap();
     gateway.until("a line", |seen| seen.lines == 1).await;
     gateway.say("m1", "u1", true, GROUNDED);
     let seen = gateway.until("an answer", all_finished(1)).await;
     assert_eq!(seen.streams["s-m1"].texts, ["", "一", "一二"]);
     gateway.deliver("aibot_event_callback", &json!({"msgtype": "event", "from": {"userid": "u1"}, "event": {"eventtype": "enter_chat"}}));
     gateway.until("a greeting and a message", |seen| seen.welcomed == 1 && seen.sent == [("c1".to_owned(), "后来".to_owned())]).await;
-    client.kill().await.unwrap();
+    client.kill().unwrap();
+    client.wait().unwrap();
 }
