@@ -47,6 +47,7 @@ web-check: web
 ## bench: what the README's numbers were measured with (optimised build)
 bench: web
 	$(CARGO) bench --bench first_text
+	$(CARGO) bench --bench streams
 
 ## release: one stripped binary in dist/
 release: web

@@ -2,25 +2,22 @@
 //! base of 5,000 entries (starter pack rows with three phrasings, repeated for invented branches). Reports the median, the
 //! 99th percentile and their spread over the rounds; it asserts nothing.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt, StreamExt};
-use merchant_copilot::app::{self, App, DEMO, Ground};
+use merchant_copilot::app::{self, App, DEMO};
 use merchant_copilot::config::{Config, Overrides};
 use merchant_copilot::http;
 use merchant_copilot::ids::TenantId;
-use merchant_copilot::knowledge::evaluate::read_labelled;
-use merchant_copilot::knowledge::ingest::{ImportOptions, import_sources};
-use merchant_copilot::knowledge::read::Source;
 use merchant_copilot::tenants::{NewKey, Role};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_util::sync::CancellationToken;
 
+mod base;
+
 const ENTRIES: usize = 5_000;
-const PHRASINGS: usize = 3;
 const QUESTIONS: usize = 300;
 const ROUNDS: usize = 5;
 
@@ -40,7 +37,7 @@ async fn bench() {
     let mut config = Config::load(None, &flags).expect("the defaults");
     (config.limits.key_per_minute, config.limits.address_per_minute) = (1_000_000, 1_000_000);
     let filling = Instant::now();
-    fill(config.clone()).await;
+    base::fill(config.clone(), ENTRIES, true).await;
     println!("{ENTRIES} entries imported in {:.1} s", filling.elapsed().as_secs_f64());
     let listener = app::listen(&config.listen).await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -52,8 +49,7 @@ async fn bench() {
     let stop = CancellationToken::new();
     let server = tokio::spawn(http::serve(listener, app, stop.clone()));
 
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval/starter.jsonl")).expect("the questions");
-    let questions: Vec<String> = read_labelled(&text).expect("labelled questions").into_iter().map(|q| q.query).take(QUESTIONS).collect();
+    let questions = base::questions(QUESTIONS);
     let mut request = format!("ws://{address}/ws").into_client_request().expect("a request");
     request.headers_mut().insert("sec-websocket-protocol", "copilot.v1".parse().expect("a name"));
     let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("a socket");
@@ -100,36 +96,4 @@ async fn first_text(socket: &mut Socket, id: &str, question: &str) -> Duration {
         }
     }
     first.unwrap_or_else(|| asked.elapsed())
-}
-
-/// The starter pack's rows, repeated for branches 1, 2, 3 … until there are enough.
-async fn fill(config: Config) {
-    let zone = config.zone();
-    let ground = Ground::open(config).await.expect("the data directory");
-    let demo = ground.tenant(DEMO).await.expect("the tenant");
-    let knowledge = ground.knowledge().await.expect("the knowledge");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/starter");
-    let pack = std::fs::read_to_string(folder.join("merchant_qa.en.jsonl")).expect("the pack");
-    let rows: Vec<Value> = pack.lines().map(|line| serde_json::from_str(line).expect("a row")).collect();
-    let mut lines = String::new();
-    for n in 0..ENTRIES {
-        let mut row = rows[n % rows.len()].clone();
-        let branch = n / rows.len();
-        // A merchant's row has a few phrasings, not the pack's dozens.
-        for list in ["similar", "not"] {
-            if let Some(phrasings) = row[list].as_array_mut() {
-                phrasings.truncate(PHRASINGS);
-            }
-        }
-        row["id"] = json!(format!("{}-{branch}", row["id"].as_str().unwrap_or_default()));
-        if branch > 0 {
-            row["question"] = json!(format!("{} (branch {branch})", row["question"].as_str().unwrap_or_default()));
-        }
-        lines.push_str(&row.to_string());
-        lines.push('\n');
-    }
-    let source = Source::memory("bench.jsonl", lines, None).expect("a source");
-    let options = ImportOptions { as_is: true, ..Default::default() };
-    import_sources(&knowledge, &demo, vec![source], options, zone, |_| {}).await.expect("imported");
-    ground.db.close().await;
 }

@@ -27,8 +27,10 @@ use crate::memory::Memory;
 use crate::models::{Model, Models, Reranking, embed};
 use crate::prompts::Prompts;
 use crate::safety::{Safety, SafetyParts};
+use crate::telemetry::traces::Traces;
 use crate::tenants::{RateLimits, Tenants};
 
+pub mod files;
 pub mod health;
 pub mod heap;
 
@@ -113,6 +115,7 @@ pub struct App {
     pub memory: Memory,
     pub prompts: Prompts,
     pub safety: Safety,
+    pub traces: Traces,
     pub engine: ChatEngine,
     pub channels: Channels,
     pub outgoing: Outgoing,
@@ -156,7 +159,9 @@ impl App {
             // A name that nobody has is told now, not in a merchant's second question.
             models.select(Some(&config.chat.rewrite_model))?;
         }
+        let traces = Traces::open(&config.otel)?;
         let engine = ChatEngine::new(EngineParts {
+            traces: traces.clone(),
             knowledge: knowledge.clone(),
             memory: memory.clone(),
             models: Arc::clone(&models),
@@ -187,7 +192,23 @@ impl App {
             ledger: ledger.clone(),
             clock: clock.clone(),
         })?;
-        Ok(Self { config, clock, db, tenants, limits, models, knowledge, ledger, memory, prompts, safety, engine, channels, outgoing })
+        Ok(Self {
+            config,
+            clock,
+            db,
+            tenants,
+            limits,
+            models,
+            knowledge,
+            ledger,
+            memory,
+            prompts,
+            safety,
+            traces,
+            engine,
+            channels,
+            outgoing,
+        })
     }
 }
 

@@ -14,12 +14,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 mod answers;
+mod channels;
 mod models;
+mod otel;
 mod search;
 mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
+pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
+pub use otel::OtelConfig;
 pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
 pub use webhooks::{NoticeConfig, WebhookConfig};
 
@@ -67,6 +71,7 @@ pub struct Config {
     pub index: String,
     pub time_zone: String,
     pub log: LogConfig,
+    pub otel: OtelConfig,
     pub embedder: EmbedderConfig,
     pub search: SearchConfig,
     pub rerank: RerankConfig,
@@ -93,144 +98,6 @@ pub struct Config {
 pub struct McpConfig {
     pub hosts: Vec<String>,
     pub origins: Vec<String>,
-}
-
-/// `[channels]`: bots on chat platforms, by name.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct ChannelsConfig {
-    #[serde(default)]
-    pub dingtalk: BTreeMap<String, DingTalkConfig>,
-    #[serde(default)]
-    pub feishu: BTreeMap<String, FeishuConfig>,
-    #[serde(default)]
-    pub wecom: BTreeMap<String, WeComConfig>,
-}
-
-/// `[channels.wecom.<bot>]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct WeComConfig {
-    #[serde(default = "demo")]
-    pub tenant: String,
-    pub token: Secret,
-    pub encoding_aes_key: Secret,
-    #[serde(default)]
-    pub name: Option<String>,
-    #[serde(default)]
-    pub memory: BotMemory,
-    #[serde(default)]
-    pub duty_webhook: Option<Secret>,
-    #[serde(default)]
-    pub duty_user: Option<String>,
-    #[serde(default = "wecom_hosts")]
-    pub response_hosts: Vec<String>,
-}
-
-/// `[channels.feishu.<bot>]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct FeishuConfig {
-    #[serde(default = "demo")]
-    pub tenant: String,
-    pub app_id: String,
-    pub app_secret: Secret,
-    pub verification_token: Secret,
-    #[serde(default)]
-    pub encrypt_key: Option<Secret>,
-    #[serde(default)]
-    pub memory: BotMemory,
-    #[serde(default)]
-    pub duty_user: Option<String>,
-    #[serde(default)]
-    pub duty_group: Option<String>,
-    #[serde(default = "feishu_api")]
-    pub api_base: String,
-}
-
-/// `[channels.dingtalk.<bot>]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct DingTalkConfig {
-    #[serde(default = "demo")]
-    pub tenant: String,
-    #[serde(default)]
-    pub mode: BotMode,
-    pub client_id: String,
-    pub client_secret: Secret,
-    #[serde(default)]
-    pub robot_code: Option<String>,
-    #[serde(default)]
-    pub card_template_id: Option<String>,
-    #[serde(default = "content")]
-    pub card_key: String,
-    #[serde(default)]
-    pub memory: BotMemory,
-    #[serde(default)]
-    pub duty_user: Option<String>,
-    #[serde(default)]
-    pub duty_group: Option<String>,
-    #[serde(default = "dingtalk_calls")]
-    pub calls_per_second: u32,
-    #[serde(default = "dingtalk_api")]
-    pub api_base: String,
-    #[serde(default = "dingtalk_webhooks")]
-    pub session_webhook_hosts: Vec<String>,
-}
-
-/// How a bot's messages come in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BotMode {
-    /// The platform calls `/webhooks/…`.
-    #[default]
-    Webhook,
-    /// We call the platform and keep the line open.
-    Stream,
-}
-
-/// Whose earlier questions count in a group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BotMemory {
-    /// Each asker's own.
-    #[default]
-    Asker,
-    /// Everybody's together.
-    Group,
-}
-
-fn demo() -> String {
-    "demo".to_owned()
-}
-
-fn content() -> String {
-    "content".to_owned()
-}
-
-/// Below the 20 a second that DingTalk's standard edition allows for an app and API.
-fn dingtalk_calls() -> u32 {
-    15
-}
-
-fn dingtalk_api() -> String {
-    "https://api.dingtalk.com".to_owned()
-}
-
-fn feishu_api() -> String {
-    "https://open.feishu.cn".to_owned()
-}
-
-fn wecom_hosts() -> Vec<String> {
-    vec!["qyapi.weixin.qq.com".to_owned()]
-}
-
-fn dingtalk_webhooks() -> Vec<String> {
-    ["oapi.dingtalk.com", "api.dingtalk.com"].map(str::to_owned).to_vec()
 }
 
 /// `[log]`
@@ -439,40 +306,11 @@ impl Config {
         if !matches!(self.safety.injection.as_str(), "off" | "flag" | "refuse") {
             return wrong(format!("`safety.injection` is `{}`; expected off, flag or refuse.", self.safety.injection));
         }
-        for name in self.channels.dingtalk.keys().chain(self.channels.feishu.keys()).chain(self.channels.wecom.keys()) {
-            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
-            if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
-                return wrong(format!("`channels`, bot `{name}`: a bot's name has lower-case letters, digits, - and _."));
-            }
-        }
-        for (name, bot) in &self.channels.feishu {
-            let keys = [&bot.app_secret, &bot.verification_token].into_iter().chain(&bot.encrypt_key);
-            if bot.app_id.is_empty() || keys.into_iter().any(Secret::is_empty) {
-                return wrong(format!(
-                    "`channels.feishu.{name}` needs `app_id`, `app_secret` and `verification_token`; `encrypt_key` may be left out, but not empty."
-                ));
-            }
-        }
-        for (name, bot) in &self.channels.wecom {
-            if bot.token.is_empty() || bot.name.as_ref().is_some_and(String::is_empty) {
-                return wrong(format!(
-                    "`channels.wecom.{name}` needs `token` and `encoding_aes_key`; `name` may be left out, but not empty."
-                ));
-            }
-            if bot.duty_user.is_some() && bot.duty_webhook.is_none() {
-                return wrong(format!(
-                    "`channels.wecom.{name}` has `duty_user`, who is told in the group of `duty_webhook`: set that too."
-                ));
-            }
-        }
-        for (name, bot) in &self.channels.dingtalk {
-            if bot.client_id.is_empty() || bot.client_secret.is_empty() || bot.calls_per_second == 0 {
-                return wrong(format!(
-                    "`channels.dingtalk.{name}` needs `client_id`, `client_secret` and `calls_per_second` of at least 1."
-                ));
-            }
-        }
+        self.channels.validate()?;
         webhooks::validate(&self.webhooks, &self.notices)?;
+        if !(0.0..=1.0).contains(&self.otel.sample) {
+            return wrong(format!("`otel.sample` is {}; expected a share from 0 to 1.", self.otel.sample));
+        }
         if !matches!(self.log.format.as_str(), "text" | "json") {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }
@@ -483,6 +321,10 @@ impl Config {
     pub fn zone(&self) -> chrono_tz::Tz {
         self.time_zone.parse().unwrap_or(chrono_tz::UTC)
     }
+}
+
+fn demo() -> String {
+    "demo".to_owned()
 }
 
 fn describe(error: &figment::Error) -> String {

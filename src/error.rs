@@ -165,7 +165,7 @@ impl StdError for Error {
     }
 }
 
-const DISK_FULL: &str = "The disk is full. Free some space and run it again; nothing that was reported as done is lost.";
+const DISK_FULL: &str = "The disk is full. Try again when there is room; nothing that was reported as done is lost.";
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
@@ -177,6 +177,8 @@ impl From<sqlx::Error> for Error {
             _ if code == "5" || code == "261" || matches!(error, sqlx::Error::PoolTimedOut) => {
                 Self::unavailable("database_busy", "The database is busy. Try again in a moment.")
             }
+            // Postgres 22021: U+0000, which SQLite takes.
+            _ if code == "22021" => Self::invalid("bad_text", "The request has a character that is no text (U+0000). Leave it out."),
             sqlx::Error::Io(_) => Self::unavailable(
                 "database_unreachable",
                 "The database does not answer. `merchant-copilot doctor` tells which one is configured.",

@@ -1,4 +1,5 @@
-//! Logs and metrics: tracing to standard error as text or JSON, and every metric name in one list.
+//! Logs, metrics and traces: tracing to standard error as text or JSON, every metric name in one list, and
+//! spans for a collector ([`traces`]).
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -8,6 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::LogConfig;
 use crate::error::{Error, Result};
+
+pub mod traces;
 
 /// HTTP requests answered, by `route` and `status`.
 pub const HTTP_REQUESTS: &str = "copilot_http_requests_total";

@@ -9,6 +9,8 @@ pub enum Command {
     New,
     /// Call a person.
     Human,
+    /// What a person on duty replies to whoever waits for one.
+    Answer(String),
     /// Which models are there, or take this one.
     Model(Option<String>),
 }
@@ -27,6 +29,7 @@ pub fn read(text: &str) -> Option<Command> {
         "help" | "帮助" | "?" | "？" => Some(Command::Help),
         "new" | "新对话" | "重新开始" | "清空" => Some(Command::New),
         "human" | "人工" | "转人工" => Some(Command::Human),
+        "answer" | "reply" | "答复" | "回复" => Some(Command::Answer(rest.to_owned())),
         "model" | "models" | "模型" => Some(Command::Model((!rest.is_empty()).then(|| rest.to_owned()))),
         _ => None,
     }
@@ -44,6 +47,8 @@ mod tests {
             ("/NEW", Command::New),
             ("/人工 有人吗", Command::Human),
             ("转人工", Command::Human),
+            ("/回复 AB12 十五天", Command::Answer("AB12 十五天".into())),
+            ("/answer", Command::Answer(String::new())),
             ("/model", Command::Model(None)),
             ("/模型  qwen-plus ", Command::Model(Some("qwen-plus".into()))),
         ] {

@@ -8,16 +8,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::cards::{Ended, Live, sweep};
+use super::cards::{Ended, Live, Notes, sweep};
 use super::commands::{self, Command};
 use super::post::Answer;
 use super::store::{BotStore, Thread};
-use super::{Channel, Content, Duty, Inbound, Mention, Post, words};
+use super::{Channel, Content, Duty, Inbound, Mention, Post, Pulse, words};
 use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
 use crate::config::{AiMark, BotMemory};
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OwnerId, TenantId, random_token};
-use crate::memory::Memory;
+use crate::memory::{Memory, Turn};
 use crate::models::{Language, Models};
 use crate::tenants::{Caller, Role};
 
@@ -62,6 +62,8 @@ pub struct DeskParts {
     pub turns: Memory,
     /// Under every answer.
     pub mark: AiMark,
+    /// How it is doing.
+    pub pulse: Arc<Pulse>,
 }
 
 /// One bot's desk.
@@ -72,10 +74,10 @@ pub struct Desk {
 }
 
 /// One message on the desk.
-struct Case<'a> {
-    inbound: &'a Inbound,
-    owner: OwnerId,
-    language: Language,
+pub(super) struct Case<'a> {
+    pub(super) inbound: &'a Inbound,
+    pub(super) owner: OwnerId,
+    pub(super) language: Language,
     /// The card of an earlier try.
     card: Option<String>,
     early: Option<Early>,
@@ -131,6 +133,15 @@ impl Desk {
         Ok(())
     }
 
+    /// How it is doing.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.parts.pulse
+    }
+
+    fn notes(&self) -> Notes<'_> {
+        Notes { store: &self.parts.store, pulse: &self.parts.pulse }
+    }
+
     /// Takes nothing more.
     pub fn close(&self) {
         self.tasks.close();
@@ -173,6 +184,9 @@ impl Desk {
             let text = words::empty(case.language);
             return self.say(case, text).await;
         }
+        if self.is_reply_of_a_human(case.inbound, said).await? {
+            return self.pass_on(case, said).await;
+        }
         match commands::read(said) {
             Some(command) => self.obey(case, command, said).await,
             None => self.ask(case, said).await,
@@ -189,6 +203,7 @@ impl Desk {
                 words::fresh(language).to_owned()
             }
             Command::Human => self.call_a_human(&case, said).await?.to_owned(),
+            Command::Answer(reply) => return self.pass_on(case, &reply).await,
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };
         self.say(case, text).await
@@ -200,7 +215,7 @@ impl Desk {
             return Ok(Language::Zh);
         }
         let names = format!("{}{}", case.inbound.title.as_deref().unwrap_or_default(), case.inbound.asker.name);
-        Ok(Language::of(&self.last_question(&case.owner).await?.unwrap_or(names)))
+        Ok(Language::of(&self.last_turn(&case.owner).await?.map_or(names, |turn| turn.question)))
     }
 
     async fn model(&self, case: &Case<'_>, id: Option<&str>) -> Result<String> {
@@ -220,41 +235,15 @@ impl Desk {
         }
     }
 
-    /// Tells whoever is on duty; what the asker is told.
-    async fn call_a_human(&self, case: &Case<'_>, said: &str) -> Result<&'static str> {
-        let (duty, language) = (&self.parts.duty, case.language);
-        if duty.user.is_none() && duty.group.is_none() {
-            return Ok(words::nobody(language));
-        }
-        let question = self.last_question(&case.owner).await?.filter(|_| commands::read(said).is_some());
-        let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
-        let place = case.inbound.title.as_deref().unwrap_or(unnamed);
-        let who = self.parts.channel.name_of(&case.inbound.asker);
-        let what = question.as_deref().unwrap_or(said).replace('\n', " ");
-        let note = Post::new(language, words::alert(language, &who, place, &what));
-        match self.parts.channel.alert(duty, &note).await {
-            Ok(()) => Ok(words::called(language)),
-            Err(error) => {
-                tracing::error!(
-                    bot = self.parts.bot,
-                    code = error.code(),
-                    causes = error.causes(),
-                    "nobody on duty could be told: {error}"
-                );
-                Ok(words::not_called(language))
-            }
-        }
-    }
-
-    async fn last_question(&self, owner: &OwnerId) -> Result<Option<String>> {
+    /// The newest turn of a talk.
+    pub(super) async fn last_turn(&self, owner: &OwnerId) -> Result<Option<Turn>> {
         let Some(conversation) = self.parts.store.thread(owner).await?.conversation_id else { return Ok(None) };
-        let turns = self.parts.turns.earlier(&self.parts.tenant, &conversation, i64::MAX, 1).await?;
-        Ok(turns.into_iter().next_back().map(|turn| turn.question))
+        Ok(self.parts.turns.earlier(&self.parts.tenant, &conversation, i64::MAX, 1).await?.into_iter().next_back())
     }
 
     async fn ask(&self, mut case: Case<'_>, question: &str) -> Result<()> {
         let mut live = match self.parts.channel.cards() {
-            Some(cards) => Live::open(cards, &self.parts.store, case.inbound, case.card.take()).await?,
+            Some(cards) => Live::open(cards, self.notes(), case.inbound, case.card.take()).await?,
             None => None,
         };
         let (mut text, whole) = match self.answer(&case, question, live.as_mut()).await {
@@ -288,8 +277,7 @@ impl Desk {
     /// Counts what the base did not have; the second time in a row calls a person and says so.
     async fn after(&self, case: &Case<'_>, answer: &Answer, question: &str) -> Result<String> {
         let misses = self.parts.store.count(&case.owner, answer.is_miss()).await?;
-        let on_duty = self.parts.duty.user.is_some() || self.parts.duty.group.is_some();
-        if misses != MISSES || !on_duty || self.call_a_human(case, question).await? != words::called(case.language) {
+        if misses != MISSES || !self.has_duty() || self.call_a_human(case, question).await? != words::called(case.language) {
             return Ok(String::new());
         }
         self.parts.store.count(&case.owner, false).await?;
@@ -348,7 +336,7 @@ impl Desk {
     }
 
     /// Says something where the message came from, once.
-    async fn say(&self, case: Case<'_>, text: impl Into<String>) -> Result<()> {
+    pub(super) async fn say(&self, case: Case<'_>, text: impl Into<String>) -> Result<()> {
         let Case { inbound, language, early, .. } = case;
         let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
         let pieces = Post { mention, ..Post::new(language, text) }.pieces(self.parts.channel.limit());
@@ -362,7 +350,7 @@ impl Desk {
             _ => pieces,
         };
         for piece in &pieces {
-            self.parts.channel.send(inbound, piece).await?;
+            self.parts.pulse.called(self.parts.channel.send(inbound, piece).await)?;
         }
         Ok(())
     }

@@ -9,10 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::desk::DeskParts;
 use super::dingtalk::{self, DingTalk};
-use super::feishu::Feishu;
+use super::feishu::{self, Feishu};
+use super::slack::{self, Slack};
 use super::store::BotStore;
 use super::wecom::WeCom;
-use super::{Channel, Desk, Duty, wecom};
+use super::{Channel, Desk, Duty, Pulse, wecom};
 use crate::chat::ChatEngine;
 use crate::config::{AnswersConfig, BotMode, ChannelsConfig};
 use crate::db::Db;
@@ -46,6 +47,7 @@ struct Inner {
     dingtalk: BTreeMap<String, DingTalkBot>,
     feishu: BTreeMap<String, FeishuBot>,
     wecom: BTreeMap<String, WeComBot>,
+    slack: BTreeMap<String, SlackBot>,
     tenants: Tenants,
     stop: CancellationToken,
     loops: TaskTracker,
@@ -81,6 +83,28 @@ pub struct WeComBot {
     tenant: TenantId,
 }
 
+/// A Slack bot with its desk.
+#[derive(Clone)]
+pub struct SlackBot {
+    /// What happens to its messages.
+    pub desk: Arc<Desk>,
+    /// Its platform.
+    pub channel: Arc<Slack>,
+    tenant: TenantId,
+}
+
+/// Any bot.
+pub struct Bot<'a> {
+    /// Its platform's name.
+    pub platform: &'static str,
+    /// Its own.
+    pub name: &'a str,
+    /// How its messages come in.
+    pub mode: BotMode,
+    /// What happens to them.
+    pub desk: &'a Arc<Desk>,
+}
+
 impl Channels {
     /// Builds the bots; nothing is sent.
     ///
@@ -89,16 +113,18 @@ impl Channels {
     pub fn build(parts: &ChannelsParts<'_>) -> Result<Self> {
         let mut dingtalk = BTreeMap::new();
         for (name, config) in &parts.config.dingtalk {
-            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone())?);
             let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", dingtalk::PLATFORM));
+            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone(), store)?);
             let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             dingtalk.insert(name.clone(), DingTalkBot { desk, channel, tenant });
         }
         let mut feishu = BTreeMap::new();
         for (name, config) in &parts.config.feishu {
-            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone())?);
             let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", feishu::PLATFORM));
+            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone(), store)?);
             let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             feishu.insert(name.clone(), FeishuBot { desk, channel, tenant });
@@ -112,8 +138,17 @@ impl Channels {
             let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
             wecom_bots.insert(name.clone(), WeComBot { desk, channel, tenant });
         }
+        let mut slack_bots = BTreeMap::new();
+        for (name, config) in &parts.config.slack {
+            let tenant = TenantId::parse(&config.tenant)?;
+            let store = store(parts, &tenant, format!("{}/{name}", slack::PLATFORM));
+            let channel = Arc::new(Slack::new(name, config, parts.clock.clone(), store)?);
+            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
+            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
+            slack_bots.insert(name.clone(), SlackBot { desk, channel, tenant });
+        }
         let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, tenants: parts.tenants.clone(), stop, loops })))
+        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, slack: slack_bots, tenants: parts.tenants.clone(), stop, loops })))
     }
 
     /// A DingTalk bot by the name in its address.
@@ -145,6 +180,26 @@ impl Channels {
         self.0.wecom.get(name).ok_or_else(missing)
     }
 
+    /// A Slack bot by the name in its address.
+    ///
+    /// # Errors
+    /// `bot_not_found`.
+    pub fn slack(&self, name: &str) -> Result<&SlackBot> {
+        let missing = || Error::not_found("bot_not_found", "There is no such bot. `[channels.slack.NAME]` in the configuration makes one.");
+        self.0.slack.get(name).ok_or_else(missing)
+    }
+
+    /// Every bot, by platform and name.
+    pub(super) fn all(&self) -> impl Iterator<Item = Bot<'_>> {
+        let room = &*self.0;
+        let dingtalk = room.dingtalk.iter().map(|(name, bot)| (name, bot.channel.mode(), &bot.desk));
+        let feishu = room.feishu.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
+        let wecom = room.wecom.iter().map(|(name, bot)| (name, bot.channel.mode(), &bot.desk));
+        let slack = room.slack.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
+        let all = dingtalk.chain(feishu).chain(wecom).chain(slack);
+        all.map(|(name, mode, desk)| Bot { platform: desk.parts.channel.platform(), name, mode, desk })
+    }
+
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
         for (name, bot) in &self.0.dingtalk {
@@ -153,7 +208,11 @@ impl Channels {
         }
         for (name, bot) in &self.0.feishu {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { begin(&room, &name, &bot.tenant, &bot.desk).await });
+            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
+        }
+        for (name, bot) in &self.0.slack {
+            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
+            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
         }
         for (name, bot) in &self.0.wecom {
             let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
@@ -180,7 +239,10 @@ impl Channels {
 impl Inner {
     fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
         let dingtalk = self.dingtalk.values().map(|bot| &bot.desk);
-        dingtalk.chain(self.feishu.values().map(|bot| &bot.desk)).chain(self.wecom.values().map(|bot| &bot.desk))
+        dingtalk
+            .chain(self.feishu.values().map(|bot| &bot.desk))
+            .chain(self.wecom.values().map(|bot| &bot.desk))
+            .chain(self.slack.values().map(|bot| &bot.desk))
     }
 }
 
@@ -204,6 +266,7 @@ fn desk(
         models: Arc::clone(parts.models),
         turns: parts.memory.clone(),
         mark: parts.answers.ai_mark(tenant.as_str()).clone(),
+        pulse: Arc::new(Pulse::new(parts.clock.clone())),
     })
 }
 
@@ -213,12 +276,19 @@ fn store(parts: &ChannelsParts<'_>, tenant: &TenantId, bot: String) -> BotStore 
 
 /// Answers what a crash left; whether the bot's shop is there.
 async fn begin(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) -> bool {
-    if let Err(error) = room.tenants.get(tenant).await {
-        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
-        return false;
+    let there = is_there(room, name, tenant).await;
+    if there {
+        tell(name, desk.resume().await);
     }
-    tell(name, desk.resume().await);
-    true
+    there
+}
+
+async fn is_there(room: &Inner, name: &str, tenant: &TenantId) -> bool {
+    let found = room.tenants.get(tenant).await;
+    if let Err(error) = &found {
+        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
+    }
+    found.is_ok()
 }
 
 async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
@@ -243,18 +313,42 @@ async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
     }
 }
 
-/// What a WeCom bot does on its own: nothing goes out, but what was shown is forgotten.
-async fn keep(room: &Inner, name: &str, bot: WeComBot) {
-    if !begin(room, name, &bot.tenant, &bot.desk).await {
+/// What a bot does whose messages are delivered: ends the cards that hang.
+async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) {
+    if !begin(room, name, tenant, desk).await {
         return;
     }
     loop {
         tokio::select! {
             () = room.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(SWEEP) => tell(name, desk.sweep().await),
         }
-        tell(name, bot.desk.sweep().await);
-        tell(name, bot.channel.forget_shown().await);
+    }
+}
+
+/// What a WeCom bot does on its own: keeps its line, by which also what a crash left is answered, and forgets
+/// what was shown.
+async fn keep(room: &Inner, name: &str, bot: WeComBot) {
+    if !is_there(room, name, &bot.tenant).await {
+        return;
+    }
+    let streaming = async {
+        match bot.channel.mode() {
+            BotMode::Stream => wecom::stream::run(&bot.channel, &bot.desk, &room.stop).await,
+            BotMode::Webhook => room.stop.cancelled().await,
+        }
+    };
+    let sweeping = async {
+        tell(name, bot.desk.resume().await);
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            tell(name, bot.desk.sweep().await);
+            tell(name, bot.channel.forget_shown().await);
+        }
+    };
+    tokio::select! {
+        () = streaming => {}
+        () = sweeping => {}
     }
 }
 

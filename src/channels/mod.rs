@@ -9,26 +9,36 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::ids::{Timestamp, random_token};
 
+mod bots;
 mod cards;
+mod client;
 mod commands;
 mod desk;
 pub mod dingtalk;
 mod door;
 pub mod feishu;
 mod host;
+mod human;
+mod human_store;
+mod line;
 mod markdown;
+mod month;
 pub mod outgoing;
 mod pace;
 mod post;
+mod pulse;
 mod rating;
+pub mod slack;
 pub mod store;
 mod webhook;
 pub mod wecom;
 mod words;
 
+pub use bots::{BotState, Calls, Health};
 pub use desk::{Desk, Taken};
 pub use door::{Channels, ChannelsParts, WeComBot};
 pub use post::{Mention, Post};
+pub use pulse::{Problem, Pulse};
 pub use rating::Vote;
 
 /// A message to a bot, whatever platform it came from. Stored until it is answered.
@@ -46,6 +56,9 @@ pub struct Inbound {
     pub asker: Asker,
     /// What was said.
     pub content: Content,
+    /// Whether it quotes another message.
+    #[serde(default)]
+    pub quotes: bool,
     /// Where the answer goes.
     pub reply: ReplyTo,
 }
@@ -78,6 +91,9 @@ pub struct ReplyTo {
     pub url: Option<String>,
     /// Until then.
     pub expires: Option<Timestamp>,
+    /// What the platform calls this delivery, where answers go back over the line it came by.
+    #[serde(default)]
+    pub request: Option<String>,
 }
 
 /// Who looks after what the bot cannot answer.
@@ -111,6 +127,11 @@ pub trait Channel: Send + Sync {
 
     /// The cards that answers can be streamed into, where the bot has some.
     fn cards(&self) -> Option<&dyn Cards>;
+
+    /// How calls to the platform are shared, where they are.
+    fn quota(&self) -> Option<&Pace> {
+        None
+    }
 }
 
 /// Messages that can be changed after they were sent.
@@ -129,6 +150,11 @@ pub trait Cards: Send + Sync {
 
     /// Shows an empty card under an id of ours.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()>;
+
+    /// Goes on with a card of an earlier try, of which nobody knows how far it came.
+    async fn reopen(&self, _to: &Inbound, _card: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Replaces its text by `markdown`, the whole of it, never empty.
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()>;

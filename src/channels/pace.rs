@@ -1,6 +1,7 @@
 //! One quota of calls per second for all conversations of a bot. What must go out (an answer's end) waits
 //! its turn; what may be left out (a card's text so far) goes only when there is room, and the interval
-//! between updates stretches with the number of open cards.
+//! between updates stretches with the number of open cards. Where the platform counts by the month as well,
+//! nothing that may be left out goes once the month's calls become scarce.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+
+use super::month::Month;
 
 /// A card is never changed more often.
 const QUICKEST: Duration = Duration::from_millis(700);
@@ -23,6 +26,7 @@ pub struct Pace(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     calls: DefaultDirectRateLimiter,
+    month: Option<Month>,
     per_second: f64,
     open: AtomicUsize,
     waiting: AtomicUsize,
@@ -32,32 +36,77 @@ struct Inner {
 #[derive(Debug)]
 pub struct Share(Pace);
 
+/// How busy it is now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Most calls a second.
+    pub per_second: f64,
+    /// Open cards.
+    pub open: usize,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+}
+
 impl Pace {
     /// So many calls a second. They are spread out: the platform counts a burst as well.
     pub fn new(per_second: u32) -> Self {
+        Self::within(per_second, None)
+    }
+
+    /// The same, within a month's calls.
+    pub fn within(per_second: u32, month: Option<Month>) -> Self {
         let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::per_second(per_second).allow_burst(NonZeroU32::new(per_second.get() / 5).unwrap_or(NonZeroU32::MIN));
         Self(Arc::new(Inner {
             calls: RateLimiter::direct(quota),
+            month,
             per_second: f64::from(per_second.get()),
             open: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         }))
     }
 
+    /// How busy it is now.
+    pub fn load(&self) -> Load {
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        Load { per_second: self.0.per_second, open: count(&self.0.open), waiting: count(&self.0.waiting) }
+    }
+
     /// Waits until a call may be made.
     pub async fn turn(&self) {
         let _waiting = Waiting::count(&self.0.waiting);
         self.0.calls.until_ready().await;
+        self.count().await;
     }
 
-    /// Whether a call that may be left out can be made now.
-    pub fn room(&self) -> bool {
-        self.0.waiting.load(Ordering::Relaxed) == 0 && self.0.calls.check().is_ok()
+    /// Whether a call that may be left out can be made now; it is counted.
+    pub async fn room(&self) -> bool {
+        if self.is_scarce().await || self.0.waiting.load(Ordering::Relaxed) > 0 || self.0.calls.check().is_err() {
+            return false;
+        }
+        self.count().await;
+        true
     }
 
-    /// A share for one more card; none when there are so many that it would hardly move.
-    pub fn share(&self) -> Option<Share> {
+    async fn count(&self) {
+        if let Some(month) = &self.0.month {
+            month.count().await;
+        }
+    }
+
+    async fn is_scarce(&self) -> bool {
+        match &self.0.month {
+            Some(month) => month.is_scarce().await,
+            None => false,
+        }
+    }
+
+    /// A share for one more card; none when there are so many that it would hardly move, or when the month's
+    /// calls are scarce.
+    pub async fn share(&self) -> Option<Share> {
+        if self.is_scarce().await {
+            return None;
+        }
         let share = self.any_share();
         (self.stretched(self.0.open.load(Ordering::Relaxed)) <= SLOWEST).then_some(share)
     }
@@ -107,15 +156,24 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    #[test]
-    fn the_interval_stretches_with_the_open_cards_and_too_many_get_none() {
+    #[tokio::test]
+    async fn the_interval_stretches_with_the_open_cards_and_too_many_get_none() {
         let pace = Pace::new(10);
-        let first = pace.share().unwrap();
+        let first = pace.share().await.unwrap();
         assert_eq!(first.interval(), QUICKEST);
-        let more: Vec<Share> = (0..29).map_while(|_| pace.share()).collect();
+        let shares = async |most: usize| {
+            let mut shares = Vec::new();
+            while shares.len() < most
+                && let Some(share) = pace.share().await
+            {
+                shares.push(share);
+            }
+            shares
+        };
+        let more = shares(29).await;
         assert_eq!(more.len(), 29);
         assert_eq!(first.interval(), Duration::from_secs(5));
-        let full: Vec<Share> = (0..100).map_while(|_| pace.share()).collect();
+        let full = shares(100).await;
         assert_eq!(full.len(), 6, "36 cards are changed every 6 seconds");
         drop((more, full));
         assert_eq!(first.interval(), QUICKEST);
@@ -134,7 +192,7 @@ mod tests {
             async move { pace.turn().await }
         });
         tokio::task::yield_now().await;
-        assert!(!pace.room());
+        assert!(!pace.room().await);
         waiting.await.unwrap();
     }
 }

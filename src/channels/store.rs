@@ -15,10 +15,10 @@ const KEEP_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// One bot's rows.
 #[derive(Clone, Debug)]
 pub struct BotStore {
-    db: Db,
-    clock: Clock,
-    tenant: TenantId,
-    bot: String,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
+    pub(super) tenant: TenantId,
+    pub(super) bot: String,
 }
 
 /// Where an asker's talk goes on.
@@ -83,6 +83,14 @@ impl BotStore {
         Ok(taken == 1)
     }
 
+    /// When a message was dealt with last, and how many there were, over the days that are remembered.
+    pub async fn recent(&self) -> Result<(Option<Timestamp>, i64)> {
+        let sql = "select max(updated_ms), count(*) from channel_messages \
+             where tenant_id = $1 and bot = $2 and state in ('taken', 'sending', 'done') and updated_ms >= $3";
+        let since = Timestamp(self.clock.now().0 - KEEP_MS);
+        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).bind(since).fetch_one(pool).await)?)
+    }
+
     /// How far a message is: `sending`, `done`. What was said is forgotten once it is answered.
     pub async fn mark(&self, message: &str, state: &str) -> Result<()> {
         let sql = "update channel_messages set state = $4, payload = case when $4 = 'done' then '' else payload end, updated_ms = $5 \
@@ -124,12 +132,13 @@ impl BotStore {
         Ok(claimed == 1)
     }
 
-    /// Forgets messages and cards of long ago.
+    /// Forgets messages, cards and calls for a person of long ago.
     pub async fn forget_old(&self) -> Result<()> {
         let before = Timestamp(self.clock.now().0 - KEEP_MS);
         for sql in [
             "delete from channel_messages where tenant_id = $1 and bot = $2 and updated_ms < $3",
             "delete from channel_cards where tenant_id = $1 and bot = $2 and updated_ms < $3",
+            "delete from human_calls where tenant_id = $1 and bot = $2 and updated_ms < $3",
         ] {
             on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(before).execute(pool).await.map(drop))?;
         }
@@ -198,9 +207,47 @@ impl BotStore {
         Ok(())
     }
 
+    /// What the platform calls a card; none while it has not made it.
+    pub async fn platform_card(&self, card: &str) -> Result<Option<String>> {
+        let sql = "select platform_id from channel_cards where tenant_id = $1 and bot = $2 and card_id = $3 and platform_id is not null";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).fetch_optional(pool).await)?)
+    }
+
+    /// Remembers what the platform calls a card.
+    pub async fn card_is(&self, card: &str, platform_id: &str) -> Result<()> {
+        let sql = "update channel_cards set platform_id = $4, updated_ms = $5 where tenant_id = $1 and bot = $2 and card_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(platform_id).bind(self.clock.now())
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// What the platform calls a card, and the number of its next change; none while it has not made it.
+    pub async fn next_change(&self, card: &str) -> Result<Option<(String, i64)>> {
+        let sql = "update channel_cards set changes = changes + 1, updated_ms = $4 \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and platform_id is not null returning platform_id, changes";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.clock.now()).fetch_optional(pool).await)?)
+    }
+
     /// The card shows all it will.
     pub async fn card_done(&self, card: &str) -> Result<()> {
         self.card_becomes(card, "done", None).await
+    }
+
+    /// The card shows the answer to its message: from here on a crash must not answer it once more.
+    pub async fn card_answered(&self, card: &str, message: &str) -> Result<()> {
+        let done = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
+        let sending = "update channel_messages set state = 'sending', updated_ms = $4 \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'taken'";
+        let mut tx = self.db.begin().await?;
+        for (sql, id) in [(done, card), (sending, message)] {
+            in_tx!(&mut tx, conn => sqlx::query(sql)
+                .bind(&self.tenant).bind(&self.bot).bind(id).bind(self.clock.now())
+                .execute(conn).await.map(drop))?;
+        }
+        tx.commit().await
     }
 
     /// The card could not be ended; `text` is what it still has to show.
@@ -269,6 +316,50 @@ impl BotStore {
              where tenant_id = $1 and bot = $2 and message_id = $3 and state <> 'done' order by created_ms desc limit 1";
         Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
             .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Counts a call of the platform; returns how many there were this month.
+    pub async fn count_call(&self, month: &str) -> Result<i64> {
+        let sql = "insert into channel_calls (tenant_id, bot, month, calls) values ($1, $2, $3, 1) \
+             on conflict (tenant_id, bot, month) do update set calls = channel_calls.calls + 1 returning calls";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(month).fetch_one(pool).await)?)
+    }
+
+    /// Calls of the platform in a month.
+    pub async fn calls(&self, month: &str) -> Result<i64> {
+        let sql = "select calls from channel_calls where tenant_id = $1 and bot = $2 and month = $3";
+        let calls: Option<i64> =
+            on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(month).fetch_optional(pool).await)?;
+        Ok(calls.unwrap_or_default())
+    }
+
+    /// Takes the line to the platform for so long, or keeps it; `false` while another node has it. With SQLite
+    /// there is no other, and a line whose process died is free at once.
+    pub async fn hold_line(&self, holder: &str, for_ms: i64) -> Result<bool> {
+        let now = self.clock.now();
+        let before = match self.db {
+            Db::Sqlite(_) => Timestamp(i64::MAX),
+            Db::Postgres(_) => now,
+        };
+        let sql = "insert into channel_lines (tenant_id, bot, holder, until_ms) values ($1, $2, $3, $4) \
+             on conflict (tenant_id, bot) do update set holder = excluded.holder, until_ms = excluded.until_ms \
+             where channel_lines.holder = excluded.holder or channel_lines.until_ms <= $5";
+        let held = on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(holder).bind(Timestamp(now.0 + for_ms)).bind(before)
+            .execute(pool).await?.rows_affected());
+        Ok(held == 1)
+    }
+
+    /// Lets the line go, so that another node need not wait.
+    pub async fn let_line_go(&self, holder: &str) -> Result<()> {
+        let sql = "delete from channel_lines where tenant_id = $1 and bot = $2 and holder = $3";
+        on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(holder).execute(pool).await.map(drop))?;
+        Ok(())
     }
 
     /// Cards that still have to be ended, with what they have to show.

@@ -23,7 +23,7 @@ mod tests {
 
     fn allowed(url: &str, hosts: &[&str]) -> bool {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-        let reply = ReplyTo { url: Some(url.to_owned()), expires: Some(Timestamp(100_000)) };
+        let reply = ReplyTo { url: Some(url.to_owned()), expires: Some(Timestamp(100_000)), request: None };
         usable(&reply, &hosts, Timestamp(0)).is_some()
     }
 
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn an_address_is_not_used_when_it_is_about_to_expire() {
-        let reply = ReplyTo { url: Some("https://a.com/x".into()), expires: Some(Timestamp(50_000)) };
+        let reply = ReplyTo { url: Some("https://a.com/x".into()), expires: Some(Timestamp(50_000)), request: None };
         let hosts = ["a.com".to_owned()];
         assert!(usable(&reply, &hosts, Timestamp(39_999)).is_some());
         assert!(usable(&reply, &hosts, Timestamp(40_000)).is_none());

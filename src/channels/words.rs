@@ -32,6 +32,38 @@ pub fn see_below() -> &'static str {
     "答案见后面的消息。\n\nThe answer is in the message that follows."
 }
 
+/// On the buttons of a card.
+pub fn helpful(language: Language) -> &'static str {
+    match language {
+        Zh => "👍 有用",
+        En => "👍 Helpful",
+    }
+}
+
+/// The other one.
+pub fn unhelpful(language: Language) -> &'static str {
+    match language {
+        Zh => "👎 没用",
+        En => "👎 Not helpful",
+    }
+}
+
+/// After a button.
+pub fn thanks(language: Language) -> &'static str {
+    match language {
+        Zh => "谢谢反馈！",
+        En => "Thank you for the feedback!",
+    }
+}
+
+/// After a button that was not this reader's to press.
+pub fn not_yours(language: Language) -> &'static str {
+    match language {
+        Zh => "只有提问的人可以评价这个回答。",
+        En => "Only who asked can rate this answer.",
+    }
+}
+
 /// What the bot can do.
 pub fn help(language: Language) -> &'static str {
     match language {
@@ -92,11 +124,69 @@ pub fn called_after_misses(language: Language) -> &'static str {
     }
 }
 
-/// To whoever is on duty. `what` is the last thing that was said.
-pub fn alert(language: Language, who: &str, place: &str, what: &str) -> String {
+/// To whoever is on duty. `what` is the last thing that was said, `code` what a reply names it by.
+pub fn alert(language: Language, who: &str, place: &str, what: &str, code: &str) -> String {
     match language {
-        Zh => format!("**{who}** 在「{place}」需要人工帮助：\n\n> {what}"),
-        En => format!("**{who}** in “{place}” asks for a human:\n\n> {what}"),
+        Zh => format!("**{who}** 在「{place}」需要人工帮助：\n\n> {what}\n\n答复请发给我：`/回复 {code} 内容`"),
+        En => format!("**{who}** in “{place}” asks for a human:\n\n> {what}\n\nTo reply, tell me: `/answer {code} TEXT`"),
+    }
+}
+
+/// A person's reply, to whoever asked.
+pub fn reply_of_a_human(language: Language, question: &str, text: &str) -> String {
+    match language {
+        Zh => format!("> {question}\n\n**人工答复：**{text}"),
+        En => format!("> {question}\n\n**Reply by a person:** {text}"),
+    }
+}
+
+/// To whoever replies without being on duty.
+pub fn only_on_duty(language: Language) -> &'static str {
+    match language {
+        Zh => "只有值班同事可以用 `/回复`。",
+        En => "Only the colleague on duty can use `/answer`.",
+    }
+}
+
+/// To a reply that could be to several, to none, or that is empty.
+pub fn which_call(language: Language, calls: &str) -> String {
+    match (language, calls) {
+        (Zh, "") => "现在没有人在等人工答复。".to_owned(),
+        (En, "") => "Nobody waits for a person now.".to_owned(),
+        (Zh, calls) => format!("请写明答复哪一条：`/回复 编号 内容`\n{calls}"),
+        (En, calls) => format!("Say which one this is for: `/answer CODE TEXT`\n{calls}"),
+    }
+}
+
+/// To the second of two replies.
+pub fn answered_before(language: Language) -> &'static str {
+    match language {
+        Zh => "这一条已经有人答复了。",
+        En => "Somebody has replied to this already.",
+    }
+}
+
+/// To whoever replied.
+pub fn passed_on(language: Language) -> &'static str {
+    match language {
+        Zh => "已经转达。",
+        En => "Passed on.",
+    }
+}
+
+/// The same, where it stays with the conversation.
+pub fn passed_on_and_kept(language: Language) -> &'static str {
+    match language {
+        Zh => "已经转达，并记入这次对话，可在后台整理成知识。",
+        En => "Passed on and kept with the conversation, where it can become knowledge.",
+    }
+}
+
+/// The same, where the asker could not be reached.
+pub fn not_passed_on(language: Language) -> &'static str {
+    match language {
+        Zh => "没能转达给提问的人，请直接联系他，或稍后再发一次。",
+        En => "The asker could not be reached. Contact them directly, or send it again later.",
     }
 }
 
@@ -167,6 +257,11 @@ pub fn too_long(language: Language) -> &'static str {
         Zh => "这条消息太长了，请缩短后再发。",
         En => "The message is too long. Shorten it and send it again.",
     }
+}
+
+/// To whoever is on duty, who may read either language.
+pub fn test(bot: &str) -> String {
+    format!("这是机器人 {bot} 的测试消息：它能把话送到这里。\n\nA test message of the bot {bot}: what it says arrives here.")
 }
 
 /// Something on our side.

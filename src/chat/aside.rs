@@ -24,8 +24,15 @@ pub(super) enum Aside {
 }
 
 impl ChatEngine {
-    /// Asks, and waits so long at most. A provider that never said a word is not paid.
-    pub(super) async fn aside(&self, model: &Arc<Model>, tenant: &TenantId, request: CompletionRequest, within: Duration) -> Result<Aside> {
+    /// Asks, and waits so long at most; `attempts` hears of it. A provider that never said a word is not paid.
+    pub(super) async fn aside(
+        &self,
+        model: &Arc<Model>,
+        tenant: &TenantId,
+        request: CompletionRequest,
+        within: Duration,
+        attempts: &Attempts,
+    ) -> Result<Aside> {
         let deadline = Instant::now() + within;
         let ledger = &self.0.parts.ledger;
         let prompt_tokens = model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;
@@ -34,8 +41,7 @@ impl ChatEngine {
         let Allowance::Granted(_held) = ledger.allow(tenant, &model.most_costs(most)).await? else {
             return Ok(Aside::Nothing("spend_limit_reached"));
         };
-        let attempts = Attempts::default();
-        let started = match timeout_at(deadline, model.stream(request, &attempts)).await {
+        let started = match timeout_at(deadline, model.stream(request, attempts)).await {
             Ok(Ok(started)) => started,
             Ok(Err(error)) => {
                 tracing::warn!(%error, model = model.card().id, "a call beside the answer failed");

@@ -28,6 +28,7 @@ use crate::memory::{Instead, Memory, NewTurn, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
 use crate::safety::{Checked, Safety};
+use crate::telemetry::traces::Traces;
 use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
@@ -49,6 +50,8 @@ pub struct EngineParts {
     pub safety: Safety,
     /// Answers already given.
     pub cache: AnswerCache,
+    /// Who is told what turns went through.
+    pub traces: Traces,
     /// Lengths and budgets.
     pub config: ChatConfig,
     /// Sources an answer may be drawn from.
@@ -105,7 +108,7 @@ impl ChatEngine {
     /// Stores the question and starts its turn; returns as soon as it is stored.
     ///
     /// # Errors
-    /// `message_empty`, `message_too_long`, `model_not_found`, `conversation_not_found`,
+    /// `message_empty`, `message_has_nul`, `message_too_long`, `model_not_found`, `conversation_not_found`,
     /// `response_not_found`, `response_replaced` or `response_running` for an edited message,
     /// `shutting_down`, or what the database says.
     pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {
@@ -179,6 +182,10 @@ impl ChatEngine {
     pub(super) fn check_text(&self, text: &str) -> Result<()> {
         if text.trim().is_empty() {
             return Err(Error::invalid("message_empty", "The message has no text."));
+        }
+        // Postgres stores no U+0000, and nobody types it.
+        if text.contains('\0') {
+            return Err(Error::invalid("message_has_nul", "The message has a character that is no text (U+0000). Leave it out."));
         }
         let (chars, most) = (text.chars().count(), self.0.parts.config.message_chars);
         if chars > most {

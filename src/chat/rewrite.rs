@@ -45,6 +45,12 @@ pub fn standalone(before: Option<&str>, question: &str) -> String {
     }
 }
 
+/// The query for a question that found nothing by itself but points at something said before (can they take
+/// money out as well?): with the question before it. None when it points at nothing, or was joined already.
+pub fn with_what_it_points_at(before: Option<&str>, question: &str) -> Option<String> {
+    before.filter(|_| !leans(question) && points(&text::normalise(question))).map(|before| join(before, question))
+}
+
 #[rustfmt::skip]
 const GREETINGS: &[&str] = &[
     "你好", "您好", "你好呀", "嗨", "hi", "hello", "hey", "早上好", "下午好", "晚上好", "在吗", "在么", "谢谢", "谢谢你", "多谢", "感谢", "好的", "好的谢谢",
@@ -115,11 +121,15 @@ fn leans(question: &str) -> bool {
         return false;
     }
     let tail = plain.trim_end_matches(|c: char| !c.is_alphanumeric());
-    let words: Vec<&str> = tail.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let points = POINTING.iter().any(|word| plain.contains(word)) || words.iter().any(|word| POINTING_EN.contains(word));
     let opens = OPENINGS.iter().any(|opening| plain.starts_with(opening));
     let trails = tail.ends_with('呢') && chars <= 14;
-    opens || trails || (points && telling(tail) <= 1) || telling(tail) == 0
+    opens || trails || (points(plain) && telling(tail) <= 1) || telling(tail) == 0
+}
+
+/// Whether normalised text has a word for something said before.
+fn points(plain: &str) -> bool {
+    let mut words = plain.split(|c: char| !c.is_ascii_alphanumeric());
+    POINTING.iter().any(|word| plain.contains(word)) || words.any(|word| POINTING_EN.contains(&word))
 }
 
 /// How many words name something, and do not only ask about a side of it (要多久, how do I apply) or
@@ -195,6 +205,16 @@ fn contains_word(text: &str, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_points_at_something_may_be_read_with_the_question_before() {
+        let before = Some("Can the finance role see our bills?");
+        let together = with_what_it_points_at(before, "can they take money out as well?").unwrap();
+        assert!(together.contains("finance role") && together.ends_with("can they take money out as well"), "{together}");
+        assert_eq!(with_what_it_points_at(before, "How do I report a rival who sells fakes?"), None);
+        assert_eq!(with_what_it_points_at(None, "can they take money out as well?"), None);
+        assert_eq!(with_what_it_points_at(Some("保税仓仓租一天多少"), "那德国呢"), None, "joined already");
+    }
 
     #[test]
     fn an_ellipsis_takes_the_subject_and_replaces_the_facet() {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::ids::{ConversationId, TenantId};
 use crate::memory::summary::{Said, Summary, fitting};
 use crate::models::registry::BUILTIN;
-use crate::models::{CompletionRequest, Language, Message, Model, Role};
+use crate::models::{Attempts, CompletionRequest, Language, Message, Model, Role};
 
 /// Turns looked back on for the window and for follow-ups.
 pub const LOOK_BACK: i64 = 12;
@@ -79,7 +79,9 @@ impl ChatEngine {
         let said: Vec<Said> = said.into_iter().filter(|turn| turn.place <= to).collect();
         // Without the model's words, because it did not answer or may not be paid any more this month, the
         // lines are there all the same.
-        let Aside::Said(prose, _) = self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN).await? else {
+        let Aside::Said(prose, _) =
+            self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN, &Attempts::default()).await?
+        else {
             return Ok(());
         };
         summary.prose = prose;

@@ -21,6 +21,7 @@ use crate::memory::summary::Remembered;
 use crate::memory::{Outcome, Turn};
 use crate::models::{Attempts, FinishReason, Language, Model};
 use crate::safety::Checked;
+use crate::telemetry::traces;
 
 mod again;
 mod close;
@@ -32,6 +33,7 @@ mod prompt;
 mod recall;
 mod retrieve;
 mod rewriting;
+mod spans;
 mod speak;
 
 pub(super) use guarded::readable;
@@ -63,6 +65,13 @@ pub(super) struct Turning {
     /// Money that this turn may still spend; given back when it is recorded.
     held: Option<Held>,
     attempts: Attempts,
+    /// Calls beside the answer.
+    asides: Attempts,
+    searched: Option<spans::Searched>,
+    /// What the provider calls the model that answered.
+    named: Option<String>,
+    /// The trace that the question belongs to.
+    caller: traces::Caller,
     /// The model that was said to answer.
     told_model: String,
 }
@@ -117,6 +126,10 @@ impl Turning {
             timings: Timings::default(),
             held: None,
             attempts: Attempts::default(),
+            asides: Attempts::default(),
+            searched: None,
+            named: None,
+            caller: traces::caller(),
             told_model: String::new(),
         }
     }
@@ -153,7 +166,13 @@ impl Turning {
             Intent::Greet => Intent::Greet,
         };
         let Intent::Ask(query) = understood else { return Ok(self.greet()) };
-        let found = self.search(&query).await?;
+        let mut found = self.search(&query).await?;
+        if found.decision == Decision::None
+            && query == self.request.text.trim()
+            && let Some(together) = rewrite::with_what_it_points_at(before.as_deref(), &query)
+        {
+            found = self.search(&together).await?;
+        }
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);
         }
@@ -171,7 +190,7 @@ impl Turning {
         let readable = self.readable(sources).await;
         let asking = self.asking(&found.query, sources).await?;
         let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
-        self.next = suggest::candidates(&found.hits, sources);
+        self.next = suggest::after_answer(&found.hits, sources, self.language);
         let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
             return Ok(self.answer_again(kept));

@@ -191,6 +191,7 @@ fn made_up(tenant: &str) -> DingTalkConfig {
         duty_user: Some("manager".to_owned()),
         duty_group: None,
         calls_per_second: 15,
+        calls_per_month: None,
         api_base: String::new(),
         session_webhook_hosts: Vec::new(),
     }

@@ -86,7 +86,9 @@ pub async fn export(State(state): State<Shared>, Admin(caller): Admin, Query(wan
             let mut lines = String::new();
             for conversation in &page {
                 let turns = state.app.memory.turns(&caller.tenant, &conversation.id).await?;
-                let line = json!({"conversation": conversation, "turns": turns.iter().map(without_trace).collect::<Vec<_>>()});
+                let replies = state.app.memory.human_replies(&caller.tenant, &conversation.id).await?;
+                let turns: Vec<Value> = turns.iter().map(without_trace).collect();
+                let line = json!({"conversation": conversation, "turns": turns, "replies": replies});
                 lines.push_str(&format!("{line}\n"));
             }
             wanted.before = next_page(&page, PAGE);
@@ -105,12 +107,13 @@ pub async fn delete(State(state): State<Shared>, Anyone(who): Anyone, Path(id): 
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// One conversation with its turns.
+/// One conversation with its turns, and what people said where they were called.
 pub async fn one(State(state): State<Shared>, Anyone(who): Anyone, Path(id): Path<ConversationId>) -> Result<Json<Value>> {
     let tenant = &who.caller.tenant;
     let conversation = state.app.memory.conversation(tenant, who.caller.sees(), &id).await?;
     let turns = state.app.memory.turns(tenant, &id).await?;
-    Ok(Json(json!({"conversation": conversation, "turns": turns.iter().map(without_trace).collect::<Vec<_>>()})))
+    let replies = state.app.memory.human_replies(tenant, &id).await?;
+    Ok(Json(json!({"conversation": conversation, "turns": turns.iter().map(without_trace).collect::<Vec<_>>(), "replies": replies})))
 }
 
 /// How an answer came about: for the shop's own people, because it shows the prompt.

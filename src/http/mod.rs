@@ -11,7 +11,8 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use tokio::net::TcpListener;
+use axum::serve::{ListenerExt, TapIo};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -22,10 +23,12 @@ use crate::app::{App, DEMO, health, heap};
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
-use crate::telemetry;
+use crate::telemetry::{self, traces};
 
 mod assets;
 mod auth;
+mod bots;
+mod cases;
 mod chat;
 mod conversations;
 mod entries;
@@ -104,6 +107,9 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/prompts/{name}/preview", post(prompts::preview).layer(rows))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
+        .route("/api/v1/knowledge/cases", get(cases::list).post(cases::keep).layer(rows))
+        .route("/api/v1/knowledge/cases/{id}", delete(cases::forget))
+        .route("/api/v1/knowledge/evaluate", post(cases::evaluate))
         .route("/api/v1/knowledge/words", get(knowledge::words).put(knowledge::set_words).layer(rows))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
@@ -114,11 +120,15 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
         .route("/api/v1/knowledge/imports/{id}/undo", post(imports::undo))
         .route("/api/v1/knowledge/export", get(imports::export))
+        .route("/api/v1/bots", get(bots::list))
+        .route("/api/v1/bots/{platform}/{bot}/test", post(bots::test))
+        .route("/api/v1/webhooks", get(outgoing::endpoints))
         .route("/api/v1/webhooks/deliveries", get(outgoing::log))
         .route("/api/v1/webhooks/deliveries/{id}/resend", post(outgoing::send_again))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
         .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
+        .route("/webhooks/slack/{bot}", post(webhooks::slack))
         .route("/webhooks/wecom/{bot}", get(webhooks::wecom_asks).post(webhooks::wecom))
         // tools of other programs
         .route("/mcp", post(mcp::serve))
@@ -144,6 +154,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let listen = listener.local_addr()?;
     let demo_key = demo_key(&app, listen).await?;
     let (engine, channels, outgoing) = (app.engine.clone(), app.channels.clone(), app.outgoing.clone());
+    let traces = app.traces.clone();
     channels.start();
     outgoing.start().await?;
     let follower = tokio::spawn(follow(app.clone(), stop.clone()));
@@ -154,7 +165,7 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     let (tasks, closing) = (state.tasks.clone(), state.closing.clone());
     let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
     let stopped = stop.clone();
-    let server = tokio::spawn(axum::serve(listener, service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
+    let server = tokio::spawn(axum::serve(at_once(listener), service).with_graceful_shutdown(stopped.cancelled_owned()).into_future());
 
     stop.cancelled().await;
     channels.close();
@@ -174,12 +185,23 @@ pub async fn serve(listener: TcpListener, app: App, stop: CancellationToken) -> 
     if timeout(GOODBYES, goodbyes).await.is_err() {
         tracing::warn!("some connections did not close in time");
     }
+    traces.close().await;
     Ok(())
+}
+
+/// Connections that send what they are given at once: a token must not wait for the one before to be
+/// acknowledged, which a far reader's system does up to 40 ms later.
+fn at_once(listener: TcpListener) -> TapIo<TcpListener, impl FnMut(&mut TcpStream) + Send + 'static> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps small packets back");
+        }
+    })
 }
 
 /// Serves only the doors of chat platforms, beside a running server.
 pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationToken) -> Result<()> {
-    let (engine, channels) = (app.engine.clone(), app.channels.clone());
+    let (engine, channels, traces) = (app.engine.clone(), app.channels.clone(), app.traces.clone());
     channels.start();
     let state = Arc::new(HttpState::new(app, None, listener.local_addr()?));
     let service = Router::new().route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk)).with_state(state);
@@ -188,6 +210,7 @@ pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationT
     // What was taken is answered first: here nobody hurries.
     channels.drained().await;
     engine.shutdown().await;
+    traces.close().await;
     Ok(())
 }
 
@@ -217,16 +240,22 @@ async fn demo_key(app: &App, listen: SocketAddr) -> Result<Option<Secret>> {
     }
 }
 
-/// Gives every request a name, or keeps the one it came with.
+/// Gives every request a name, or keeps the one it came with, and finds the trace it belongs to.
 async fn name_request(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= 128).cloned();
     let id = given.or_else(|| HeaderValue::from_str(&random_token("req_", 16)).ok());
     let span = tracing::info_span!("request", request_id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default());
-    let mut response = next.run(request).instrument(span).await;
+    let [traceparent, tracestate] = ["traceparent", "tracestate"].map(|name| header_text(&request, name));
+    let answering = traces::called_by(traceparent.as_deref(), tracestate.as_deref(), next.run(request));
+    let mut response = answering.instrument(span).await;
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+fn header_text(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// Counts and times requests by route, never by path: paths hold ids.

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use super::state::Shared;
 use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
-use crate::channels::feishu::message as feishu_message;
+use crate::channels::feishu::{card as feishu_card, message as feishu_message};
+use crate::channels::slack::message::Read as SlackRead;
 use crate::channels::wecom::Signed;
 use crate::channels::wecom::message::Read as WeComRead;
 use crate::channels::{Inbound, Post, Taken, WeComBot};
@@ -30,7 +31,7 @@ const IN_TIME: Duration = Duration::from_millis(500);
 pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.dingtalk(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    bot.channel.verify(header("timestamp"), header("sign"))?;
+    bot.desk.pulse().callback(bot.channel.verify(header("timestamp"), header("sign")))?;
     let inbound = match read(&body)? {
         Read::Message(inbound) => *inbound,
         other => {
@@ -45,7 +46,8 @@ pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, head
     }
 }
 
-/// A Feishu callback. It is repeated after three seconds, and its answer never shows in the chat.
+/// A Feishu callback: a message, or a button of a card. It is repeated after three seconds; its answer never
+/// shows in the chat, and for a button tells only who pressed it.
 pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.feishu(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -54,14 +56,29 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         nonce: header("x-lark-request-nonce"),
         signature: header("x-lark-signature"),
     };
-    match bot.channel.read(&body, signed)? {
+    match bot.desk.pulse().callback(bot.channel.read(&body, signed))? {
         feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         feishu_message::Read::Nothing(why) => tracing::debug!(why, "a message is not answered"),
+        feishu_message::Read::Vote(vote) => return Ok(Json(feishu_card::told(bot.desk.rate(&vote).await?))),
         feishu_message::Read::Message(inbound) => {
             bot.desk.take(*inbound, None).await?;
         }
     }
     Ok(Json(json!({"msg": "success"})))
+}
+
+/// An event of Slack. It is delivered again after three seconds, under the same id.
+pub async fn slack(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
+    let bot = state.app.channels.slack(&bot)?;
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match bot.channel.read(&body, header("x-slack-request-timestamp"), header("x-slack-signature"))? {
+        SlackRead::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
+        SlackRead::Nothing(why) => tracing::debug!(why, "an event is not answered"),
+        SlackRead::Message(inbound) => {
+            bot.desk.take(*inbound, None).await?;
+        }
+    }
+    Ok(Json(json!({})))
 }
 
 /// What signs a WeCom callback.
@@ -82,14 +99,15 @@ impl WeComQuery {
 /// WeCom asks whether the address is this bot's: only who has the key can say what was encrypted.
 pub async fn wecom_asks(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>) -> Result<String> {
     let bot = state.app.channels.wecom(&bot)?;
-    let plain = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed())?;
+    let opened = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed());
+    let plain = bot.desk.pulse().callback(opened)?;
     Ok(String::from_utf8_lossy(&plain).into_owned())
 }
 
 /// A WeCom callback: a message, whose answer it asks for again and again; how far that is; or a vote.
 pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>, body: Bytes) -> Result<Response> {
     let bot = state.app.channels.wecom(&bot)?;
-    let reply = match bot.channel.read(&body, query.signed())? {
+    let reply = match bot.desk.pulse().callback(bot.channel.read(&body, query.signed()))? {
         WeComRead::Message(inbound) => wecom_message(bot, *inbound).await,
         WeComRead::Poll(id) => bot.channel.so_far(&id).await?,
         WeComRead::Entered => bot.channel.greeting(),

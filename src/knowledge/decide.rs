@@ -7,6 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::gist::{self, Gist, Word};
+use super::guards::{self, Amounts};
+use super::index::market_key;
 use super::{Decision, EntryDraft, Hit, Query, places, text};
 use crate::config::SearchConfig;
 
@@ -17,6 +19,10 @@ pub struct Asked {
     words: HashMap<Word, f32>,
     /// The numbers in the question.
     numbers: Vec<String>,
+    /// How many words turn the question round.
+    turns: usize,
+    /// The amounts in it.
+    amounts: Amounts,
     /// `text::question_key` of the question, hashed.
     key: Word,
     /// The market the question came with.
@@ -34,6 +40,8 @@ impl Asked {
         Self {
             words,
             numbers: text::numbers(question),
+            turns: guards::turns(question),
+            amounts: guards::amounts(question),
             key: gist::word(&text::question_key(question)),
             market: query.market.clone(),
             places: places::named(question),
@@ -97,6 +105,11 @@ pub struct Evidence {
     pub of_phrasing: f32,
     /// The question is a phrasing of the entry, letter by letter.
     pub exact: bool,
+    /// Every phrasing that asks the same says `not` where the question does not, or the other way round.
+    pub turned: bool,
+    /// The question names an amount where the best phrasing names another, and the entry has none of the
+    /// question's (8 % where the row is about 5 %).
+    pub other_amount: bool,
 }
 
 /// What speaks against any answer from this base.
@@ -131,9 +144,13 @@ impl Doubt {
 
 /// Gathers what speaks for an entry.
 pub fn evidence(asked: &Asked, gist: &Gist, cosine: f32, support: f32) -> Evidence {
-    let overlaps = gist.phrasings.iter().map(|phrasing| asked.overlap(phrasing));
-    let best = overlaps.max_by(|a, b| harmonic(a.0, a.1).total_cmp(&harmonic(b.0, b.1))).unwrap_or_default();
+    let overlaps: Vec<_> = gist.phrasings.iter().map(|phrasing| (asked.overlap(&phrasing.words), phrasing)).collect();
+    let closest = overlaps.iter().max_by(|a, b| harmonic(a.0.0, a.0.1).total_cmp(&harmonic(b.0.0, b.0.1)));
+    let best = closest.map(|(overlap, _)| *overlap).unwrap_or_default();
+    let same = || overlaps.iter().filter(|((there, back), _)| asks_the_same(*there, *back));
     Evidence {
+        turned: same().next().is_some() && same().all(|(_, phrasing)| phrasing.turns != asked.turns),
+        other_amount: closest.is_some_and(|(_, phrasing)| guards::other_amount(&asked.amounts, &phrasing.amounts, &gist.amounts)),
         cosine: cosine.clamp(0.0, 1.0),
         support: support.clamp(0.0, 1.0),
         in_entry: asked.covered(|word| gist.words.contains(word)),
@@ -158,6 +175,15 @@ const AGAINST: f32 = -1.0;
 const AGAINST_MEAN: f32 = -5.7;
 const AGAINST_WORDS: f32 = -9.1;
 const ELSEWHERE: f32 = -3.3;
+/// Phrasings that some row does not answer count no more than this against a row whose own evidence is
+/// strong: they are other rows' words.
+const AGAINST_STRONG: f32 = -3.0;
+/// From this cosine on, the evidence is strong even where the words are others.
+const STRONG: f32 = 0.85;
+/// Another amount in what otherwise looks the same. In a story the amounts are circumstances, so the
+/// phrasing must have about half of the question's words and the question half of the phrasing's.
+const OTHER_AMOUNT: f32 = -5.0;
+const LOOKS_THE_SAME: f32 = 0.5;
 
 struct Weights {
     bias: f32,
@@ -173,7 +199,7 @@ impl Weights {
             + self.cosine * evidence.cosine
             + self.support * evidence.support
             + self.in_entry * evidence.in_entry
-            + self.phrasing * harmonic(evidence.in_phrasing, evidence.of_phrasing)
+            + self.phrasing * evidence.alike()
     }
 }
 
@@ -182,10 +208,24 @@ impl Weights {
 const SAME_THERE: f32 = 0.8;
 const SAME_BACK: f32 = 0.6;
 
+fn asks_the_same(there: f32, back: f32) -> bool {
+    there >= SAME_THERE && back >= SAME_BACK
+}
+
 impl Evidence {
     /// Whether question and phrasing ask the same: nearly all telling words of each are in the other.
     pub fn asks_the_same(self) -> bool {
-        self.exact || (self.in_phrasing >= SAME_THERE && self.of_phrasing >= SAME_BACK)
+        self.exact || asks_the_same(self.in_phrasing, self.of_phrasing)
+    }
+
+    /// Words in common with the best phrasing, seen from both sides.
+    fn alike(self) -> f32 {
+        harmonic(self.in_phrasing, self.of_phrasing)
+    }
+
+    /// How likely the row is about the same thing at all, whether or not it answers.
+    pub fn about(self) -> f32 {
+        1.0 / (1.0 + (-TOPIC.of(self)).exp())
     }
 
     /// One number from 0 to 1 on which thresholds mean the same in every mode.
@@ -193,11 +233,12 @@ impl Evidence {
         if self.exact {
             return 1.0;
         }
-        let against = AGAINST * doubt.against
-            + AGAINST_MEAN * doubt.against_mean
-            + AGAINST_WORDS * doubt.against_words
-            + if doubt.elsewhere { ELSEWHERE } else { 0.0 };
-        let z = TOPIC.of(self).min(NEIGHBOUR.of(self) + against);
+        let against = AGAINST * doubt.against + AGAINST_MEAN * doubt.against_mean + AGAINST_WORDS * doubt.against_words;
+        let strong = self.asks_the_same() || self.cosine >= STRONG;
+        let against = if strong { against.max(AGAINST_STRONG) } else { against };
+        let elsewhere = if doubt.elsewhere { ELSEWHERE } else { 0.0 };
+        let other_amount = if self.other_amount && self.alike() >= LOOKS_THE_SAME { OTHER_AMOUNT } else { 0.0 };
+        let z = TOPIC.of(self).min(NEIGHBOUR.of(self) + against + elsewhere) + other_amount;
         1.0 / (1.0 + (-z).exp())
     }
 }
@@ -213,29 +254,47 @@ pub fn decide(asked: &Asked, hits: &mut [Hit], config: &SearchConfig) -> Decisio
         }
         hit.passed = hit.reason.is_none();
     }
-    let Some(first) = hits.iter().find(|hit| hit.passed) else { return Decision::None };
+    let Some(at) = hits.iter().position(|hit| hit.passed) else { return Decision::None };
+    let refused = not_directly(asked, hits, at, config);
+    let first = &mut hits[at];
+    if first.entry.draft.direct && refused.is_none() {
+        return Decision::Direct;
+    }
+    first.direct_refused = refused.filter(|_| first.entry.draft.direct).map(str::to_owned);
+    Decision::Grounded
+}
+
+/// Why the first row that passed must not answer by itself; what looks alike is told apart here.
+fn not_directly(asked: &Asked, hits: &[Hit], at: usize, config: &SearchConfig) -> Option<&'static str> {
+    let first = &hits[at];
     let rivals = hits.iter().filter(|hit| hit.passed && hit.entry.id != first.entry.id);
     let rival = rivals.map(|hit| hit.score).fold(0.0, f32::max);
-    let clear = first.score >= config.direct_threshold && first.score > rival;
-    let draft = &first.entry.draft;
-    // A question about 7 days is not answered directly with the row about 15 days because they look alike.
-    let numbers_agree = asked.numbers.iter().all(|number| first.gist.numbers.contains(number));
-    if draft.direct && clear && first.evidence.asks_the_same() && numbers_agree && market_meant(asked, draft, first.evidence) {
-        Decision::Direct
-    } else {
-        Decision::Grounded
-    }
+    let gist = &first.gist;
+    let there = |number: &String| gist.numbers.contains(number) || gist.amounts.values().any(|values| values.contains(number));
+    let numbers_agree = asked.numbers.iter().all(there);
+    let evidence = first.evidence;
+    let reasons = [
+        (first.score < config.direct_threshold, "its confidence is below `direct_threshold`"),
+        (first.score <= rival, "another row is as sure"),
+        (!evidence.asks_the_same(), "question and phrasing do not have nearly all their words in common"),
+        (evidence.turned && !evidence.exact, "one of question and phrasing says `not` where the other does not"),
+        (!numbers_agree || evidence.other_amount && !evidence.exact, "the question names a number or date that the row does not have"),
+        (!market_meant(asked, &first.entry.draft, evidence), "the row is for one market, and the question is not about that one"),
+    ];
+    reasons.into_iter().find(|(holds, _)| *holds).map(|(_, reason)| reason)
 }
 
 /// A row of one market answers directly only a question about that market: one that names it, comes
 /// with it, or is a phrasing of the row letter by letter.
 fn market_meant(asked: &Asked, draft: &EntryDraft, evidence: Evidence) -> bool {
     let Some(market) = &draft.market else { return true };
-    evidence.exact || asked.market.as_ref() == Some(market) || places::is_for(market, &asked.places)
+    evidence.exact || asked.market.as_deref().map(market_key) == Some(market_key(market)) || places::is_for(market, &asked.places)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::ids::{EntryId, Timestamp};
     use crate::knowledge::KnowledgeEntry;
@@ -250,7 +309,7 @@ pub(crate) mod tests {
 
     pub(crate) fn hit(draft: EntryDraft, score: f32) -> Hit {
         let evidence = Evidence { in_phrasing: 1.0, of_phrasing: 1.0, ..Default::default() };
-        let gist = std::sync::Arc::new(Gist::of(&draft));
+        let gist = Arc::new(Gist::of(&draft));
         let entry = KnowledgeEntry {
             id: EntryId::from_text("e"),
             draft,
@@ -272,6 +331,8 @@ pub(crate) mod tests {
             folded: Vec::new(),
             passed: false,
             reason: None,
+            matched: Vec::new(),
+            direct_refused: None,
         }
     }
 
@@ -315,6 +376,59 @@ pub(crate) mod tests {
         assert_eq!(decide(&asked("7天内可以退货吗"), &mut hits, &config()), Decision::Grounded);
         let mut hits = [hit(row, 0.95)];
         assert_eq!(decide(&asked("15天可以退货吗"), &mut hits, &config()), Decision::Direct);
+    }
+
+    /// The decision on a question with the evidence that the row itself gives, and why not directly.
+    fn decided(question: &str, row: &EntryDraft) -> (Decision, Option<String>) {
+        let asked = asked(question);
+        let mut hit = hit(row.clone(), 0.95);
+        hit.evidence = evidence(&asked, &hit.gist, 0.95, 0.9);
+        let mut hits = [hit];
+        let decision = decide(&asked, &mut hits, &config());
+        (decision, hits[0].direct_refused.clone())
+    }
+
+    #[test]
+    fn the_opposite_is_never_a_direct_answer() {
+        let mut deposit = draft("跨境店不用交保证金吗", "要交 60,000 元。");
+        for (question, row) in [
+            ("佣金不超过5%怎么办", draft("佣金超过5%怎么办", "…")),
+            ("不可以贴牌吗", draft("可以贴牌吗", "…")),
+            ("跨境店要交保证金吗", deposit.clone()),
+        ] {
+            let (decision, refused) = decided(question, &row);
+            assert_eq!(decision, Decision::Grounded, "{question}");
+            assert!(refused.is_some(), "{question}");
+        }
+        assert_eq!(decided("跨境店不用交保证金吗？", &deposit).0, Decision::Direct);
+        deposit.similar = vec!["跨境店要不要交保证金".into()];
+        assert_eq!(decided("跨境店要交保证金吗", &deposit).0, Decision::Direct, "a phrasing that says the same is there");
+    }
+
+    #[test]
+    fn another_amount_needs_other_evidence() {
+        for (question, phrasing) in [
+            ("佣金超过8%怎么办", "佣金超过5%怎么办"),
+            ("12月12日的活动怎么报名", "11月11日的活动怎么报名"),
+            ("签收十五天还能退货吗", "签收七天还能退货吗"),
+        ] {
+            let (asked, row) = (asked(question), draft(phrasing, "…"));
+            assert_eq!(decided(question, &row).0, Decision::Grounded, "{question}");
+            let there = evidence(&asked, &Gist::of(&row), 0.8, 0.8);
+            let without = Evidence { other_amount: false, ..there };
+            assert!(there.other_amount && there.confidence(Doubt::default()) < without.confidence(Doubt::default()), "{there:?}");
+            assert!(there.confidence(Doubt::default()) < 0.9, "{there:?}");
+        }
+    }
+
+    #[test]
+    fn what_one_row_does_not_answer_another_may() {
+        let row = draft("店铺名称怎么修改", "…");
+        let there = evidence(&asked("怎么修改店铺名称"), &Gist::of(&row), 0.9, 0.8);
+        let doubt = Doubt { against: 1.0, against_mean: 0.8, against_words: 1.0, elsewhere: false };
+        assert!(there.confidence(doubt) > 0.5, "{}", there.confidence(doubt));
+        let weak = evidence(&asked("怎么注销店铺名称"), &Gist::of(&draft("店铺装修", "…")), 0.6, 0.5);
+        assert!(weak.confidence(doubt) < 0.1);
     }
 
     #[test]

@@ -5,41 +5,10 @@
 use std::collections::HashSet;
 
 use super::Hit;
-use super::gist::{self, Gist, Word};
+use super::gist::{Gist, Word};
 
 /// Share of both answers' words that they have in common.
 const SAME_ANSWER: f32 = 0.9;
-
-/// Words that turn an answer round.
-const TURNS: &[&str] = &[
-    "不",
-    "没",
-    "没有",
-    "无",
-    "无法",
-    "不能",
-    "不会",
-    "不可",
-    "不可以",
-    "不要",
-    "不用",
-    "不需",
-    "不需要",
-    "不支持",
-    "不得",
-    "禁止",
-    "勿",
-    "未",
-    "非",
-    "no",
-    "not",
-    "never",
-    "without",
-    "cannot",
-    "can't",
-    "don't",
-    "t",
-];
 
 /// Takes out every hit that says the same as one before it.
 pub fn near_duplicates(hits: &mut Vec<Hit>) {
@@ -63,14 +32,13 @@ fn say_the_same(one: &Hit, other: &Hit) -> bool {
 fn same_answer(a: &Gist, b: &Gist) -> bool {
     let common = a.answer.intersection(&b.answer).count() as f32;
     let all = a.answer.union(&b.answer).count() as f32;
-    let turns = |gist: &Gist| TURNS.iter().map(|turn| gist::word(turn)).filter(|turn| gist.answer.contains(turn)).collect::<HashSet<_>>();
-    all > 0.0 && common >= SAME_ANSWER * all && turns(a) == turns(b)
+    all > 0.0 && common >= SAME_ANSWER * all && a.answer_turns == b.answer_turns
 }
 
 /// One has a phrasing whose telling words are all in a phrasing of the other; sections have none.
 fn same_question(a: &Gist, b: &Gist) -> bool {
     let telling = |gist: &Gist| -> Vec<HashSet<Word>> {
-        gist.phrasings.iter().map(|words| words.iter().filter(|(_, asks)| !asks).map(|(word, _)| *word).collect()).collect()
+        gist.phrasings.iter().map(|phrasing| phrasing.words.iter().filter(|(_, asks)| !asks).map(|(word, _)| *word).collect()).collect()
     };
     let (a, b) = (telling(a), telling(b));
     let within = |x: &HashSet<Word>, y: &HashSet<Word>| !x.is_empty() && x.is_subset(y);
@@ -102,6 +70,8 @@ mod tests {
             folded: Vec::new(),
             passed: false,
             reason: None,
+            matched: Vec::new(),
+            direct_refused: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 
+use super::guards::{self, Amounts};
 use super::words::Terms;
 use super::{EntryDraft, KnowledgeEntry, decide, places, text};
 use crate::ids::TenantId;
@@ -18,17 +19,32 @@ const KEPT: u64 = 10_000;
 /// A word by its hash: comparing needs no more.
 pub type Word = u64;
 
+/// A phrasing as the decision sees it.
+#[derive(Debug, Default)]
+pub struct Phrasing {
+    /// Its distinct words, with whether they only ask.
+    pub words: Vec<(Word, bool)>,
+    /// How many words turn it round.
+    pub turns: usize,
+    /// Its amounts.
+    pub amounts: Amounts,
+}
+
 /// A row as the decision sees it.
 #[derive(Debug, Default)]
 pub struct Gist {
-    /// The distinct words of each phrasing, with whether they only ask.
-    pub phrasings: Vec<Vec<(Word, bool)>>,
+    /// The phrasings.
+    pub phrasings: Vec<Phrasing>,
     /// `text::question_key` of each phrasing, hashed.
     pub keys: HashSet<Word>,
     /// The same of the phrasings that the row does not answer.
     pub not_keys: HashSet<Word>,
     /// The distinct words of the answer.
     pub answer: HashSet<Word>,
+    /// How many words turn the answer round.
+    pub answer_turns: usize,
+    /// Every amount of the row.
+    pub amounts: Amounts,
     /// Every word of the row.
     pub words: HashSet<Word>,
     /// Every number of the row.
@@ -45,14 +61,28 @@ impl Gist {
 
     /// Of a row's content, in the words of its shop.
     pub fn in_terms(draft: &EntryDraft, terms: &Terms) -> Self {
-        let phrasings: Vec<Vec<(Word, bool)>> = draft.phrasings().map(|phrasing| distinct(&terms.tokens(phrasing))).collect();
+        let phrasing =
+            |text: &String| Phrasing { words: distinct(&terms.tokens(text)), turns: guards::turns(text), amounts: guards::amounts(text) };
+        let phrasings: Vec<Phrasing> = draft.phrasings().map(phrasing).collect();
         let labels = draft.category.iter().chain(&draft.tags).chain(&draft.market);
         let answer: HashSet<Word> = terms.tokens(&draft.answer).iter().map(|token| word(token)).collect();
         let labels = labels.flat_map(|text| terms.tokens(text)).map(|token| word(&token));
-        let words = phrasings.iter().flatten().map(|(word, _)| *word).chain(answer.iter().copied()).chain(labels).collect();
+        let words = phrasings
+            .iter()
+            .flat_map(|phrasing| &phrasing.words)
+            .map(|(word, _)| *word)
+            .chain(answer.iter().copied())
+            .chain(labels)
+            .collect();
         let whole: Vec<&String> = draft.phrasings().chain([&draft.answer]).collect();
         let keys = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| word(&text::question_key(text))).collect();
+        let mut amounts = guards::amounts(&draft.answer);
+        for (unit, values) in phrasings.iter().flat_map(|phrasing| &phrasing.amounts) {
+            amounts.entry(unit).or_default().extend(values.iter().cloned());
+        }
         Self {
+            amounts,
+            answer_turns: guards::turns(&draft.answer),
             keys: keys(&mut draft.phrasings()),
             not_keys: keys(&mut draft.negative.iter()),
             numbers: whole.iter().flat_map(|text| text::numbers(text)).collect(),

@@ -10,12 +10,14 @@ pub mod book;
 pub mod decide;
 pub mod edit;
 mod events_store;
+pub mod cases;
 pub mod evaluate;
 pub mod export;
 mod fold;
 pub mod follow;
 pub mod fuse;
 pub mod gist;
+mod guards;
 pub mod imports;
 pub mod index;
 pub mod ingest;
@@ -37,7 +39,7 @@ pub mod words;
 mod door;
 
 pub use door::{Knowledge, KnowledgeParts};
-pub use search::{Query, SearchOutcome};
+pub use search::{Query, SearchOutcome, SearchTimings};
 
 /// The content of one thing the shop knows: a question with its answer, or a section of a document
 /// (whose question is its heading, or empty).
@@ -188,6 +190,10 @@ pub struct Hit {
     pub passed: bool,
     /// Why not, for people.
     pub reason: Option<String>,
+    /// Words of the question that the entry has.
+    pub matched: Vec<String>,
+    /// Why the entry, though it may answer by itself and comes first, does not.
+    pub direct_refused: Option<String>,
 }
 
 /// A place in one leg's ranking.

@@ -171,7 +171,7 @@ impl RowTable {
         Ok(table)
     }
 
-    /// Adds a row: `status` is `failed`, `conflicting` or `duplicate`.
+    /// Adds a row: `status` is `failed` or `conflicting`.
     pub fn add(&mut self, status: &str, problem: &Problem, cells: &Cells) -> Result<()> {
         let row = problem.row.to_string();
         let sheet = problem.sheet.as_deref().unwrap_or_default();

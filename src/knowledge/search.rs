@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::decide::{self, Asked, Doubt, decide, evidence};
 use super::fuse::{Fused, LegResult, Weights, fuse};
+use super::gist::{self, Gist};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
 use super::rerank::{Reranked, rerank};
 use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, gist, places, text};
@@ -54,7 +55,7 @@ pub struct SearchOutcome {
     /// The knowledge version searched.
     pub revision: Revision,
     /// How the legs were put together.
-    pub fusion: Fusion,
+    pub weights: Weights,
     /// What the reranker did, where one is configured.
     pub reranked: Option<Reranked>,
     /// Time per stage.
@@ -130,7 +131,8 @@ impl Knowledge {
         let ranking = self.rank(tenant, query).await?;
         let fusing = Instant::now();
         let weights = Weights::from(config);
-        let fused = ranking.fused(Weights { fusion: query.fusion.unwrap_or(weights.fusion), ..weights });
+        let weights = Weights { fusion: query.fusion.unwrap_or(weights.fusion), ..weights };
+        let fused = ranking.fused(weights);
         let mut timings = SearchTimings { fuse: ms(fusing), ..ranking.timings };
         let deciding = Instant::now();
         let concluded = self.conclude(tenant, query, &ranking, fused, config).await?;
@@ -146,7 +148,7 @@ impl Knowledge {
             doubt: concluded.doubt,
             vector,
             revision: self.revision_seen(),
-            fusion: weights.fusion,
+            weights,
             reranked: concluded.reranked,
             timings,
         })
@@ -215,6 +217,7 @@ impl Knowledge {
             let gist = self.gists().get(tenant, entry, &terms);
             let (cosine, support) = fused.semantic.map_or((0.0, 0.0), |place| (place.score, place.support));
             let evidence = evidence(&asked_for, &gist, cosine, support);
+            let matched = matched(&asked.tokens, &gist);
             hits.push(Hit {
                 entry: entry.clone(),
                 passage: passage_text(&entry.draft, fused.seq),
@@ -228,6 +231,8 @@ impl Knowledge {
                 folded: Vec::new(),
                 passed: false,
                 reason: None,
+                matched,
+                direct_refused: None,
             });
         }
         let reranked = match self.reranker() {
@@ -278,6 +283,12 @@ fn listed(place: Option<LegRank>) -> Option<LegRank> {
     place.filter(|place| place.rank > 0 || place.score > 0.0)
 }
 
+/// The question's words that the row has, each once.
+fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
+    let mut seen = std::collections::HashSet::new();
+    tokens.iter().filter(|token| gist.words.contains(&gist::word(token)) && seen.insert(*token)).cloned().collect()
+}
+
 /// The passage's text; passages are cut the same way every time, so the number is enough.
 fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
     super::split::passages(draft).into_iter().find(|passage| passage.seq == seq).map_or_else(String::new, |passage| passage.text)
@@ -313,14 +324,16 @@ impl SearchOutcome {
                 let mut row = json!({
                     "id": hit.entry.id, "question": hit.entry.draft.question, "answer": hit.entry.draft.answer,
                     "score": hit.score, "fused": hit.fused, "passage": hit.passage, "evidence": hit.evidence,
-                    "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed,
-                    "matched": self.matched(hit),
+                    "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed, "matched": hit.matched,
                 });
                 if let Some(score) = hit.rerank {
                     row["rerank"] = json!(score);
                 }
                 if !hit.folded.is_empty() {
                     row["folded"] = json!(hit.folded);
+                }
+                if let Some(refused) = &hit.direct_refused {
+                    row["direct_refused"] = json!(refused);
                 }
                 if let Some(reason) = &hit.reason {
                     row["reason"] = json!(reason);
@@ -330,7 +343,8 @@ impl SearchOutcome {
             .collect();
         let mut told = json!({
             "query": self.query, "decision": self.decision, "hits": hits, "terms": self.terms, "doubt": self.doubt,
-            "revision": self.revision, "fusion": self.fusion, "timings_ms": self.timings,
+            "revision": self.revision, "fusion": self.weights.fusion, "timings_ms": self.timings,
+            "weights": {"lexical": self.weights.lexical, "lexical_bare": self.weights.lexical_bare},
         });
         if let Some(reranked) = &self.reranked {
             told["rerank"] = json!(reranked);

@@ -28,3 +28,37 @@ pub async fn import_starter(knowledge: &Knowledge, tenant: &TenantId, zone: chro
     let options = ImportOptions { as_is: true, ..Default::default() };
     import_sources(knowledge, tenant, sources, options, zone, |_| {}).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::knowledge::evaluate::read_labelled;
+    use crate::knowledge::text::question_key;
+
+    const LABELLED: [&str; 4] = [
+        include_str!("../../knowledge/eval/starter.jsonl"),
+        include_str!("../../knowledge/eval/everyday.jsonl"),
+        include_str!("../../knowledge/eval/off_topic.jsonl"),
+        include_str!("../../knowledge/eval/follow_ups.jsonl"),
+    ];
+
+    #[test]
+    fn no_labelled_question_is_a_phrasing_of_the_pack() {
+        let mut phrasings = HashSet::new();
+        for name in Pack::iter() {
+            let file = Pack::get(&name).unwrap();
+            let source = Source::memory(&format!("starter/{name}"), file.data.into_owned(), None).unwrap();
+            for row in source.open(None, chrono_tz::UTC).unwrap() {
+                let draft = row.draft.unwrap();
+                let told = [&draft.question].into_iter().chain(&draft.similar).chain(&draft.negative);
+                phrasings.extend(told.map(|text| question_key(text)).filter(|key| !key.is_empty()));
+            }
+        }
+        assert!(phrasings.len() > 1_000, "{}", phrasings.len());
+        let labelled = LABELLED.iter().flat_map(|text| read_labelled(text).unwrap());
+        let leaked: Vec<_> = labelled.map(|question| question.query).filter(|query| phrasings.contains(&question_key(query))).collect();
+        assert!(leaked.is_empty(), "measured on what it was taught: {leaked:?}");
+    }
+}

@@ -135,12 +135,20 @@ fn is_code(c: char) -> bool {
     (c.is_alphanumeric() && !is_han(c)) || matches!(c, '-' | '_' | '.' | '\'')
 }
 
+/// From so many digits on, digits with letters behind them are a code.
+const CODE_DIGITS: usize = 3;
+
 fn push_code(word: &str, out: &mut Vec<String>) {
     let parts: Vec<&str> = word.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    let mixed = |part: &str| letters_and_digits(part).len() > 1;
     if parts.len() > 1 && word.chars().any(|c| c.is_ascii_digit()) {
         out.push(word.to_owned());
     }
     for part in parts {
+        // `4471B` of an order number is looked for as a whole too; `7days` is only the number and the word.
+        if mixed(part) && part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len() >= CODE_DIGITS {
+            out.push(part.to_owned());
+        }
         for piece in letters_and_digits(part) {
             let stem = if piece.chars().all(|c| c.is_ascii_alphabetic()) { STEM.stem(piece).into_owned() } else { piece.to_owned() };
             out.push(stem);
@@ -187,9 +195,10 @@ mod tests {
     #[test]
     fn words_codes_and_stems() {
         let words = tokens("保税仓发货时限 SKU-4471B refunds 7days");
-        for word in ["保税", "发货", "时限", "sku-4471b", "refund", "7", "day"] {
+        for word in ["保税", "发货", "时限", "sku-4471b", "4471b", "refund", "7", "day"] {
             assert!(words.iter().any(|w| w == word), "{word} in {words:?}");
         }
+        assert!(tokens("4471B").contains(&"4471b".to_owned()) && !tokens("7days").contains(&"7days".to_owned()));
     }
 
     #[test]

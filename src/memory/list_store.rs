@@ -63,8 +63,12 @@ impl Memory {
 
     async fn delete_one(&self, tenant: &TenantId, id: &ConversationId) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let turns = "delete from turns where tenant_id = $1 and conversation_id = $2";
-        in_tx!(&mut tx, conn => sqlx::query(turns).bind(tenant).bind(id).execute(conn).await.map(drop))?;
+        for sql in [
+            "delete from turns where tenant_id = $1 and conversation_id = $2",
+            "delete from human_replies where tenant_id = $1 and conversation_id = $2",
+        ] {
+            in_tx!(&mut tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
+        }
         let one = "delete from conversations where tenant_id = $1 and id = $2";
         events::store::forget(&mut tx, tenant, id).await?;
         let gone = in_tx!(&mut tx, conn => sqlx::query(one).bind(tenant).bind(id).execute(conn).await?.rows_affected());

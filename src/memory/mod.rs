@@ -11,6 +11,7 @@ use crate::models::{Message, Role, tokens};
 mod events;
 pub mod facts;
 mod feedback_store;
+mod human_store;
 mod list_store;
 pub mod overview;
 mod overview_store;
@@ -22,6 +23,7 @@ mod summary_store;
 
 pub use facts::Fact;
 pub use feedback_store::Rated;
+pub use human_store::{Human, HumanReply, NewHumanReply};
 pub use list_store::Filter;
 pub use replace_store::Instead;
 pub use running_store::Progress;

@@ -2,7 +2,7 @@
 //! it holds stable codes and never a provider's own words.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
@@ -10,9 +10,20 @@ use serde::{Serialize, Serializer};
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Mutex<Vec<Attempt>>>);
 
+/// Who is called, in the words of OpenTelemetry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The kind of provider.
+    pub system: String,
+    /// The model as the provider knows it.
+    pub model: String,
+    /// Host and port; none for what runs in this process.
+    pub server: Option<(String, u16)>,
+}
+
 /// One call of one model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Attempt {
+pub struct Attempt {
     model: String,
     provider: String,
     /// `running`, `answered`, `left` (the asker cancelled), or a model error's code.
@@ -21,6 +32,37 @@ struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
     ms: f64,
+    #[serde(skip)]
+    started: Instant,
+    #[serde(skip)]
+    peer: Arc<Peer>,
+}
+
+impl Attempt {
+    /// Who was called.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// When.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// How long it took.
+    pub fn took(&self) -> Duration {
+        Duration::from_secs_f64(self.ms / 1000.0)
+    }
+
+    /// How long nothing came, if anything did.
+    pub fn first_token(&self) -> Option<Duration> {
+        self.first_token_ms.map(|ms| Duration::from_secs_f64(ms / 1000.0))
+    }
+
+    /// The stable code of what went wrong, or `left` when nobody wanted the answer any more.
+    pub fn error(&self) -> Option<&'static str> {
+        Some(self.outcome).filter(|outcome| !matches!(*outcome, "running" | "answered"))
+    }
 }
 
 impl Serialize for Attempts {
@@ -31,11 +73,17 @@ impl Serialize for Attempts {
 
 impl Attempts {
     /// Notes that a model is asked.
-    pub(super) fn begin(&self, model: &str, provider: &str) -> Trial {
+    pub(super) fn begin(&self, model: &str, provider: &str, peer: &Arc<Peer>) -> Trial {
         let mut all = self.lock();
-        let attempt = Attempt { model: model.to_owned(), provider: provider.to_owned(), outcome: "running", first_token_ms: None, ms: 0.0 };
-        all.push(attempt);
-        Trial { attempts: self.clone(), at: all.len() - 1, started: Instant::now(), ended: false }
+        let (started, peer) = (Instant::now(), Arc::clone(peer));
+        let (model, provider) = (model.to_owned(), provider.to_owned());
+        all.push(Attempt { model, provider, outcome: "running", first_token_ms: None, ms: 0.0, started, peer });
+        Trial { attempts: self.clone(), at: all.len() - 1, started, ended: false }
+    }
+
+    /// All of them so far.
+    pub fn all(&self) -> Vec<Attempt> {
+        self.lock().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {
@@ -91,12 +139,15 @@ mod tests {
     #[test]
     fn every_attempt_is_told_in_order_with_its_end() {
         let attempts = Attempts::default();
-        attempts.begin("a", "p").end("model_timeout");
-        let trial = attempts.begin("b", "q");
+        let peer = Arc::new(Peer { system: "openai".into(), model: "m".into(), server: None });
+        attempts.begin("a", "p", &peer).end("model_timeout");
+        let trial = attempts.begin("b", "q", &peer);
         trial.first_token();
         drop(trial);
         let told = serde_json::to_value(&attempts).unwrap();
         assert_eq!((&told[0]["outcome"], &told[1]["outcome"]), (&"model_timeout".into(), &"left".into()));
         assert!(told[1]["first_token_ms"].is_f64() && told[0].get("first_token_ms").is_none());
+        let all = attempts.all();
+        assert_eq!((all[0].error(), all[0].first_token(), all[1].error()), (Some("model_timeout"), None, Some("left")));
     }
 }

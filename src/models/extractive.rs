@@ -59,11 +59,15 @@ impl ExtractiveModel {
 impl ChatModel for ExtractiveModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
         let answer = self.answer(&request).await;
-        let texts: Vec<_> = pieces(&answer).into_iter().map(|piece| Ok(Delta::Text(piece))).collect();
+        // Each piece is a step of its own: whoever reads is heard in between, and sees the answer grow.
+        let texts = stream::iter(pieces(&answer)).then(|piece| async {
+            tokio::task::yield_now().await;
+            Ok(Delta::Text(piece))
+        });
         // Counted only once the text is out: nobody waits for it.
         let usage = async move { Ok(Delta::Usage(count(request, answer).await)) };
         let finish = async { Ok(Delta::Finish(FinishReason::Stop)) };
-        Ok(stream::iter(texts).chain(stream::once(usage)).chain(stream::once(finish)).boxed())
+        Ok(texts.chain(stream::once(usage)).chain(stream::once(finish)).boxed())
     }
 }
 

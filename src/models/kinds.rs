@@ -5,6 +5,7 @@ use http::HeaderValue;
 use http::header::{AUTHORIZATION, HeaderName};
 use reqwest::Url;
 
+use super::attempts::Peer;
 use crate::config::{ModelConfig, ProviderConfig, ProviderKind, Secret};
 use crate::error::{Error, Result};
 
@@ -169,6 +170,26 @@ impl Site {
         let credential = credential(kind, &config.api_key).map_err(|_| wrong("api_key` has a character no key has"))?;
         let version = if config.api_version.is_empty() { kind.version } else { &config.api_version };
         Ok(Self { kind, base, version: version.to_owned(), key: config.api_key.clone(), credential })
+    }
+
+    /// Who is called, by OpenTelemetry's names; a kind that it has no name for goes by ours.
+    pub(super) fn peer(&self, model: &str) -> Peer {
+        let host = self.base.host_str().unwrap_or_default();
+        let system = match self.kind.kind {
+            ProviderKind::Openai => "openai",
+            ProviderKind::Azure => "azure.ai.openai",
+            ProviderKind::Deepseek => "deepseek",
+            ProviderKind::Anthropic => "anthropic",
+            ProviderKind::Gemini if host.ends_with("aiplatform.googleapis.com") => "gcp.vertex_ai",
+            ProviderKind::Gemini => "gcp.gemini",
+            ProviderKind::Dashscope => "dashscope",
+            ProviderKind::Ollama => "ollama",
+            ProviderKind::Vllm => "vllm",
+            ProviderKind::Litellm => "litellm",
+            ProviderKind::Compatible | ProviderKind::Auto => "openai_compatible",
+        };
+        let server = Some((host.to_owned(), self.base.port_or_known_default().unwrap_or_default()));
+        Peer { system: system.to_owned(), model: model.to_owned(), server }
     }
 
     /// Where a model's answers are asked for.

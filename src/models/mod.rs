@@ -27,7 +27,7 @@ pub mod registry;
 pub mod rerank;
 pub mod tokens;
 
-pub use attempts::Attempts;
+pub use attempts::{Attempt, Attempts, Peer};
 pub use breaker::{Health, LastError};
 pub use model::{Model, ModelCard, Started};
 pub use registry::Models;
@@ -126,6 +126,8 @@ pub enum Delta {
     Text(String),
     /// Token counts; the last one wins.
     Usage(Usage),
+    /// What the provider calls the model that answers; never the first piece.
+    Model(String),
     /// Why the model stopped.
     Finish(FinishReason),
 }

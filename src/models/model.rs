@@ -10,7 +10,7 @@ use rand::Rng;
 use serde::Serialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::attempts::{Attempts, Trial};
+use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
 use super::tokens::{Budget, Family};
@@ -62,6 +62,7 @@ pub(super) struct Limits {
 pub struct Model {
     pub(super) card: ModelCard,
     pub(super) chat: Arc<dyn ChatModel>,
+    pub(super) peer: Arc<Peer>,
     pub(super) limits: Limits,
     pub(super) gate: Gate,
     pub(super) breaker: Arc<Breaker>,
@@ -200,7 +201,7 @@ impl Model {
     }
 
     fn trial(&self, attempts: &Attempts) -> Trial {
-        attempts.begin(&self.card.id, &self.card.provider)
+        attempts.begin(&self.card.id, &self.card.provider, &self.peer)
     }
 
     /// One try, up to and including the first delta.

@@ -59,7 +59,8 @@ impl ChatModel for OpenAiModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
         let body = wire::body(&self.model, self.site.kind, &request);
         let chunks = self.client.chat().create_stream_byot(body).await.map_err(failure)?;
-        let reader = Reader { chunks, site: Arc::clone(&self.site), ready: VecDeque::new(), finish: None, over: false };
+        let reader =
+            Reader { chunks, site: Arc::clone(&self.site), ready: VecDeque::new(), name: Name::Unknown, finish: None, over: false };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
         Ok(stream::unfold(reader, next).boxed())
     }
@@ -103,6 +104,7 @@ struct Reader {
     chunks: BoxStream<'static, Result<Value, OpenAIError>>,
     site: Arc<Site>,
     ready: VecDeque<Delta>,
+    name: Name,
     /// Kept for the end, so that nobody stops listening before the token counts came.
     finish: Option<FinishReason>,
     over: bool,
@@ -142,19 +144,39 @@ impl Reader {
         match item {
             None => Ok(None),
             Some(Ok(Value::String(_))) => Err(ModelError::Broken("the connection closed before the end".to_owned())),
-            Some(Ok(chunk)) => wire::deltas(&chunk, self.site.key.reveal()).map(Some),
+            Some(Ok(chunk)) => self.hear(&chunk),
             Some(Err(error)) => Err(failure(error)),
         }
+    }
+
+    fn hear(&mut self, chunk: &Value) -> Result<Option<Vec<Delta>>, ModelError> {
+        if let (Name::Unknown, Some(name)) = (&self.name, chunk["model"].as_str().filter(|name| !name.is_empty())) {
+            self.name = Name::Known(name.to_owned());
+        }
+        wire::deltas(chunk, self.site.key.reveal()).map(Some)
     }
 
     fn take(&mut self, deltas: Vec<Delta>) {
         for delta in deltas {
             match delta {
                 Delta::Finish(reason) => self.finish = Some(reason),
+                said @ (Delta::Text(_) | Delta::Reasoning(_)) => {
+                    self.ready.push_back(said);
+                    if let Name::Known(name) = std::mem::replace(&mut self.name, Name::Told) {
+                        self.ready.push_back(Delta::Model(name));
+                    }
+                }
                 other => self.ready.push_back(other),
             }
         }
     }
+}
+
+/// The name that chunks give the model. It is told after the first word: before it, nothing has come yet.
+enum Name {
+    Unknown,
+    Known(String),
+    Told,
 }
 
 /// Our own error from inside [`exchange`], or what went wrong in reading.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::anthropic::AnthropicModel;
+use super::attempts::Peer;
 use super::breaker::{Breaker, Changes, Health, LastError};
 use super::extractive::ExtractiveModel;
 use super::gate::Gate;
@@ -74,13 +75,14 @@ impl Models {
                 let chat = lines.chat(model, model.connect_ms.unwrap_or(config.connect_ms))?;
                 let card = ModelCard::of(name, model, &mut taken);
                 fallbacks.push(model.fallback.clone());
-                all.push(Arc::new(Model::of(card, model, chat, limits(config, model), Arc::clone(&breaker))));
+                let peer = lines.site.peer(&model.id);
+                all.push(Arc::new(Model::of(card, model, (chat, peer), limits(config, model), Arc::clone(&breaker))));
             }
         }
         let breaker = Breaker::new(0, Duration::ZERO, Arc::clone(&changes));
         let builtin = ModelConfig { name: "Built-in (extractive)".to_owned(), ..ModelConfig::named(BUILTIN) };
         let chat = Arc::new(ExtractiveModel::new(embedder));
-        all.push(Arc::new(Model::of(ModelCard::builtin(&builtin), &builtin, chat, limits(config, &builtin), breaker)));
+        all.push(Arc::new(Model::of(ModelCard::builtin(&builtin), &builtin, (chat, inside(BUILTIN)), limits(config, &builtin), breaker)));
         let models = Self { default: first_choice(config, &all), all, changes };
         models.select(None)?;
         models.link(fallbacks)?;
@@ -93,7 +95,7 @@ impl Models {
         let changes: Changes = Arc::new(watch::Sender::new(()));
         let (model, breaker) = (ModelConfig::named(id), Breaker::new(0, Duration::ZERO, Arc::clone(&changes)));
         let card = ModelCard::of("test", &model, &mut HashSet::new());
-        let all = vec![Arc::new(Model::of(card, &model, chat, limits(config, &model), breaker))];
+        let all = vec![Arc::new(Model::of(card, &model, (chat, inside(id)), limits(config, &model), breaker))];
         Self { all, default: id.to_owned(), changes }
     }
 
@@ -187,6 +189,11 @@ impl Lines {
     }
 }
 
+/// A model of this process.
+fn inside(id: &str) -> Peer {
+    Peer { system: "merchant_copilot".to_owned(), model: id.to_owned(), server: None }
+}
+
 fn first_choice(config: &ModelsConfig, all: &[Arc<Model>]) -> String {
     let first = || all.first().map_or(BUILTIN, |model| &model.card.id);
     if config.default.is_empty() { first().to_owned() } else { config.default.clone() }
@@ -234,7 +241,7 @@ impl ModelCard {
 }
 
 impl Model {
-    fn of(card: ModelCard, model: &ModelConfig, chat: Arc<dyn ChatModel>, limits: Limits, breaker: Arc<Breaker>) -> Self {
+    fn of(card: ModelCard, model: &ModelConfig, (chat, peer): (Arc<dyn ChatModel>, Peer), limits: Limits, breaker: Arc<Breaker>) -> Self {
         Self {
             family: Family::of(&model.id),
             gate: Gate::new(model.concurrency, model.queue),
@@ -243,6 +250,7 @@ impl Model {
             fallback: OnceLock::new(),
             card,
             chat,
+            peer: Arc::new(peer),
             limits,
             breaker,
         }

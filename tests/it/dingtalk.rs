@@ -408,3 +408,75 @@ async fn an_answer_too_long_for_one_message_comes_in_numbered_pieces() {
     assert_eq!(shown.iter().filter(|one| !one.at.is_empty()).count(), 1);
     assert_eq!(platform.calls(GROUP_SEND), 0);
 }
+
+#[tokio::test]
+async fn a_month_that_is_nearly_used_up_is_kept_for_messages_also_after_a_restart() {
+    let platform = platform().await;
+    let more = "card_template_id = \"t.schema\"\ncalls_per_month = 10";
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let start = |data_dir| {
+        let provider = Some(Arc::new(FakeProvider::start()));
+        Server::start(Setup { channels: bot(&platform, more), provider, config: Some(slow), data_dir, ..Setup::default() })
+    };
+    let mut server = start(None).await;
+    let mut count = 0;
+    let mut kinds = Vec::new();
+    for round in 0..2 {
+        for n in 0..3 {
+            ask(&platform, &server, &platform.message(&format!("cid{round}{n}"), true, "u1", GROUNDED)).await;
+            count += 1;
+            let shown = final_messages(&platform, count).await;
+            kinds.push((shown[count - 1].kind, shown[count - 1].via));
+        }
+        server.stop();
+        server = start(Some(server.data_dir.clone())).await;
+    }
+    let cards = kinds.iter().filter(|kind| kind.0 == "card").count();
+    assert!((1..=3).contains(&cards), "{kinds:?}");
+    assert!(kinds[cards..].iter().all(|kind| *kind == ("message", "session")), "first cards, then messages: {kinds:?}");
+    let calls = platform.calls("/v1.0/card/instances/createAndDeliver") + platform.calls("/v1.0/card/streaming");
+    assert!((9..=13).contains(&calls), "{calls} calls of ten");
+}
+
+#[tokio::test]
+async fn a_persons_reply_reaches_the_asker_and_stays_with_the_conversation() {
+    let platform = platform().await;
+    let server = server(&platform, "duty_user = \"boss\"\nduty_group = \"cidDuty\"").await;
+    let say = async |place: &str, who: &str, text: &str, quotes: bool| {
+        let before = platform.shown().iter().filter(|one| one.place == place).count();
+        let mut message = platform.message(place, true, who, text);
+        message["text"]["isReplyMsg"] = json!(quotes);
+        ask(&platform, &server, &message).await;
+        let enough = |shown: &[Shown]| shown.iter().filter(|one| one.place == place).count() > before;
+        let shown = platform.until(PATIENCE, enough).await.unwrap();
+        shown.into_iter().rfind(|one| one.place == place).unwrap().text
+    };
+    assert!(say("cidDuty", "boss", "/answer 有人吗", false).await.contains("没有人在等"));
+    say("cid1", "u1", UNKNOWN, false).await;
+    assert!(say("cid1", "u1", "/human", false).await.contains("已经通知"));
+    let alert = platform.shown().into_iter().rfind(|one| one.place == "cidDuty").unwrap().text;
+    let code = alert.split("/回复 ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    assert!(say("cid1", "u1", &format!("/answer {code} 十五天"), false).await.contains("只有值班"));
+    assert!(say("cidDuty", "u9", &format!("/回复 #{code} 量子计算机不能煮鸡蛋"), false).await.contains("已经转达"));
+    let told = platform.shown().into_iter().rfind(|one| one.place == "cid1").unwrap();
+    assert!(told.text.contains("人工答复") && told.text.contains("量子计算机不能煮鸡蛋") && told.at == ["u1"], "{told:?}");
+    assert!(say("cidDuty", "u9", &format!("/回复 {code} 再说一次"), false).await.contains("没有人在等"), "it is answered");
+    // In the asker's own chat a reply that quotes and mentions the bot is enough.
+    say("cid1", "u1", "转人工", false).await;
+    assert!(say("cid1", "boss", "明天有人联系您", true).await.contains("已经转达"));
+    let all = server.json("/api/v1/conversations", &server.admin).await["conversations"].clone();
+    let theirs = all.as_array().unwrap().iter().find(|one| one["title"] == UNKNOWN).unwrap();
+    let path = format!("/api/v1/conversations/{}", theirs["id"].as_str().unwrap());
+    let one = server.json(&path, &server.admin).await;
+    let replies = one["replies"].as_array().unwrap();
+    assert_eq!(replies.len(), 2, "{one}");
+    assert_eq!(
+        (&replies[0]["role"], &replies[0]["text"], &replies[0]["question"], &replies[0]["by"], &replies[0]["response_id"]),
+        (&json!("human"), &json!("量子计算机不能煮鸡蛋"), &json!(UNKNOWN), &json!("u9"), &one["turns"][0]["id"])
+    );
+    assert_eq!(replies[1]["text"], "明天有人联系您");
+    // What is deleted is gone with it, and a reply to it is passed on all the same.
+    say("cid1", "u1", "转人工", false).await;
+    server.request(reqwest::Method::DELETE, &path).bearer_auth(&server.admin).send().await.unwrap().error_for_status().unwrap();
+    assert!(say("cidDuty", "u9", "/answer 知道了", false).await.contains("已经转达。"));
+}

@@ -15,7 +15,7 @@ const GROUNDED: &str = "退货地址在哪里修改？";
 /// How long the provider may be silent in these tests.
 const STALL: Duration = Duration::from_millis(300);
 /// From noticing the fault to telling the end.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(1);
 
 async fn server(faults: &Arc<FaultServer>) -> Server {
     let faults = Arc::clone(faults);
@@ -55,8 +55,9 @@ async fn stored(server: &Server, turn: &Turn) -> Vec<Value> {
     body["turns"].as_array().unwrap().clone()
 }
 
-/// What holds for this fault at this place; what does not is said.
-async fn check(server: &Server, faults: &FaultServer, model: &str) -> Result<(), String> {
+/// What holds for this fault at this place; what does not is said. The time that the end took after it was
+/// noticed that one is due.
+async fn check(server: &Server, faults: &FaultServer, model: &str) -> Result<Duration, String> {
     let (fault, at) = model.trim_start_matches("a-").split_once('-').unwrap();
     let at: usize = at.parse().unwrap();
     let spare_before_first = at == 0;
@@ -71,7 +72,8 @@ async fn check(server: &Server, faults: &FaultServer, model: &str) -> Result<(),
         must(turn.text() == tokens(TOKENS) && done["status"] == "completed", "the stand-in answers whole")?;
         must(rows[0]["model"] == SPARE, "the stored model is the one that answered")?;
         let told = turn.all("response.status").iter().any(|frame| frame["model"] == SPARE);
-        return must(told, "the client hears who answers");
+        must(told, "the client hears who answers")?;
+        return Ok(Duration::ZERO);
     }
     must(turn.text() == tokens(at), "what came is kept, no more and no less")?;
     must(done["status"] == "incomplete" && done["finish_reason"] == "error", "the end is honest")?;
@@ -86,22 +88,32 @@ async fn check(server: &Server, faults: &FaultServer, model: &str) -> Result<(),
     must(done["error"]["code"] == code, code)?;
     must(done["usage"]["completion_tokens"].as_u64() > Some(0), "what came is counted")?;
     let silence = if fault == "stall" { STALL } else { Duration::ZERO };
-    must(took < silence + SOON, &format!("the end took {took:?}"))
+    Ok(took.saturating_sub(silence))
 }
 
 async fn matrix(models: Vec<String>) {
     let faults = Arc::new(FaultServer::start().await);
     let server = server(&faults).await;
-    let wrong: Vec<String> = stream::iter(models)
+    let checked: Vec<(String, Result<Duration, String>)> = stream::iter(models)
         .map(|model| {
             let (server, faults) = (&server, &faults);
-            async move { check(server, faults, &model).await.err() }
+            async move {
+                let took = check(server, faults, &model).await;
+                (model, took)
+            }
         })
         .buffer_unordered(12)
-        .filter_map(async |wrong| wrong)
         .collect()
         .await;
-    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    let wrong: Vec<&String> = checked.iter().filter_map(|(_, took)| took.as_ref().err()).collect();
+    assert!(wrong.is_empty(), "{} are wrong:\n{wrong:#?}", wrong.len());
+    let latest = checked.iter().filter_map(|(_, took)| took.clone().ok()).max().unwrap_or_default();
+    println!("{} faults, the latest end after {latest:?}", checked.len());
+    // On a busy machine an end may come late: it has to come soon when nothing else happens.
+    for (model, _) in checked.iter().filter(|(_, took)| took.as_ref().is_ok_and(|took| *took >= SOON)) {
+        let took = ask(&server, model).await.1;
+        assert!(took < STALL + SOON, "{model}: the end took {took:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,23 +9,27 @@ use aes::cipher::{BlockModeEncrypt, KeyIvInit};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{patch, post, put};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use merchant_copilot::config::ChannelsConfig;
+use merchant_copilot::config::{ChannelsConfig, Config};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::fake_provider::FakeProvider;
 use super::server::{PATIENCE, Server, Setup};
 
 /// As in the platform's own example.
 const KEY: &str = "test-encrypt-key";
 const DIRECT: &str = "普通店保证金要交多少？";
 const UNKNOWN: &str = "怎么用量子计算机煮鸡蛋？";
+/// A row that a model answers from.
+const GROUNDED: &str = "跨境包裹的面单在哪里打印";
+const CARDS: &str = "cards = true";
 
 /// What the chats show, and how the platform misbehaves.
 #[derive(Default)]
@@ -36,6 +40,19 @@ struct Platform {
     /// Answers to the next messages instead of its own; one that is `late` shows the message all the same.
     faults: Mutex<VecDeque<Fault>>,
     address: std::sync::OnceLock<String>,
+    cards: watch::Sender<Vec<Card>>,
+    /// The code with which the next call of this kind is refused.
+    refusals: Mutex<VecDeque<(&'static str, u16, i64)>>,
+}
+
+/// A card entity, as strict as the platform's.
+#[derive(Clone, Debug)]
+struct Card {
+    data: Value,
+    text: String,
+    streaming: bool,
+    changes: Vec<(i64, String)>,
+    shown: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +76,10 @@ impl Platform {
             .route("/open-apis/auth/v3/tenant_access_token/internal", post(token))
             .route("/open-apis/im/v1/messages/{id}/reply", post(reply))
             .route("/open-apis/im/v1/messages", post(send))
+            .route("/open-apis/cardkit/v1/cards", post(create))
+            .route("/open-apis/cardkit/v1/cards/{id}/elements/{element}/content", put(stream))
+            .route("/open-apis/cardkit/v1/cards/{id}/elements/{element}", put(replace))
+            .route("/open-apis/cardkit/v1/cards/{id}/settings", patch(set))
             .with_state(Arc::clone(&platform));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         platform.address.set(format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -69,6 +90,7 @@ impl Platform {
     fn bot(&self, more: &str) -> ChannelsConfig {
         let base = self.address.get().unwrap();
         let bot = format!("app_id = \"cli_1\"\napp_secret = \"app-secret\"\nverification_token = \"tok\"\napi_base = \"{base}\"\n{more}\n");
+        let bot = if more.contains("cards =") { bot } else { format!("{bot}cards = false\n") };
         toml::from_str(&format!("[feishu.shop]\n{bot}")).unwrap()
     }
 
@@ -90,11 +112,65 @@ impl Platform {
         all.clone()
     }
 
-    fn take(&self, headers: &HeaderMap, to: String, body: &Value) -> Response {
+    fn refuse(&self, call: &'static str, status: u16, code: i64) {
+        self.refusals.lock().unwrap().push_back((call, status, code));
+    }
+
+    /// Token and planned refusals of a call that concerns cards.
+    fn called(&self, call: &str, headers: &HeaderMap) -> Result<(), Response> {
+        if !self.is_authorized(headers) {
+            return Err(unauthorized());
+        }
+        let mut refusals = self.refusals.lock().unwrap();
+        let Some(at) = refusals.iter().position(|(refused, ..)| *refused == call) else { return Ok(()) };
+        let (_, status, code) = refusals.remove(at).unwrap();
+        Err(refused(status, code))
+    }
+
+    fn is_authorized(&self, headers: &HeaderMap) -> bool {
         let (last, good_from) = *self.tokens.lock().unwrap();
         let token = headers["authorization"].to_str().unwrap().strip_prefix("Bearer t-").unwrap().parse::<usize>().unwrap();
-        if token > last || token < good_from {
-            return (StatusCode::BAD_REQUEST, Json(json!({"code": 99_991_663, "msg": "Invalid access token"}))).into_response();
+        token <= last && token >= good_from
+    }
+
+    /// Changes a card if the number is larger than those before.
+    fn change(
+        &self,
+        call: &str,
+        headers: &HeaderMap,
+        id: &str,
+        body: &Value,
+        change: impl FnOnce(&mut Card) -> Result<(), i64>,
+    ) -> Response {
+        if let Err(answer) = self.called(call, headers) {
+            return answer;
+        }
+        let mut outcome = Err(300_313);
+        self.cards.send_modify(|cards| {
+            let Some(card) = id.strip_prefix("card-").and_then(|n| cards.get_mut(n.parse::<usize>().unwrap())) else { return };
+            let number = body["sequence"].as_i64().unwrap();
+            if number < 1 || card.changes.last().is_some_and(|(last, _)| *last >= number) {
+                outcome = Err(300_317);
+                return;
+            }
+            card.changes.push((number, call.to_owned()));
+            outcome = change(card);
+        });
+        match outcome {
+            Ok(()) => Json(json!({"code": 0, "data": {}})).into_response(),
+            Err(code) => refused(400, code),
+        }
+    }
+
+    async fn until_cards(&self, enough: impl Fn(&[Card]) -> bool) -> Vec<Card> {
+        let mut cards = self.cards.subscribe();
+        let all = timeout(PATIENCE, cards.wait_for(|cards| enough(cards))).await.unwrap_or_else(|_| panic!("{:?}", self.cards.borrow()));
+        all.unwrap().clone()
+    }
+
+    fn take(&self, headers: &HeaderMap, to: String, body: &Value) -> Response {
+        if !self.is_authorized(headers) {
+            return unauthorized();
         }
         let fault = self.faults.lock().unwrap().pop_front();
         if fault.as_ref().is_none_or(|fault| fault.late) {
@@ -104,6 +180,11 @@ impl Platform {
             if uuids[&uuid] == 1 {
                 assert_eq!(body["msg_type"], "interactive");
                 let card: Value = serde_json::from_str(body["content"].as_str().unwrap()).unwrap();
+                if let Some(id) = card.pointer("/data/card_id").and_then(Value::as_str) {
+                    let n: usize = id.strip_prefix("card-").unwrap().parse().unwrap();
+                    self.cards.send_modify(|cards| cards[n].shown.push(to.clone()));
+                    return Json(json!({"code": 0, "data": {"message_id": "om_card"}})).into_response();
+                }
                 let text = card.pointer("/body/elements/0/content").unwrap().as_str().unwrap().to_owned();
                 self.shown.send_modify(|shown| shown.push(Shown { to, text }));
             }
@@ -122,6 +203,67 @@ async fn token(State(platform): State<Arc<Platform>>, Json(body): Json<Value>) -
     let mut tokens = platform.tokens.lock().unwrap();
     tokens.0 += 1;
     Json(json!({"code": 0, "tenant_access_token": format!("t-{}", tokens.0), "expire": 7200}))
+}
+
+fn unauthorized() -> Response {
+    refused(400, 99_991_663)
+}
+
+fn refused(status: u16, code: i64) -> Response {
+    (StatusCode::from_u16(status).unwrap(), Json(json!({"code": code, "msg": "refused"}))).into_response()
+}
+
+async fn create(State(platform): State<Arc<Platform>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    if let Err(answer) = platform.called("create", &headers) {
+        return answer;
+    }
+    assert_eq!(body["type"], "card_json");
+    let data: Value = serde_json::from_str(body["data"].as_str().unwrap()).unwrap();
+    let streaming = data.pointer("/config/streaming_mode") == Some(&json!(true));
+    let mut id = String::new();
+    platform.cards.send_modify(|cards| {
+        id = format!("card-{}", cards.len());
+        cards.push(Card { data, text: String::new(), streaming, changes: Vec::new(), shown: Vec::new() });
+    });
+    Json(json!({"code": 0, "data": {"card_id": id}})).into_response()
+}
+
+async fn stream(
+    State(platform): State<Arc<Platform>>,
+    Path((id, element)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    platform.change("content", &headers, &id, &body, |card| {
+        assert!(card.data["body"]["elements"].as_array().unwrap().iter().any(|one| one["element_id"] == json!(element)), "{element}");
+        if !card.streaming {
+            return Err(300_309);
+        }
+        card.text = body["content"].as_str().filter(|text| !text.is_empty()).ok_or(300_000)?.to_owned();
+        Ok(())
+    })
+}
+
+async fn replace(
+    State(platform): State<Arc<Platform>>,
+    Path((id, _)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    platform.change("replace", &headers, &id, &body, |card| {
+        let element: Value = serde_json::from_str(body["element"].as_str().unwrap()).unwrap();
+        assert_eq!((&element["tag"], &element["element_id"]), (&json!("markdown"), &json!("answer")));
+        card.text = element["content"].as_str().unwrap().to_owned();
+        Ok(())
+    })
+}
+
+async fn set(State(platform): State<Arc<Platform>>, Path(id): Path<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    platform.change("settings", &headers, &id, &body, |card| {
+        let settings: Value = serde_json::from_str(body["settings"].as_str().unwrap()).unwrap();
+        card.streaming = settings.pointer("/config/streaming_mode").and_then(Value::as_bool).unwrap();
+        Ok(())
+    })
 }
 
 async fn reply(State(platform): State<Arc<Platform>>, Path(id): Path<String>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
@@ -274,4 +416,105 @@ async fn two_misses_or_a_word_call_whoever_is_on_duty() {
     assert!(told[0].text.contains("<at id=ou_1></at>") && told[0].text.contains(UNKNOWN), "{told:?}");
     assert!(ask("om_3", "转人工").await.contains("已经通知"));
     assert_eq!(alerts().len(), 4);
+}
+
+fn slow(config: &mut Config) {
+    config.models.default = "slow-1".into();
+}
+
+fn ended(count: usize) -> impl Fn(&[Card]) -> bool {
+    move |cards| cards.len() >= count && cards.iter().all(|card| !card.streaming && !card.text.is_empty())
+}
+
+impl Card {
+    /// Every change had a larger number than the one before, and the last one switched the streaming off.
+    fn assert_whole(&self) {
+        assert!(self.changes.windows(2).all(|pair| pair[0].0 < pair[1].0), "{:?}", self.changes);
+        assert_eq!(self.changes.last().unwrap().1, "settings", "{:?}", self.changes);
+        assert!(self.text.contains("出处"), "{}", self.text);
+    }
+
+    fn button(&self, action: &str) -> Value {
+        let columns = self.data["body"]["elements"].as_array().unwrap().iter().find(|one| one["tag"] == "column_set").unwrap();
+        let values = columns["columns"].as_array().unwrap().iter().map(|one| one.pointer("/elements/0/behaviors/0/value").unwrap());
+        values.into_iter().find(|value| value["action"] == action).unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn a_card_fills_up_under_rising_numbers_and_ends_whatever_the_platform_does() {
+    let platform = Platform::start().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let channels = platform.bot(&format!("encrypt_key = \"{KEY}\"\n{CARDS}"));
+    let server = Server::start(Setup { channels, provider, config: Some(slow), ..Setup::default() }).await;
+    let mut unnamed = message("om_1", true, GROUNDED);
+    unnamed["event"]["message"]["mentions"][0].as_object_mut().unwrap().remove("mentioned_type");
+    say(&server, &unnamed).await;
+    let card = platform.until_cards(ended(1)).await.remove(0);
+    card.assert_whole();
+    assert!(card.changes.len() >= 3, "it was seen to grow: {:?}", card.changes);
+    assert_eq!(card.shown, ["om_1"]);
+    assert!(card.data.to_string().contains("<at id=ou_1></at>"), "{}", card.data);
+    // The token was revoked in the middle, updates came too fast, the streaming was over, the end failed twice.
+    platform.tokens.lock().unwrap().1 = 2;
+    platform.refuse("content", 400, 99_991_400);
+    platform.refuse("settings", 500, 2200);
+    platform.refuse("settings", 400, 99_991_400);
+    say(&server, &message("om_2", false, GROUNDED)).await;
+    platform.until_cards(ended(2)).await[1].assert_whole();
+    say(&server, &message("om_3", false, GROUNDED)).await;
+    platform.until_cards(|cards| cards.len() == 3 && !cards[2].text.is_empty()).await;
+    platform.cards.send_modify(|cards| cards[2].streaming = false);
+    let over = |cards: &[Card]| cards[2].changes.last().is_some_and(|(_, call)| call == "settings");
+    let card = platform.until_cards(over).await.remove(2);
+    card.assert_whole();
+    assert!(card.changes.iter().any(|(_, call)| call == "replace"), "{:?}", card.changes);
+    assert_eq!(platform.shown(), [], "no answer was said beside its card");
+    // No permission for cards, and a card that nobody could be shown: one plain reply.
+    platform.refuse("create", 403, 99_991_672);
+    say(&server, &message("om_4", false, GROUNDED)).await;
+    assert!(platform.until(1).await[0].text.contains("出处"));
+    platform.fail(400, json!({"code": 230_002}), false);
+    say(&server, &message("om_5", false, GROUNDED)).await;
+    assert!(platform.until(2).await[1].text.contains("出处"));
+    assert_eq!(platform.shown().iter().map(|one| one.to.as_str()).collect::<Vec<_>>(), ["om_4", "om_5"]);
+}
+
+#[tokio::test]
+async fn a_card_left_hanging_is_ended_by_the_next_start_and_its_buttons_rate_it() {
+    let platform = Platform::start().await;
+    let endless: fn(&mut Config) = |config| {
+        config.models.default = "endless-1".into();
+        config.chat.drain_ms = 10;
+    };
+    let channels = || platform.bot(&format!("encrypt_key = \"{KEY}\"\n{CARDS}"));
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let mut server = Server::start(Setup { channels: channels(), provider, config: Some(endless), ..Setup::default() }).await;
+    say(&server, &message("om_1", true, GROUNDED)).await;
+    platform.until_cards(|cards| cards.iter().any(|card| !card.text.is_empty())).await;
+    server.stop();
+    assert!(platform.cards.borrow()[0].streaming, "it hangs");
+    let again = Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: channels(), ..Setup::default() }).await;
+    let cards = platform.until_cards(ended(1)).await;
+    cards[0].assert_whole();
+    assert_eq!((cards.len(), cards[0].shown.as_slice()), (1, ["om_1".to_owned()].as_slice()), "the same card, shown once");
+    let press = async |who: &str, action: &str| {
+        let event = json!({
+            "schema": "2.0", "header": {"event_id": "e1", "token": "tok", "event_type": "card.action.trigger", "app_id": "cli_1"},
+            "event": {"operator": {"open_id": who}, "token": "c-1", "action": {"tag": "button", "value": cards[0].button(action)}},
+        });
+        let body = encrypted(&event);
+        let signature = signature(&body);
+        let (status, answer) = deliver(&again, body, &signature).await;
+        assert_eq!(status, 200);
+        answer["toast"]["type"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(press("ou_2", "like").await, "info", "it was not ou_2 who asked");
+    assert_eq!(press("ou_1", "dislike").await, "success");
+    let feedback = again.json("/api/v1/feedback", &again.admin).await["feedback"].clone();
+    assert_eq!(
+        (feedback.as_array().unwrap().len(), &feedback[0]["rating"], &feedback[0]["question"]),
+        (1, &json!("down"), &json!(GROUNDED))
+    );
+    assert_eq!(platform.shown(), []);
 }

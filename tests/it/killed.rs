@@ -32,9 +32,10 @@ struct Point {
     then: Duration,
 }
 
+/// How often something is killed.
 #[expect(clippy::disallowed_methods, reason = "how long the tests may take is no configuration")]
-fn kills() -> usize {
-    std::env::var("TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
+pub fn kills(usual: usize) -> usize {
+    std::env::var("TEST_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usual)
 }
 
 /// The same in every run: one in five before anything is embedded.
@@ -48,7 +49,7 @@ fn points() -> Vec<Point> {
         _ => 1,
     };
     let point = |n: u64| Point { batches: batches(n >> 33), then: Duration::from_micros((n >> 40) % 60_000) };
-    numbers.skip(1).take(kills()).map(point).collect()
+    numbers.skip(1).take(kills(KILLS)).map(point).collect()
 }
 
 /// The rows that have been embedded, batch by batch, as the log says.
@@ -95,7 +96,7 @@ async fn committed(shop: &Shop, version: usize) -> usize {
 async fn a_killed_import_goes_on_loses_nothing_and_embeds_nothing_twice() {
     let shop = Shop::new();
     let log = shop.file("import.log", "");
-    let wanted = kills();
+    let wanted = kills(KILLS);
     let (mut version, mut kills, mut in_the_middle) = (0, 0, 0);
     let mut file = shop.file("many.csv", many(version));
     for point in points() {

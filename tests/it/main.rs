@@ -1,6 +1,8 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `tests/peers`.
 
+mod bots;
+mod cases;
 mod console;
 mod described;
 mod dingtalk;
@@ -15,6 +17,7 @@ mod house;
 mod identity;
 mod imports;
 mod killed;
+mod killed_bots;
 mod mcp;
 mod models;
 mod openai;
@@ -29,8 +32,11 @@ mod rewriting;
 mod safety;
 mod server;
 mod story;
+mod traces;
 mod tuning;
+mod slack;
 mod wecom;
+mod wecom_line;
 mod words;
 mod ws;
 

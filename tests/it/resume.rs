@@ -16,13 +16,14 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 use super::fake_provider::{ANSWER, FakeProvider, SLOW};
+use super::killed::kills;
 use super::process::{Serving, Shop};
 use super::server::{PAGE, SMALL, Server, Setup, Socket, issue};
 
 const GROUNDED: &str = "退货地址在哪里修改？";
 const DIRECT: &str = "普通店保证金要交多少？";
-/// Places where a line breaks in the middle of an answer.
-const BREAKS: u64 = 20;
+/// Answers whose line breaks in the middle, each at up to three places.
+const BREAKS: u64 = 100;
 
 fn slow_answer() -> String {
     ANSWER.iter().copied().cycle().take(SLOW).collect()
@@ -347,8 +348,8 @@ async fn an_answer_that_nobody_is_at_work_on_ends_as_incomplete() {
     socket.is_quiet().await;
 }
 
-/// Servers that are killed in the middle of an answer.
-const KILLS: u64 = 6;
+/// Servers that are killed in the middle of an answer, without `TEST_KILLS`; each takes the time of a start.
+const KILLS: usize = 6;
 
 #[tokio::test]
 async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
@@ -363,7 +364,7 @@ async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
     let mut readers: Vec<Reader> = Vec::new();
     let mut serving = Serving::start_with(&shop.data, &environment);
     serving.ready().await;
-    for seed in 0..KILLS {
+    for seed in 0..kills(KILLS) as u64 {
         let mut luck = StdRng::seed_from_u64(seed);
         let mut socket = connect(&serving, &key, None).await;
         socket.say(GROUNDED, json!({"client_msg_id": format!("m{seed}")})).await;

@@ -536,6 +536,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
         group: true,
         asker: Asker { id: "a".into(), staff_id: None, name: "Ann".into() },
         content: Content::Text("deposit?".into()),
+        quotes: false,
         reply: ReplyTo::default(),
     };
     assert!(ours.take(&inbound).await.unwrap());
@@ -573,6 +574,28 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(theirs.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, None).await.unwrap();
     assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, false).await.unwrap()), (None, 0));
+
+    assert_eq!((ours.next_change("card1").await.unwrap(), ours.platform_card("card1").await.unwrap()), (None, None));
+    ours.card_is("card1", "p1").await.unwrap();
+    assert_eq!(ours.next_change("card1").await.unwrap(), Some(("p1".into(), 1)));
+    assert_eq!(ours.next_change("card1").await.unwrap(), Some(("p1".into(), 2)));
+    assert_eq!((theirs.next_change("card1").await.unwrap(), theirs.platform_card("card1").await.unwrap()), (None, None));
+
+    assert!(ours.hold_line("node1", 1_000).await.unwrap() && ours.hold_line("node1", 1_000).await.unwrap());
+    assert!(theirs.hold_line("node2", 1_000).await.unwrap(), "another tenant's line is another");
+    if let Db::Postgres(_) = db {
+        assert!(!ours.hold_line("node2", 1_000).await.unwrap(), "one node has it");
+        clock.set(Timestamp(clock.now().0 + 1_000));
+    }
+    assert!(ours.hold_line("node2", 1_000).await.unwrap(), "a node that is gone has it no more");
+    ours.let_line_go("node2").await.unwrap();
+    assert!(ours.hold_line("node1", 1_000).await.unwrap());
+
+    assert_eq!((ours.count_call("2026-11").await.unwrap(), ours.count_call("2026-11").await.unwrap()), (1, 2));
+    assert_eq!(
+        (ours.calls("2026-11").await.unwrap(), ours.calls("2026-12").await.unwrap(), theirs.calls("2026-11").await.unwrap()),
+        (2, 0, 0)
+    );
 
     clock.set(Timestamp(clock.now().0 + 8 * 24 * 60 * 60 * 1000));
     ours.forget_old().await.unwrap();

@@ -428,11 +428,25 @@ describe('another answer, another question, an opinion', () => {
     expect(session.view.chat.turns).toMatchObject([{ answer: { id: 'r2', status: 'running' } }]);
   });
 
+  it('leaves the question that is being edited to its editor', () => {
+    const { session } = answered();
+    const [turn] = session.view.chat.turns;
+    session.edit(turn);
+    session.ask('另一个问题');
+    expect(Socket.last.of('message.create')[1]!.replaces).toBeUndefined();
+    expect(session.view.editing).toBe(turn!.id);
+    session.edit(undefined);
+    expect(session.view).toMatchObject({ editing: undefined, draft: '' });
+    session.takeDraft();
+    session.fresh();
+    expect(session.view.draft).toBeUndefined();
+  });
+
   it('asks an edited question in the place of the old one and what followed', () => {
     const { session } = answered();
     session.edit(session.view.chat.turns[0]);
     expect(session.view).toMatchObject({ draft: '保证金？', editing: session.view.chat.turns[0]!.id });
-    session.ask('跨境店呢？');
+    session.ask('跨境店呢？', true);
     expect(Socket.last.of('message.create')[1]).toMatchObject({ text: '跨境店呢？', replaces: 'srv' });
     expect(session.view.chat.turns.map((turn) => turn.text)).toEqual(['跨境店呢？']);
     expect(session.view.editing).toBeUndefined();

@@ -3,19 +3,15 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::channels::host::is_loopback;
+use crate::channels::client::{self, lost};
 use crate::config::{DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, Timestamp};
 
-/// The platform answers in well under a second; a call that takes this long has failed.
-const PATIENCE: Duration = Duration::from_secs(10);
-const CONNECT: Duration = Duration::from_secs(5);
 /// A token is renewed this long before it expires, as the vendor's own programs do.
 const EARLY_MS: i64 = 5 * 60 * 1000;
 /// Error answers are read up to here.
@@ -43,21 +39,9 @@ impl Api {
     /// # Errors
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock) -> Result<Self> {
-        let wrong = || {
-            let message = format!("`channels.dingtalk.{bot}.api_base` must be an https address (http only on this machine).");
-            Error::invalid("bad_config", message)
-        };
-        let base = Url::parse(&config.api_base).map_err(|_| wrong())?;
-        let local = base.host_str().is_some_and(is_loopback);
-        if base.scheme() != "https" && !(base.scheme() == "http" && local) {
-            return Err(wrong());
-        }
-        let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
-        // A proxy for the way out knows nothing of a platform on this machine.
-        let builder = if local { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))?;
+        let base = client::base(&config.api_base, &format!("channels.dingtalk.{bot}.api_base"))?;
         Ok(Self {
-            http,
+            http: client::client(client::is_local(&base))?,
             base,
             client_id: config.client_id.clone(),
             client_secret: config.client_secret.clone(),
@@ -101,11 +85,7 @@ impl Api {
         });
         let answer = self.post(self.url("/v1.0/gateway/connections/open"), &body).await?;
         let useless = || Error::unavailable("bad_gateway_answer", "The platform's gateway names no address that can be used.");
-        let mut url = answer["endpoint"].as_str().and_then(|endpoint| Url::parse(endpoint).ok()).ok_or_else(useless)?;
-        let local = url.host_str().is_some_and(is_loopback);
-        if url.scheme() != "wss" && !(url.scheme() == "ws" && local) {
-            return Err(useless());
-        }
+        let mut url = answer["endpoint"].as_str().and_then(|endpoint| client::address(endpoint, "wss", "ws")).ok_or_else(useless)?;
         let ticket = answer["ticket"].as_str().ok_or_else(useless)?;
         url.query_pairs_mut().append_pair("ticket", ticket);
         Ok(url)
@@ -145,10 +125,9 @@ impl Api {
 
 /// Sends and judges.
 pub async fn exchange(request: RequestBuilder) -> Result<Value> {
-    // An address may be a secret: it stays out of the error.
-    let answer = request.send().await.map_err(|error| lost(error.without_url()))?;
+    let answer = request.send().await.map_err(lost)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(|error| lost(error.without_url()))?;
+    let body = answer.bytes().await.map_err(lost)?;
     judge(status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
@@ -184,13 +163,6 @@ fn text(value: &Value) -> String {
         _ => String::new(),
     };
     text.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect()
-}
-
-fn lost(error: reqwest::Error) -> Error {
-    if error.is_timeout() && !error.is_connect() {
-        return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);
-    }
-    Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error)
 }
 
 #[cfg(test)]

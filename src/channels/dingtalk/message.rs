@@ -69,7 +69,9 @@ pub fn read(body: &[u8]) -> Result<Read> {
             name: callback.sender_nick.unwrap_or_default(),
         },
         content,
+        quotes: callback.text.as_ref().is_some_and(|text| text["isReplyMsg"] == Value::Bool(true)),
         reply: ReplyTo {
+            request: None,
             url: callback.session_webhook.filter(|url| !url.is_empty()),
             expires: callback.session_webhook_expired_time.as_ref().and_then(|time| plain(time).parse().ok()).map(Timestamp),
         },

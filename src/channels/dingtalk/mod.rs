@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
+use super::month::Month;
+use super::store::BotStore;
 use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, webhook};
 use crate::config::{BotMode, DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
@@ -29,6 +31,9 @@ const CARD: Limit = Limit { chars: 2_800, bytes: 2_900 };
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
+/// As in `ChatRequest::channel`.
+pub const PLATFORM: &str = "dingtalk";
+
 /// One bot's side of the platform.
 pub struct DingTalk {
     api: Api,
@@ -42,9 +47,10 @@ impl DingTalk {
     ///
     /// # Errors
     /// `bad_config` when the address cannot be used.
-    pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock) -> Result<Self> {
+    pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock, store: BotStore) -> Result<Self> {
         let api = Api::new(bot, config, clock.clone())?;
-        Ok(Self { api, config: config.clone(), clock, pace: Pace::new(config.calls_per_second) })
+        let month = config.calls_per_month.map(|most| Month::new(store, most));
+        Ok(Self { api, config: config.clone(), clock, pace: Pace::within(config.calls_per_second, month) })
     }
 
     /// How its messages come in.
@@ -108,7 +114,7 @@ impl DingTalk {
 #[async_trait]
 impl Channel for DingTalk {
     fn platform(&self) -> &'static str {
-        "dingtalk"
+        PLATFORM
     }
 
     fn limit(&self) -> Limit {
@@ -142,6 +148,10 @@ impl Channel for DingTalk {
 
     fn cards(&self) -> Option<&dyn Cards> {
         self.config.card_template_id.as_ref().map(|_| self as &dyn Cards)
+    }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
     }
 }
 

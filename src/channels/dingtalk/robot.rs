@@ -4,13 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use tokio::sync::Mutex;
 
 use super::{api, markdown_body, sign};
-use crate::channels::Post;
-use crate::channels::host::is_loopback;
+use crate::channels::{Post, client};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, Timestamp};
@@ -18,7 +16,6 @@ use crate::ids::{Clock, Timestamp};
 /// What the platform allows in a minute.
 pub const PER_MINUTE: usize = 20;
 const MINUTE_MS: i64 = 60_000;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A group's custom robot.
 pub struct CustomRobot {
@@ -38,15 +35,13 @@ impl CustomRobot {
         let wrong = || {
             Error::invalid("bad_robot_address", "The robot's address is not one: copy it from the group's settings, with its access_token.")
         };
-        let address = Url::parse(address.reveal()).map_err(|_| wrong())?;
-        let local = address.host_str().is_some_and(is_loopback);
-        if address.scheme() != "https" && !(address.scheme() == "http" && local) {
-            return Err(wrong());
-        }
-        let builder = Client::builder().redirect(Policy::none()).timeout(PATIENCE);
-        let builder = if local { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))?;
-        Ok(Self { http, address, secret, clock, said: Mutex::default() })
+        let address = client::address(address.reveal(), "https", "http").ok_or_else(wrong)?;
+        Ok(Self { http: client::client(client::is_local(&address))?, address, secret, clock, said: Mutex::default() })
+    }
+
+    /// The platform's host; the rest of the address is a secret.
+    pub fn host(&self) -> &str {
+        self.address.host_str().unwrap_or_default()
     }
 
     /// Says something; under the same id the platform shows it once.

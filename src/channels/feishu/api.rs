@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::channels::host::is_loopback;
+use crate::channels::client::{self, lost};
 use crate::config::{FeishuConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, Timestamp};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const CONNECT: Duration = Duration::from_secs(5);
 /// A token is renewed this long before it expires.
 const EARLY_MS: i64 = 5 * 60 * 1000;
 /// The token is no good (any more).
 const BAD_TOKEN: [i64; 3] = [99_991_661, 99_991_663, 99_991_668];
 /// Too many calls: of the app, of a chat.
 const TOO_FAST: [i64; 3] = [99_991_400, 230_020, 11_232];
+/// A card's text can be streamed no more: the platform ends that by itself ten minutes after it began.
+const STREAM_OVER: [i64; 2] = [300_309, 200_850];
 
 /// The API with one app's credentials.
 pub struct Api {
@@ -37,32 +36,21 @@ impl Api {
     /// # Errors
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &FeishuConfig, clock: Clock) -> Result<Self> {
-        let wrong = || {
-            let message = format!("`channels.feishu.{bot}.api_base` must be an https address (http only on this machine).");
-            Error::invalid("bad_config", message)
-        };
-        let base = Url::parse(&config.api_base).map_err(|_| wrong())?;
-        let local = base.host_str().is_some_and(is_loopback);
-        if base.scheme() != "https" && !(base.scheme() == "http" && local) {
-            return Err(wrong());
-        }
-        let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
-        // A proxy for the way out knows nothing of a platform on this machine.
-        let builder = if local { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))?;
+        let base = client::base(&config.api_base, &format!("channels.feishu.{bot}.api_base"))?;
+        let http = client::client(client::is_local(&base))?;
         let (app_id, app_secret) = (config.app_id.clone(), config.app_secret.clone());
         Ok(Self { http, base, app_id, app_secret, clock, token: Mutex::default() })
     }
 
-    /// Posts with the app's token; one that is no good any more is renewed once.
-    pub async fn post(&self, path: &[&str], query: &[(&str, &str)], body: &Value) -> Result<Value> {
+    /// A call with the app's token; one that is no good any more is renewed once.
+    pub async fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: &Value) -> Result<Value> {
         let url = self.url(path, query);
         let token = self.token().await?;
-        match self.exchange(url.clone(), body, Some(&token)).await {
+        match self.exchange(method.clone(), url.clone(), body, Some(&token)).await {
             Err(error) if error.kind() == Kind::Unauthenticated => {
                 self.forget(&token).await;
                 let token = self.token().await?;
-                self.exchange(url, body, Some(&token)).await
+                self.exchange(method, url, body, Some(&token)).await
             }
             outcome => outcome,
         }
@@ -76,7 +64,7 @@ impl Api {
         }
         let body = json!({"app_id": self.app_id, "app_secret": self.app_secret.reveal()});
         let url = self.url(&["open-apis", "auth", "v3", "tenant_access_token", "internal"], &[]);
-        let answer = self.exchange(url, &body, None).await?;
+        let answer = self.exchange(Method::POST, url, &body, None).await?;
         let text = answer["tenant_access_token"].as_str();
         let token = Secret::new(text.ok_or_else(|| Error::unavailable("no_access_token", "The platform gave no access token."))?);
         let lives_ms = answer["expire"].as_i64().unwrap_or(7200) * 1000;
@@ -103,8 +91,8 @@ impl Api {
         url
     }
 
-    async fn exchange(&self, url: Url, body: &Value, token: Option<&Secret>) -> Result<Value> {
-        let request = self.http.post(url).json(body);
+    async fn exchange(&self, method: Method, url: Url, body: &Value, token: Option<&Secret>) -> Result<Value> {
+        let request = self.http.request(method, url).json(body);
         let request = match token {
             Some(token) => request.bearer_auth(token.reveal()),
             None => request,
@@ -125,6 +113,9 @@ fn judge(status: u16, body: Value) -> Result<Value> {
         (_, Some(code)) if TOO_FAST.contains(&code) => Err(too_fast(&said)),
         (401, _) => Err(unauthorized(&said)),
         (_, Some(code)) if BAD_TOKEN.contains(&code) => Err(unauthorized(&said)),
+        (_, Some(code)) if STREAM_OVER.contains(&code) => {
+            Err(Error::invalid("card_stream_over", format!("A card's text is not streamed any more: {said}.")))
+        }
         (200..=299, Some(0)) => Ok(body),
         (500.., _) => Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}."))),
         (403, _) => Err(Error::forbidden("platform_forbidden", format!("The bot lacks a permission: {said}."))),
@@ -140,14 +131,6 @@ fn unauthorized(said: &str) -> Error {
     Error::unauthenticated("platform_unauthorized", format!("The bot's credentials were refused: {said}."))
 }
 
-fn lost(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_timeout() && !error.is_connect() {
-        return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);
-    }
-    Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +141,7 @@ mod tests {
             (200, json!({"code": 0, "data": {}}), Ok(())),
             (200, json!({}), Err("platform_refused")),
             (200, json!({"code": 230_002}), Err("platform_refused")),
+            (200, json!({"code": 300_309}), Err("card_stream_over")),
             (400, json!({"code": 99_991_663}), Err("platform_unauthorized")),
             (400, json!({"code": 230_020}), Err("platform_busy")),
             (429, Value::Null, Err("platform_busy")),

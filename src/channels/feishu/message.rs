@@ -1,15 +1,16 @@
 //! A Feishu callback, opened and read: what is genuine, the platform's own question whether we are there, and
-//! messages to the bot.
+//! messages to the bot, and buttons of its cards.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::crypto;
-use crate::channels::{Asker, Content, Inbound, ReplyTo};
+use super::{card, crypto};
+use crate::channels::{Asker, Content, Inbound, ReplyTo, Vote};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 
 const MESSAGE: &str = "im.message.receive_v1";
+const BUTTON: &str = "card.action.trigger";
 
 /// What to do with a callback.
 #[derive(Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub enum Read {
     Message(Box<Inbound>),
     /// Say this back: the platform asks whether we are there.
     Challenge(String),
+    /// Keep it.
+    Vote(Vote),
     /// Nothing: it is not for us, and why.
     Nothing(&'static str),
 }
@@ -64,6 +67,8 @@ struct Message {
     chat_id: String,
     chat_type: String,
     message_type: String,
+    /// What it replies to.
+    parent_id: Option<String>,
     content: String,
     #[serde(default)]
     mentions: Vec<Mentioned>,
@@ -101,6 +106,7 @@ pub fn read(body: &[u8], signed: Signed<'_>, keys: &Keys<'_>) -> Result<Read> {
     }
     match inner.pointer("/header/event_type").and_then(Value::as_str) {
         Some(MESSAGE) => message(&inner["event"]),
+        Some(BUTTON) => Ok(card::vote(&inner["event"]).map_or(Read::Nothing("it is no button of ours"), Read::Vote)),
         _ => Ok(Read::Nothing("it is no message to the bot")),
     }
 }
@@ -136,6 +142,7 @@ fn message(event: &Value) -> Result<Read> {
         group,
         asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
         content,
+        quotes: message.parent_id.is_some_and(|id| !id.is_empty()),
         reply: ReplyTo::default(),
     })))
 }

@@ -1,12 +1,15 @@
-//! Feishu and Lark: a bot by event callback, its answers as Markdown in a message card that replies to the
-//! question.
+//! Feishu and Lark: a bot by event callback, its answers as Markdown in a card that replies to the question and
+//! fills up as the answer comes.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Post};
+use super::month::Month;
+use super::store::BotStore;
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post};
 use crate::config::FeishuConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
@@ -14,6 +17,7 @@ use api::Api;
 use message::{Keys, Read, Signed};
 
 mod api;
+pub mod card;
 mod crypto;
 pub mod message;
 
@@ -23,10 +27,15 @@ const MESSAGE: Limit = Limit { chars: 6_000, bytes: 20_000 };
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
+/// As in `ChatRequest::channel`.
+pub const PLATFORM: &str = "feishu";
+
 /// One bot's side of the platform.
 pub struct Feishu {
     api: Api,
     config: FeishuConfig,
+    store: BotStore,
+    pace: Pace,
 }
 
 impl Feishu {
@@ -34,8 +43,10 @@ impl Feishu {
     ///
     /// # Errors
     /// `bad_config` when the address cannot be used.
-    pub fn new(bot: &str, config: &FeishuConfig, clock: Clock) -> Result<Self> {
-        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone() })
+    pub fn new(bot: &str, config: &FeishuConfig, clock: Clock, store: BotStore) -> Result<Self> {
+        let month = config.calls_per_month.map(|most| Month::new(store.clone(), most));
+        let pace = Pace::within(config.calls_per_second, month);
+        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone(), store, pace })
     }
 
     /// Opens and reads a callback.
@@ -48,11 +59,12 @@ impl Feishu {
 
     /// Posts a message. Under the same `uuid` the platform shows it once, so also a call whose answer was
     /// lost may be repeated.
-    async fn post(&self, path: &[&str], query: &[(&str, &str)], mut body: Value) -> Result<()> {
-        body["uuid"] = json!(random_token("", 32));
+    async fn post(&self, path: &[&str], query: &[(&str, &str)], uuid: &str, mut body: Value) -> Result<()> {
+        body["uuid"] = json!(uuid);
         let mut wait = FIRST_WAIT;
         for _ in 1..TRIES {
-            match self.api.post(path, query, &body).await {
+            self.pace.turn().await;
+            match self.api.call(Method::POST, path, query, &body).await {
                 Err(error) if matches!(error.kind(), Kind::RateLimited | Kind::Timeout | Kind::Unavailable) => {
                     tracing::debug!(code = error.code(), "a message is tried again: {error}");
                 }
@@ -61,20 +73,25 @@ impl Feishu {
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
-        self.api.post(path, query, &body).await.map(drop)
+        self.pace.turn().await;
+        self.api.call(Method::POST, path, query, &body).await.map(drop)
+    }
+
+    async fn reply(&self, to: &Inbound, uuid: &str, body: Value) -> Result<()> {
+        self.post(&["open-apis", "im", "v1", "messages", &to.message_id, "reply"], &[], uuid, body).await
     }
 
     async fn write_to(&self, kind: &str, id: &str, message: &Post) -> Result<()> {
-        let mut body = card(message);
+        let mut body = card::message(message);
         body["receive_id"] = json!(id);
-        self.post(&["open-apis", "im", "v1", "messages"], &[("receive_id_type", kind)], body).await
+        self.post(&["open-apis", "im", "v1", "messages"], &[("receive_id_type", kind)], &random_token("", 32), body).await
     }
 }
 
 #[async_trait]
 impl Channel for Feishu {
     fn platform(&self) -> &'static str {
-        "feishu"
+        PLATFORM
     }
 
     fn limit(&self) -> Limit {
@@ -82,7 +99,7 @@ impl Channel for Feishu {
     }
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
-        self.post(&["open-apis", "im", "v1", "messages", &to.message_id, "reply"], &[], card(message)).await
+        self.reply(to, &random_token("", 32), card::message(message)).await
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
@@ -98,24 +115,10 @@ impl Channel for Feishu {
 
     /// A callback has no names, but the platform shows one for an id.
     fn name_of(&self, asker: &Asker) -> String {
-        format!("<at id={}></at>", asker.id)
+        card::mentioned(&asker.id)
     }
 
     fn cards(&self) -> Option<&dyn Cards> {
-        None
+        self.config.cards.then_some(self as &dyn Cards)
     }
-}
-
-/// A message as the platform takes it: a card is the only kind with Markdown.
-fn card(message: &Post) -> Value {
-    let text = match &message.mention {
-        Some(mention) => format!("<at id={}></at> {}", mention.id, message.text),
-        None => message.text.clone(),
-    };
-    let card = json!({
-        "schema": "2.0",
-        "config": {"update_multi": true, "summary": {"content": message.title}},
-        "body": {"elements": [{"tag": "markdown", "content": text}]},
-    });
-    json!({"msg_type": "interactive", "content": card.to_string()})
 }

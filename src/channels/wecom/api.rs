@@ -3,16 +3,14 @@
 
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
+use crate::channels::client::{self, lost};
 use crate::channels::host::is_loopback;
 use crate::config::WeComConfig;
 use crate::error::{Error, Kind, Result};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-const CONNECT: Duration = Duration::from_secs(5);
 /// How often a call that certainly did nothing is tried, and the first wait; it doubles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -33,22 +31,11 @@ impl Api {
     /// # Errors
     /// `bad_config` when the address on duty cannot be used.
     pub fn new(bot: &str, config: &WeComConfig) -> Result<Self> {
-        let wrong = || {
-            let message = format!("`channels.wecom.{bot}.duty_webhook` must be an https address (http only on this machine).");
-            Error::invalid("bad_config", message)
-        };
-        let duty = config.duty_webhook.as_ref().map(|url| Url::parse(url.reveal()).map_err(|_| wrong())).transpose()?;
-        let local = |url: &Url| url.host_str().is_some_and(is_loopback);
-        if duty.as_ref().is_some_and(|url| url.scheme() != "https" && !(url.scheme() == "http" && local(url))) {
-            return Err(wrong());
-        }
-        let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
-        // A proxy for the way out knows nothing of a platform on this machine.
+        let key = format!("channels.wecom.{bot}.duty_webhook");
+        let duty = config.duty_webhook.as_ref().map(|url| client::base(url.reveal(), &key)).transpose()?;
         let listed = |host: &String| is_loopback(host) || host.rsplit_once(':').is_some_and(|(host, _)| is_loopback(host));
-        let inside = duty.as_ref().is_some_and(local) || config.response_hosts.iter().any(listed);
-        let builder = if inside { builder.no_proxy() } else { builder };
-        let http = builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))?;
-        Ok(Self { http, duty })
+        let inside = duty.as_ref().is_some_and(client::is_local) || config.response_hosts.iter().any(listed);
+        Ok(Self { http: client::client(inside)?, duty })
     }
 
     /// Writes into the group on duty.
@@ -83,7 +70,7 @@ impl Api {
 }
 
 /// Success is an `errcode` of 0; everything else is an error, whatever the status.
-fn judge(status: u16, body: &Value) -> Result<()> {
+pub fn judge(status: u16, body: &Value) -> Result<()> {
     let code = body["errcode"].as_i64();
     let said = format!("the platform answered {status} {}", code.map(|code| code.to_string()).unwrap_or_default());
     let too_fast = || Err(Error::rate_limited("platform_busy", format!("Too many calls: {said}."), FIRST_WAIT));
@@ -95,15 +82,6 @@ fn judge(status: u16, body: &Value) -> Result<()> {
         (401 | 403, _) => Err(Error::forbidden("platform_forbidden", format!("The bot may not write there: {said}."))),
         _ => Err(Error::invalid("platform_refused", format!("A call was refused: {said}."))),
     }
-}
-
-/// The address is a secret: it stays out of the error.
-fn lost(error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    if error.is_timeout() && !error.is_connect() {
-        return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);
-    }
-    Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ struct Callback {
     mixed: Option<Mixed>,
     stream: Option<Stream>,
     event: Option<Value>,
+    quote: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +107,12 @@ impl Callback {
             group,
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
-            reply: ReplyTo { url: self.response_url.filter(|url| !url.is_empty()), expires: Some(Timestamp(now.0 + ADDRESS_MS)) },
+            quotes: self.quote.is_some_and(|quote| !quote.is_null()),
+            reply: ReplyTo {
+                url: self.response_url.filter(|url| !url.is_empty()),
+                expires: Some(Timestamp(now.0 + ADDRESS_MS)),
+                request: None,
+            },
         })))
     }
 

@@ -1,23 +1,26 @@
-//! WeCom's intelligent bot (智能机器人): callbacks encrypted both ways. The platform fetches an answer by asking
-//! how far it is until it is finished, so what is shown is a row of the database and any node may be asked.
+//! WeCom's intelligent bot (智能机器人). By callback, encrypted both ways, the platform fetches an answer by asking
+//! how far it is until it is finished, so what is shown is a row of the database and any node may be asked. By a
+//! long connection (`stream.rs`) an answer goes out as it comes.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::store::{BotStore, Shown};
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, webhook, words};
-use crate::config::WeComConfig;
-use crate::error::{Error, Result};
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, client, webhook, words};
+use crate::config::{BotMode, WeComConfig};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
 use crate::models::Language;
 use api::Api;
 use crypto::Keys;
 use message::Read;
+use stream::Wire;
 
 mod api;
 mod crypto;
 pub mod message;
+pub mod stream;
 
 /// As in `ChatRequest::channel`.
 pub const PLATFORM: &str = "wecom";
@@ -37,7 +40,9 @@ const CHANGES: u32 = 100;
 /// One bot's side of the platform.
 pub struct WeCom {
     api: Api,
-    keys: Keys,
+    /// Where it is called; none where it calls.
+    keys: Option<Keys>,
+    wire: Wire,
     config: WeComConfig,
     clock: Clock,
     store: BotStore,
@@ -65,9 +70,21 @@ impl WeCom {
             let message = format!("`channels.wecom.{bot}.encoding_aes_key` must be the 43 characters of the bot's page.");
             Error::invalid("bad_config", message)
         };
-        let keys = Keys::new(&config.token, &config.encoding_aes_key).ok_or_else(wrong)?;
+        let keys = match (config.mode, &config.token, &config.encoding_aes_key) {
+            (BotMode::Webhook, Some(token), Some(key)) => Some(Keys::new(token, key).ok_or_else(wrong)?),
+            (BotMode::Webhook, ..) => return Err(wrong()),
+            (BotMode::Stream, ..) => None,
+        };
+        let bad_line =
+            || Error::invalid("bad_config", format!("`channels.wecom.{bot}.ws_url` must be a wss address (ws only on this machine)."));
+        client::address(&config.ws_url, "wss", "ws").ok_or_else(bad_line)?;
         let api = Api::new(bot, config)?;
-        Ok(Self { api, keys, config: config.clone(), clock, store, pace: Pace::new(CHANGES) })
+        Ok(Self { api, keys, wire: Wire::default(), config: config.clone(), clock, store, pace: Pace::new(CHANGES) })
+    }
+
+    /// How its messages come in.
+    pub fn mode(&self) -> BotMode {
+        self.config.mode
     }
 
     /// Checks and opens what came encrypted.
@@ -76,7 +93,8 @@ impl WeCom {
     /// `bad_signature`, `stale_callback`.
     pub fn open(&self, sealed: &str, signed: Signed<'_>) -> Result<Vec<u8>> {
         let Signed { timestamp: Some(timestamp), nonce: Some(nonce), signature: Some(shown) } = signed else { return Err(forged()) };
-        if !self.keys.is_signed(shown, timestamp, nonce, sealed) {
+        let keys = self.keys.as_ref().ok_or_else(forged)?;
+        if !keys.is_signed(shown, timestamp, nonce, sealed) {
             return Err(forged());
         }
         let digits = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
@@ -87,7 +105,7 @@ impl WeCom {
                 "The callback's `timestamp` is an hour or more from our time. Check both clocks.",
             ));
         }
-        self.keys.open(sealed).ok_or_else(forged)
+        keys.open(sealed).ok_or_else(forged)
     }
 
     /// Opens and reads a callback's body.
@@ -108,19 +126,26 @@ impl WeCom {
     pub fn seal(&self, reply: &Value) -> Result<Value> {
         let too_long = || Error::internal("not_sealed", "An answer could not be encrypted.");
         let random = rand::random::<[u8; 16]>();
-        let sealed = self.keys.seal(reply.to_string().as_bytes(), random).ok_or_else(too_long)?;
+        let keys = self.keys.as_ref().ok_or_else(forged)?;
+        let sealed = keys.seal(reply.to_string().as_bytes(), random).ok_or_else(too_long)?;
         let (timestamp, nonce) = (self.clock.now().0 / 1000, random_token("", 16));
-        let signature = self.keys.signature(&timestamp.to_string(), &nonce, &sealed);
+        let signature = keys.signature(&timestamp.to_string(), &nonce, &sealed);
         // Named as the platform's documentation does, without an underscore.
         Ok(json!({"encrypt": sealed, "msgsignature": signature, "timestamp": timestamp, "nonce": nonce}))
     }
 
-    /// Remembers that the platform will ask for this message's answer: before anybody can answer it.
+    /// Remembers that the platform waits for this message's answer: before anybody can answer it. One that is
+    /// delivered again over a line is answered to the newest delivery.
     ///
     /// # Errors
     /// What the database says.
     pub async fn expect(&self, inbound: &Inbound) -> Result<()> {
-        self.store.card_opens(&self.name(inbound), &inbound.message_id).await
+        let id = self.name(inbound);
+        self.store.card_opens(&id, &inbound.message_id).await?;
+        match &inbound.reply.request {
+            Some(request) => self.store.card_is(&id, request).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether somebody answers this message, or has.
@@ -179,8 +204,36 @@ impl WeCom {
         self.store.forget_texts(FORGET_MS).await
     }
 
+    /// Shows the text so far over the line. The first time it names what votes come back under.
+    async fn respond(&self, id: &str, text: &str, step: Step, first: bool) -> Result<()> {
+        let unknown = || Error::invalid("no_card", "The platform never asked for this answer.");
+        let request = self.store.platform_card(id).await?.ok_or_else(unknown)?;
+        let mut body = stream(id, text, step != Step::Writing);
+        if first {
+            body["stream"]["feedback"] = json!({"id": id});
+        }
+        self.wire.respond(&request, body, step != Step::Writing).await
+    }
+
     fn is_asked_for(&self, shown: &Shown) -> bool {
         self.clock.now().0 - shown.asked_ms < ASKED_FOR_MS
+    }
+}
+
+impl WeCom {
+    /// Over a line: the first message answers the question's own delivery, and whatever comes after it, or when
+    /// the platform takes no answer to it any more, is written into the chat.
+    async fn say(&self, to: &Inbound, id: &str, message: &Post) -> Result<()> {
+        if self.store.shown(id).await?.is_some_and(|shown| shown.is_open()) {
+            self.store.card_done(id).await?;
+            match self.respond(id, &message.text, Step::Done, true).await {
+                Err(error) if error.kind() == Kind::Invalid => {
+                    tracing::debug!(code = error.code(), "an answer goes into the chat: {error}");
+                }
+                outcome => return outcome,
+            }
+        }
+        self.wire.send(&to.conversation, &message.text).await
     }
 }
 
@@ -204,6 +257,9 @@ impl Channel for WeCom {
     /// that the question brought along. That is good for one message.
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
         let id = self.name(to);
+        if self.mode() == BotMode::Stream {
+            return self.say(to, &id, message).await;
+        }
         if self.store.shown(&id).await?.is_some_and(|shown| shown.is_open() && self.is_asked_for(&shown)) {
             return self.store.card_shows(&id, &message.text, true).await;
         }
@@ -213,7 +269,10 @@ impl Channel for WeCom {
         self.api.post(&url, &message.text).await
     }
 
-    async fn alert(&self, _duty: &Duty, message: &Post) -> Result<()> {
+    async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
+        if let (BotMode::Stream, None, Some(user)) = (self.mode(), &self.config.duty_webhook, &duty.user) {
+            return self.wire.send(user, &message.text).await;
+        }
         let called = self.config.duty_user.as_ref().map(|user| format!("<@{user}> ")).unwrap_or_default();
         let text = super::markdown::split(&message.text, NOTE).swap_remove(0);
         self.api.alert(&format!("{called}{text}")).await
@@ -245,12 +304,18 @@ impl Cards for WeCom {
         format!("stream_{}", hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
     }
 
-    /// The row is the card.
-    async fn open(&self, _to: &Inbound, _card: &str) -> Result<()> {
-        Ok(())
+    /// Where the platform asks the row is the card.
+    async fn open(&self, _to: &Inbound, card: &str) -> Result<()> {
+        match self.mode() {
+            BotMode::Stream => self.respond(card, "", Step::Writing, true).await,
+            BotMode::Webhook => Ok(()),
+        }
     }
 
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()> {
+        if self.mode() == BotMode::Stream {
+            return self.respond(card, markdown, step, false).await;
+        }
         let done = step != Step::Writing;
         if done && !self.store.shown(card).await?.is_some_and(|shown| self.is_asked_for(&shown)) {
             return Err(Error::invalid("answer_late", "The platform asks for this answer no more."));

@@ -74,6 +74,7 @@ impl Shop {
             prompts: Prompts::open(db.clone(), clock.clone(), std::path::Path::new("")).await.unwrap(),
             safety: Safety::new(safety).unwrap(),
             cache: AnswerCache::new(config.cache.clone(), clock),
+            traces: Traces::default(),
             sources: config.search.sources,
             zone: config.zone(),
             config: config.chat,

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::spans::Searched;
 use super::{Turning, ms};
 use crate::chat::{EventKind, Source};
 use crate::error::Result;
@@ -23,6 +24,7 @@ impl Turning {
         let found = parts.knowledge.search(&self.tenant, &asked).await?;
         self.timings.retrieval = ms(started);
         self.measure_legs(&found);
+        self.searched = Some(Searched::new(started, &found));
         self.outcome.query = query.to_owned();
         self.outcome.decision = serde_json::to_value(found.decision)?.as_str().map(str::to_owned);
         self.outcome.trace = json!({

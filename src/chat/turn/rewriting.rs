@@ -48,11 +48,11 @@ impl Turning {
         let started = Instant::now();
         let request = self.asking_to_rewrite(earlier).await?;
         let within = Duration::from_millis(self.engine.0.parts.config.rewrite_ms);
-        let (engine, cancel) = (self.engine.clone(), self.cancel.clone());
+        let (engine, cancel, attempts) = (self.engine.clone(), self.cancel.clone(), self.asides.clone());
         let aside = tokio::select! {
             biased;
             () = cancel.cancelled() => Aside::Nothing("cancelled"),
-            aside = engine.aside(&model, &self.tenant, request, within) => aside?,
+            aside = engine.aside(&model, &self.tenant, request, within, &attempts) => aside?,
         };
         let mut trace = json!({"model": model.card().id, "rules": by_rules, "ms": ms(started)});
         let read = match aside {

@@ -75,6 +75,7 @@ impl Turning {
                 Ok(Delta::Reasoning(text)) => answer.reasoning(self, &text),
                 // Some gateways tell zeros when they do not know.
                 Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
+                Ok(Delta::Model(name)) => self.named = Some(name),
                 Ok(Delta::Finish(reason)) => finish = reason,
                 Err(error) => return Ending::Broken(model_report(&error)),
             }

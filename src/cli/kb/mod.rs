@@ -57,6 +57,9 @@ pub enum KbCommand {
         /// These files are the whole truth for their sources: rows of them that are no longer there are deleted
         #[arg(long)]
         replace_source: bool,
+        /// The source of rows that name none, instead of their file's name
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
     },
     /// Write all rows out, so that they can be imported again
     Export {
@@ -133,7 +136,7 @@ pub enum KbCommand {
 /// Runs one command.
 pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, json: bool, zone: Tz) -> Result<u8> {
     match command {
-        KbCommand::Import { paths, dry_run, report, format, encoding, accept_conflicts, as_is, replace_source } => {
+        KbCommand::Import { paths, dry_run, report, format, encoding, accept_conflicts, as_is, replace_source, source } => {
             let format = format.as_deref().map(Format::from_word).transpose()?;
             let stop = stop_on_ctrl_c();
             let options = ImportOptions {
@@ -143,6 +146,7 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
                 accept_conflicts,
                 as_is,
                 replace_source,
+                default_source: source,
                 report,
                 stop,
                 by: "cli".into(),
@@ -163,7 +167,7 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
         }
         KbCommand::Eval { queries, tune, keep, top } => eval(knowledge, tenant, &queries, Tune { tune, keep }, top, json).await,
         KbCommand::Untune => untune(knowledge, tenant, json).await,
-        KbCommand::Stats => stats(knowledge, tenant, json).await,
+        KbCommand::Stats => stats(knowledge, tenant, json, zone).await,
         KbCommand::Delete { id, source, all, yes } => delete(knowledge, tenant, selection(id, source, all)?, yes, json).await,
         KbCommand::Words { command } => words::run(command, knowledge, tenant, json).await,
         KbCommand::Reindex => {
@@ -304,13 +308,13 @@ fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| Error::invalid("bad_encoding", format!("{} is not UTF-8.", path.display())))
 }
 
-async fn stats(knowledge: &Knowledge, tenant: &TenantId, json: bool) -> Result<u8> {
+async fn stats(knowledge: &Knowledge, tenant: &TenantId, json: bool, zone: Tz) -> Result<u8> {
     let stats = knowledge.stats(tenant).await?;
     if json {
         print::json(&serde_json::to_value(&stats)?);
         return Ok(DONE);
     }
-    show::stats(&stats);
+    show::stats(&stats, zone);
     Ok(DONE)
 }
 

@@ -1,7 +1,10 @@
 //! What `kb` tells people: calm, aligned, the same facts as `--json`.
 
+use chrono_tz::Tz;
+
 use super::print;
 use crate::config::Fusion;
+use crate::ids::Timestamp;
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
 use crate::knowledge::report::ImportReport;
@@ -75,6 +78,16 @@ pub fn search(found: &SearchOutcome, explain: bool) {
     }
     if explain {
         print::line(format!("words   {}", found.terms.join(" · ")));
+        let weights = found.weights;
+        print::line(match weights.fusion {
+            Fusion::Weighted => format!(
+                "fusion  weighted: lexical {:.2}, semantic {:.2}; rows without a question: lexical {:.2}",
+                weights.lexical,
+                1.0 - weights.lexical,
+                weights.lexical_bare
+            ),
+            Fusion::Rrf => "fusion  rrf: by ranks, both legs alike".to_owned(),
+        });
         let doubt = found.doubt;
         let elsewhere = if doubt.elsewhere { ", names a country without a market" } else { "" };
         print::line(format!(
@@ -111,6 +124,10 @@ fn hit(place: usize, hit: &Hit, explain: bool) {
         print::line(format!("          fused {:.3}{rerank}  matched: {}", hit.fused, hit.passage.chars().take(80).collect::<String>()));
         if !hit.folded.is_empty() {
             print::line(format!("          says the same: {}", hit.folded.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+        }
+        print::line(format!("          words: {}", hit.matched.join(" · ")));
+        if let Some(refused) = &hit.direct_refused {
+            print::line(format!("          not direct: {refused}"));
         }
         if let Some(reason) = &hit.reason {
             print::line(format!("          {reason}"));
@@ -175,8 +192,13 @@ fn in_words(tuning: &Tuning) -> String {
     )
 }
 
+/// A moment as the shop's clock shows it.
+fn local(at: Timestamp, zone: Tz) -> String {
+    chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
+}
+
 /// What is in the base.
-pub fn stats(stats: &Stats) {
+pub fn stats(stats: &Stats, zone: Tz) {
     print::line(format!(
         "{} entries, {} passages, revision {}, embedder {}",
         stats.entries, stats.passages, stats.revision, stats.embedder
@@ -190,7 +212,7 @@ pub fn stats(stats: &Stats) {
     }
     for (what, due) in [("expires", &stats.expiring), ("becomes live", &stats.becoming_live)] {
         for entry in due {
-            print::line(format!("  {what} {}  {}  {}", entry.at_ms.rfc3339(), entry.id, entry.question));
+            print::line(format!("  {what} {}  {}  {}", local(entry.at_ms, zone), entry.id, entry.question));
         }
     }
     for (name, counts) in [("category", &stats.by_category), ("market", &stats.by_market), ("locale", &stats.by_locale)] {

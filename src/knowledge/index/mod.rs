@@ -4,8 +4,8 @@
 
 use async_trait::async_trait;
 
-use super::Revision;
 use super::store::Change;
+use super::{Revision, text};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 
@@ -35,6 +35,17 @@ pub struct Filter {
     pub locale: Option<String>,
     /// Valid at this time.
     pub now: Timestamp,
+}
+
+/// What spellings of a market have in common: `sg` and `SG` are one.
+pub fn market_key(market: &str) -> String {
+    text::normalise(market)
+}
+
+/// The language of a tag: `zh-CN` and `zh` are one.
+pub fn locale_key(locale: &str) -> String {
+    let normal = text::normalise(locale);
+    normal.split(['-', '_']).next().unwrap_or_default().to_owned()
 }
 
 impl Default for Filter {
@@ -150,7 +161,7 @@ pub(crate) mod contract {
         assert_eq!(index.applied(&shop).await.unwrap(), 0);
         let changes = [
             change("deposit", "保证金多少", 0, 1, |_| {}),
-            change("customs", "清关资料", 1, 1, |draft| draft.market = Some("CN".into())),
+            change("customs", "清关资料", 1, 1, |draft| (draft.market, draft.locale) = (Some("CN".into()), Some("zh".into()))),
             change("past", "旧的保证金", 2, 2, |draft| draft.valid_to = Some(Timestamp(50))),
             change("coming", "新的保证金", 3, 2, |draft| draft.valid_from = Some(Timestamp(51))),
         ];
@@ -165,6 +176,11 @@ pub(crate) mod contract {
         assert!(found(index, &shop, &elsewhere).await.is_empty(), "another market's entry");
         elsewhere.filter.market = Some("CN".into());
         assert_eq!(found(index, &shop, &elsewhere).await, ["customs"]);
+        elsewhere.filter.market = Some("cn".into());
+        elsewhere.filter.locale = Some("ZH-cn".into());
+        assert_eq!(found(index, &shop, &elsewhere).await, ["customs"], "however the market and the language are written");
+        elsewhere.filter.locale = Some("en".into());
+        assert!(found(index, &shop, &elsewhere).await.is_empty(), "another language's entry");
 
         let scored = index.score(&shop, &ask("保证金", 0), &[EntryId::from_text("deposit")]).await.unwrap();
         assert_eq!(scored.len(), 1);

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 
 use super::packed::Packed;
-use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry};
+use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry, locale_key, market_key};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::store::{Change, StoredPassage};
@@ -49,14 +49,14 @@ struct Item {
 
 impl Item {
     fn passes(&self, filter: &Filter) -> bool {
-        let same = |own: &Option<String>, wanted: &Option<String>| match (own, wanted) {
-            (Some(own), Some(wanted)) => own == wanted,
+        let same = |own: &Option<String>, wanted: &Option<String>, key: fn(&str) -> String| match (own, wanted) {
+            (Some(own), Some(wanted)) => own == wanted || key(own) == key(wanted),
             _ => true,
         };
         self.valid_from <= filter.now
             && filter.now < self.valid_to
-            && same(&self.market, &filter.market)
-            && same(&self.locale, &filter.locale)
+            && same(&self.market, &filter.market, market_key)
+            && same(&self.locale, &filter.locale, locale_key)
     }
 
     fn best(&self, id: &EntryId, query: &[f32]) -> Option<Scored> {

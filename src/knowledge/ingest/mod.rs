@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::PlanWriter;
 use super::plan::{Candidate, Planner, Rules, Verdict};
-use super::read::{Cells, Format, Source};
+use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{Known, StoredPassage};
 use super::{EntryDraft, Knowledge, follow, read, split};
@@ -305,7 +305,11 @@ impl<'a> Run<'a> {
                 Verdict::Failed { code, message } => ("failed", code, message),
             };
             let problem = self.problem(row.place.file, row.place.row, sheet, code, message);
-            left.push(Left { n, status, problem, cells: Cells::of(&row.draft, self.zone) });
+            let mut cells = Cells::of(&row.draft, self.zone);
+            if status == "conflicting" && row.draft.id.is_none() {
+                cells.put(Field::Id, self.planner.id_when_held_back(&row, &base).as_str());
+            }
+            left.push(Left { n, status, problem, cells });
         }
         if !self.dry_run {
             self.write(writes).await?;
@@ -335,7 +339,9 @@ impl<'a> Run<'a> {
         self.plan_failed(&left).await?;
         let Some(mut table) = self.table.take() else { return Ok(()) };
         let written = tokio::task::spawn_blocking(move || {
-            left.iter().try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
+            // A duplicate needs no work, and imported again it would be taken for a change of its twin.
+            let mut to_correct = left.iter().filter(|left| left.status != "duplicate");
+            to_correct.try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
             table.flush()?;
             Ok::<_, Error>(table)
         });
@@ -357,6 +363,9 @@ impl<'a> Run<'a> {
         if self.report.conflicts >= MANY_CONFLICTS && self.report.conflicts * 20 > self.report.rows() {
             let note = "many rows share their question with another: for sections of documents, whose headings repeat, import with --as-is";
             self.report.notes.push(note.to_owned());
+        }
+        if self.report.rows() == 0 {
+            self.report.notes.push("nothing to import: there is no row below the headings".to_owned());
         }
         self.delete_gone().await?;
         if let Some(plan) = self.plan.take() {

@@ -264,3 +264,32 @@ async fn a_replaced_source_has_only_what_its_file_has() {
     questions.sort();
     assert_eq!(questions, ["一", "二", "五", "四"]);
 }
+
+#[tokio::test]
+async fn a_report_imported_again_never_takes_the_place_of_what_is_there() {
+    let shop = Shop::open().await;
+    let faq = "问题,答案,相似问题,直接回答\n\
+        保证金多少,1000 元,押金多少##要交多少押金,是\n\
+        保证金多少,2000 元,,\n\
+        保证金多少,1000 元,,是\n";
+    let path = shop.file("faq.csv", faq);
+    for name in ["report.csv", "report.xlsx"] {
+        let report = ImportOptions { report: Some(shop.path(name)), ..ImportOptions::default() };
+        shop.try_import(&path, report).await.unwrap();
+        let before = shop.entries().await;
+        assert_eq!((before.len(), before[0].draft.answer.as_str(), before[0].draft.similar.len()), (1, "1000 元", 2));
+        let again = shop.import(&shop.path(name)).await;
+        assert_eq!(counts(&again), [0, 0, 0, 0, 1, 0], "{again:?}");
+        assert_eq!(shop.entries().await, before);
+    }
+    let report = std::fs::read_to_string(shop.path("report.csv")).unwrap();
+    let corrected = shop.file("corrected.csv", report.replace("2000 元", "1000 元"));
+    let same = shop.import(&corrected).await;
+    assert_eq!((same.changed, same.added, same.conflicts), (0, 0, 0), "corrected, it says what is there: {same:?}");
+    assert!(shop.entries().await[0].draft.direct, "and costs the entry nothing");
+
+    let accepted = ImportOptions { accept_conflicts: true, ..ImportOptions::default() };
+    let both = shop.try_import(&shop.path("report.csv"), accepted).await.unwrap();
+    assert_eq!(counts(&both), [1, 0, 0, 0, 0, 0], "accepted, it stands beside the other");
+    assert_eq!(counts(&shop.import(&path).await), [0, 0, 2, 1, 0, 0], "and is the file's own row");
+}

@@ -280,6 +280,14 @@ impl Planner {
         }
     }
 
+    /// The id under which a row that was held back is written into a report: that of the entry it would
+    /// change, or else one that nobody has, so that the report imports as what conflicts and never over
+    /// the entry that it conflicts with.
+    pub fn id_when_held_back(&self, row: &Candidate, base: &Base) -> EntryId {
+        let own = row.ids.iter().find(|id| self.seen.id(id).is_none() && base.known.contains_key(*id));
+        own.or(row.ids.last()).cloned().unwrap_or_else(|| EntryId::from_text(""))
+    }
+
     fn duplicate_id(&self, row: &Candidate, first: &Taken) -> Verdict {
         let id = row.draft.id.as_deref().unwrap_or_default();
         let message = format!(

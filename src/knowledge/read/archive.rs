@@ -74,12 +74,13 @@ fn container<R: Seekable>(input: &mut R) -> Result<Option<Error>> {
     }))
 }
 
-/// Unpacks everything once into nothing, to know how much it is.
+/// Unpacks everything once into nothing, to know how much it is, and whether a sheet of it has formulas.
 ///
 /// # Errors
 /// `file_too_large`, or `file_unreadable` when a part is damaged.
-pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Result<()> {
+pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Result<bool> {
     let (mut all, mut kept) = (0, 0);
+    let mut sheets = Formulas::default();
     for at in 0..archive.len() {
         let part = archive.by_index(at).map_err(damaged)?;
         let name = part.name().map_err(damaged)?.to_lowercase();
@@ -88,14 +89,36 @@ pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Resu
             continue;
         }
         let is_streamed = name.contains("worksheets/");
-        let size = io::copy(&mut part.take(most.all - all + 1), &mut io::sink()).map_err(damaged)?;
+        let mut part = part.take(most.all - all + 1);
+        let size = if is_streamed { io::copy(&mut part, &mut sheets) } else { io::copy(&mut part, &mut io::sink()) }.map_err(damaged)?;
         all += size;
         kept += if is_streamed { 0 } else { size };
         if all > most.all || kept > most.kept {
             return Err(Error::invalid("file_too_large", "The file unpacks to more than this version reads. Split it into several files."));
         }
     }
-    Ok(())
+    Ok(sheets.seen)
+}
+
+/// Looks out for the element `f`, with or without a prefix, in what is written to it.
+#[derive(Default)]
+struct Formulas {
+    seen: bool,
+    last: [u8; 2],
+}
+
+impl io::Write for Formulas {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for &byte in bytes {
+            self.seen |= matches!(self.last, [b'<' | b':', b'f']) && matches!(byte, b'>' | b' ' | b'/');
+            self.last = [self.last[1], byte];
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// One part as text, if there is one of that name.

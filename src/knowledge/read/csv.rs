@@ -2,7 +2,7 @@
 //! those a spreadsheet shows, so blank lines count and line breaks inside a cell do not.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use super::header::{Columns, Field};
 use super::sheet::{self, HEADER_WITHIN, TextRow};
 use super::{Cells, Given, ReadRow, RowReader, broken_off};
+
+/// Looked at to find the separator.
+const SAMPLE: u64 = 64 * 1024;
 
 /// Most bytes one row may have before it is taken for a quote that was never closed.
 const ROW_BYTES: u64 = 8 * 1024 * 1024;
@@ -27,9 +30,10 @@ const END: &str = "\u{FDD1}";
 /// # Errors
 /// `no_question_or_answer_column`, `file_empty`, or `file_unreadable`.
 pub fn read(text: impl Read + Send + 'static, zone: Tz) -> Result<RowReader> {
-    let mut text = BufReader::with_capacity(64 * 1024, text);
-    let separator = separator(text.fill_buf().map_err(|error| super::io_error(&error))?);
-    let mut table = Table::new(text, separator);
+    let (beginning, rest) = sampled(text).map_err(|error| super::io_error(&error))?;
+    let (declared, beginning) = declared(beginning);
+    let separator = declared.unwrap_or_else(|| separator(&beginning));
+    let mut table = Table::new(Cursor::new(beginning).chain(rest), separator);
     let mut first = VecDeque::new();
     let mut over = false;
     while first.len() < HEADER_WITHIN && !over {
@@ -48,6 +52,39 @@ pub fn read(text: impl Read + Send + 'static, zone: Tz) -> Result<RowReader> {
     first.drain(..=at);
     let notes = columns.notes.clone();
     Ok(RowReader::with_notes(Rows { first, table, columns, zone, over }, notes))
+}
+
+/// The beginning of a text, however small the pieces are in which it comes, and the rest. A text that
+/// breaks off keeps what came before that.
+fn sampled(mut text: impl Read + Send + 'static) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    let mut beginning = Vec::new();
+    match text.by_ref().take(SAMPLE).read_to_end(&mut beginning) {
+        Ok(_) => Ok((beginning, Box::new(text))),
+        Err(error) if beginning.is_empty() => Err(error),
+        Err(error) => Ok((beginning, Box::new(BreaksOff(Some(error))))),
+    }
+}
+
+/// Gives its error, and nothing after it.
+struct BreaksOff(Option<io::Error>);
+
+impl Read for BreaksOff {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// What Excel writes above a table to say how it is separated (`sep=;`), and the text without that
+/// line, which no spreadsheet shows.
+fn declared(mut beginning: Vec<u8>) -> (Option<u8>, Vec<u8>) {
+    let end = beginning.iter().position(|&byte| byte == b'\n').unwrap_or(beginning.len());
+    match beginning[..end] {
+        [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] if separator.is_ascii() => {
+            beginning.drain(..(end + 1).min(beginning.len()));
+            (Some(separator), beginning)
+        }
+        _ => (None, beginning),
+    }
 }
 
 fn first_row_broken(row: &ReadRow) -> Error {
@@ -95,7 +132,7 @@ enum Next {
     Broken(Box<ReadRow>),
 }
 
-type Ended<R> = std::io::Chain<R, Cursor<String>>;
+type Ended<R> = io::Chain<R, Cursor<String>>;
 
 impl<R: Read> Table<Ended<R>> {
     fn new(text: R, separator: u8) -> Self {
@@ -138,7 +175,7 @@ impl<R: Read> Table<Ended<R>> {
                 self.unclosed()
             }
             csv::ErrorKind::Io(error) => broken_off(row, &error),
-            other => broken_off(row, &std::io::Error::other(format!("{other:?}"))),
+            other => broken_off(row, &io::Error::other(format!("{other:?}"))),
         }
     }
 
@@ -159,11 +196,11 @@ struct Budgeted<R> {
 struct TooLong;
 
 impl<R: Read> Read for Budgeted<R> {
-    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(target)?;
         let left = self.left.load(Ordering::Relaxed);
         if n as u64 > left {
-            return Err(std::io::Error::other(TooLong));
+            return Err(io::Error::other(TooLong));
         }
         self.left.store(left - n as u64, Ordering::Relaxed);
         Ok(n)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
+use crate::knowledge::text;
 
 /// A field of a knowledge row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +140,7 @@ static NAMES: LazyLock<HashMap<String, (Field, usize)>> = LazyLock::new(|| {
     Field::ALL.into_iter().flat_map(names).collect()
 });
 
-/// A header without bracketed remarks, marks of required columns, spacing and case.
+/// A header without bracketed remarks, marks of required columns, spacing, case and traditional forms.
 fn plain(header: &str) -> String {
     let mut depth = 0_u32;
     let mut name = String::with_capacity(header.len());
@@ -152,7 +153,7 @@ fn plain(header: &str) -> String {
             _ if c.is_whitespace() => {}
             // Full-width letters and digits to plain ones.
             '\u{ff01}'..='\u{ff5e}' => name.extend(char::from_u32(c as u32 - 0xfee0).map(|c| c.to_ascii_lowercase())),
-            _ => name.extend(c.to_lowercase()),
+            _ => name.extend(text::simplified(c).to_lowercase()),
         }
     }
     name
@@ -218,10 +219,15 @@ fn notes(headers: &[&str], fields: &[Option<Field>]) -> Vec<String> {
 fn missing(headers: &[&str], has_question: bool) -> Error {
     let seen: Vec<_> = headers.iter().map(|header| format!("`{}`", header.chars().take(40).collect::<String>())).collect();
     let which = if has_question { "an answer column" } else { "a question and an answer column" };
+    let garbled = if headers.iter().all(|header| header.is_ascii()) {
+        ""
+    } else {
+        " If they look garbled, name the file's encoding (--encoding utf-8, gbk, …)."
+    };
     Error::invalid(
         "no_question_or_answer_column",
         format!(
-            "The first row must name the columns, but {which} cannot be found in it. Seen: {}. Call them `question` and `answer`, or 问题 and 答案.",
+            "The first row must name the columns, but {which} cannot be found in it. Seen: {}. Call them `question` and `answer`, or 问题 and 答案.{garbled}",
             seen.join(", ")
         ),
     )
@@ -245,6 +251,12 @@ mod tests {
             ("\u{feff}问题", Field::Question),
             ("相似问法2", Field::Similar),
             ("直接回答【是/否】", Field::Direct),
+            ("問題", Field::Question),
+            ("相似問題1", Field::Similar),
+            ("失效時間", Field::ValidTo),
+            ("市場", Field::Market),
+            ("來源", Field::Source),
+            ("關鍵詞", Field::Tags),
         ] {
             assert_eq!(Field::find(header).map(|(field, _)| field), Some(field), "{header}");
         }

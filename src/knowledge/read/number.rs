@@ -2,11 +2,23 @@
 
 /// A number under a format code; the codes that only few use show it plainly.
 pub fn show(value: f64, code: &str) -> String {
-    // Positive; negative; zero; text. The first tells the shape, and the sign is written plainly.
+    // Positive; negative; zero; text. The first tells the shape, and the sign is written plainly; one for
+    // zero may be words alone.
+    if value == 0.0
+        && let Some(words) = code.split(';').nth(2).and_then(words)
+    {
+        return words;
+    }
     match Shape::of(code.split(';').next().unwrap_or_default()) {
         Some(shape) => shape.show(value),
         None => plain(value),
     }
+}
+
+/// The text of a part that shows no digits (`"免费"`).
+fn words(part: &str) -> Option<String> {
+    let quoted = part.trim().strip_prefix('"')?.strip_suffix('"')?;
+    (!quoted.is_empty() && !quoted.contains('"')).then(|| quoted.to_owned())
 }
 
 /// At most the fifteen digits that a spreadsheet keeps, so that 0.1 + 0.2 is 0.3.
@@ -24,6 +36,8 @@ struct Shape {
     /// Of these, how many stay when they are zero.
     fixed: usize,
     thousands: bool,
+    /// Commas behind the last digit: each shows a thousandth.
+    scaled: u8,
     percent: bool,
 }
 
@@ -36,11 +50,13 @@ impl Shape {
             match c {
                 '0' | '#' | '?' => {
                     digits = true;
+                    // What looked like scaling stands between digits.
+                    shape.thousands |= std::mem::take(&mut shape.scaled) > 0;
                     shape.decimals += usize::from(point);
                     shape.fixed += usize::from(point && c == '0');
                 }
                 '.' if digits => point = true,
-                ',' if digits => shape.thousands = true,
+                ',' if digits => shape.scaled = shape.scaled.saturating_add(1),
                 '%' => {
                     shape.percent = true;
                     shape.put('%', digits);
@@ -69,6 +85,7 @@ impl Shape {
 
     fn show(&self, value: f64) -> String {
         let value = if self.percent { value * 100.0 } else { value };
+        let value = value / 1000_f64.powi(self.scaled.into());
         let text = format!("{:.*}", self.decimals, value.abs());
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
         let zeros = fraction.len() - fraction.trim_end_matches('0').len();
@@ -117,6 +134,13 @@ mod tests {
             (15.25, "@", "15.25"),
             (0.000_012, "0.00E+00", "0.000012"),
             (0.5, "# ?/?", "0.5"),
+            (60_000.0, "#,##0,\"k\"", "60k"),
+            (1_234_567.0, "#,##0,\"k\"", "1,235k"),
+            (2_500_000.0, "0.0,,\"M\"", "2.5M"),
+            (0.0, "0;-0;\"免费\"", "免费"),
+            (0.0, "0\"元\";;\"免费\"", "免费"),
+            (5.0, "0\"元\";;\"免费\"", "5元"),
+            (0.0, ";;\"免费\"", "免费"),
         ] {
             assert_eq!(show(value, code), shown, "{value} as {code}");
         }

@@ -56,6 +56,24 @@ fn one_table_in_every_encoding_and_separator() {
     assert_eq!(seen("t.tsv", "问题\t答案\n怎么退款\t七天\n保证金\t\"1,000元\n起\""), expected);
 }
 
+/// The readers of files give their first two bytes alone; the separator is not judged on them.
+#[test]
+fn the_separator_is_found_whatever_the_encoding() {
+    for separator in ["\t", ";", "|", ","] {
+        let latin = format!("question{separator}answer\nq{separator}caf\u{e9}\nr{separator}a\n");
+        for bytes in [latin.as_bytes().to_vec(), encoding_rs::WINDOWS_1252.encode(&latin).0.into_owned()] {
+            assert_eq!(seen("t.csv", bytes), ["2 q=caf\u{e9}", "3 r=a"], "{separator:?}");
+        }
+        let chinese = format!("问题{separator}答案{separator}分类\n怎么退款{separator}七天{separator}退款\n");
+        let utf16: Vec<u8> = chinese.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [GBK.encode(&chinese).0.into_owned(), utf16, gzip(&chinese)] {
+            assert_eq!(seen("t.csv", bytes), ["2 怎么退款=七天"], "{separator:?}");
+        }
+    }
+    assert_eq!(seen("t.csv", "sep=;\r\nquestion;answer\r\nq, r;a\r\n"), ["2 q, r=a"]);
+    assert_eq!(seen("t.csv", "question;answer\nq;a"), ["2 q=a"]);
+}
+
 #[test]
 fn rows_are_numbered_as_a_spreadsheet_does() {
     let table = "\n问题,答案\n\n一,\"a\nb\n\"\n,,\n\n二,c\n三,\n四,d";

@@ -1,7 +1,7 @@
 //! Workbooks of Excel and WPS, row by row: every sheet that has a header is a table. Merged cells count
 //! in each of their places, formulas by their value, dates and numbers as a person sees them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use calamine::{Cell, DataRef, Dimensions, ExcelDateTime, Reader, Xlsx, XlsxError};
 use chrono_tz::Tz;
@@ -29,12 +29,12 @@ const CELL_BYTES: usize = 4 * ANSWER_CHARS + 4;
 pub fn read(input: Box<dyn Seekable>, zone: Tz) -> Result<RowReader> {
     pump::start(move |pump| {
         let mut zip = archive::open(input)?;
-        archive::check_size(&mut zip, &MOST)?;
-        book(Xlsx::new(zip.into_inner()).map_err(unreadable)?, pump, zone)
+        let formulas = archive::check_size(&mut zip, &MOST)?;
+        book(Xlsx::new(zip.into_inner()).map_err(unreadable)?, formulas, pump, zone)
     })
 }
 
-fn book(mut book: Xlsx<Box<dyn Seekable>>, pump: &Pump, zone: Tz) -> Result<()> {
+fn book(mut book: Xlsx<Box<dyn Seekable>>, formulas: bool, pump: &Pump, zone: Tz) -> Result<()> {
     let (mut headless, mut any) = (Vec::new(), false);
     let names = book.sheet_names();
     for name in &names {
@@ -43,13 +43,14 @@ fn book(mut book: Xlsx<Box<dyn Seekable>>, pump: &Pump, zone: Tz) -> Result<()> 
             Err(XlsxError::NotAWorksheet(_)) => continue,
             Err(error) => return Err(unreadable(error)),
         };
+        let unvalued = if formulas { unvalued(&mut book, name)? } else { HashSet::new() };
         let cells = match book.worksheet_cells_reader(name) {
             Ok(cells) => cells,
             // Sheets of charts have no cells.
             Err(XlsxError::NotAWorksheet(_)) => continue,
             Err(error) => return Err(unreadable(error)),
         };
-        let mut sheet = Sheet { name, pump, zone, rows: Rows::new(cells, merges), headings: Vec::new() };
+        let mut sheet = Sheet { name, pump, zone, rows: Rows::new(cells, merges, unvalued), headings: Vec::new() };
         match sheet.read()? {
             Outcome::Done => any = true,
             Outcome::Empty => {}
@@ -65,6 +66,23 @@ fn book(mut book: Xlsx<Box<dyn Seekable>>, pump: &Pump, zone: Tz) -> Result<()> 
         pump.note(format!("the sheet `{name}` is not read: {}", error.message()));
     }
     Ok(())
+}
+
+/// Cells whose formula was never computed: programs that write workbooks leave that to Excel.
+fn unvalued(book: &mut Xlsx<Box<dyn Seekable>>, sheet: &str) -> Result<HashSet<(u32, u32)>> {
+    let mut found = HashSet::new();
+    let mut cells = match book.worksheet_cells_reader(sheet) {
+        Ok(cells) => cells,
+        Err(XlsxError::NotAWorksheet(_)) => return Ok(found),
+        Err(error) => return Err(unreadable(error)),
+    };
+    while let Some(cell) = cells.next_cell_with_formula_metadata().map_err(unreadable)? {
+        let without = cell.formula.is_some() && matches!(cell.value, DataRef::Empty);
+        if without && cell.pos.1 < COLUMNS {
+            found.insert(cell.pos);
+        }
+    }
+    Ok(found)
 }
 
 fn unreadable(error: XlsxError) -> Error {
@@ -131,15 +149,28 @@ impl Sheet<'_> {
             self.headings.push(row.text.row);
             return true;
         }
-        let broken = row.errors.iter().find_map(|(at, what)| columns.field(*at as usize).map(|field| (field, what)));
+        let broken = row.errors.iter().find_map(|(at, what)| columns.field(*at as usize).map(|field| (field, *at, what.clone())));
         let mut read = sheet::row(columns, row.text, Some(self.name), self.zone);
-        if let Some((field, what)) = broken {
+        if let Some((field, column, what)) = broken {
             let cells = match read.draft {
                 Ok(draft) => Cells::of(&draft, self.zone),
                 Err(error) => *error.cells,
             };
-            let message = format!("`{}` is a formula with the error {what}. Correct the formula, or write its value.", field.name());
-            read = ReadRow { draft: Err(cells.error("formula_error", message)), ..read };
+            let (name, cell) = (field.name(), format!("{}{}", letters(column), read.row));
+            let error = match what {
+                Some(what) => {
+                    let message =
+                        format!("`{name}` is a formula with the error {what} (cell {cell}). Correct the formula, or write its value.");
+                    cells.error("formula_error", message)
+                }
+                None => {
+                    let message = format!(
+                        "`{name}` is a formula that was never computed (cell {cell}). Open the workbook in Excel or WPS and save it, or write the value."
+                    );
+                    cells.error("formula_without_value", message)
+                }
+            };
+            read = ReadRow { draft: Err(error), ..read };
         }
         self.pump.row(read)
     }
@@ -148,8 +179,8 @@ impl Sheet<'_> {
 /// A row of a sheet, merged cells filled.
 struct BookRow {
     text: TextRow,
-    /// Columns whose formula has an error.
-    errors: Vec<(u32, String)>,
+    /// Columns whose formula has an error, or `None` for no value at all.
+    errors: Vec<(u32, Option<String>)>,
     /// From which column to which, when the row is a single merged cell.
     one_cell: Option<(usize, usize)>,
 }
@@ -160,14 +191,16 @@ type CellReader<'a> = calamine::XlsxCellReader<'a, Box<dyn Seekable>>;
 struct Rows<'a> {
     cells: CellReader<'a>,
     merges: Merges,
+    /// Formulas without a value.
+    unvalued: HashSet<(u32, u32)>,
     /// The first cell of the next row.
     ahead: Option<(Cell<DataRef<'a>>, usize)>,
     over: bool,
 }
 
 impl<'a> Rows<'a> {
-    fn new(cells: CellReader<'a>, merges: Merges) -> Self {
-        Self { cells, merges, ahead: None, over: false }
+    fn new(cells: CellReader<'a>, merges: Merges, unvalued: HashSet<(u32, u32)>) -> Self {
+        Self { cells, merges, unvalued, ahead: None, over: false }
     }
 
     fn next(&mut self) -> Result<Option<BookRow>> {
@@ -216,9 +249,14 @@ impl<'a> Rows<'a> {
             self.cells.styles().get(style).and_then(|style| style.number_format.as_ref()).map_or("General", |format| &format.format_code)
         };
         let text = match cell.get_value() {
-            DataRef::Empty => return,
+            DataRef::Empty => {
+                if self.unvalued.contains(&cell.get_position()) {
+                    row.errors.push((column, None));
+                }
+                return;
+            }
             DataRef::Error(error) => {
-                row.errors.push((column, error.to_string()));
+                row.errors.push((column, Some(error.to_string())));
                 return;
             }
             DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => beginning(text),
@@ -234,6 +272,12 @@ impl<'a> Rows<'a> {
         }
         row.text.cells[at] = text;
     }
+}
+
+/// A column as people call it: A, …, Z, AA, ….
+fn letters(column: u32) -> String {
+    let last = char::from_digit(column % 26 + 10, 36).unwrap_or('?').to_ascii_uppercase();
+    if column < 26 { last.to_string() } else { format!("{}{last}", letters(column / 26 - 1)) }
 }
 
 fn beginning(text: &str) -> String {
@@ -378,6 +422,30 @@ mod tests {
         assert_eq!(rows[1].draft.clone().unwrap().answer, "12 元");
         let bad = rows[2].draft.clone().unwrap_err();
         assert_eq!((rows[2].row, bad.code, bad.cells.get(Field::Question)), (4, "formula_error", "坏"));
+    }
+
+    #[test]
+    fn a_formula_that_was_never_computed_is_an_error_of_its_cell() {
+        let bytes = workbook(&[&|sheet| {
+            table(sheet, 0, &[&["问题", "答案"], &["一", "甲"], &["二"]]);
+            sheet.write_formula(2, 1, Formula::new("=CONCAT(1,2)").set_result("VALUE")).unwrap();
+        }]);
+        // What a program that computes nothing writes: the formula alone.
+        let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes)).unwrap();
+        let mut without = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        for at in 0..archive.len() {
+            let mut part = archive.by_index(at).unwrap();
+            let mut text = String::new();
+            std::io::Read::read_to_string(&mut part, &mut text).unwrap();
+            without.start_file(part.name().unwrap().into_owned(), zip::write::SimpleFileOptions::default()).unwrap();
+            std::io::Write::write_all(&mut without, text.replace("<v>VALUE</v>", "").as_bytes()).unwrap();
+        }
+        let (rows, _) = read_all(without.finish().unwrap().into_inner());
+        assert!(rows[0].draft.is_ok());
+        let error = rows[1].draft.clone().unwrap_err();
+        assert_eq!(error.code, "formula_without_value");
+        assert!(error.message.contains("cell B3"), "{}", error.message);
+        assert_eq!([0, 25, 26, 255].map(letters), ["A", "Z", "AA", "IV"]);
     }
 
     #[test]

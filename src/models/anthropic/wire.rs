@@ -82,6 +82,8 @@ fn messages(request: &CompletionRequest) -> Value {
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     usage: Usage,
+    /// What it calls the model.
+    model: Option<String>,
     finish: Option<FinishReason>,
     over: bool,
 }
@@ -100,7 +102,8 @@ impl Talk {
     /// The token counts and the reason, once.
     pub(super) fn end(&mut self) -> Vec<Delta> {
         self.over = true;
-        vec![Delta::Usage(self.usage), Delta::Finish(self.finish.unwrap_or(FinishReason::Stop))]
+        let end = [Delta::Usage(self.usage), Delta::Finish(self.finish.unwrap_or(FinishReason::Stop))];
+        self.model.take().map(Delta::Model).into_iter().chain(end).collect()
     }
 
     /// What an event brings; unknown ones bring nothing.
@@ -109,7 +112,10 @@ impl Talk {
     /// The error that an event tells.
     pub(super) fn hear(&mut self, event: &Value, key: &str) -> Result<Vec<Delta>, ModelError> {
         match event["type"].as_str().unwrap_or_default() {
-            "message_start" => self.count(&event["message"]["usage"]),
+            "message_start" => {
+                self.model = event["message"]["model"].as_str().map(str::to_owned);
+                self.count(&event["message"]["usage"]);
+            }
             "content_block_start" => return Ok(block(&event["content_block"])),
             "content_block_delta" => return Ok(block(&event["delta"])),
             "message_delta" => {

@@ -8,7 +8,7 @@ use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, Ra
 use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
 
-use super::super::{Filter, LegQuery, Scored, best_per_entry};
+use super::super::{Filter, LegQuery, Scored, best_per_entry, locale_key, market_key};
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
 use crate::knowledge::store::Change;
@@ -96,8 +96,8 @@ impl Shelf {
         let mut document = TantivyDocument::new();
         document.add_text(self.fields.entry, entry.id.as_str());
         document.add_u64(self.fields.seq, u64::from(passage.seq));
-        document.add_text(self.fields.market, draft.market.as_deref().unwrap_or_default());
-        document.add_text(self.fields.locale, draft.locale.as_deref().unwrap_or_default());
+        document.add_text(self.fields.market, draft.market.as_deref().map(market_key).unwrap_or_default());
+        document.add_text(self.fields.locale, draft.locale.as_deref().map(locale_key).unwrap_or_default());
         document.add_i64(self.fields.valid_from, draft.valid_from.map_or(i64::MIN, |at| at.0));
         document.add_i64(self.fields.valid_to, draft.valid_to.map_or(i64::MAX, |at| at.0));
         document.add_u64(self.fields.bare, u64::from(draft.phrasings().next().is_none()));
@@ -178,9 +178,11 @@ impl Shelf {
         let beyond = Bound::Excluded(Term::from_field_i64(self.fields.valid_to, now));
         let mut filters: Vec<Box<dyn Query>> =
             vec![Box::new(RangeQuery::new(Bound::Unbounded, until)), Box::new(RangeQuery::new(beyond, Bound::Unbounded))];
-        for (field, wanted) in [(self.fields.market, &filter.market), (self.fields.locale, &filter.locale)] {
+        let market = filter.market.as_deref().map(market_key);
+        let locale = filter.locale.as_deref().map(locale_key);
+        for (field, wanted) in [(self.fields.market, market), (self.fields.locale, locale)] {
             if let Some(wanted) = wanted {
-                let either = ["", wanted].map(|word| Term::from_field_text(field, word));
+                let either = ["", wanted.as_str()].map(|word| Term::from_field_text(field, word));
                 filters.push(Box::new(TermSetQuery::new(either)));
             }
         }

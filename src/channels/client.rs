@@ -1,0 +1,53 @@
+//! The way out to a platform: addresses that may be called, one kind of HTTP client, and what a call that got
+//! no answer comes down to.
+
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+
+use super::host::is_loopback;
+use crate::error::{Error, Result};
+
+/// A platform answers in well under a second; a call that takes this long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// An encrypted address, or one on this machine: what `secure` and `plain` are called there (`https`, `http`).
+pub fn address(text: &str, secure: &str, plain: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    (url.scheme() == secure || (url.scheme() == plain && is_local(&url))).then_some(url)
+}
+
+/// The address of a platform's API, from the configuration's key of that name.
+///
+/// # Errors
+/// `bad_config`.
+pub fn base(text: &str, key: &str) -> Result<Url> {
+    let wrong = || Error::invalid("bad_config", format!("`{key}` must be an https address (http only on this machine)."));
+    address(text, "https", "http").ok_or_else(wrong)
+}
+
+/// Whether an address is on this machine.
+pub fn is_local(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback)
+}
+
+/// A client that follows no redirect. A proxy for the way out knows nothing of a platform on this machine.
+///
+/// # Errors
+/// `http_client`.
+pub fn client(local: bool) -> Result<Client> {
+    let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
+    let builder = if local { builder.no_proxy() } else { builder };
+    builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))
+}
+
+/// No answer. An address may be a secret: it stays out of the error.
+pub fn lost(error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    if error.is_timeout() && !error.is_connect() {
+        return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);
+    }
+    Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error)
+}

@@ -1,0 +1,163 @@
+//! A person where the copilot has no answer: whoever is on duty is told, and their reply goes to the asker and
+//! into the conversation, ready to become knowledge.
+
+use super::commands;
+use super::desk::{Case, Desk};
+use super::human_store::{Call, NewCall};
+use super::{Inbound, Mention, Post, words};
+use crate::error::Result;
+use crate::memory::NewHumanReply;
+use crate::models::Language;
+
+impl Desk {
+    /// Tells whoever is on duty; what the asker is told.
+    pub(super) async fn call_a_human(&self, case: &Case<'_>, said: &str) -> Result<&'static str> {
+        let (duty, language) = (&self.parts.duty, case.language);
+        if !self.has_duty() {
+            return Ok(words::nobody(language));
+        }
+        let last = self.last_turn(&case.owner).await?;
+        let asked = last.as_ref().filter(|_| commands::read(said).is_some()).map(|turn| turn.question.as_str());
+        let what = asked.unwrap_or(said).replace('\n', " ");
+        let call = NewCall {
+            inbound: case.inbound,
+            owner: &case.owner,
+            conversation_id: last.as_ref().map(|turn| &turn.conversation_id),
+            response_id: last.as_ref().map(|turn| &turn.id),
+            question: &what,
+        };
+        let code = self.parts.store.call(&call).await?;
+        let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
+        let place = case.inbound.title.as_deref().unwrap_or(unnamed);
+        let who = self.parts.channel.name_of(&case.inbound.asker);
+        let note = Post::new(language, words::alert(language, &who, place, &what, &code));
+        match self.parts.pulse.called(self.parts.channel.alert(duty, &note).await) {
+            Ok(()) => Ok(words::called(language)),
+            Err(error) => {
+                tracing::error!(
+                    bot = self.parts.bot,
+                    code = error.code(),
+                    causes = error.causes(),
+                    "nobody on duty could be told: {error}"
+                );
+                Ok(words::not_called(language))
+            }
+        }
+    }
+
+    /// Whether anybody is on duty.
+    pub(super) fn has_duty(&self) -> bool {
+        self.parts.duty.user.is_some() || self.parts.duty.group.is_some()
+    }
+
+    /// Whether a message is a person's reply without saying so: on duty, quoting, where somebody waits.
+    pub(super) async fn is_reply_of_a_human(&self, inbound: &Inbound, said: &str) -> Result<bool> {
+        if !inbound.quotes || commands::read(said).is_some() || !self.is_on_duty(inbound) {
+            return Ok(false);
+        }
+        Ok(self.parts.store.open_calls().await?.iter().any(|call| call.conversation == inbound.conversation))
+    }
+
+    /// Who is on duty: the person wherever they write, and everybody in the group.
+    fn is_on_duty(&self, inbound: &Inbound) -> bool {
+        let duty = &self.parts.duty;
+        let person = duty.user.is_some() && duty.user == inbound.asker.staff_id;
+        person || (inbound.group && duty.group.as_ref() == Some(&inbound.conversation))
+    }
+
+    /// Takes a person's reply to the asker and keeps it. `said` may begin with the code of the call.
+    pub(super) async fn pass_on(&self, case: Case<'_>, said: &str) -> Result<()> {
+        let language = case.language;
+        if !self.is_on_duty(case.inbound) {
+            return self.say(case, words::only_on_duty(language)).await;
+        }
+        let calls = self.parts.store.open_calls().await?;
+        let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
+            return self.say(case, words::which_call(language, &listed(&calls))).await;
+        };
+        // Of two people, or two deliveries after a crash, one is passed on.
+        if !self.parts.store.call_becomes(&call.code, "answered").await? {
+            return self.say(case, words::answered_before(language)).await;
+        }
+        if call.conversation != case.inbound.conversation
+            && let Err(error) = self.show(call, text).await
+        {
+            let bot = &self.parts.bot;
+            tracing::error!(bot, code = error.code(), causes = error.causes(), "a person's reply did not reach the asker: {error}");
+            self.parts.store.call_becomes(&call.code, "open").await?;
+            return self.say(case, words::not_passed_on(language)).await;
+        }
+        let kept = self.keep(call, text, &case.inbound.asker.name).await?;
+        self.say(case, if kept { words::passed_on_and_kept(language) } else { words::passed_on(language) }).await
+    }
+
+    async fn show(&self, call: &Call, text: &str) -> Result<()> {
+        let inbound: Inbound = serde_json::from_str(&call.inbound)?;
+        let language = Language::of(&call.question);
+        let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
+        let post = Post { mention, ..Post::new(language, words::reply_of_a_human(language, &call.question, text)) };
+        for piece in post.pieces(self.parts.channel.limit()) {
+            self.parts.channel.send(&inbound, &piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was a conversation to keep it with.
+    async fn keep(&self, call: &Call, text: &str, said_by: &str) -> Result<bool> {
+        let Some(conversation) = &call.conversation_id else { return Ok(false) };
+        let reply = NewHumanReply { response_id: call.response_id.as_ref(), question: &call.question, text, said_by };
+        match self.parts.turns.add_human_reply(&self.parts.tenant, &call.owner_id, conversation, &reply).await {
+            // It was deleted since.
+            Err(error) if error.code() == "conversation_not_found" => Ok(false),
+            outcome => outcome.map(|()| true),
+        }
+    }
+}
+
+/// The call that is meant, and what is said to it: the one named, else the newest of this chat, else the only one.
+fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&'a Call, &'a str)> {
+    let said = said.trim();
+    let (first, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+    let code = first.trim_start_matches(['#', '＃']).to_lowercase();
+    if let Some(named) = calls.iter().find(|call| call.code == code) {
+        return Some((named, rest.trim()));
+    }
+    let only = || calls.first().filter(|_| calls.len() == 1);
+    calls.iter().find(|call| call.conversation == conversation).or_else(only).map(|call| (call, said))
+}
+
+fn listed(calls: &[Call]) -> String {
+    calls.iter().map(|call| format!("\n- `{}`: {}", call.code, call.question)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::OwnerId;
+
+    fn call(code: &str, conversation: &str) -> Call {
+        Call {
+            code: code.into(),
+            conversation: conversation.into(),
+            inbound: "{}".into(),
+            owner_id: OwnerId::from_text("b_1"),
+            conversation_id: None,
+            response_id: None,
+            question: "q".into(),
+        }
+    }
+
+    #[test]
+    fn the_call_is_named_or_the_newest_of_the_chat_or_the_only_one() {
+        let calls = [call("ab12", "cid1"), call("cd34", "cid2"), call("ef56", "cid2")];
+        let chosen =
+            |calls: &[Call], place: &str, said: &str| choose(calls, place, said).map(|(call, text)| (call.code.clone(), text.to_owned()));
+        let is = |code: &str, text: &str| Some((code.to_owned(), text.to_owned()));
+        assert_eq!(chosen(&calls, "cid1", "#EF56 十五天\n以内"), is("ef56", "十五天\n以内"));
+        assert_eq!(chosen(&calls, "cid2", "十五天 以内"), is("cd34", "十五天 以内"));
+        assert_eq!(chosen(&calls, "elsewhere", "十五天"), None);
+        assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), is("ab12", "十五天"));
+        assert_eq!(chosen(&calls, "cid1", "ab12"), is("ab12", ""));
+        assert_eq!(chosen(&[], "cid1", "十五天"), None);
+    }
+}

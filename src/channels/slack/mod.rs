@@ -1,0 +1,208 @@
+//! Slack: an app by its events, its answers in the thread of the question, changed as they come.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Url};
+use serde_json::{Value, json};
+
+use super::client::{self, lost};
+use super::store::BotStore;
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step};
+use crate::config::SlackConfig;
+use crate::error::{Error, Kind, Result};
+use crate::ids::Clock;
+
+pub mod message;
+
+/// As in `ChatRequest::channel`.
+pub const PLATFORM: &str = "slack";
+/// The platform takes 12,000 characters of Markdown.
+const MESSAGE: Limit = Limit { chars: 11_000, bytes: 40_000 };
+/// How often a call that certainly did nothing is tried, and the longest wait that is obeyed.
+const TRIES: u32 = 4;
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// An answer before its first word.
+const NOTHING_YET: &str = "…";
+
+/// One bot's side of the platform.
+pub struct Slack {
+    http: Client,
+    base: Url,
+    config: SlackConfig,
+    clock: Clock,
+    store: BotStore,
+    pace: Pace,
+}
+
+impl Slack {
+    /// As configured; nothing is sent.
+    ///
+    /// # Errors
+    /// `bad_config` when the address cannot be used.
+    pub fn new(bot: &str, config: &SlackConfig, clock: Clock, store: BotStore) -> Result<Self> {
+        let base = client::base(&config.api_base, &format!("channels.slack.{bot}.api_base"))?;
+        let http = client::client(client::is_local(&base))?;
+        Ok(Self { http, base, config: config.clone(), clock, store, pace: Pace::new(config.calls_per_second) })
+    }
+
+    /// Checks and reads an event.
+    ///
+    /// # Errors
+    /// `bad_signature`, `stale_callback`, `bad_callback`.
+    pub fn read(&self, body: &[u8], timestamp: Option<&str>, signature: Option<&str>) -> Result<message::Read> {
+        message::verify(body, timestamp, signature, &self.config.signing_secret, self.clock.now())?;
+        message::read(body)
+    }
+
+    async fn call(&self, method: &str, body: &Value) -> Result<Value> {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(method);
+        }
+        let answer = self.http.post(url).bearer_auth(self.config.bot_token.reveal()).json(body).send().await.map_err(lost)?;
+        let status = answer.status().as_u16();
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let body = answer.bytes().await.map_err(lost)?;
+        judge(status, serde_json::from_slice(&body).unwrap_or_default(), wait)
+    }
+
+    /// A message; one that came too fast certainly did nothing and is tried again.
+    async fn post(&self, channel: &str, thread: &str, markdown: &str) -> Result<Value> {
+        let mut body = json!({"channel": channel, "markdown_text": markdown});
+        if !thread.is_empty() {
+            body["thread_ts"] = json!(thread);
+        }
+        for _ in 1..TRIES {
+            self.pace.turn().await;
+            match self.call("chat.postMessage", &body).await {
+                Err(error) if error.kind() == Kind::RateLimited => {
+                    tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_secs(1)).min(LONGEST_WAIT)).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.pace.turn().await;
+        self.call("chat.postMessage", &body).await
+    }
+}
+
+/// `channel/thread`, as the message named them.
+fn place(to: &Inbound) -> (&str, &str) {
+    to.reply.request.as_deref().and_then(|place| place.split_once('/')).unwrap_or((to.conversation.as_str(), ""))
+}
+
+/// Success is `ok`; everything else is an error, whatever the status.
+fn judge(status: u16, body: Value, wait: Option<Duration>) -> Result<Value> {
+    let code = body["error"].as_str().unwrap_or_default();
+    let said = format!("the platform answered {status} {}", code.chars().filter(|c| !c.is_control()).take(80).collect::<String>());
+    match (status, code) {
+        (429, _) | (_, "ratelimited" | "rate_limited") => {
+            Err(Error::rate_limited("platform_busy", format!("Too many calls: {said}."), wait.unwrap_or(Duration::from_secs(1))))
+        }
+        (401, _) | (_, "invalid_auth" | "not_authed" | "token_revoked" | "token_expired" | "account_inactive") => {
+            Err(Error::unauthenticated("platform_unauthorized", format!("The bot's token was refused: {said}.")))
+        }
+        (200..=299, _) if body["ok"] == true => Ok(body),
+        (500.., _) | (_, "internal_error" | "fatal_error" | "service_unavailable") => {
+            Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}.")))
+        }
+        (403, _) | (_, "missing_scope" | "not_in_channel" | "is_archived") => {
+            Err(Error::forbidden("platform_forbidden", format!("The bot may not write there: {said}.")))
+        }
+        _ => Err(Error::invalid("platform_refused", format!("A call was refused: {said}."))),
+    }
+}
+
+#[async_trait]
+impl Channel for Slack {
+    fn platform(&self) -> &'static str {
+        PLATFORM
+    }
+
+    fn limit(&self) -> Limit {
+        MESSAGE
+    }
+
+    async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
+        let (channel, thread) = place(to);
+        let called = message.mention.as_ref().map(|mention| format!("<@{}> ", mention.id)).unwrap_or_default();
+        self.post(channel, thread, &format!("{called}{}", message.text)).await.map(drop)
+    }
+
+    async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
+        for place in [&duty.group, &duty.user].into_iter().flatten() {
+            self.post(place, "", &message.text).await?;
+        }
+        Ok(())
+    }
+
+    /// An event has no names, but the platform shows one for an id.
+    fn name_of(&self, asker: &Asker) -> String {
+        format!("<@{}>", asker.id)
+    }
+
+    fn cards(&self) -> Option<&dyn Cards> {
+        Some(self)
+    }
+}
+
+/// A message that is changed is Slack's card.
+#[async_trait]
+impl Cards for Slack {
+    fn limit(&self) -> Limit {
+        MESSAGE
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    async fn open(&self, to: &Inbound, card: &str) -> Result<()> {
+        let (channel, thread) = place(to);
+        let body = json!({"channel": channel, "thread_ts": Some(thread).filter(|thread| !thread.is_empty()), "markdown_text": NOTHING_YET});
+        let made = self.call("chat.postMessage", &body).await?;
+        let ts = made["ts"].as_str().ok_or_else(|| Error::unavailable("no_card", "The platform gave no id for a message."))?;
+        self.store.card_is(card, &format!("{channel}/{ts}")).await
+    }
+
+    /// One whose id was never kept was at most a message without a word.
+    async fn reopen(&self, to: &Inbound, card: &str) -> Result<()> {
+        match self.store.platform_card(card).await? {
+            Some(_) => Ok(()),
+            None => self.open(to, card).await,
+        }
+    }
+
+    async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()> {
+        let unknown = || Error::invalid("no_card", "The platform never made this message.");
+        let id = self.store.platform_card(card).await?.ok_or_else(unknown)?;
+        let (channel, ts) = id.split_once('/').ok_or_else(unknown)?;
+        let more = if step == Step::Writing { NOTHING_YET } else { "" };
+        let body = json!({"channel": channel, "ts": ts, "markdown_text": format!("{markdown}{more}")});
+        self.call("chat.update", &body).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ok_is_a_yes() {
+        for (status, body, expected) in [
+            (200, json!({"ok": true, "ts": "1.1"}), Ok(())),
+            (200, json!({"ok": false, "error": "channel_not_found"}), Err("platform_refused")),
+            (200, json!({"ok": false, "error": "ratelimited"}), Err("platform_busy")),
+            (429, Value::Null, Err("platform_busy")),
+            (200, json!({"ok": false, "error": "invalid_auth"}), Err("platform_unauthorized")),
+            (200, json!({"ok": false, "error": "missing_scope"}), Err("platform_forbidden")),
+            (200, Value::Null, Err("platform_refused")),
+            (503, Value::Null, Err("platform_error")),
+            (302, json!({"ok": true}), Err("platform_refused")),
+        ] {
+            assert_eq!(judge(status, body.clone(), None).map(drop).map_err(|error| error.code()), expected, "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! WeCom's long connection: we call the platform, so no public address and no encryption of our own is needed.
+//! Messages come as frames, and answers go back as frames that carry the message's request id. The platform
+//! lets a bot have one line only, so of several nodes one has it, and the others wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_util::sync::CancellationToken;
+
+use super::WeCom;
+use super::api::judge;
+use super::message::{self, Read};
+use crate::channels::line::{self, Leaving, Socket, goodbye};
+use crate::channels::{Desk, Inbound};
+use crate::error::{Error, Result};
+use crate::ids::random_token;
+
+/// We ping this often, and take a line for dead after two without an answer.
+const PING: Duration = Duration::from_secs(20);
+const MOST_MISSED: u32 = 2;
+/// A node that does not say so for this long has the line no more.
+const LEASE_MS: i64 = 50_000;
+/// How long the platform may take to let us in, and to acknowledge a frame.
+const ADMITTED: Duration = Duration::from_secs(10);
+const ACKNOWLEDGED: Duration = Duration::from_secs(5);
+/// What has to go out waits this long for a line.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Somebody outside opened another line with the bot's secret: coming back at once would only end theirs.
+const TAKEN_OVER: Duration = Duration::from_secs(60);
+
+const SUBSCRIBE: &str = "aibot_subscribe";
+const RESPOND: &str = "aibot_respond_msg";
+const WELCOME: &str = "aibot_respond_welcome_msg";
+const SEND: &str = "aibot_send_msg";
+
+/// The way out: whichever line is open.
+#[derive(Default)]
+pub struct Wire(watch::Sender<Option<mpsc::Sender<Call>>>);
+
+/// A frame on its way out.
+struct Call {
+    id: String,
+    frame: Value,
+    acknowledged: oneshot::Sender<Value>,
+}
+
+impl Wire {
+    /// Says something to the message with this request id. What may be left out is not `urgent`.
+    pub async fn respond(&self, request: &str, body: Value, urgent: bool) -> Result<()> {
+        self.call(RESPOND, request.to_owned(), body, urgent).await
+    }
+
+    /// Writes to a chat by itself.
+    pub async fn send(&self, chat: &str, markdown: &str) -> Result<()> {
+        let body = json!({"chatid": chat, "msgtype": "markdown", "markdown": {"content": markdown}});
+        self.call(SEND, random_token("aibot_send_msg_", 16), body, true).await
+    }
+
+    async fn call(&self, command: &str, id: String, body: Value, urgent: bool) -> Result<()> {
+        let down = || Error::unavailable("line_down", "There is no line to the platform now.");
+        let mut lines = self.0.subscribe();
+        let patience = if urgent { PATIENCE } else { Duration::ZERO };
+        let line = match timeout(patience, lines.wait_for(Option::is_some)).await {
+            Ok(Ok(line)) => line.clone().ok_or_else(down)?,
+            _ => return Err(down()),
+        };
+        let (acknowledged, answer) = oneshot::channel();
+        let frame = frame(command, &id, body);
+        line.send(Call { id, frame, acknowledged }).await.map_err(|_| down())?;
+        match timeout(ACKNOWLEDGED, answer).await {
+            Ok(Ok(answer)) => judge(200, &answer),
+            _ => Err(Error::timeout("platform_timeout", "The platform did not acknowledge in time; the frame may have arrived.")),
+        }
+    }
+}
+
+/// Keeps a line open until `stop`.
+pub async fn run(channel: &Arc<WeCom>, desk: &Arc<Desk>, stop: &CancellationToken) {
+    let node = random_token("node_", 16);
+    let connect = || async { connect(channel, &node).await.inspect_err(|error| desk.pulse().no_line(error)) };
+    let serve = |socket, leaving| {
+        let open = desk.pulse().line();
+        let (channel, desk, stop, node) = (Arc::clone(channel), Arc::clone(desk), stop.clone(), node.clone());
+        let line = Line { channel, desk, stop, node, leaving, missed: 0, asked: HashMap::new() };
+        async move {
+            line.serve(socket).await;
+            drop(open);
+        }
+    };
+    line::keep("wecom", stop, connect, serve).await;
+    if let Err(error) = channel.store.let_line_go(&node).await {
+        tracing::warn!(code = error.code(), causes = error.causes(), "the line is another node's only after a moment: {error}");
+    }
+}
+
+/// Opens a line and is let in; none while another node has it.
+async fn connect(channel: &WeCom, node: &str) -> Result<Option<Socket>> {
+    if !channel.store.hold_line(node, LEASE_MS).await? {
+        return Ok(None);
+    }
+    let mut socket = line::open(channel.config.ws_url.as_str()).await?;
+    let id = random_token(&format!("{SUBSCRIBE}_"), 16);
+    let (bot, secret) = (channel.config.bot_id.as_deref(), channel.config.secret.as_ref());
+    let body = json!({"bot_id": bot, "secret": secret.map(|secret| secret.reveal())});
+    let broke = || Error::unavailable("stream_unreachable", "The platform's gateway hung up before it let us in.");
+    socket.send(Message::text(frame(SUBSCRIBE, &id, body).to_string())).await.map_err(|error| broke().because(error))?;
+    let admitted = async {
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let answer: Value = serde_json::from_str(text.as_str()).unwrap_or_default();
+            if answer["headers"]["req_id"] == json!(id) {
+                return judge(200, &answer);
+            }
+        }
+        Err(broke())
+    };
+    timeout(ADMITTED, admitted).await.map_err(|_| broke())??;
+    Ok(Some(socket))
+}
+
+/// One open line.
+struct Line {
+    channel: Arc<WeCom>,
+    desk: Arc<Desk>,
+    stop: CancellationToken,
+    node: String,
+    leaving: Leaving,
+    /// Pings without an answer.
+    missed: u32,
+    /// Who waits for an acknowledgement, by request id in the order of asking.
+    asked: HashMap<String, VecDeque<oneshot::Sender<Value>>>,
+}
+
+impl Line {
+    async fn serve(mut self, socket: Socket) {
+        let (mut sink, mut stream) = socket.split();
+        let (calls, mut outgoing) = mpsc::channel(64);
+        self.channel.wire.0.send_replace(Some(calls.clone()));
+        let mut ping = tokio::time::interval_at(Instant::now() + PING, PING);
+        let (stop, desk) = (self.stop.clone(), Arc::clone(&self.desk));
+        // What was taken is answered over this line, so it stands until that is done.
+        let finished = async move {
+            stop.cancelled().await;
+            desk.drained().await;
+        };
+        tokio::pin!(finished);
+        loop {
+            let out = tokio::select! {
+                message = stream.next() => match message {
+                    Some(Ok(Message::Text(text))) => self.hear(text.as_str()).await,
+                    Some(Ok(Message::Close(_))) | None => break,
+                    Some(Ok(_)) => None,
+                    Some(Err(error)) => {
+                        tracing::debug!(%error, "the line to WeCom broke");
+                        break;
+                    }
+                },
+                Some(call) = outgoing.recv() => {
+                    let Call { id, frame, acknowledged } = call;
+                    self.asked.entry(id).or_default().push_back(acknowledged);
+                    Some(frame)
+                }
+                _ = ping.tick() => match self.still_ours().await {
+                    true => Some(json!({"cmd": "ping", "headers": {"req_id": random_token("ping_", 16)}})),
+                    false => break,
+                },
+                () = &mut finished => break,
+            };
+            if let Some(frame) = out
+                && sink.send(Message::text(frame.to_string())).await.is_err()
+            {
+                break;
+            }
+            if self.leaving.is_leaving() {
+                break;
+            }
+        }
+        // A line that was opened since stays.
+        self.channel.wire.0.send_if_modified(|line| line.take_if(|line| line.same_channel(&calls)).is_some());
+        goodbye(sink).await;
+    }
+
+    /// Whether the platform still answers, and no other node took the line over.
+    async fn still_ours(&mut self) -> bool {
+        if self.missed >= MOST_MISSED {
+            tracing::warn!("the line to WeCom is silent, opening another");
+            return false;
+        }
+        self.missed += 1;
+        self.channel.store.hold_line(&self.node, LEASE_MS).await.unwrap_or_else(|error| {
+            tracing::warn!(code = error.code(), causes = error.causes(), "{error}");
+            true
+        })
+    }
+
+    /// Takes a frame; what is to be said to it at once.
+    async fn hear(&mut self, text: &str) -> Option<Value> {
+        let frame: Value = match serde_json::from_str(text) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!(%error, "a frame that is not JSON was left out");
+                return None;
+            }
+        };
+        self.leaving.heard();
+        self.missed = 0;
+        let id = frame["headers"]["req_id"].as_str().unwrap_or_default().to_owned();
+        match frame["cmd"].as_str().unwrap_or_default() {
+            "aibot_msg_callback" | "aibot_event_callback" => self.happened(id, &frame["body"]).await,
+            // Without a command it acknowledges one of ours.
+            "" => {
+                let waiting = self.asked.get_mut(&id)?.pop_front();
+                self.asked.retain(|_, waiting| !waiting.is_empty());
+                // Nobody may wait any more.
+                let _ = waiting?.send(frame.clone());
+                None
+            }
+            other => {
+                tracing::debug!(command = other, "a frame that is not for us");
+                None
+            }
+        }
+    }
+
+    async fn happened(&mut self, id: String, body: &Value) -> Option<Value> {
+        if body["event"]["eventtype"] == "disconnected_event" {
+            tracing::error!("another program opened a line with this bot's secret; ours is tried again in a minute");
+            self.leaving.pause(TAKEN_OVER);
+            self.leaving.leave();
+            return None;
+        }
+        match message::read(body.to_string().as_bytes(), self.channel.config.name.as_deref(), self.channel.clock.now()) {
+            Ok(Read::Message(inbound)) => self.message(id, *inbound).await,
+            Ok(Read::Entered) => Some(self::frame(WELCOME, &id, self.channel.greeting())),
+            Ok(Read::Vote(vote)) => {
+                if let Err(error) = self.desk.rate(&vote).await {
+                    tracing::error!(code = error.code(), causes = error.causes(), "a vote was not kept: {error}");
+                }
+                None
+            }
+            Ok(Read::Poll(_)) => None,
+            Ok(Read::Nothing(why)) => {
+                tracing::debug!(why, "a frame is not answered");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(code = error.code(), "{error}");
+                None
+            }
+        }
+    }
+
+    /// Who cannot be answered is told so: the platform does not deliver again.
+    async fn message(&self, id: String, mut inbound: Inbound) -> Option<Value> {
+        inbound.reply.request = Some(id.clone());
+        let taken = async {
+            self.channel.expect(&inbound).await?;
+            if let Err(error) = self.desk.take(inbound.clone(), None).await
+                && !self.channel.is_taken(&inbound).await?
+            {
+                return Err(error);
+            }
+            Ok(())
+        };
+        let error: Error = taken.await.err()?;
+        tracing::error!(message = inbound.message_id, code = error.code(), causes = error.causes(), "a message was not taken: {error}");
+        Some(frame(RESPOND, &id, self.channel.refused(&inbound)))
+    }
+}
+
+fn frame(command: &str, id: &str, body: Value) -> Value {
+    json!({"cmd": command, "headers": {"req_id": id}, "body": body})
+}

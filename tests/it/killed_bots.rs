@@ -1,0 +1,90 @@
+//! Servers killed with SIGKILL while bots stream answers into cards: after the next start no card hangs and no
+//! answer is doubled. `TEST_KILLS=50` kills at fifty points; each takes the time of a start.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use merchant_copilot::config::Secret;
+use merchant_copilot::http::local_dingtalk::LocalDingTalk;
+
+use super::fake_provider::FakeProvider;
+use super::killed::kills;
+use super::process::{Serving, Shop};
+use super::server::{PATIENCE, SMALL};
+
+const SECRET: &str = "a-secret-of-the-app";
+const GROUNDED: &str = "跨境包裹的面单在哪里打印";
+/// Groups that ask before each kill, some time apart, so that every kill meets cards in several states.
+const GROUPS: usize = 4;
+const APART: Duration = Duration::from_millis(250);
+
+/// The same in every run: when a server is killed, counted from the first question.
+fn points() -> Vec<Duration> {
+    let numbers = std::iter::successors(Some(20_261_126_u64), |n| {
+        Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
+    });
+    numbers.skip(1).take(kills(12)).map(|n| Duration::from_micros((n >> 33) % 2_400_000)).collect()
+}
+
+#[tokio::test]
+async fn a_kill_in_mid_card_leaves_no_card_hanging_and_doubles_no_answer() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let platform = LocalDingTalk::start("dingapp", &Secret::new(SECRET)).await.unwrap();
+    let provider = FakeProvider::start();
+    let (base, model) = (platform.base(), provider.config().base_url);
+    let host = base.trim_start_matches("http://");
+    let shop = Shop::new();
+    let config = shop.file(
+        "bots.toml",
+        format!(
+            "[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{model}\"\napi_key = \"sk-fake-secret\"\n\
+             [[models.providers.fake.models]]\nid = \"slow-1\"\n[channels.dingtalk.shop]\nclient_id = \"dingapp\"\n\
+             client_secret = \"{SECRET}\"\napi_base = \"{base}\"\nsession_webhook_hosts = [\"{host}\"]\n\
+             card_template_id = \"t.schema\"\ncalls_per_second = 100\n"
+        ),
+    );
+    shop.import(&shop.file("small.csv", SMALL)).done();
+    let environment = [("COPILOT_CONFIG", config.to_str().unwrap())];
+    let start = async || {
+        let serving = Serving::start_with(&shop.data, &environment);
+        serving.ready().await;
+        serving
+    };
+    let (began, mut met) = (Instant::now(), 0);
+    let mut serving = start().await;
+    for (round, point) in points().into_iter().enumerate() {
+        let address = format!("{}/webhooks/dingtalk/shop", serving.url);
+        let killed = Instant::now() + point;
+        let asking = (0..GROUPS).map(|group| {
+            let message = platform.message(&format!("cid{round}-{group}"), true, "u1", GROUNDED);
+            let (platform, address) = (&platform, &address);
+            async move {
+                tokio::time::sleep(APART * u32::try_from(group).unwrap()).await;
+                // Who is not heard asks again once the bot is back, as the platform does.
+                (Instant::now() < killed && matches!(platform.callback(address, &message).await, Ok((200, _))), message)
+            }
+        });
+        let (asked, ()) = tokio::join!(join_all(asking), async {
+            tokio::time::sleep(point).await;
+            serving.kill();
+        });
+        met += platform.shown().iter().filter(|shown| shown.kind == "card" && !shown.is_final()).count();
+        serving = start().await;
+        let address = format!("{}/webhooks/dingtalk/shop", serving.url);
+        for (_, message) in asked.into_iter().filter(|(heard, _)| !heard) {
+            assert_eq!(platform.callback(&address, &message).await.unwrap().0, 200);
+        }
+        let ours = (round + 1) * GROUPS;
+        let whole = platform
+            .until(PATIENCE, |shown| shown.len() >= ours && shown.iter().all(|one| one.is_final() && one.text.contains("出处")))
+            .await;
+        assert!(whole.is_ok(), "after {point:?}: {:?}", platform.shown().into_iter().filter(|one| !one.is_final()).collect::<Vec<_>>());
+    }
+    let shown = platform.shown();
+    let mut places: Vec<&str> = shown.iter().map(|one| one.place.as_str()).collect();
+    places.sort_unstable();
+    places.dedup();
+    println!("{} kills met {met} cards in the middle, {} answers, {:?}", points().len(), shown.len(), began.elapsed());
+    assert_eq!((shown.len(), places.len()), (points().len() * GROUPS, points().len() * GROUPS), "one answer a group");
+    assert!(met >= points().len(), "only {met} cards were met in the middle");
+}
