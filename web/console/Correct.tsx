@@ -10,13 +10,14 @@ import { contentOf, typed } from './EntrySide';
 import { Desk, useAction } from './load';
 import { Plan } from './Plan';
 import { Choice, Field } from './ui';
+import { useUnsaved } from './unsaved';
 
 const NEW = 'new';
 
 /** The row as a file of one line, as every import takes it. */
 export function asFile(row: Record<string, unknown>): File {
-  const given = Object.entries(row).filter(([, value]) => value !== null && value !== '' && !(Array.isArray(value) && !value.length));
-  return new File([`${JSON.stringify(Object.fromEntries(given))}\n`], 'console.jsonl', { type: 'application/x-ndjson' });
+  // With empty fields too: one that is missing would stay as the entry has it.
+  return new File([`${JSON.stringify(row)}\n`], 'console.jsonl', { type: 'application/x-ndjson' });
 }
 
 export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
@@ -28,6 +29,8 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   const [plan, setPlan] = useState<ImportPlan>();
   const { busy, problem, run, clear } = useAction();
   const asked = turn.query || turn.question;
+  const typedIn = entry ? question !== entry.question || answer !== entry.answer : target === NEW && !!answer.trim();
+  useUnsaved(typedIn && plan?.state !== 'applied');
 
   useEffect(() => {
     const still = { chosen: true };

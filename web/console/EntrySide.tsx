@@ -9,6 +9,7 @@ import { Desk, Part, useAction, useLoad } from './load';
 import { address } from './route';
 import { when } from './time';
 import { Field } from './ui';
+import { settled, useUnsaved } from './unsaved';
 
 interface Props {
   id: string;
@@ -38,6 +39,7 @@ export function EntrySide({ id, stats, changed, close }: Props): VNode {
       changed();
     };
     tell({ text: say.added, undo });
+    settled();
     changed();
     close();
   };
@@ -49,6 +51,7 @@ export function EntrySide({ id, stats, changed, close }: Props): VNode {
   const remove = async () => {
     await call('DELETE', `/knowledge/entries/${encodeURIComponent(id)}`);
     tell({ text: say.deleted, undo });
+    settled();
     changed();
     close();
   };
@@ -132,6 +135,7 @@ function Form({ entry, stats, save, remove, name }: FormProps): VNode {
   const [form, setForm] = useState(before);
   const { busy, problem, run } = useAction();
   const same = JSON.stringify(form) === JSON.stringify(before);
+  useUnsaved(!same);
   const put = (field: keyof Typed) => (event: { currentTarget: { value: string } }) => setForm({ ...form, [field]: event.currentTarget.value });
   const submit = () => void (!busy && !same && form.answer.trim() && run(() => save(contentOf(form))));
   const known = (counts: Record<string, number> | undefined, id: string) => (

@@ -5,10 +5,11 @@ import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { ImportPlan } from '../shared/wire';
 import { call } from './api';
-import { Desk, useAction } from './load';
+import { Desk, Part, useAction, useLoad } from './load';
 import { Plan } from './Plan';
-import { address } from './route';
-import { Choice, Field, Head } from './ui';
+import { address, change } from './route';
+import { Asking, Choice, Field, Head } from './ui';
+import { settled } from './unsaved';
 
 interface Wish {
   encoding: string;
@@ -16,12 +17,16 @@ interface Wish {
   replace: boolean;
 }
 
-export function Import(): VNode {
+/** The plan's name stands in the address, so that one can come back to it for a day. */
+export function Import({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
   const [files, setFiles] = useState<File[]>([]);
   const [wish, setWish] = useState<Wish>({ encoding: '', source: '', replace: false });
-  const [plan, setPlan] = useState<ImportPlan>();
+  const [fresh, setFresh] = useState<ImportPlan>();
   const { busy, problem, run, clear } = useAction();
+  const id = values.get('plan') ?? '';
+  const stored = useLoad<ImportPlan>(id && fresh?.id !== id ? `/knowledge/imports/${encodeURIComponent(id)}` : undefined);
+  const plan = !id ? undefined : fresh?.id === id ? fresh : stored.loaded?.state === 'ready' && stored.loaded.value.id === id ? stored.loaded.value : undefined;
 
   const upload = (files: File[]) => {
     if (!files.length) return;
@@ -32,27 +37,41 @@ export function Import(): VNode {
       if (wish.source.trim()) form.append('source', wish.source.trim());
       if (wish.replace) form.append('replace_source', 'true');
       for (const file of files) form.append('file', file, file.name);
-      setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
+      const plan = await call<ImportPlan>('POST', '/knowledge/imports', form);
+      settled();
+      setFresh(plan);
+      change({ plan: plan.id });
     });
   };
   const forget = () => {
     if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
-    setPlan(undefined);
+    settled();
+    change({ plan: '' });
     clear();
+  };
+  const applied = (plan: ImportPlan) => {
+    settled();
+    setFresh(plan);
   };
 
   return (
     <>
-      <Head title={say.importTitle} lead={plan ? say.planLead : say.importLead} />
-      {plan?.state === 'applied' ? (
-        <Applied plan={plan} more={() => setPlan(undefined)} />
+      <Head title={say.importTitle} lead={plan && plan.state !== 'applied' ? say.planLead : say.importLead} />
+      {id && !plan ? (
+        <>
+          {stored.loaded && <Part loaded={stored.loaded} reload={stored.reload}>{() => null}</Part>}
+          {stored.loaded?.state === 'failed' && <p class="buttons"><a class="button" href={address('import')}>{say.otherFiles}</a></p>}
+        </>
+      ) : plan?.state === 'applied' ? (
+        <Applied key={plan.id} plan={plan} undone={setFresh} more={() => change({ plan: '' })} />
       ) : plan ? (
         <>
           <p class="crumb">
             <strong>{plan.files.join(say.comma)}</strong>
             <button type="button" class="plain" onClick={forget} data-testid="other-files">{say.otherFiles}</button>
           </p>
-          <Plan key={plan.id} plan={plan} applied={setPlan} again={() => upload(files)} />
+          <Plan key={plan.id} plan={plan} applied={applied} again={files.length ? () => upload(files) : undefined} />
+          {problem && <p class="wrong" role="alert">{problem}</p>}
         </>
       ) : (
         <>
@@ -141,19 +160,26 @@ function Columns(): VNode {
   );
 }
 
-function Applied({ plan, more }: { plan: ImportPlan; more(): void }): VNode {
+function Applied({ plan, undone, more }: { plan: ImportPlan; undone(plan: ImportPlan): void; more(): void }): VNode {
   const { say } = useContext(Desk);
+  const { busy, problem, run } = useAction();
   const done = plan.applied!;
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
+  useEffect(() => heading.current?.focus(), [plan.undone]);
+  const counts = { added: done.added, changed: done.changed, deleted: done.deleted ?? 0, left: done.conflicts + done.duplicates + done.failed + (done.skipped ?? 0) };
+  const undo = () => run(async () => undone({ ...plan, ...(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/undo`)) }));
   return (
     <div class="empty" data-testid="applied">
-      <h2 ref={heading} tabIndex={-1}>{fill(say.appliedTitle, { n: (done.added + done.changed).toLocaleString() })}</h2>
-      <p>{fill(say.appliedLead, { added: done.added, changed: done.changed, left: done.conflicts + done.duplicates + done.failed + (done.skipped ?? 0) })}</p>
+      <h2 ref={heading} tabIndex={-1}>{plan.undone ? say.importUndone : say.appliedTitle}</h2>
+      <p>{plan.undone ? fill(say.importUndoneLead, { ...plan.undone }) : fill(say.appliedLead, counts)}</p>
+      {problem && <p class="wrong" role="alert">{problem}</p>}
       <p class="buttons">
         <a class="primary" href={address('knowledge')}>{say.toKnowledge}</a>
         <a class="button" href={address('try')}>{say.tryIt}</a>
         <button type="button" onClick={more}>{say.importMore}</button>
+        {!plan.undone && counts.added + counts.changed + counts.deleted > 0 && (
+          <Asking ask={say.undoImportSure} name={say.undoImport} sure={say.undoImport} disabled={busy} run={() => void undo()} />
+        )}
       </p>
     </div>
   );

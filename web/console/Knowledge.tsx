@@ -4,9 +4,9 @@ import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Entry, EntryPage, KnowledgeStats } from '../shared/wire';
-import { query as searched } from './api';
+import { call, query as searched } from './api';
 import { EntrySide } from './EntrySide';
-import { Desk, Part, useLoad } from './load';
+import { Desk, Part, useAction, useLoad } from './load';
 import { address, change } from './route';
 import { when } from './time';
 import { Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
@@ -30,7 +30,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   return (
     <>
       <Head title={say.knowledge} lead={say.knowledgeLead}>
-        <Export />
+        <Export wanted={wanted} />
         <button type="button" onClick={() => change({ id: 'new' })} data-testid="add">{say.add}</button>
         <a class="primary" href={address('import')}>{say.import}</a>
       </Head>
@@ -48,7 +48,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
             {page.loaded && (
               <Part loaded={page.loaded} reload={page.reload}>
                 {(shown) => (
-                  <Table shown={shown} open={open} busy={page.busy} places={places} turn={setPlaces} />
+                  <Table shown={shown} open={open} busy={page.busy} places={places} turn={setPlaces} restored={wanted.validity === 'deleted' ? again : undefined} />
                 )}
               </Part>
             )}
@@ -64,15 +64,15 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   );
 }
 
-function Export(): VNode {
+function Export({ wanted }: { wanted: Record<string, string> }): VNode {
   const { say } = useContext(Desk);
   return (
     <details class="menu">
-      <summary>{say.export}</summary>
+      <summary>{NARROWS.some((name) => wanted[name]) ? say.exportThese : say.export}</summary>
       <ul>
         {['xlsx', 'csv', 'jsonl'].map((format) => (
           <li key={format}>
-            <a href={`/api/v1/knowledge/export?format=${format}`} download data-testid={`export-${format}`}>{say.formats[format as 'csv']}</a>
+            <a href={`/api/v1/knowledge/export${searched({ format, ...wanted })}`} download data-testid={`export-${format}`}>{say.formats[format as 'csv']}</a>
           </li>
         ))}
       </ul>
@@ -117,7 +117,7 @@ function Choices({ stats, wanted }: { stats: KnowledgeStats | undefined; wanted:
       {choice('category', say.fields.category, names(stats?.by_category, wanted.category ?? ''))}
       {choice('market', say.fields.market, names(stats?.by_market, wanted.market ?? ''))}
       {choice('source', say.fields.source, names(stats?.by_source, wanted.source ?? ''))}
-      {choice('validity', say.validity, [['', say.all], ['live', say.live], ['expiring', say.expiring], ['expired', say.expired], ['coming', say.coming]])}
+      {choice('validity', say.validity, [['', say.all], ['live', say.live], ['expiring', say.expiring], ['expired', say.expired], ['coming', say.coming], ['deleted', say.deletedOnes]])}
       {choice('direct', say.fields.direct, [['', say.all], ['true', say.directYes], ['false', say.directNo]])}
     </>
   );
@@ -129,9 +129,11 @@ interface TableProps {
   busy: boolean;
   places: string[];
   turn(places: string[]): void;
+  /** These entries are deleted: they can be brought back, not opened. */
+  restored?: (() => void) | undefined;
 }
 
-function Table({ shown, open, busy, places, turn }: TableProps): VNode {
+function Table({ shown, open, busy, places, turn, restored }: TableProps): VNode {
   const { say } = useContext(Desk);
   const [total, setTotal] = useState<number>();
   useEffect(() => {
@@ -148,11 +150,11 @@ function Table({ shown, open, busy, places, turn }: TableProps): VNode {
             <th scope="col" class="wide-only">{say.fields.category}</th>
             <th scope="col" class="wide-only">{say.fields.market}</th>
             <th scope="col" class="wide-only">{say.validity}</th>
-            <th scope="col" class="wide-only number">{say.changed}</th>
+            <th scope="col" class="wide-only number changed">{restored ? say.deletedAt : say.changed}</th>
           </tr>
         </thead>
         <tbody>
-          {shown.entries.map((entry) => <Row key={entry.id} entry={entry} open={open === entry.id} />)}
+          {shown.entries.map((entry) => (restored ? <Gone key={entry.id} entry={entry} restored={restored} /> : <Row key={entry.id} entry={entry} open={open === entry.id} />))}
         </tbody>
       </table>
       <Pager first={!places.length} next={!!shown.next} busy={busy} turn={(by) => turn(by > 0 ? [...places, shown.next!] : places.slice(0, -1))}>
@@ -181,7 +183,33 @@ function Row({ entry, open }: { entry: Entry; open: boolean }): VNode {
       <td class="wide-only">{entry.category}</td>
       <td class="wide-only">{entry.market ?? <span class="quiet">{say.allMarkets}</span>}</td>
       <td class="wide-only">{valid || <span class="quiet">{say.always}</span>}</td>
-      <td class="wide-only number quiet">{when(entry.updated_ms, lang)}</td>
+      <td class="wide-only number quiet changed">{when(entry.updated_ms, lang)}</td>
+    </tr>
+  );
+}
+
+/** A deleted entry, and the way back. */
+function Gone({ entry, restored }: { entry: Entry; restored(): void }): VNode {
+  const { say, lang, tell } = useContext(Desk);
+  const { busy, problem, run } = useAction();
+  const restore = () =>
+    run(async () => {
+      await call('POST', `/knowledge/entries/${encodeURIComponent(entry.id)}/undo`);
+      tell({ text: say.restored });
+      restored();
+    });
+  return (
+    <tr>
+      <td class="main">
+        <strong>{entry.question || entry.answer.slice(0, 80)}</strong>
+        <p class="preview">{entry.answer}</p>
+        <p class="buttons"><button type="button" disabled={busy} onClick={() => void restore()} data-testid="restore">{say.restore}</button></p>
+        {problem && <p class="wrong" role="alert">{problem}</p>}
+      </td>
+      <td class="wide-only">{entry.category}</td>
+      <td class="wide-only">{entry.market ?? <span class="quiet">{say.allMarkets}</span>}</td>
+      <td class="wide-only" />
+      <td class="wide-only number quiet changed">{when(entry.updated_ms, lang)}</td>
     </tr>
   );
 }

@@ -8,8 +8,11 @@ import type { Fate, ImportPlan, PlannedRow } from '../shared/wire';
 import { call, query } from './api';
 import { Compare, Whole } from './Compare';
 import { Desk, Part, useAction, useLoad } from './load';
+import { noteOf, reasonOf } from './reasons';
 import { saveReport } from './report';
-import { Tabs } from './ui';
+import { Asking, Tabs } from './ui';
+import { useUnsaved } from './unsaved';
+import type { Words } from './words';
 
 const LIMIT = 50;
 
@@ -17,7 +20,7 @@ interface Props {
   plan: ImportPlan;
   applied(plan: ImportPlan): void;
   /** Makes the plan anew, when the knowledge has changed meanwhile. */
-  again?: () => void;
+  again?: (() => void) | undefined;
 }
 
 /** The fates that have rows, the ones to look at first. */
@@ -34,44 +37,78 @@ export function tabsOf({ plan }: ImportPlan): [Fate, number][] {
   return all.filter(([, count]) => count > 0);
 }
 
-/** How many rows would be written, or deleted, after what was decided. */
-export function writes({ plan }: ImportPlan, accept: Set<number>, skip: Set<number>): number {
-  return plan.added + plan.changed + (plan.deleted ?? 0) + accept.size - skip.size;
+/** What somebody decided about single rows, by their `n`. */
+export interface Decided {
+  accept: Set<number>;
+  /** Rows to leave out, with what would have become of them. */
+  skip: Map<number, Fate>;
+  /** Every conflicting row is written, but for those left out. */
+  all: boolean;
+}
+
+export type Counts = Record<'added' | 'changed' | 'conflicting' | 'deleted', number>;
+
+/** How many rows would be written or deleted after what was decided. */
+export function writes({ plan }: ImportPlan, { accept, skip, all }: Decided): Counts {
+  const left = (fate: Fate) => [...skip.values()].filter((one) => one === fate).length;
+  return {
+    added: plan.added - left('added'),
+    changed: plan.changed - left('changed'),
+    conflicting: all ? plan.conflicts - left('conflicting') : accept.size,
+    deleted: plan.deleted ?? 0,
+  };
+}
+
+/** `deleted 2, changed 3`: only what there is, what is lost first. */
+export function summary(counts: Counts, say: Words): string {
+  const given = (['deleted', 'changed', 'added', 'conflicting'] as const).filter((fate) => counts[fate] > 0);
+  return given.map((fate) => fill(say.counts[fate], { n: counts[fate].toLocaleString() })).join(say.comma);
 }
 
 export function Plan({ plan, applied, again }: Props): VNode {
   const { say } = useContext(Desk);
   const tabs = tabsOf(plan);
   const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
-  const [accept, setAccept] = useState(new Set<number>());
-  const [skip, setSkip] = useState(new Set<number>());
+  const [decided, setDecided] = useState<Decided>({ accept: new Set(), skip: new Map(), all: false });
   const { busy, problem, run } = useAction();
   const saving = useAction();
-  const count = writes(plan, accept, skip);
+  const counts = writes(plan, decided);
+  const count = counts.added + counts.changed + counts.conflicting + counts.deleted;
+  const { accept, skip, all } = decided;
+  useUnsaved(all || accept.size + skip.size > 0);
   const apply = () =>
-    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip] })));
+    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip.keys()], accept_all: all })));
   const decide = (row: PlannedRow, taken: boolean) => {
-    const held = row.fate === 'conflicting';
-    const [set, keep] = held ? [accept, setAccept] : [skip, setSkip];
-    const next = new Set(set);
-    if (taken === held) next.add(row.n);
-    else next.delete(row.n);
-    keep(next);
+    const next: Decided = { accept: new Set(accept), skip: new Map(skip), all };
+    if (row.fate === 'conflicting' && !all) taken ? next.accept.add(row.n) : next.accept.delete(row.n);
+    else taken ? next.skip.delete(row.n) : next.skip.set(row.n, row.fate);
+    setDecided(next);
   };
-  const taken = (row: PlannedRow) => (row.fate === 'conflicting' ? accept.has(row.n) : !skip.has(row.n));
+  const decideAll = (all: boolean) =>
+    setDecided({ accept: new Set(), skip: new Map([...skip].filter(([, fate]) => fate !== 'conflicting')), all });
+  const taken = (row: PlannedRow) => (row.fate === 'conflicting' && !all ? accept.has(row.n) : !skip.has(row.n));
+  const name = busy ? say.applying : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
 
   return (
     <section class="plan" data-testid="plan">
-      {plan.plan.notes?.map((note) => <p key={note} class="note">{note}</p>)}
+      {plan.plan.notes?.map((note) => <p key={note} class="note">{noteOf(note, say)}</p>)}
       <Tabs<Fate> name={say.plan} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
         <p class="quiet">{say.fateLeads[open]}</p>
+        {open === 'conflicting' && plan.plan.conflicts > 1 && (
+          <label class="check">
+            <input type="checkbox" checked={all} onChange={(event) => decideAll(event.currentTarget.checked)} data-testid="write-all" />
+            <span>{fill(say.writeAll, { n: plan.plan.conflicts.toLocaleString() })}</span>
+          </label>
+        )}
         <Rows key={open} id={plan.id} fate={open} taken={taken} decide={decide} />
       </div>
       <footer class="plan-end">
-        <button type="button" class="primary" disabled={busy || count === 0} onClick={() => void apply()} data-testid="apply">
-          {busy ? say.applying : count ? fill(say.apply, { n: count.toLocaleString() }) : say.applyNothing}
-        </button>
+        {counts.deleted > 0 ? (
+          <Asking ask={fill(say.deleteSure, { n: counts.deleted.toLocaleString() })} name={name} sure={say.deleteAndWrite} disabled={busy} run={() => void apply()} />
+        ) : (
+          <button type="button" class="primary" disabled={busy || count === 0} onClick={() => void apply()} data-testid="apply">{name}</button>
+        )}
         <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>
         {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}
         {problem && again && <button type="button" onClick={again} data-testid="replan">{say.planAgain}</button>}
@@ -126,7 +163,7 @@ function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; deci
         )}
         <span class="quiet small">{place}</span>
       </header>
-      {row.message && <p class="why">{say.rowProblems[row.code ?? ''] ?? row.message}</p>}
+      {row.message && <p class="why">{reasonOf(row, say)}</p>}
       {both ? (
         <>
           {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}

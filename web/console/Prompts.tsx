@@ -10,6 +10,8 @@ import { PromptTrial } from './PromptTrial';
 import { PromptHistory } from './PromptHistory';
 import { address } from './route';
 import { Field, Head } from './ui';
+import { useUnsaved } from './unsaved';
+import type { Words } from './words';
 
 /** How long after the last key a text is looked at. */
 const LINT_MS = 400;
@@ -68,6 +70,12 @@ function Editor({ name, changed }: { name: string; changed(): void }): VNode {
   );
 }
 
+/** What is wrong, in the page's language where its code is known. */
+export function findingOf({ code, details, message }: PromptFinding, say: Words): string {
+  const words = say.lints[code];
+  return words ? fill(words, details as Record<string, string>) : message;
+}
+
 /** The variables that a text names, to tell those that it leaves unused. */
 export function used(text: string, variable: string): boolean {
   const body = text.split(/^\+\+\+\s*$/m).slice(2).join('\n');
@@ -82,6 +90,7 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
   const linting = useAction();
   const saving = useAction();
   const path = `/prompts/${encodeURIComponent(prompt.name)}`;
+  useUnsaved(text !== prompt.text);
   useEffect(() => {
     const still = { latest: true };
     const timer = setTimeout(() => {
@@ -129,7 +138,7 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
         </Field>
         <div id="findings" role="status" data-testid="findings"><ul class="findings">
           {findings.map((finding) => (
-            <li key={`${finding.line} ${finding.message}`} class={finding.level}>{fill(say.atLine, { line: finding.line })} {finding.message}</li>
+            <li key={`${finding.line} ${finding.message}`} class={finding.level}>{fill(say.atLine, { line: finding.line })} {findingOf(finding, say)}</li>
           ))}
           {linting.problem && <li class="error">{linting.problem}</li>}
           {!findings.length && !linting.problem && <li class="quiet">{say.noFindings}</li>}

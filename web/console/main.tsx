@@ -16,6 +16,7 @@ import { Prompts } from './Prompts';
 import { address, useRoute } from './route';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
+import { Leaving } from './unsaved';
 import { Toast } from './ui';
 import { words, type Words } from './words';
 
@@ -77,6 +78,7 @@ function App(): VNode | null {
   return (
     <Desk.Provider value={{ say, lang, expired: () => leave('signedOut'), tell: setDone }}>
       <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>
+      <Leaving />
       <Toast note={done} dismiss={() => setDone(undefined)} />
     </Desk.Provider>
   );
@@ -95,7 +97,7 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
   const pages: Record<string, [string, VNode]> = {
     overview: [say.overview, <Overview values={values} />],
     knowledge: [say.knowledge, <Knowledge values={values} />],
-    import: [say.import, <Import />],
+    import: [say.import, <Import values={values} />],
     try: [say.tryIt, <TryIt values={values} />],
     prompts: [say.prompts, <Prompts values={values} />],
     conversations: [say.conversations, <Conversations values={values} />],

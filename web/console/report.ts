@@ -2,6 +2,7 @@
 
 import type { ImportPlan, PlannedRow } from '../shared/wire';
 import { call, query } from './api';
+import { reasonOf } from './reasons';
 import type { Words } from './words';
 
 const AT_ONCE = 500;
@@ -14,7 +15,7 @@ export function cell(value: string | number | undefined): string {
 
 export function line(row: PlannedRow, say: Words): string {
   const content = row.new ?? row.old;
-  const why = row.code || row.message ? (say.rowProblems[row.code ?? ''] ?? row.message) : '';
+  const why = reasonOf(row, say);
   return [say.fates[row.fate], row.file, row.sheet, row.row, row.id, why, content?.question, content?.answer].map(cell).join(',');
 }
 

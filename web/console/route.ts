@@ -1,7 +1,7 @@
 // The address's fragment says which page is open and how it is narrowed down: `#/knowledge?q=…`.
 // So reloading, going back and sending a link all work.
 
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 
 export interface Route {
   page: string;
@@ -19,10 +19,37 @@ export function address(page: string, values: Record<string, string | undefined>
   return `#/${page}${given.length ? `?${new URLSearchParams(given)}` : ''}`;
 }
 
+/** Values that name what is open; the others only narrow a list down. */
+const OPEN = ['id', 'name', 'plan'];
+
+/** Whether going from one address to another closes what is open. */
+export function closes(from: string, to: string): boolean {
+  const [before, after] = [parse(from), parse(to)];
+  return before.page !== after.page || OPEN.some((name) => (before.values.get(name) ?? '') !== (after.values.get(name) ?? ''));
+}
+
+/** Is asked before what is open is closed; says whether it keeps us here, and may go on later. */
+type Holder = (go: () => void) => boolean;
+let holder: Holder | undefined;
+
+export function holdRoute(asked: Holder): () => void {
+  holder = asked;
+  return () => void (holder = undefined);
+}
+
 export function useRoute(): Route {
   const [hash, setHash] = useState(location.hash);
+  const shown = useRef(hash);
   useEffect(() => {
-    const changed = () => setHash(location.hash);
+    const changed = () => {
+      const wanted = location.hash;
+      if (closes(shown.current, wanted) && holder?.(() => (location.hash = wanted))) {
+        history.replaceState(null, '', shown.current || location.pathname);
+        return;
+      }
+      shown.current = wanted;
+      setHash(wanted);
+    };
     addEventListener('hashchange', changed);
     return () => removeEventListener('hashchange', changed);
   }, []);

@@ -1,0 +1,33 @@
+// Why a row of a plan is not written, and what a plan notes, in the page's language: by code, with what the
+// server gives along. What has no words here is shown as the server says it.
+
+import { fill } from '../shared/i18n';
+import type { PlannedRow } from '../shared/wire';
+import type { Words } from './words';
+
+interface Clash {
+  row?: number;
+  file?: string;
+  entry?: string;
+  source?: string | null;
+  here?: string[];
+  there?: string[];
+}
+
+export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details'>, say: Words): string {
+  const words = say.rowProblems[row.code ?? ''];
+  if (!row.details || !words) return words ?? row.message ?? '';
+  const { row: line, file, entry, source, here = [], there = [] } = row.details as Clash;
+  const other = entry ? fill(source ? say.otherEntryFrom : say.otherEntry, { entry, source: source ?? '' }) : fill(file ? say.place : say.otherRow, { row: line ?? '', file: file ?? '' });
+  const numbers = [here.length && fill(say.onlyHere, { numbers: here.join(say.comma) }), there.length && fill(say.onlyThere, { numbers: there.join(say.comma) })].filter(Boolean).join(say.comma);
+  return fill(words, { other, numbers: numbers && fill(say.differs, { numbers }) });
+}
+
+/** A note is a sentence of the server's; those that everybody meets are known by how they begin. */
+export function noteOf(note: string, say: Words): string {
+  for (const { pattern, words } of say.notes) {
+    const found = pattern.exec(note);
+    if (found) return fill(words, { ...found.groups });
+  }
+  return note;
+}
