@@ -7,12 +7,12 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::decide::{self, Asked, Doubt, decide, evidence};
+use super::decide::{Asked, Doubt, decide, evidence};
 use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::gist::{self, Gist};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
 use super::rerank::{Reranked, rerank};
-use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, gist, places, text};
+use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
 use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};

@@ -6,6 +6,7 @@ import { fill } from '../shared/i18n';
 import type { ApiKey, ModelState, Role } from '../shared/wire';
 import { call } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
+import { priceOf } from './price';
 import { moment, when } from './time';
 import { Asking, Choice, Copy, Field, Head } from './ui';
 
@@ -32,7 +33,6 @@ export function Access(): VNode {
 
 function Models({ models }: { models: ModelState[] }): VNode {
   const { say, lang } = useContext(Desk);
-  const price = (amount: number, currency: string) => (amount ? `${currency} ${amount}` : say.free);
   return (
     <>
       <table class="rows stacked" data-testid="models">
@@ -59,8 +59,8 @@ function Models({ models }: { models: ModelState[] }): VNode {
                 <span class={`state ${model.health}`}>{say.healths[model.health]}</span>
                 {model.last_error && model.health !== 'ok' && <p class="quiet small">{when(model.last_error.at_ms, lang)} · {model.last_error.message}</p>}
               </td>
-              <td data-name={say.priceIn} class="number">{price(model.price_in, model.currency)}</td>
-              <td data-name={say.priceOut} class="number">{price(model.price_out, model.currency)}</td>
+              <td data-name={say.priceIn} class="number">{priceOf(model, 'price_in', say)}</td>
+              <td data-name={say.priceOut} class="number">{priceOf(model, 'price_out', say)}</td>
               <td data-name={say.fallback}>{model.fallback.join(say.comma) || <span class="quiet">{say.noFallback}</span>}</td>
             </tr>
           ))}

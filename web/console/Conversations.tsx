@@ -13,8 +13,6 @@ import { TurnView, type ReadTurn } from './TurnView';
 
 const LIMIT = 50;
 const NARROWS = ['q', 'rating', 'channel', 'decision'] as const;
-/** The wires of the server; a channel of another name is added when the address has it. */
-const CHANNELS = ['ws', 'sse', 'openai', 'mcp', 'dingtalk', 'feishu', 'console'];
 
 interface Page {
   conversations: Conversation[];
@@ -34,7 +32,9 @@ export function Conversations({ values }: { values: URLSearchParams }): VNode {
   const page = useLoad<Page>(`/conversations${query({ ...wanted, before: places.at(-1), limit: LIMIT })}`);
   const open = values.get('id');
   const any = NARROWS.some((name) => wanted[name]);
-  const channels = CHANNELS.includes(wanted.channel ?? '') || !wanted.channel ? CHANNELS : [...CHANNELS, wanted.channel];
+  // Those that have a name; another one is added when the address has it.
+  const named = Object.keys(say.channels);
+  const channels = !wanted.channel || named.includes(wanted.channel) ? named : [...named, wanted.channel];
   const choice = (name: string, label: string, options: [string, string][]) => (
     <Choice label={label} value={wanted[name] ?? ''} options={[['', say.all], ...options]} choose={(value) => change({ [name]: value })} testid={`filter-${name}`} />
   );
@@ -106,7 +106,7 @@ function List({ shown, open, any, busy, places, turn }: ListProps): VNode {
             <tr key={one.id} class={open === one.id ? 'open' : ''} onClick={() => change({ id: one.id })}>
               <td class="main">
                 <a href={address('conversations', { id: one.id })} onClick={(event) => (event.preventDefault(), event.stopPropagation(), change({ id: one.id }))}>{one.title}</a>
-                <p class="narrow-only quiet small">{channelName(one.channel, say.channels)} · {fill(say.turnCount, { n: one.turns })} · {when(one.updated_ms, lang)}</p>
+                <p class="narrow-only quiet small">{channelName(one.channel, say.channels)} · {one.turns === 1 ? say.turnOne : fill(say.turnCount, { n: one.turns })} · {when(one.updated_ms, lang)}</p>
               </td>
               <td class="wide-only">{channelName(one.channel, say.channels)}</td>
               <td class="wide-only number">{one.turns}</td>

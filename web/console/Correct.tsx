@@ -4,6 +4,7 @@
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import type { Entry, ImportPlan, StoredTurn } from '../shared/wire';
+import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
@@ -126,11 +127,11 @@ function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
         <div class="two" aria-busy={busy}>
           <section>
             <h4>{say.then}</h4>
-            <p class="answered">{turn.answer || say.noAnswer}</p>
+            {turn.answer ? <Answer text={turn.answer} /> : <p>{say.noAnswer}</p>}
           </section>
           <section data-testid="new-answer" data-done={!!told.done}>
             <h4>{say.now}</h4>
-            <p class="answered">{told.text}</p>
+            <Answer text={told.text} live={!told.done} />
             {told.sources.length > 0 && <p class="quiet small">{told.sources.map((source) => `[${source.n}] ${source.title}`).join('　')}</p>}
           </section>
         </div>

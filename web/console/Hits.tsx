@@ -37,7 +37,7 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
     <>
       <Verdict answer={answer} />
       {hits.length ? (
-        <div class="scroll" tabIndex={0}>
+        <div class="hits-box"><div class="scroll" tabIndex={0}>
           <table class="hits" data-testid="hits">
             <thead>
               <tr>
@@ -45,6 +45,7 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
                 <th scope="col" rowSpan={2}>{say.hit}</th>
                 <th scope="colgroup" colSpan={2}>{say.lexical}</th>
                 <th scope="colgroup" colSpan={2}>{say.semantic}</th>
+                <th scope="col" rowSpan={2} class="number">{say.rankScore}{answer.weights && answer.fusion === 'weighted' && <span class="weight">{fill(say.byWeight, { lexical: round(answer.weights.lexical, 2), semantic: round(1 - answer.weights.lexical, 2) })}</span>}</th>
                 <th scope="col" rowSpan={2} class="fused">{say.fused}</th>
               </tr>
               <tr>
@@ -58,14 +59,14 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
               {hits.map((hit, i) => [
                 cutsAt(hits, i) && (
                   <tr key="cut" class="cut">
-                    <td colSpan={7}>{say.threshold}</td>
+                    <td colSpan={8}>{say.threshold}</td>
                   </tr>
                 ),
                 <Hit key={hit.id} hit={hit} place={i + 1} best={best} />,
               ])}
             </tbody>
           </table>
-        </div>
+        </div></div>
       ) : (
         <p class="quiet">{say.noHits}</p>
       )}
@@ -82,7 +83,7 @@ function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number
   const { say } = useContext(Desk);
   return (
     <tr class={hit.passed ? '' : 'out'}>
-      <td class="number">{place}</td>
+      <td class="number place">{place}</td>
       <td class="entry">
         <details>
           <summary>
@@ -92,9 +93,11 @@ function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number
           <p>{hit.answer}</p>
           <p class="quiet"><code>{hit.id}</code></p>
         </details>
+        {hit.matched?.length > 0 && <p class="quiet small">{fill(say.matched, { words: hit.matched.join(say.comma) })}</p>}
       </td>
-      <Leg leg={hit.lexical} digits={2} />
-      <Leg leg={hit.semantic} digits={3} />
+      <Leg name={say.lexical} leg={hit.lexical} digits={2} />
+      <Leg name={say.semantic} leg={hit.semantic} digits={3} />
+      <td class="number leg" data-name={say.rankScore}>{hit.fused === undefined ? '–' : hit.fused.toFixed(3)}</td>
       <td class="fused">
         <div class="track"><span class="bar" style={{ width: `${Math.max(0, (hit.score / best) * 100)}%` }} /></div>
         <span class="figure">{round(hit.score, 3)}</span>
@@ -112,13 +115,13 @@ export function whyNot(reason: string, say: Words): string {
   return reason.includes('`not`') ? say.ruledOut : reason;
 }
 
-function Leg({ leg, digits }: { leg: LegScore | null; digits: number }): VNode {
+function Leg({ name, leg, digits }: { name: string; leg: LegScore | null; digits: number }): VNode {
   const { say } = useContext(Desk);
-  if (!leg) return <td class="missing" colSpan={2}>{say.missing}</td>;
+  if (!leg) return <td class="missing leg" data-name={name} colSpan={2}>{say.missing}</td>;
   return (
     <>
-      <td class="number">{leg.rank || '–'}</td>
-      <td class="number">{leg.score.toFixed(digits)}</td>
+      <td class="number leg" data-name={`${name} · ${say.rankShort}`}>{leg.rank || '–'}</td>
+      <td class="number leg" data-name={say.score}>{leg.score.toFixed(digits)}</td>
     </>
   );
 }

@@ -4,10 +4,12 @@ import type { VNode } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { ModelState } from '../shared/wire';
+import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { Desk, Part, useAction, useLoad } from './load';
+import { priceOf, promptPrice } from './price';
 import { money, span } from './time';
-import { Prompt, type Trace } from './TurnView';
+import { Prompt, promptName, type Trace } from './TurnView';
 
 /** Models asked side by side. */
 const MOST = 4;
@@ -54,22 +56,22 @@ function OneAnswer({ text, market, model }: { text: string; market: string; mode
     fill(say.firstAfter, { time: span(done.timings_ms.first_token, lang) }),
     fill(say.doneAfter, { time: span(done.timings_ms.total, lang) }),
     fill(say.tokensBoth, { prompt: done.usage.prompt_tokens.toLocaleString(), answer: done.usage.completion_tokens.toLocaleString() }),
-    money(done.usage.cost, done.usage.currency),
+    done.usage.cost ? money(done.usage.cost, done.usage.currency) : priceOf(model, 'price_out', say),
     done.usage.cached ? say.fromCache : '',
   ];
   return (
     <article class="column card" data-testid="model-answer" data-done={!!done} aria-busy={!done}>
       <h3>{model.name}</h3>
       {problem && <p class="wrong" role="alert">{problem}</p>}
-      <p class="answered">{told?.text || <span class="quiet">{say.answering}</span>}</p>
+      {told?.text ? <Answer text={told.text} live={!done} /> : <p class="quiet">{say.answering}</p>}
       {told && told.sources.length > 0 && <p class="quiet small">{told.sources.map((source) => `[${source.n}] ${source.title}`).join('　')}</p>}
       {facts && <p class="quiet small">{facts.filter(Boolean).join(' · ')}</p>}
-      {done && told && <RenderedPrompt id={told.response} />}
+      {done && told && <RenderedPrompt id={told.response} model={model} />}
     </article>
   );
 }
 
-function RenderedPrompt({ id }: { id: string }): VNode {
+function RenderedPrompt({ id, model }: { id: string; model: ModelState }): VNode {
   const { say } = useContext(Desk);
   const [open, setOpen] = useState(false);
   const { loaded, reload } = useLoad<{ trace: Trace }>(open ? `/responses/${encodeURIComponent(id)}/trace` : undefined);
@@ -82,8 +84,8 @@ function RenderedPrompt({ id }: { id: string }): VNode {
             trace.prompt ? (
               <>
                 <p class="quiet small">
-                  {fill(say.promptOf, { name: `${trace.prompt.template} v${trace.prompt.version}` })}
-                  {trace.tokens && ` · ${fill(say.tokens, { n: trace.tokens.prompt.toLocaleString() })}`}
+                  {promptName(trace.prompt, say)}
+                  {trace.tokens && ` · ${fill(say.tokens, { n: trace.tokens.prompt.toLocaleString() })} · ${promptPrice(model, trace.tokens.prompt, say)}`}
                 </p>
                 <Prompt messages={trace.prompt.messages} />
               </>

@@ -63,6 +63,7 @@ function columns(total: Figures, say: Words, lang: Lang): Column[] {
   const all: (Column | false)[] = [
     [say.questions, (f) => f.questions, count],
     [say.refusedCount, (f) => f.refused, count],
+    [say.failedCount, (f) => f.failed, count],
     [say.ratedDown, (f) => f.down, count],
     [say.firstToken, (f) => f.first_token_p50, time],
     [say.totalTime, (f) => f.total_p50, time],
@@ -80,6 +81,7 @@ function Shown({ days }: { days: Days }): VNode {
     [say.questions, total.questions.toLocaleString()],
     [say.answered, share(total.answered, total.questions), total.answered.toLocaleString()],
     [say.refusedCount, share(total.refused, total.questions), total.refused.toLocaleString()],
+    [say.failedCount, share(total.failed, total.questions), total.failed.toLocaleString()],
     [say.ratedDown, total.down.toLocaleString(), fill(say.upToo, { n: total.up.toLocaleString() })],
     [say.firstToken, total.first_token_p50 === null ? '–' : span(total.first_token_p50, lang), slow(total.first_token_p95, say, lang)],
     [say.totalTime, total.total_p50 === null ? '–' : span(total.total_p50, lang), slow(total.total_p95, say, lang)],
@@ -88,7 +90,7 @@ function Shown({ days }: { days: Days }): VNode {
   ];
   return (
     <>
-      <dl class="figures eight" data-testid="figures">
+      <dl class="figures nine" data-testid="figures">
         {figures.map(([name, value, small]) => (
           <div key={name}>
             <dt>{name}</dt>
@@ -97,7 +99,7 @@ function Shown({ days }: { days: Days }): VNode {
         ))}
       </dl>
       <div class="charts" data-testid="charts">
-        {shown.map(([name, value, show]) => (
+        {shown.filter(([, value]) => days.days.some((day) => value(day))).map(([name, value, show]) => (
           <Bars key={name} name={name} points={days.days.map((day) => ({ name: day.name, value: value(day) }))} show={show} />
         ))}
       </div>

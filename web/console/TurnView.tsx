@@ -3,10 +3,12 @@
 import type { VNode } from 'preact';
 import { useContext, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
-import type { SearchAnswer, StoredTurn } from '../shared/wire';
+import type { ModelState, SearchAnswer, StoredTurn } from '../shared/wire';
+import { Answer } from './Answer';
 import { Correct } from './Correct';
 import { Hits } from './Hits';
 import { Desk, Part, useLoad } from './load';
+import { promptPrice } from './price';
 import { address } from './route';
 import { money, span } from './time';
 import type { Words } from './words';
@@ -46,7 +48,7 @@ export function TurnView({ turn }: { turn: ReadTurn }): VNode {
   return (
     <li class={turn.replaced_by ? 'turn replaced' : 'turn'} data-testid="turn">
       <p class="asked">{turn.question}</p>
-      <p class="answered">{turn.answer || <span class="quiet">{turn.error?.message ?? say.noAnswer}</span>}</p>
+      {turn.answer ? <Answer text={turn.answer} /> : <p class="quiet">{turn.error ? (say.problems[turn.error.code] ?? turn.error.message) : say.noAnswer}</p>}
       {turn.replaced_by && <p class="quiet small">{say.replaced}</p>}
       {turn.feedback && turn.feedback.rating !== 'none' && (
         <p class={`rated ${turn.feedback.rating}`}>
@@ -105,8 +107,9 @@ export function TraceBody({ trace }: { trace: Trace }): VNode {
       {prompt ? (
         <details>
           <summary>
-            {fill(say.promptOf, { name: `${prompt.template} v${prompt.version}` })}
+            {promptName(prompt, say)}
             {tokens && ` · ${fill(say.tokens, { n: tokens.prompt.toLocaleString() })}`}
+            {tokens && trace.model && <PromptPrice model={trace.model.id} tokens={tokens.prompt} />}
           </summary>
           <Prompt messages={prompt.messages} />
         </details>
@@ -117,13 +120,27 @@ export function TraceBody({ trace }: { trace: Trace }): VNode {
   );
 }
 
-export function Prompt({ messages }: { messages: { role: string; content: string }[] }): VNode {
+/** `answer.zh`, and which one: the server names a version `builtin 2 (digest)`, `file 2 (…)` or `shop 3 (…)`. */
+export function promptName({ template, version }: { template: string; version: number | string }, say: Words): string {
+  const [, origin = '', number = String(version)]: (string | undefined)[] = /^(builtin|file|shop) (\d+)/.exec(String(version)) ?? [];
+  return fill(say.promptOf, { name: template, origin: say.origins[origin as 'shop'] ?? '', version: number });
+}
+
+/** A prompt's price by what its model is configured with now. */
+function PromptPrice({ model, tokens }: { model: string; tokens: number }): VNode | null {
+  const { say } = useContext(Desk);
+  const { loaded } = useLoad<ModelState[]>('/models');
+  const known = loaded?.state === 'ready' ? loaded.value.find((one) => one.id === model) : undefined;
+  return known ? <> · {promptPrice(known, tokens, say)}</> : null;
+}
+
+export function Prompt({ messages }: { messages: { role: string; part?: string; content: string }[] }): VNode {
   const { say } = useContext(Desk);
   return (
     <div class="prompt" tabIndex={0} role="group" aria-label={say.prompt}>
       {messages.map((message, i) => (
         <section key={i}>
-          <p class="role">{say.roles[message.role as 'user'] ?? message.role}</p>
+          <p class="role">{say.roles[message.role as 'user'] ?? message.role}{message.part === 'demo' && ` · ${say.example}`}</p>
           <pre>{message.content}</pre>
         </section>
       ))}

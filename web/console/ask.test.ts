@@ -2,7 +2,13 @@ import { afterEach, expect, it, vi } from 'vitest';
 import { ended, snippet } from './Access';
 import { ask } from './ask';
 import { asFile } from './Correct';
-import { tabsOf, writes } from './Plan';
+import type { Fate } from '../shared/wire';
+import { summary, tabsOf, writes } from './Plan';
+import { priceOf } from './price';
+import { findingOf } from './Prompts';
+import { noteOf, reasonOf } from './reasons';
+import { closes } from './route';
+import { words } from './words';
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -39,15 +45,43 @@ it('fails with what the server says', async () => {
   await expect(ask({ text: 'a' }, () => undefined)).rejects.toMatchObject({ code: 'model_not_found' });
 });
 
-it('sends a correction as a file of one row, without what is empty', async () => {
+it('sends a correction as a file of one row, with what is empty: a missing field would stay as it is', async () => {
   const text = await asFile({ id: 'e_1', answer: '7 天', tags: [], market: null, direct: false }).text();
-  expect(JSON.parse(text)).toEqual({ id: 'e_1', answer: '7 天', direct: false });
+  expect(JSON.parse(text)).toEqual({ id: 'e_1', answer: '7 天', tags: [], market: null, direct: false });
 });
 
 it('counts what a plan would write after what was decided', () => {
   const plan = { plan: { added: 3, changed: 1, unchanged: 9, duplicates: 0, conflicts: 2, failed: 1, deleted: 1, revision: 1 } } as never;
   expect(tabsOf(plan).map(([fate]) => fate)).toEqual(['added', 'changed', 'conflicting', 'failed', 'deleted', 'unchanged']);
-  expect(writes(plan, new Set([7]), new Set([0, 1]))).toBe(4);
+  const decided = { accept: new Set([7]), skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
+  expect(writes(plan, decided)).toEqual({ added: 2, changed: 0, conflicting: 1, deleted: 1 });
+  expect(summary(writes(plan, decided), words.en)).toBe('1 deleted, 2 added, 1 in conflict');
+  expect(writes(plan, { accept: new Set(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
+});
+
+it('says why a row is held back in the page’s language, without flags of the command line', () => {
+  const row = { code: 'conflicting', message: '… import with --accept-conflicts.', details: { entry: 'e_1', source: '规则.xlsx', here: ['20000'], there: ['10000', '3'] } };
+  expect(reasonOf(row, words.zh)).toContain('条目 e_1（来自 规则.xlsx）是同样的问题，答案却不同（这里是 20000、那里是 10000、3）');
+  expect(reasonOf({ ...row, details: { row: 4 } }, words.en)).toContain('The same question as row 4, with another answer. ');
+  for (const say of [words.zh, words.en]) expect(reasonOf(row, say)).not.toContain('--');
+  expect(noteOf('a.csv: columns not used: `x`', words.zh)).toBe('a.csv：没有用到的列：`x`');
+  expect(noteOf('anything else', words.zh)).toBe('anything else');
+});
+
+it('says what is wrong with a prompt by the code', () => {
+  const finding = { line: 3, level: 'error' as const, code: 'undeclared_variable', details: { name: 'nobody', declared: 'question' }, message: 'English' };
+  expect(findingOf(finding, words.zh)).toBe('`nobody` 没有声明。已声明的有：question。');
+  expect(findingOf(finding, words.en)).toBe('English');
+});
+
+it('asks before what is open is closed, not when a list is narrowed down', () => {
+  expect(closes('#/knowledge?id=a&q=x', '#/knowledge?id=a&q=y')).toBe(false);
+  for (const to of ['#/knowledge?id=b', '#/knowledge', '#/prompts?id=a']) expect(closes('#/knowledge?id=a', to)).toBe(true);
+});
+
+it('tells a free model from one without a price', () => {
+  const model = { id: 'a', price_in: 0, price_out: 0, currency: 'CNY' } as never;
+  expect([priceOf(model, 'price_in', words.en), priceOf({ ...(model as object), id: 'builtin' } as never, 'price_in', words.en)]).toEqual(['no price set', 'free']);
 });
 
 it('knows an ended key, and how a page embeds one', () => {

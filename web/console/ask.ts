@@ -1,6 +1,7 @@
 // One question over server-sent events, told as it is answered.
 
 import type { Decision, Done, Source, TurnFrame } from '../shared/wire';
+import { newId } from '../widget/state';
 import { ApiError, send } from './api';
 
 export interface Told {
@@ -22,7 +23,7 @@ type Frame = TurnFrame | { type: 'error'; code: string; message: string };
 
 /** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came. */
 export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal): Promise<Told> {
-  const body = { ...question, client_msg_id: crypto.randomUUID() };
+  const body = { ...question, client_msg_id: newId() };
   const reply = await send('POST', '/chat', body, signal);
   let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
   for await (const frame of frames(reply)) {

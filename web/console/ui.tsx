@@ -16,19 +16,44 @@ export function Head({ title, lead, children }: { title: string; lead: string; c
   );
 }
 
+/** Where what is open covers the screen. */
+const COVERS = '(max-width: 760px)';
+
 /** Beside the list, so that the list stays; over it on a small screen. Escape closes it, focus goes back. */
 export function Side({ title, close, children }: { title: string; close(): void; children: ComponentChildren }): VNode {
   const { say } = useContext(Desk);
   const heading = useRef<HTMLHeadingElement>(null);
   const id = useId();
+  const place = useRef<HTMLElement>(null);
+  const [covers, setCovers] = useState(() => matchMedia(COVERS).matches);
   useEffect(() => {
     const before = document.activeElement;
     heading.current?.focus();
     return () => before instanceof HTMLElement && before.isConnected && before.focus();
   }, []);
+  useEffect(() => {
+    const screen = matchMedia(COVERS);
+    const changed = () => setCovers(screen.matches);
+    screen.addEventListener('change', changed);
+    return () => screen.removeEventListener('change', changed);
+  }, []);
+  // What is covered cannot be reached either; what is said at the foot of the page stays.
+  useEffect(() => {
+    const behind: HTMLElement[] = [];
+    for (let one: Element | null = covers ? place.current : null; one && one !== document.body; one = one.parentElement) {
+      for (const other of one.parentElement?.children ?? []) {
+        if (other !== one && other instanceof HTMLElement && !other.inert && !other.matches('.toast-place, dialog, script')) behind.push(other);
+      }
+    }
+    for (const one of behind) one.inert = true;
+    return () => behind.forEach((one) => (one.inert = false));
+  }, [covers]);
   return (
-    <aside
+    <section
+      ref={place}
       class="side"
+      role={covers ? 'dialog' : 'complementary'}
+      aria-modal={covers || undefined}
       aria-labelledby={id}
       data-testid="side"
       onKeyDown={(event) => {
@@ -42,7 +67,7 @@ export function Side({ title, close, children }: { title: string; close(): void;
         <button type="button" class="plain" onClick={close} data-testid="close">{say.close}</button>
       </header>
       <div class="side-body">{children}</div>
-    </aside>
+    </section>
   );
 }
 
@@ -202,13 +227,29 @@ export function Asking({ ask, name, sure, run, disabled, calm }: { ask: string; 
 /** Copies, and says so for a moment. */
 export function Copy({ text, name }: { text: string; name: string }): VNode {
   const { say } = useContext(Desk);
-  const [done, setDone] = useState(false);
+  const [said, setSaid] = useState('');
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setDone(true);
-    setTimeout(() => setDone(false), 2000);
+    setSaid((await copied(text)) ? say.copied : say.notCopied);
+    setTimeout(() => setSaid(''), 3000);
   };
-  return <button type="button" onClick={() => void copy().catch(() => undefined)}>{done ? say.copied : name}</button>;
+  return <button type="button" onClick={() => void copy()}>{said || name}</button>;
+}
+
+/** Without https a browser has no clipboard for pages; the old command still works there. */
+async function copied(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const place = document.createElement('textarea');
+    place.value = text;
+    place.className = 'hidden';
+    document.body.append(place);
+    place.select();
+    const done = document.execCommand('copy');
+    place.remove();
+    return done;
+  }
 }
 
 /** Tabs with counts; arrows move between them. */

@@ -61,13 +61,13 @@ export type SessionInfo = { tenant: string, role: string, expires_at?: string };
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds; `fused` ranks; `matched` are the question's words that the entry has. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], rerank?: number, folded?: string[], reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], rerank?: number, folded?: string[], direct_refused?: string, reason?: string | null };
 
 /** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
 export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
 
 /** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
-export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number>, settings?: SearchSettings };
+export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', weights?: { lexical: number, lexical_bare: number }, rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number>, settings?: SearchSettings };
 
 /** A row as it is kept: `GET /api/v1/knowledge/entries/{id}`. */
 export type Entry = EntryContent & { id: string, revision: number, created_ms: number, updated_ms: number };
