@@ -72,7 +72,7 @@ function Editor({ name, changed }: { name: string; changed(): void }): VNode {
 
 /** What is wrong, in the page's language where its code is known. */
 export function findingOf({ code, details, message }: PromptFinding, say: Words): string {
-  const words = say.lints[code];
+  const words = say.lintProblems[code];
   return words ? fill(words, details as Record<string, string>) : message;
 }
 

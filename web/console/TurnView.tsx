@@ -123,7 +123,8 @@ export function TraceBody({ trace }: { trace: Trace }): VNode {
 /** `answer.zh`, and which one: the server names a version `builtin 2 (digest)`, `file 2 (…)` or `shop 3 (…)`. */
 export function promptName({ template, version }: { template: string; version: number | string }, say: Words): string {
   const [, origin = '', number = String(version)]: (string | undefined)[] = /^(builtin|file|shop) (\d+)/.exec(String(version)) ?? [];
-  return fill(say.promptOf, { name: template, origin: say.origins[origin as 'shop'] ?? '', version: number });
+  const origins: Record<string, string> = say.promptOrigins;
+  return fill(say.promptOf, { name: template, origin: origins[origin] ?? '', version: number });
 }
 
 /** A prompt's price by what its model is configured with now. */

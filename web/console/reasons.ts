@@ -23,11 +23,17 @@ export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details'>, 
   return fill(words, { other, numbers: numbers && fill(say.differs, { numbers }) });
 }
 
+const NOTES: [RegExp, keyof Words['notes']][] = [
+  [/^(?<file>.*?): columns not used: (?<columns>.*)$/, 'unused'],
+  [/^nothing was deleted from the replaced sources/, 'keptAll'],
+  [/^many rows share their question with another/, 'manyConflicts'],
+];
+
 /** A note is a sentence of the server's; those that everybody meets are known by how they begin. */
 export function noteOf(note: string, say: Words): string {
-  for (const { pattern, words } of say.notes) {
+  for (const [pattern, name] of NOTES) {
     const found = pattern.exec(note);
-    if (found) return fill(words, { ...found.groups });
+    if (found) return fill(say.notes[name], { ...found.groups });
   }
   return note;
 }

@@ -107,11 +107,11 @@ export const zh = {
   onlyHere: '这里是 {numbers}',
   onlyThere: '那里是 {numbers}',
   differs: '（{numbers}）',
-  notes: [
-    { pattern: /^(?<file>.*?): columns not used: (?<columns>.*)$/, words: '{file}：没有用到的列：{columns}' },
-    { pattern: /^nothing was deleted from the replaced sources/, words: '有些行读不出来，所以没有删除任何旧条目。改好文件后重新导入。' },
-    { pattern: /^many rows share their question with another/, words: '很多行的问题相同，像是文档里重复的标题。确认没问题的话，可以在“冲突”里全部写入。' },
-  ] as { pattern: RegExp; words: string }[],
+  notes: {
+    unused: '{file}：没有用到的列：{columns}',
+    keptAll: '有些行读不出来，所以没有删除任何旧条目。改好文件后重新导入。',
+    manyConflicts: '很多行的问题相同，像是文档里重复的标题。确认没问题的话，可以在“冲突”里全部写入。',
+  },
   rowProblems: {
     conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以勾选写入。',
     duplicate: '和{other}说的一样。',
@@ -242,9 +242,11 @@ export const en: typeof zh = {
   onlyHere: 'here {numbers}',
   onlyThere: 'there {numbers}',
   differs: ' ({numbers})',
-  notes: [
-    { pattern: /^many rows share their question with another/, words: 'Many rows share their question with another, as headings of documents do. If they are right, write all of them under “Conflicts”.' },
-  ],
+  notes: {
+    unused: '{file}: columns not used: {columns}',
+    keptAll: 'Some rows could not be read, so no old entry is deleted. Correct the file and import it again.',
+    manyConflicts: 'Many rows share their question with another, as headings of documents do. If they are right, write all of them under “Conflicts”.',
+  },
   rowProblems: {
     conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or tick it to write it all the same.',
   },

@@ -9,7 +9,7 @@ export const zh = {
   atLine: '第 {line} 行：',
   noFindings: '没有发现问题。',
   // By the code of the finding; what is missing here is shown as the server says it.
-  lints: {
+  lintProblems: {
     undeclared_variable: '`{name}` 没有声明。已声明的有：{declared}。',
     unused_variable: '`{name}` 声明了，但没有用到。',
     no_reasoning_part: '设置了推理，但没有 `## Reasoning` 一节要求模型推理。',
@@ -62,7 +62,7 @@ export const en: typeof zh = {
   atLine: 'Line {line}:',
   noFindings: 'Nothing wrong was found.',
   // The server speaks English itself.
-  lints: {},
+  lintProblems: {},
   variables: 'Variables there are',
   optional: 'may be empty',
   unused: 'not used',
