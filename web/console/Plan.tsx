@@ -77,7 +77,7 @@ export function Plan({ plan, applied, again }: Props): VNode {
   const { accept, skip, all } = decided;
   useUnsaved(all || accept.size + skip.size > 0);
   const apply = () =>
-    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip.keys()], accept_all: all })));
+    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) })));
   const decide = (row: PlannedRow, taken: boolean) => {
     const next: Decided = { accept: new Set(accept), skip: new Map(skip), all };
     if (row.fate === 'conflicting' && !all) taken ? next.accept.add(row.n) : next.accept.delete(row.n);

@@ -51,11 +51,11 @@ export function PromptTrial({ path, text, wrong }: { path: string; text: string;
           {!shown.asks_model && <p class="why">{say.noModelWouldBe}</p>}
           {real.length > 0 && (
             <>
-              <h4>{say.realQuestion}</h4>
+              <h2 class="small">{say.realQuestion}</h2>
               <Prompt messages={real} />
             </>
           )}
-          <h4>{say.restOfPrompt}</h4>
+          <h2 class="small">{say.restOfPrompt}</h2>
           <Prompt messages={shown.messages.filter((message) => message.part !== 'user')} />
         </div>
       ) : (

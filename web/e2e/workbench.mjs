@@ -114,7 +114,7 @@ async function knowledge(page) {
     await id('answer').waitFor();
     const before = await id('answer').inputValue();
     await id('answer').fill(`${before} 还没保存`);
-    const ways = [() => page.keyboard.press('Escape'), () => rows.nth(1).click(), () => page.locator('.rail a[href="#/overview"]').click(), () => page.goBack()];
+    const ways = [() => page.goBack(), () => page.keyboard.press('Escape'), () => rows.nth(1).click(), () => page.locator('.rail a[href="#/overview"]').click()];
     for (const away of ways) {
       await id('answer').focus();
       await away();
@@ -139,7 +139,7 @@ async function knowledge(page) {
     await id('toast').waitFor();
     await page.locator('[data-testid=rows] tbody a').filter({ hasText: RUN }).first().click();
     await id('delete').click();
-    await page.getByText('已删除').waitFor();
+    await page.getByText('已删除，不再用于回答').waitFor();
     await id('undo').click();
     await page.getByText('已撤销').waitFor();
     await page.locator('[data-testid=rows] tbody').getByText('测试问题').first().waitFor();
@@ -174,7 +174,7 @@ async function knowledge(page) {
     const [download] = await Promise.all([page.waitForEvent('download'), id('export-csv').click()]);
     must(download.suggestedFilename().endsWith('.csv'), download.suggestedFilename());
     await open(page, `knowledge?q=${RUN}`, 'rows');
-    await page.locator('.menu summary').click();
+    await page.locator('.menu').evaluate((menu) => (menu.open = true));
     const [narrowed] = await Promise.all([page.waitForEvent('download'), id('export-jsonl').click()]);
     const rows = readFileSync(await narrowed.path(), 'utf8').trim().split('\n');
     must(rows.length === 1 && rows[0].includes(RUN), `${rows.length} rows in the export of one`);
