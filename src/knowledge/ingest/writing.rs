@@ -45,11 +45,18 @@ pub struct Written {
     pub deleted: Vec<EntryId>,
 }
 
-/// Rows that change an entry, with what their file does not say as the entry has it.
+/// Rows that change an entry, with what their file does not say as the entry has it. Also those that are held
+/// back under an id of their own: a report of them has every column.
 pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) -> Vec<Judged> {
-    let complete = |(judged, verdict): (Judged, &Verdict)| match verdict {
-        Verdict::Changed(known) | Verdict::Unchanged(known) => Judged { row: base.whole(judged.row, &known.id), ..judged },
-        _ => judged,
+    let complete = |(judged, verdict): (Judged, &Verdict)| {
+        let id = match verdict {
+            Verdict::Changed(known) | Verdict::Unchanged(known) => known.id.clone(),
+            _ => match (&judged.row.draft.id, judged.row.ids.first()) {
+                (Some(_), Some(id)) => id.clone(),
+                _ => return judged,
+            },
+        };
+        Judged { row: base.whole(judged.row, &id), ..judged }
     };
     rows.into_iter().zip(verdicts).map(complete).collect()
 }
