@@ -9,8 +9,9 @@ use crate::knowledge::{Decision, Hit, Knowledge, Query, text};
 
 /// Questions suggested after an answer.
 const SUGGESTIONS: usize = 3;
-/// The end of an answer waits so long for them at most.
-const WITHIN: Duration = Duration::from_millis(300);
+/// The end of an answer, whose text is told by then, waits so long for them at most; a busy machine needs a few
+/// hundred milliseconds for the searches.
+const WITHIN: Duration = Duration::from_millis(1_500);
 
 /// The questions of near rows, the nearest first, without the row that the answer quotes first.
 pub fn candidates(hits: &[Hit], sources: &[Hit]) -> Vec<String> {
