@@ -66,8 +66,7 @@ export async function states(house) {
   await check('state: nothing found, with the nearest questions and the way to a person', async () => {
     await me.ask('保证金能用比特币交吗？');
     must((await me.ended(1)) === 'completed', await me.status());
-    // They are drawn with the frame after the one that shows the end.
-    await until(async () => (await me.id('suggestion').count()) > 0, `no nearest questions: ${await me.text()}`);
+    must((await me.id('suggestion').count()) > 0, `no nearest questions: ${await me.text()}`);
     must((await me.id('contact').getAttribute('href')) === 'https://help.example.com/people', 'no way to a person');
     await accessible(me, 'nothing found');
     await me.shot('state-nothing-found');
