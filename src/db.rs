@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
@@ -166,7 +167,20 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
         .foreign_keys(true);
-    SqlitePoolOptions::new().max_connections(8).connect_with(options).await.map_err(unreachable)
+    SqlitePoolOptions::new()
+        .max_connections(8)
+        // A full disk makes SQLite roll back by itself, and sqlx goes on counting the transaction it had: such a
+        // connection is closed, or every later `begin` on it would fail long after there is room again.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A rollback that a dropped transaction asked for is done before this answers.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(unreachable)
 }
 
 async fn open_postgres(url: &str) -> Result<PgPool> {
