@@ -156,11 +156,12 @@ impl Bench {
         row("  what we add to it", format!("p50 / p99  {:.2} / {:.2} ms", more(50), more(99)), "p99 ≤ 1 ms");
         // The worst case: everybody asks in the same moment.
         let question = question?;
-        let burst = sockets.iter_mut().enumerate().map(|(n, socket)| async {
+        let this = &*self;
+        let burst = sockets.iter_mut().enumerate().map(|(n, socket)| async move {
             let model = format!("m{}", n % TURNS);
-            let asked = socket.ask(&format!("burst-{n}"), self.question(n), &model).await;
-            socket.hear(&self.provider, SHORT).await;
-            self.provider.arrival(&model).map(|at| at.saturating_duration_since(asked))
+            let asked = socket.ask(&format!("burst-{n}"), this.question(n), &model).await;
+            socket.hear(&this.provider, SHORT).await;
+            this.provider.arrival(&model).map(|at| at.saturating_duration_since(asked))
         });
         let burst = Times::of(join_all(burst).await.into_iter().flatten());
         row(&format!("  {} questions in the same moment", burst.count()), format!("p50 / p99  {}", burst.both()), "");

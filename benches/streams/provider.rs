@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -115,7 +114,8 @@ async fn serve(mut socket: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
 async fn answer(socket: &mut TcpStream, shared: &Shared, script: Script) -> std::io::Result<()> {
     socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
     // Spread over one gap, so that they do not all speak in the same moment.
-    tokio::time::sleep(script.gap.mul_f64(rand::rng().random_range(0.0..1.0))).await;
+    let later = script.gap.mul_f64(rand::random::<f64>());
+    tokio::time::sleep(later).await;
     let mut beat = tokio::time::interval(script.gap);
     for _ in 0..script.tokens {
         beat.tick().await;
