@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::pace::Share;
 use super::store::BotStore;
-use super::{Cards, Inbound, Step, markdown, words};
+use super::{Cards, Inbound, Pulse, Step, markdown, words};
 use crate::error::{Error, Kind, Result};
 
 /// Longer than this for a free call, and a plain message is the better answer.
@@ -16,10 +16,19 @@ const PATIENCE_TO_OPEN: Duration = Duration::from_secs(3);
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
+/// Where what happens to cards is noted down.
+#[derive(Clone, Copy)]
+pub struct Notes<'a> {
+    /// Their rows.
+    pub store: &'a BotStore,
+    /// How the bot is doing.
+    pub pulse: &'a Pulse,
+}
+
 /// A card while its answer comes.
 pub struct Live<'a> {
     cards: &'a dyn Cards,
-    store: &'a BotStore,
+    notes: Notes<'a>,
     id: String,
     share: Share,
     due: Instant,
@@ -36,11 +45,11 @@ pub enum Ended {
 
 impl<'a> Live<'a> {
     /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
-    pub async fn open(cards: &'a dyn Cards, store: &'a BotStore, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
+    pub async fn open(cards: &'a dyn Cards, notes: Notes<'a>, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
         let Some(share) = cards.pace().share().or_else(|| reopened.then(|| cards.pace().any_share())) else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
-        let live = Self { cards, store, id, share, due: Instant::now(), shown: String::new() };
+        let live = Self { cards, notes, id, share, due: Instant::now(), shown: String::new() };
         if reopened {
             return Ok(Some(live));
         }
@@ -48,8 +57,8 @@ impl<'a> Live<'a> {
             return Ok(None);
         }
         // Remembered first: a crash in between leaves a card that the next start can end.
-        store.card_opens(&live.id, &to.message_id).await?;
-        match cards.open(to, &live.id).await {
+        notes.store.card_opens(&live.id, &to.message_id).await?;
+        match notes.pulse.called(cards.open(to, &live.id).await) {
             Ok(()) => Ok(Some(live)),
             Err(error) => {
                 tracing::warn!(code = error.code(), causes = error.causes(), "no card, a plain message instead: {error}");
@@ -62,8 +71,8 @@ impl<'a> Live<'a> {
     /// A call that was answered made no card; one that was not may have.
     async fn give_up(&self, error: &Error) -> Result<()> {
         match error.kind() {
-            Kind::Timeout => self.store.card_hangs(&self.id, words::see_below()).await,
-            _ => self.store.card_done(&self.id).await,
+            Kind::Timeout => self.notes.store.card_hangs(&self.id, words::see_below()).await,
+            _ => self.notes.store.card_done(&self.id).await,
         }
     }
 
@@ -84,7 +93,7 @@ impl<'a> Live<'a> {
         if text.trim().is_empty() || text == self.shown || !self.cards.pace().room() {
             return;
         }
-        match self.cards.update(&self.id, &text, Step::Writing).await {
+        match self.notes.pulse.called(self.cards.update(&self.id, &text, Step::Writing).await) {
             Ok(()) => self.shown = text,
             // The next update or the end makes up for it.
             Err(error) => tracing::debug!(code = error.code(), "a card's update was left out: {error}"),
@@ -99,9 +108,9 @@ impl<'a> Live<'a> {
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES {
             self.cards.pace().turn().await;
-            match self.cards.update(&self.id, &first, step).await {
+            match self.notes.pulse.called(self.cards.update(&self.id, &first, step).await) {
                 Ok(()) => {
-                    self.store.card_done(&self.id).await?;
+                    self.notes.store.card_done(&self.id).await?;
                     return Ok(Ended::Shown(pieces));
                 }
                 Err(error) if attempt == TRIES || is_final(&error) => {
@@ -112,7 +121,7 @@ impl<'a> Live<'a> {
             }
             wait *= 2;
         }
-        self.store.card_hangs(&self.id, words::see_below()).await?;
+        self.notes.store.card_hangs(&self.id, words::see_below()).await?;
         Ok(Ended::Refused)
     }
 }

@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::cards::{Ended, Live, sweep};
+use super::cards::{Ended, Live, Notes, sweep};
 use super::commands::{self, Command};
 use super::post::Answer;
 use super::store::{BotStore, Thread};
-use super::{Channel, Content, Duty, Inbound, Mention, Post, words};
+use super::{Channel, Content, Duty, Inbound, Mention, Post, Pulse, words};
 use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
 use crate::config::{AiMark, BotMemory};
 use crate::error::{Error, Result};
@@ -62,6 +62,8 @@ pub struct DeskParts {
     pub turns: Memory,
     /// Under every answer.
     pub mark: AiMark,
+    /// How it is doing.
+    pub pulse: Arc<Pulse>,
 }
 
 /// One bot's desk.
@@ -129,6 +131,15 @@ impl Desk {
             sweep(cards, &self.parts.store).await?;
         }
         Ok(())
+    }
+
+    /// How it is doing.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.parts.pulse
+    }
+
+    fn notes(&self) -> Notes<'_> {
+        Notes { store: &self.parts.store, pulse: &self.parts.pulse }
     }
 
     /// Takes nothing more.
@@ -232,7 +243,7 @@ impl Desk {
         let who = self.parts.channel.name_of(&case.inbound.asker);
         let what = question.as_deref().unwrap_or(said).replace('\n', " ");
         let note = Post::new(language, words::alert(language, &who, place, &what));
-        match self.parts.channel.alert(duty, &note).await {
+        match self.parts.pulse.called(self.parts.channel.alert(duty, &note).await) {
             Ok(()) => Ok(words::called(language)),
             Err(error) => {
                 tracing::error!(
@@ -254,7 +265,7 @@ impl Desk {
 
     async fn ask(&self, mut case: Case<'_>, question: &str) -> Result<()> {
         let mut live = match self.parts.channel.cards() {
-            Some(cards) => Live::open(cards, &self.parts.store, case.inbound, case.card.take()).await?,
+            Some(cards) => Live::open(cards, self.notes(), case.inbound, case.card.take()).await?,
             None => None,
         };
         let (mut text, whole) = match self.answer(&case, question, live.as_mut()).await {
@@ -362,7 +373,7 @@ impl Desk {
             _ => pieces,
         };
         for piece in &pieces {
-            self.parts.channel.send(inbound, piece).await?;
+            self.parts.pulse.called(self.parts.channel.send(inbound, piece).await)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::dingtalk::{self, DingTalk};
 use super::feishu::Feishu;
 use super::store::BotStore;
 use super::wecom::WeCom;
-use super::{Channel, Desk, Duty, wecom};
+use super::{Channel, Desk, Duty, Pulse, wecom};
 use crate::chat::ChatEngine;
 use crate::config::{AnswersConfig, BotMode, ChannelsConfig};
 use crate::db::Db;
@@ -81,6 +81,18 @@ pub struct WeComBot {
     tenant: TenantId,
 }
 
+/// Any bot.
+pub struct Bot<'a> {
+    /// Its platform's name.
+    pub platform: &'static str,
+    /// Its own.
+    pub name: &'a str,
+    /// How its messages come in.
+    pub mode: BotMode,
+    /// What happens to them.
+    pub desk: &'a Arc<Desk>,
+}
+
 impl Channels {
     /// Builds the bots; nothing is sent.
     ///
@@ -145,6 +157,15 @@ impl Channels {
         self.0.wecom.get(name).ok_or_else(missing)
     }
 
+    /// Every bot, by platform and name.
+    pub(super) fn all(&self) -> impl Iterator<Item = Bot<'_>> {
+        let room = &*self.0;
+        let dingtalk = room.dingtalk.iter().map(|(name, bot)| (name, bot.channel.mode(), &bot.desk));
+        let feishu = room.feishu.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
+        let wecom = room.wecom.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
+        dingtalk.chain(feishu).chain(wecom).map(|(name, mode, desk)| Bot { platform: desk.parts.channel.platform(), name, mode, desk })
+    }
+
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
         for (name, bot) in &self.0.dingtalk {
@@ -204,6 +225,7 @@ fn desk(
         models: Arc::clone(parts.models),
         turns: parts.memory.clone(),
         mark: parts.answers.ai_mark(tenant.as_str()).clone(),
+        pulse: Arc::new(Pulse::new(parts.clock.clone())),
     })
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::ids::{Timestamp, random_token};
 
+mod bots;
 mod cards;
 mod commands;
 mod desk;
@@ -20,15 +21,18 @@ mod markdown;
 pub mod outgoing;
 mod pace;
 mod post;
+mod pulse;
 mod rating;
 pub mod store;
 mod webhook;
 pub mod wecom;
 mod words;
 
+pub use bots::{BotState, Calls, Health};
 pub use desk::{Desk, Taken};
 pub use door::{Channels, ChannelsParts, WeComBot};
 pub use post::{Mention, Post};
+pub use pulse::{Problem, Pulse};
 pub use rating::Vote;
 
 /// A message to a bot, whatever platform it came from. Stored until it is answered.
@@ -111,6 +115,11 @@ pub trait Channel: Send + Sync {
 
     /// The cards that answers can be streamed into, where the bot has some.
     fn cards(&self) -> Option<&dyn Cards>;
+
+    /// How calls to the platform are shared, where they are.
+    fn quota(&self) -> Option<&Pace> {
+        None
+    }
 }
 
 /// Messages that can be changed after they were sent.

@@ -32,6 +32,17 @@ struct Inner {
 #[derive(Debug)]
 pub struct Share(Pace);
 
+/// How busy it is now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load {
+    /// Most calls a second.
+    pub per_second: f64,
+    /// Open cards.
+    pub open: usize,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+}
+
 impl Pace {
     /// So many calls a second. They are spread out: the platform counts a burst as well.
     pub fn new(per_second: u32) -> Self {
@@ -43,6 +54,12 @@ impl Pace {
             open: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
         }))
+    }
+
+    /// How busy it is now.
+    pub fn load(&self) -> Load {
+        let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
+        Load { per_second: self.0.per_second, open: count(&self.0.open), waiting: count(&self.0.waiting) }
     }
 
     /// Waits until a call may be made.

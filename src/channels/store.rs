@@ -83,6 +83,14 @@ impl BotStore {
         Ok(taken == 1)
     }
 
+    /// When a message was dealt with last, and how many there were, over the days that are remembered.
+    pub async fn recent(&self) -> Result<(Option<Timestamp>, i64)> {
+        let sql = "select max(updated_ms), count(*) from channel_messages \
+             where tenant_id = $1 and bot = $2 and state in ('taken', 'sending', 'done') and updated_ms >= $3";
+        let since = Timestamp(self.clock.now().0 - KEEP_MS);
+        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).bind(since).fetch_one(pool).await)?)
+    }
+
     /// How far a message is: `sending`, `done`. What was said is forgotten once it is answered.
     pub async fn mark(&self, message: &str, state: &str) -> Result<()> {
         let sql = "update channel_messages set state = $4, payload = case when $4 = 'done' then '' else payload end, updated_ms = $5 \

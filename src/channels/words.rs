@@ -169,6 +169,11 @@ pub fn too_long(language: Language) -> &'static str {
     }
 }
 
+/// To whoever is on duty, who may read either language.
+pub fn test(bot: &str) -> String {
+    format!("这是机器人 {bot} 的测试消息：它能把话送到这里。\n\nA test message of the bot {bot}: what it says arrives here.")
+}
+
 /// Something on our side.
 pub fn failed(language: Language) -> &'static str {
     match language {

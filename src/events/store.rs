@@ -77,6 +77,7 @@ pub struct Tried {
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, FromRow)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Delivery {
     /// Its own id: an event's for one endpoint.
     pub id: String,
@@ -87,19 +88,36 @@ pub struct Delivery {
     /// To whom it is told.
     pub endpoint: String,
     /// `waiting`, `delivered`, `failed`.
+    #[cfg_attr(test, ts(type = "'waiting' | 'delivered' | 'failed'"))]
     pub state: String,
     /// Tries so far.
     pub attempts: i64,
     /// When a waiting one is tried next.
+    #[cfg_attr(test, ts(type = "number"))]
     pub due_ms: Timestamp,
     /// The receiver's last status.
     pub status: Option<i64>,
     /// What went wrong last: `http_500`, `timeout`, `unreachable`, `private_address`, …
     pub problem: Option<String>,
     /// When it happened.
+    #[cfg_attr(test, ts(type = "number"))]
     pub created_ms: Timestamp,
     /// When it was tried last.
+    #[cfg_attr(test, ts(type = "number"))]
     pub updated_ms: Timestamp,
+}
+
+/// How many of an endpoint's deliveries are in a state.
+#[derive(Clone, Debug, FromRow)]
+pub struct Count {
+    /// To whom they are told.
+    pub endpoint: String,
+    /// `waiting`, `delivered`, `failed`.
+    pub state: String,
+    /// How many.
+    pub count: i64,
+    /// When the last of the delivered ones was.
+    pub last_ms: Timestamp,
 }
 
 /// Which lines of the log are meant.
@@ -108,8 +126,8 @@ pub struct Delivery {
 pub struct Wanted<'a> {
     pub endpoint: Option<&'a str>,
     pub state: Option<&'a str>,
-    /// Before this moment, for the next page.
-    pub before: Option<Timestamp>,
+    /// Before this moment; with an id also what happened at it and comes behind that delivery, for the next page.
+    pub before: Option<(Timestamp, Option<&'a str>)>,
 }
 
 /// The outbox of every shop.
@@ -179,14 +197,21 @@ impl Outbox {
         Ok(())
     }
 
+    /// How many deliveries are in which state, for every endpoint of a shop.
+    pub async fn counts(&self, tenant: &TenantId) -> Result<Vec<Count>> {
+        let sql = "select endpoint, state, count(*) as count, max(due_ms) as last_ms \
+             from event_deliveries where tenant_id = $1 group by endpoint, state";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).fetch_all(pool).await)?)
+    }
+
     /// The log, the newest first.
     pub async fn log(&self, tenant: &TenantId, wanted: &Wanted<'_>, limit: i64) -> Result<Vec<Delivery>> {
         let sql = "select id, event_id, event, endpoint, state, attempts, due_ms, status, problem, created_ms, updated_ms \
              from event_deliveries where tenant_id = $1 and ($2 is null or endpoint = $2) and ($3 is null or state = $3) \
-             and created_ms < $4 order by created_ms desc, id limit $5";
-        let before = wanted.before.unwrap_or(Timestamp(i64::MAX));
+             and (created_ms < $4 or (created_ms = $4 and $5 is not null and id > $5)) order by created_ms desc, id limit $6";
+        let (before, behind) = wanted.before.unwrap_or((Timestamp(i64::MAX), None));
         Ok(on!(&self.db, pool => sqlx::query_as(sql)
-            .bind(tenant).bind(wanted.endpoint).bind(wanted.state).bind(before).bind(limit).fetch_all(pool).await)?)
+            .bind(tenant).bind(wanted.endpoint).bind(wanted.state).bind(before).bind(behind).bind(limit).fetch_all(pool).await)?)
     }
 
     /// Has a delivery sent again, as if it had just happened: under the same id.

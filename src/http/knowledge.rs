@@ -37,7 +37,38 @@ pub struct Search {
 }
 
 impl Search {
-    fn settings(&self, in_force: &SearchConfig) -> Result<SearchConfig> {
+    fn tried(&self) -> Tried {
+        let Self { weight, grounded_threshold, direct_threshold, fusion, .. } = *self;
+        Tried { weight, grounded_threshold, direct_threshold, fusion }
+    }
+}
+
+/// Settings to try instead of those in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Tried {
+    weight: Option<f32>,
+    grounded_threshold: Option<f32>,
+    direct_threshold: Option<f32>,
+    fusion: Option<Fusion>,
+}
+
+/// Settings as the console shows them.
+pub fn shown(settings: &SearchConfig) -> Value {
+    json!({"weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold})
+}
+
+impl Tried {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The settings in force with these in their place.
+    ///
+    /// # Errors
+    /// `bad_setting`.
+    pub fn over(&self, in_force: &SearchConfig) -> Result<SearchConfig> {
         let set = |value: Option<f32>, name: &str, in_force: f32| match value {
             Some(value) if !(0.0..=1.0).contains(&value) => {
                 Err(Error::invalid("bad_setting", format!("`{name}` is a number from 0 to 1.")))
@@ -59,14 +90,12 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     if search.q.trim().is_empty() {
         return Err(Error::invalid("empty_query", "`q` is empty: what should be searched for?"));
     }
-    let settings = search.settings(&state.app.knowledge.settings(&caller.tenant).await?)?;
+    let settings = search.tried().over(&state.app.knowledge.settings(&caller.tenant).await?)?;
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
     let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top, fusion: None };
     let mut answer = state.app.knowledge.search_by(&caller.tenant, &query, &settings).await?.to_json();
-    answer["settings"] = json!({
-        "weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold,
-    });
+    answer["settings"] = shown(&settings);
     Ok(Json(answer))
 }
 
@@ -119,12 +148,15 @@ pub async fn entries(State(state): State<Shared>, Admin(caller): Admin, Query(wa
     let limit = wanted.limit.unwrap_or(50).clamp(1, MOST);
     let (store, listing) = (state.app.knowledge.store(), wanted.listing());
     let after = wanted.after.as_deref().map(place).transpose()?;
-    let page = store.listed(&caller.tenant, &listing, after.as_ref(), limit).await?;
+    let (page, total) = match &after {
+        Some(after) => (store.listed(&caller.tenant, &listing, Some(after), limit).await?, None),
+        None => store.listed_first(&caller.tenant, &listing, limit).await.map(|(page, total)| (page, Some(total)))?,
+    };
     let next = page.last().filter(|_| page.len() == limit).map(|entry| format!("{}:{}", entry.revision, entry.id));
     let zone = state.app.config.zone();
     let mut answer = json!({"entries": page.into_iter().map(|entry| row(entry, zone)).collect::<Vec<_>>(), "next": next});
-    if after.is_none() {
-        answer["total"] = json!(store.listed_count(&caller.tenant, &listing).await?);
+    if let Some(total) = total {
+        answer["total"] = json!(total);
     }
     Ok(Json(answer))
 }

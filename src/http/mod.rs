@@ -26,6 +26,8 @@ use crate::telemetry;
 
 mod assets;
 mod auth;
+mod bots;
+mod cases;
 mod chat;
 mod conversations;
 mod entries;
@@ -104,6 +106,9 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/prompts/{name}/preview", post(prompts::preview).layer(rows))
         .route("/api/v1/knowledge/search", get(knowledge::search))
         .route("/api/v1/knowledge/stats", get(knowledge::stats))
+        .route("/api/v1/knowledge/cases", get(cases::list).post(cases::keep).layer(rows))
+        .route("/api/v1/knowledge/cases/{id}", delete(cases::forget))
+        .route("/api/v1/knowledge/evaluate", post(cases::evaluate))
         .route("/api/v1/knowledge/words", get(knowledge::words).put(knowledge::set_words).layer(rows))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
@@ -113,6 +118,9 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/imports/{id}", get(imports::show).delete(imports::forget))
         .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
         .route("/api/v1/knowledge/export", get(imports::export))
+        .route("/api/v1/bots", get(bots::list))
+        .route("/api/v1/bots/{platform}/{bot}/test", post(bots::test))
+        .route("/api/v1/webhooks", get(outgoing::endpoints))
         .route("/api/v1/webhooks/deliveries", get(outgoing::log))
         .route("/api/v1/webhooks/deliveries/{id}/resend", post(outgoing::send_again))
         // chat platforms

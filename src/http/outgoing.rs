@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::auth::Admin;
 use super::state::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::store::Wanted;
 use crate::ids::Timestamp;
 
@@ -20,16 +20,35 @@ const MOST: i64 = 500;
 pub struct Paging {
     endpoint: Option<String>,
     state: Option<String>,
-    before: Option<i64>,
+    /// A moment, or the `next` of the page before.
+    before: Option<String>,
     limit: Option<i64>,
+}
+
+/// Who is told what in the caller's shop.
+pub async fn endpoints(State(state): State<Shared>, Admin(caller): Admin) -> Result<Json<Value>> {
+    Ok(Json(json!({"endpoints": state.app.outgoing.endpoints(&caller.tenant).await?})))
+}
+
+/// `<moment>` or `<moment>:<id>`.
+fn place(text: &str) -> Result<(Timestamp, Option<&str>)> {
+    let (at, id) = text.split_once(':').map_or((text, None), |(at, id)| (at, Some(id)));
+    let wrong = |_| Error::invalid("bad_page", "`before` must be a moment in milliseconds, or the `next` of the page before.");
+    Ok((Timestamp(at.parse().map_err(wrong)?), id))
 }
 
 /// The newest deliveries of the caller's shop.
 pub async fn log(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
     let limit = paging.limit.unwrap_or(100).clamp(1, MOST);
-    let wanted = Wanted { endpoint: paging.endpoint.as_deref(), state: paging.state.as_deref(), before: paging.before.map(Timestamp) };
+    let wanted = Wanted {
+        endpoint: paging.endpoint.as_deref(),
+        state: paging.state.as_deref(),
+        before: paging.before.as_deref().map(place).transpose()?,
+    };
     let deliveries = state.app.outgoing.log(&caller.tenant, &wanted, limit).await?;
-    Ok(Json(json!({"deliveries": deliveries})))
+    let full = i64::try_from(deliveries.len()) == Ok(limit);
+    let next = deliveries.last().filter(|_| full).map(|last| format!("{}:{}", last.created_ms.0, last.id));
+    Ok(Json(json!({"deliveries": deliveries, "next": next})))
 }
 
 /// Sends one again, under the same id.

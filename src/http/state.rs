@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,6 +36,8 @@ pub struct HttpState {
     pub metrics: PrometheusHandle,
     /// Since when it serves.
     pub started: Timestamp,
+    /// The one run of labelled questions there may be.
+    pub evaluating: Semaphore,
 }
 
 impl HttpState {
@@ -47,6 +50,7 @@ impl HttpState {
             closing: CancellationToken::new(),
             metrics: telemetry::metrics(),
             started: app.clock.now(),
+            evaluating: Semaphore::new(1),
             app,
             demo_key,
         }

@@ -30,7 +30,7 @@ const IN_TIME: Duration = Duration::from_millis(500);
 pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.dingtalk(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    bot.channel.verify(header("timestamp"), header("sign"))?;
+    bot.desk.pulse().callback(bot.channel.verify(header("timestamp"), header("sign")))?;
     let inbound = match read(&body)? {
         Read::Message(inbound) => *inbound,
         other => {
@@ -54,7 +54,7 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         nonce: header("x-lark-request-nonce"),
         signature: header("x-lark-signature"),
     };
-    match bot.channel.read(&body, signed)? {
+    match bot.desk.pulse().callback(bot.channel.read(&body, signed))? {
         feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         feishu_message::Read::Nothing(why) => tracing::debug!(why, "a message is not answered"),
         feishu_message::Read::Message(inbound) => {
@@ -82,14 +82,15 @@ impl WeComQuery {
 /// WeCom asks whether the address is this bot's: only who has the key can say what was encrypted.
 pub async fn wecom_asks(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>) -> Result<String> {
     let bot = state.app.channels.wecom(&bot)?;
-    let plain = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed())?;
+    let opened = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed());
+    let plain = bot.desk.pulse().callback(opened)?;
     Ok(String::from_utf8_lossy(&plain).into_owned())
 }
 
 /// A WeCom callback: a message, whose answer it asks for again and again; how far that is; or a vote.
 pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>, body: Bytes) -> Result<Response> {
     let bot = state.app.channels.wecom(&bot)?;
-    let reply = match bot.channel.read(&body, query.signed())? {
+    let reply = match bot.desk.pulse().callback(bot.channel.read(&body, query.signed()))? {
         WeComRead::Message(inbound) => wecom_message(bot, *inbound).await,
         WeComRead::Poll(id) => bot.channel.so_far(&id).await?,
         WeComRead::Entered => bot.channel.greeting(),

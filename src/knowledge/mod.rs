@@ -10,6 +10,7 @@ pub mod book;
 pub mod decide;
 mod edit;
 mod events_store;
+pub mod cases;
 pub mod evaluate;
 pub mod export;
 mod fold;

@@ -143,6 +143,7 @@ E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "
 peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
 peer "the widget on a page of another origin" node web/e2e/embed.mjs "$binary" "$shots"
 peer "the console at work" node web/e2e/workbench.mjs "$base" "$(new_key --role admin)" "$shots"
+peer "the channels and the evaluation set" node web/e2e/channels.mjs "$binary" "$shots"
 
 # Once more on the same directory, with the default way of reasoning.
 echo "-- a restart"

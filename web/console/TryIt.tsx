@@ -4,7 +4,9 @@ import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import type { KnowledgeStats, ModelState, SearchAnswer, SearchSettings } from '../shared/wire';
 import { query as address } from './api';
+import { Evaluation } from './Evaluation';
 import { Hits, Verdict, round } from './Hits';
+import { Keep } from './Keep';
 import { Desk, Part, useLoad } from './load';
 import { ModelAnswers } from './ModelAnswers';
 import { change } from './route';
@@ -19,6 +21,7 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
   const asked = values.get('q') ?? '';
   const market = values.get('market') ?? '';
   const [text, setText] = useState(asked);
+  const [kept, setKept] = useState(0);
   useEffect(() => setText(asked), [asked]);
   const stats = useLoad<KnowledgeStats>('/knowledge/stats');
   const models = useLoad<ModelState[]>('/models');
@@ -49,6 +52,7 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
           {(answer) => (
             <div class="found" aria-busy={busy}>
               <Hits answer={answer} />
+              <Keep key={`${answer.query}\n${market}`} answer={answer} market={market} kept={() => setKept((times) => times + 1)} />
               <Others answer={answer} market={market} />
               {models.loaded?.state === 'ready' && <ModelAnswers key={`${asked}\n${market}`} text={asked} market={market} models={models.loaded.value} />}
             </div>
@@ -57,6 +61,7 @@ export function TryIt({ values }: { values: URLSearchParams }): VNode {
       ) : (
         <p class="quiet">{say.tryEmpty}</p>
       )}
+      <Evaluation changed={kept} />
     </>
   );
 }

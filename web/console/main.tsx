@@ -6,6 +6,7 @@ import { chooseLang, fill, type Lang } from '../shared/i18n';
 import type { SessionInfo } from '../shared/wire';
 import { ApiError, call } from './api';
 import { Access } from './Access';
+import { Channels } from './Channels';
 import { Conversations } from './Conversations';
 import { Import } from './Import';
 import { Knowledge } from './Knowledge';
@@ -21,6 +22,8 @@ import { words, type Words } from './words';
 const LANG = 'mc:console:lang';
 /** The page when the address names none. */
 const FIRST = 'overview';
+/** Pages that are reached from another one, and not from the rail. */
+const BELOW: Record<string, string> = { import: 'knowledge' };
 
 /** A sign-in token is taken out of the address before anything else can see it. */
 function takeToken(): string | undefined {
@@ -96,12 +99,14 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
     try: [say.tryIt, <TryIt values={values} />],
     prompts: [say.prompts, <Prompts values={values} />],
     conversations: [say.conversations, <Conversations values={values} />],
+    channels: [say.channelsPage, <Channels values={values} />],
     access: [say.access, <Access />],
   };
   const open = page in pages ? page : FIRST;
   const [title, shown] = pages[open]!;
   useEffect(() => {
     document.title = `${title} · ${say.product}`;
+    document.querySelector('.rail [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
   }, [title]);
   const { expires_at } = session;
   const until = expires_at && new Date(expires_at).toLocaleString(lang === 'zh' ? 'zh-CN' : 'en-GB', { dateStyle: 'medium', timeStyle: 'short' });
@@ -112,9 +117,9 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
         <p class="product">{say.product}</p>
         <p class="shop" title={until ? fill(say.until, { time: until }) : undefined}>{say.tenant} <strong>{session.tenant}</strong></p>
         <ul>
-          {Object.entries(pages).map(([path, [name]]) => (
+          {Object.entries(pages).filter(([path]) => !(path in BELOW)).map(([path, [name]]) => (
             <li key={path}>
-              <a href={address(path)} aria-current={open === path ? 'page' : undefined}>{name}</a>
+              <a href={address(path)} aria-current={(BELOW[open] ?? open) === path ? 'page' : undefined}>{name}</a>
             </li>
           ))}
         </ul>

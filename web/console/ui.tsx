@@ -181,19 +181,19 @@ export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): vo
   );
 }
 
-/** A button that asks before it does what cannot be undone. */
-export function Asking({ ask, name, sure, run, disabled }: { ask: string; name: string; sure: string; run(): void; disabled?: boolean }): VNode {
+/** A button that asks before it does what cannot be undone; `calm` when that is no loss. */
+export function Asking({ ask, name, sure, run, disabled, calm }: { ask: string; name: string; sure: string; run(): void; disabled?: boolean; calm?: boolean }): VNode {
   const { say } = useContext(Desk);
   const [asked, setAsked] = useState(false);
   const yes = useRef<HTMLButtonElement>(null);
   useEffect(() => yes.current?.focus(), [asked]);
   if (!asked) {
-    return <button type="button" class="danger" disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
+    return <button type="button" class={calm ? '' : 'danger'} disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
   }
   return (
     <span class="asking" role="group" aria-label={ask}>
       <span>{ask}</span>
-      <button type="button" class="danger" ref={yes} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
+      <button type="button" class={calm ? 'primary' : 'danger'} ref={yes} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
       <button type="button" class="plain" onClick={() => setAsked(false)}>{say.cancel}</button>
     </span>
   );

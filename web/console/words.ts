@@ -3,16 +3,18 @@
 import type { Lang } from '../shared/i18n';
 import * as access from './words/access';
 import * as base from './words/base';
+import * as channels from './words/channels';
 import * as conversations from './words/conversations';
+import * as evaluation from './words/evaluation';
 import * as knowledge from './words/knowledge';
 import * as overview from './words/overview';
 import * as prompts from './words/prompts';
 import * as tryIt from './words/try';
 
-const zh = { ...base.zh, ...knowledge.zh, ...tryIt.zh, ...conversations.zh, ...access.zh, ...overview.zh, ...prompts.zh };
+const zh = { ...base.zh, ...knowledge.zh, ...tryIt.zh, ...conversations.zh, ...access.zh, ...overview.zh, ...prompts.zh, ...channels.zh, ...evaluation.zh };
 
 export type Words = typeof zh;
 
-const en: Words = { ...base.en, ...knowledge.en, ...tryIt.en, ...conversations.en, ...access.en, ...overview.en, ...prompts.en };
+const en: Words = { ...base.en, ...knowledge.en, ...tryIt.en, ...conversations.en, ...access.en, ...overview.en, ...prompts.en, ...channels.en, ...evaluation.en };
 
 export const words: Record<Lang, Words> = { zh, en };

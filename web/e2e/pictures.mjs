@@ -1,16 +1,19 @@
-// The pictures of the README, from a real server with the built-in model, but with the widget and the
-// console as they are in dist/ now, not as that server has them:
-//   node e2e/pictures.mjs <base_url> <sign-in-link> <dir>
-// `-` instead of the link leaves the console out; otherwise each of its pages is taken on a phone and on a
-// desktop, in both languages, under <dir>/console. Take a server with a fresh data directory: what is asked
-// and shown here is what the pictures show.
+// The pictures in docs/, from a server of its own with the built-in model, a few bots and a receiver of events, but
+// with the widget and the console as they are in dist/ now, not as that program has them:
+//   node e2e/pictures.mjs <merchant-copilot> <dir>
+// Each page of the console is taken on a phone and on a desktop, in both languages, under <dir>/console. The browser
+// makes WebP of them, which is a third of the size; PNG=1 keeps what it started from beside them.
 
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { startHouse } from './platform.mjs';
 
-const [base, link, dir] = process.argv.slice(2);
+const [binary, dir] = process.argv.slice(2);
+const house = await startHouse(binary);
+const base = house.server.url;
+const link = house.server.console;
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
 
@@ -27,6 +30,20 @@ async function open(browser, address, options) {
   page.setDefaultTimeout(15_000);
   await page.goto(address);
   return page;
+}
+
+/** Writes what a page shows, as WebP: a page of the browser is its encoder. */
+async function picture(page, name) {
+  const png = await page.screenshot();
+  if (process.env.PNG) writeFileSync(join(dir, `${name}.png`), png);
+  const webp = await encoder.evaluate(async (text) => {
+    const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${text}`)).blob());
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    canvas.getContext('2d').drawImage(bitmap, 0, 0);
+    const bytes = new Uint8Array(await (await canvas.convertToBlob({ type: 'image/webp', quality: 0.86 })).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  }, png.toString('base64'));
+  writeFileSync(join(dir, `${name}.webp`), Buffer.from(webp, 'base64'));
 }
 
 async function ask(page, question) {
@@ -68,6 +85,19 @@ async function sheet(page) {
   ].join('\n');
 }
 
+/** Questions as the team would label them: two that the knowledge answers, one that it cannot. */
+async function label(page) {
+  await page.evaluate(async (questions) => {
+    const get = async (path) => (await fetch(`/api/v1${path}`)).json();
+    const cases = [];
+    for (const query of questions) {
+      const found = await get(`/knowledge/search?q=${encodeURIComponent(query)}`);
+      cases.push({ query, relevant: found.decision === 'none' ? [] : [found.hits[0].id] });
+    }
+    await fetch('/api/v1/knowledge/cases', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ cases }) });
+  }, QUESTIONS.slice(0, 9));
+}
+
 async function tour(page, lang, picture) {
   const id = (name) => page.getByTestId(name);
   const see = async (path, marker, name) => {
@@ -90,8 +120,24 @@ async function tour(page, lang, picture) {
   await page.waitForTimeout(300);
   await picture('import');
   await id('other-files').click();
-  await see(`try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'hits', 'try');
-  await see('prompts?name=answer.zh', 'prompt-text', 'prompts');
+  await see(`try?${new URLSearchParams({ q: lang === 'zh' ? '被扣分了怎么申诉？' : 'How do I appeal a penalty?' })}`, 'hits', 'try');
+  await see('try', 'run');
+  await id('run').click();
+  await id('result').waitFor();
+  await id('tried-weight').fill('0.9');
+  await id('tried-grounded_threshold').fill('0.9');
+  await id('run-tried').click();
+  await page.locator('[data-testid=result][data-tried]').waitFor();
+  await id('evaluation').evaluate((part) => part.scrollIntoView());
+  await page.waitForTimeout(300);
+  await picture('evaluation');
+  await see('channels', 'deliveries', 'channels');
+  await see(`prompts?name=answer.${lang}`, 'prompt-text');
+  await id('trial-question').fill(lang === 'zh' ? '被扣分了怎么申诉？' : 'How do I appeal a penalty?');
+  await id('trial').click();
+  await id('preview').waitFor();
+  await page.waitForTimeout(300);
+  await picture('prompts');
   await see('conversations?rating=down', 'rows');
   await page.locator('[data-testid=rows] tbody a').first().click();
   await id('turn').first().waitFor();
@@ -104,14 +150,15 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--no-first-run', '--disable-background-networking'],
 });
+const encoder = await browser.newPage();
 try {
   const desktop = await open(browser, base, { viewport: { width: 1440, height: 900 } });
   await ask(desktop, '保证金怎么退，多久到账？');
-  await desktop.screenshot({ path: join(dir, 'widget-desktop.png') });
+  await picture(desktop, 'widget-desktop');
 
   const phone = await open(browser, base, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
   await ask(phone, '虚假发货怎么判，怎么罚？');
-  await phone.screenshot({ path: join(dir, 'widget-phone.png') });
+  await picture(phone, 'widget-phone');
 
   const english = { locale: 'en-GB', colorScheme: 'dark' };
   const dark = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 1280, height: 800 } });
@@ -119,15 +166,16 @@ try {
   await dark.getByTestId('citation').first().click();
   await dark.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
   await dark.waitForTimeout(300);
-  await dark.screenshot({ path: join(dir, 'widget-desktop-en.png') });
+  await picture(dark, 'widget-desktop-en');
 
   const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
   await ask(small, 'Who pays for return shipping?');
-  await small.screenshot({ path: join(dir, 'widget-phone-en.png') });
+  await picture(small, 'widget-phone-en');
 
-  if (link !== '-') await pictureConsole();
+  await pictureConsole();
 } finally {
   await browser.close();
+  await house.stop();
 }
 
 async function pictureConsole() {
@@ -136,14 +184,17 @@ async function pictureConsole() {
   await desk.goto(`${base}/console/#/try?q=${encodeURIComponent('保证金怎么退，多久到账？')}`);
   await desk.getByTestId('hits').waitFor();
   await desk.waitForTimeout(400);
-  await desk.screenshot({ path: join(dir, 'console.png') });
+  await picture(desk, 'console');
   await talk(desk);
+  await label(desk);
+  await house.ask('跨境店保证金要交多少？');
+  await house.ask('退货地址在哪里修改？');
   const storageState = await desk.context().storageState();
   mkdirSync(join(dir, 'console'), { recursive: true });
   for (const [screen, options] of [['desktop', { viewport: { width: 1280, height: 800 } }], ['phone', { viewport: { width: 360, height: 740 } }]]) {
     for (const lang of ['zh', 'en']) {
       const page = await open(browser, `${base}/console/`, { storageState, locale: lang === 'zh' ? 'zh-CN' : 'en-GB', ...options });
-      await tour(page, lang, (name) => page.screenshot({ path: join(dir, 'console', `${name}-${screen}-${lang}.png`) }));
+      await tour(page, lang, (name) => picture(page, `console/${name}-${screen}-${lang}`));
       await page.context().close();
     }
   }

@@ -595,3 +595,296 @@ synonyms: number,
  * What `kb eval --tune --keep` has put in place of the configuration.
  */
 tuning: Tuning | null, };
+
+export type Problem = { 
+/**
+ * When.
+ */
+at_ms: number, 
+/**
+ * The error's code.
+ */
+code: string, 
+/**
+ * What happened.
+ */
+message: string, };
+
+export type Health = "connected" | "connecting" | "ready" | "waiting" | "failing";
+
+export type Calls = { 
+/**
+ * Messages and changes of cards since the server started.
+ */
+since_start: number, 
+/**
+ * Most calls a second.
+ */
+per_second: number | null, 
+/**
+ * Answers being written into cards now.
+ */
+open_cards: number | null, 
+/**
+ * Calls that wait for their turn now.
+ */
+waiting: number | null, 
+/**
+ * Calls of this month.
+ */
+month_used: number | null, 
+/**
+ * Most calls a month.
+ */
+month_limit: number | null, };
+
+/** `GET /api/v1/bots`. */
+export type BotState = { 
+/**
+ * `dingtalk`, `feishu`, `wecom`.
+ */
+platform: string, 
+/**
+ * As the configuration calls it.
+ */
+name: string, 
+/**
+ * `webhook`: the platform calls us; `stream`: we keep a line open.
+ */
+mode: 'webhook' | 'stream', 
+/**
+ * How it is.
+ */
+state: Health, 
+/**
+ * When a callback or anything else of the platform came in last.
+ */
+seen_ms: number | null, 
+/**
+ * When a message was dealt with last, within seven days.
+ */
+last_message_ms: number | null, 
+/**
+ * Messages within seven days.
+ */
+messages_7d: number, 
+/**
+ * Why it is failing.
+ */
+last_error: Problem | null, 
+/**
+ * The last callback that was refused: somebody else's, or a sign of a wrong secret.
+ */
+refused: Problem | null, 
+/**
+ * Its calls to the platform.
+ */
+calls: Calls, 
+/**
+ * Whom a test message reaches; nobody when there is nobody on duty.
+ */
+tests_to: Array<'user' | 'group'>, };
+
+/** `GET /api/v1/webhooks`. */
+export type EndpointState = { 
+/**
+ * As the configuration calls it; a group's begins with `notices.`.
+ */
+name: string, 
+/**
+ * `webhook`: a program; `notice`: a group.
+ */
+kind: 'webhook' | 'notice', 
+/**
+ * The receiver's host.
+ */
+host: string, 
+/**
+ * What it is told.
+ */
+events: Array<string>, 
+/**
+ * Deliveries that will be tried.
+ */
+waiting: number, 
+/**
+ * Deliveries that arrived.
+ */
+delivered: number, 
+/**
+ * Deliveries that were given up.
+ */
+failed: number, 
+/**
+ * When one arrived last.
+ */
+last_delivered_ms: number | null, };
+
+/** `GET /api/v1/webhooks/deliveries`. */
+export type Delivery = { 
+/**
+ * Its own id: an event's for one endpoint.
+ */
+id: string, 
+/**
+ * The event's, which the receiver sees as `webhook-id`.
+ */
+event_id: string, 
+/**
+ * What happened.
+ */
+event: string, 
+/**
+ * To whom it is told.
+ */
+endpoint: string, 
+/**
+ * `waiting`, `delivered`, `failed`.
+ */
+state: 'waiting' | 'delivered' | 'failed', 
+/**
+ * Tries so far.
+ */
+attempts: number, 
+/**
+ * When a waiting one is tried next.
+ */
+due_ms: number, 
+/**
+ * The receiver's last status.
+ */
+status: number | null, 
+/**
+ * What went wrong last: `http_500`, `timeout`, `unreachable`, `private_address`, …
+ */
+problem: string | null, 
+/**
+ * When it happened.
+ */
+created_ms: number, 
+/**
+ * When it was tried last.
+ */
+updated_ms: number, };
+
+/** `GET /api/v1/knowledge/cases`. */
+export type Case = { 
+/**
+ * Follows from question and market.
+ */
+id: string, 
+/**
+ * What is asked.
+ */
+query: string, 
+/**
+ * Asked of this market.
+ */
+market: string | null, 
+/**
+ * Rows that answer it; empty when the base cannot.
+ */
+relevant: Array<string>, 
+/**
+ * A group to report by.
+ */
+kind: string | null, 
+/**
+ * When it was kept.
+ */
+created_ms: number, 
+/**
+ * The key that kept it.
+ */
+created_by: string, };
+
+export type Outcome = { 
+/**
+ * The place of the first row that answers it, from 1; none when it is not among the first fifty.
+ */
+rank: number | null, 
+/**
+ * What would be done with the question.
+ */
+decision: Decision, };
+
+export type Change = "worse" | "better" | "same";
+
+export type Judged = { 
+/**
+ * The case.
+ */
+id: string, 
+/**
+ * What is asked.
+ */
+query: string, 
+/**
+ * Asked of this market.
+ */
+market: string | null, 
+/**
+ * Whether the base can answer it.
+ */
+answerable: boolean, 
+/**
+ * Whether every row that answers it is gone.
+ */
+gone: boolean, 
+/**
+ * Under the settings in force.
+ */
+before: Outcome, 
+/**
+ * Under the others.
+ */
+after: Outcome | null, 
+/**
+ * What they do to it.
+ */
+change: Change | null, };
+
+export type Summary = { 
+/**
+ * nDCG@10 of the answerable ones.
+ */
+"ndcg@10": number, 
+/**
+ * Questions that the base can answer.
+ */
+answerable: number, 
+/**
+ * Of those, refused.
+ */
+lost: number, 
+/**
+ * Questions that it cannot answer.
+ */
+unanswerable: number, 
+/**
+ * Of those, refused.
+ */
+refused: number, };
+
+/** `POST /api/v1/knowledge/evaluate`. */
+export type Comparison = { 
+/**
+ * Questions kept.
+ */
+cases: number, 
+/**
+ * Questions asked; fewer when there are more than 2,000, or when time was up.
+ */
+asked: number, 
+/**
+ * Under the settings in force.
+ */
+before: Summary, 
+/**
+ * Under the others.
+ */
+after: Summary | null, 
+/**
+ * Every question, what got worse first, then what got better; without other settings what comes out badly first.
+ */
+questions: Array<Judged>, };

@@ -143,6 +143,10 @@ impl Channel for DingTalk {
     fn cards(&self) -> Option<&dyn Cards> {
         self.config.card_template_id.as_ref().map(|_| self as &dyn Cards)
     }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
+    }
 }
 
 #[async_trait]

@@ -49,6 +49,11 @@ impl CustomRobot {
         Ok(Self { http, address, secret, clock, said: Mutex::default() })
     }
 
+    /// The platform's host; the rest of the address is a secret.
+    pub fn host(&self) -> &str {
+        self.address.host_str().unwrap_or_default()
+    }
+
     /// Says something; under the same id the platform shows it once.
     ///
     /// # Errors

@@ -56,15 +56,22 @@ pub async fn run(channel: &Arc<DingTalk>, desk: &Arc<Desk>, stop: &CancellationT
         match opened {
             Ok(socket) => {
                 tracing::info!("the line to DingTalk is open");
+                let open = desk.pulse().line();
                 let (going, gone) = oneshot::channel();
                 let line = Line { desk: Arc::clone(desk), stop: stop.clone(), going: Some(going), heard: false };
-                lines.spawn(line.serve(socket));
+                lines.spawn(async move {
+                    line.serve(socket).await;
+                    drop(open);
+                });
                 // A line that worked was a good one, however short.
                 if gone.await.unwrap_or_default() || began.elapsed() >= STABLE {
                     wait = Backoff::default();
                 }
             }
-            Err(error) => tracing::warn!(code = error.code(), causes = error.causes(), "no line to DingTalk, trying on: {error}"),
+            Err(error) => {
+                desk.pulse().no_line(&error);
+                tracing::warn!(code = error.code(), causes = error.causes(), "no line to DingTalk, trying on: {error}");
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(wait.next()) => {}
@@ -176,6 +183,7 @@ impl Line {
             }
         };
         self.heard = true;
+        self.desk.pulse().seen();
         let topic = frame["headers"]["topic"].as_str().unwrap_or_default();
         let data = frame["data"].as_str().unwrap_or_default();
         match (frame["type"].as_str().unwrap_or_default(), topic) {

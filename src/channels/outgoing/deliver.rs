@@ -98,6 +98,14 @@ impl Endpoint {
         matches!(self.way, Way::Webhook { .. })
     }
 
+    /// The receiver's host; the rest of the address may be a secret.
+    pub fn host(&self) -> String {
+        match &self.way {
+            Way::Webhook { url, .. } => url.host_str().unwrap_or_default().to_owned(),
+            Way::Robot { robot, .. } => robot.host().to_owned(),
+        }
+    }
+
     /// Sends a row once.
     pub async fn attempt(&self, row: &Waiting, clock: &Clock) -> Tried {
         let said = self.send(row, clock.now()).await;

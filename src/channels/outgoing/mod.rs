@@ -24,7 +24,10 @@ mod deliver;
 mod expiring;
 mod notices;
 mod sign;
+mod state;
 mod words;
+
+pub use state::EndpointState;
 
 /// How often an endpoint's rows are looked for.
 const BEAT: Duration = Duration::from_secs(1);
@@ -114,6 +117,16 @@ impl Outgoing {
     /// Waits for the running tries.
     pub async fn drained(&self) {
         self.0.loops.wait().await;
+    }
+
+    /// Who is told what in a shop, and how that goes.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn endpoints(&self, tenant: &TenantId) -> Result<Vec<EndpointState>> {
+        let counts = self.0.outbox.counts(tenant).await?;
+        let own = self.0.endpoints.iter().filter(|endpoint| &endpoint.tenant == tenant);
+        Ok(own.map(|endpoint| EndpointState::new(endpoint, &counts)).collect())
     }
 
     /// The log of a shop, the newest first.

@@ -6,10 +6,15 @@ use std::path::Path;
 use ts_rs::{Config, TS};
 
 use super::frames::{Limits, ModelInfo, ResponseCancel, ResponseRegenerate, SessionOpen, SessionReady};
+use crate::channels::outgoing::EndpointState;
+use crate::channels::{BotState, Calls, Health, Problem};
 use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
 use crate::config::AiMark;
+use crate::events::store::Delivery;
 use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
+use crate::knowledge::cases::Case;
+use crate::knowledge::cases::compare::{Change, Comparison, Judged, Outcome, Summary};
 use crate::knowledge::store::{Due, Stats};
 use crate::knowledge::tuning::Tuning;
 use crate::memory::Rating;
@@ -165,6 +170,18 @@ fn render() -> String {
         named::<Due>(config, "Due"),
         named::<Tuning>(config, "Tuning"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
+        named::<Problem>(config, "Problem"),
+        named::<Health>(config, "Health"),
+        named::<Calls>(config, "Calls"),
+        format!("/** `GET /api/v1/bots`. */\n{}", named::<BotState>(config, "BotState")),
+        format!("/** `GET /api/v1/webhooks`. */\n{}", named::<EndpointState>(config, "EndpointState")),
+        format!("/** `GET /api/v1/webhooks/deliveries`. */\n{}", named::<Delivery>(config, "Delivery")),
+        format!("/** `GET /api/v1/knowledge/cases`. */\n{}", named::<Case>(config, "Case")),
+        named::<Outcome>(config, "Outcome"),
+        named::<Change>(config, "Change"),
+        named::<Judged>(config, "Judged"),
+        named::<Summary>(config, "Summary"),
+        format!("/** `POST /api/v1/knowledge/evaluate`. */\n{}", named::<Comparison>(config, "Comparison")),
     ];
     parts.join("\n")
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fuse::Fused;
 use super::index::Scored;
+use super::search::Concluded;
 use super::{Decision, Knowledge, Query};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
@@ -193,10 +194,7 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
     Ok(Sample {
         lexical: ids(&ranking.lexical, top),
         semantic: ids(&ranking.semantic, top),
-        reranked: concluded
-            .reranked
-            .as_ref()
-            .map(|_| concluded.order.iter().chain(order.iter().filter(|id| !concluded.order.contains(id))).cloned().collect()),
+        reranked: concluded.reranked.as_ref().map(|_| served(&concluded, order.clone())),
         fused: order,
         decision: if query.small_talk { Decision::None } else { concluded.decision },
         confidence: if query.small_talk { 0.0 } else { concluded.hits.iter().map(|hit| hit.score).fold(0.0, f32::max) },
@@ -204,6 +202,15 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
         ranking,
         query,
     })
+}
+
+/// The order that is served: the reranker's where one is configured, then what it did not see.
+pub(super) fn served(concluded: &Concluded, fused: Vec<EntryId>) -> Vec<EntryId> {
+    if concluded.reranked.is_none() {
+        return fused;
+    }
+    let rest = fused.into_iter().filter(|id| !concluded.order.contains(id));
+    concluded.order.iter().cloned().chain(rest).collect()
 }
 
 fn ids(scored: &[Scored], top: usize) -> Vec<EntryId> {
@@ -270,7 +277,7 @@ fn mean_figures<'a>(rankings: impl Iterator<Item = (&'a [EntryId], &'a [String])
 }
 
 /// The figures of one ranking with binary relevance; gain at rank r is 1 / log2(r + 1).
-fn figures(order: &[EntryId], relevant: &[String]) -> Figures {
+pub(super) fn figures(order: &[EntryId], relevant: &[String]) -> Figures {
     let hit = |id: &EntryId| relevant.iter().any(|wanted| wanted == id.as_str());
     let gain = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
     let dcg: f64 = order.iter().take(10).enumerate().filter(|(_, id)| hit(id)).map(|(rank, _)| gain(rank)).sum();

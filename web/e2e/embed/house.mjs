@@ -34,6 +34,7 @@ export async function startServer(binary, { data = mkdtempSync(join(tmpdir(), 'm
   const gone = new Promise((done) => child.on('exit', done));
   return {
     url,
+    console: announced.console,
     data,
     port: new URL(url).port,
     /** As a crash does, or as an operator. */

@@ -1,0 +1,177 @@
+//! The bots of a shop as its admins see them: what each is doing, and a message that proves that words arrive.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::door::{Bot, Channels};
+use super::pulse::{Problem, Vitals};
+use super::{Pace, Post, words};
+use crate::config::BotMode;
+use crate::error::{Error, Result};
+use crate::ids::{TenantId, Timestamp};
+use crate::models::Language;
+
+/// A platform that takes longer for a test has failed it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One bot. What came in is counted in the database, the rest is what this server has seen since its start.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct BotState {
+    /// `dingtalk`, `feishu`, `wecom`.
+    pub platform: &'static str,
+    /// As the configuration calls it.
+    pub name: String,
+    /// `webhook`: the platform calls us; `stream`: we keep a line open.
+    #[cfg_attr(test, ts(type = "'webhook' | 'stream'"))]
+    pub mode: &'static str,
+    /// How it is.
+    pub state: Health,
+    /// When a callback or anything else of the platform came in last.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    pub seen_ms: Option<Timestamp>,
+    /// When a message was dealt with last, within seven days.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    pub last_message_ms: Option<Timestamp>,
+    /// Messages within seven days.
+    pub messages_7d: i64,
+    /// Why it is failing.
+    pub last_error: Option<Problem>,
+    /// The last callback that was refused: somebody else's, or a sign of a wrong secret.
+    pub refused: Option<Problem>,
+    /// Its calls to the platform.
+    pub calls: Calls,
+    /// Whom a test message reaches; nobody when there is nobody on duty.
+    #[cfg_attr(test, ts(type = "Array<'user' | 'group'>"))]
+    pub tests_to: Vec<&'static str>,
+}
+
+/// How a bot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Health {
+    /// Its line stands.
+    Connected,
+    /// Its line is being opened.
+    Connecting,
+    /// It has heard of the platform.
+    Ready,
+    /// It has not heard of the platform yet.
+    Waiting,
+    /// The last call went wrong.
+    Failing,
+}
+
+/// A bot's calls to its platform. What is not counted is none.
+#[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Calls {
+    /// Messages and changes of cards since the server started.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub since_start: u64,
+    /// Most calls a second.
+    pub per_second: Option<f64>,
+    /// Answers being written into cards now.
+    pub open_cards: Option<usize>,
+    /// Calls that wait for their turn now.
+    pub waiting: Option<usize>,
+    /// Calls of this month.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    pub month_used: Option<u64>,
+    /// Most calls a month.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    pub month_limit: Option<u64>,
+}
+
+impl Calls {
+    fn new(vitals: &Vitals, pace: Option<&Pace>) -> Self {
+        let load = pace.map(Pace::load);
+        Self {
+            since_start: vitals.calls,
+            per_second: load.map(|load| load.per_second),
+            open_cards: load.map(|load| load.open),
+            waiting: load.map(|load| load.waiting),
+            ..Self::default()
+        }
+    }
+}
+
+impl Channels {
+    /// The bots of a shop, by platform and name.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn bots(&self, tenant: &TenantId) -> Result<Vec<BotState>> {
+        let mut states = Vec::new();
+        for bot in self.all().filter(|bot| &bot.desk.parts.tenant == tenant) {
+            states.push(state(&bot).await?);
+        }
+        Ok(states)
+    }
+
+    /// Writes to whoever is on duty for a bot; whom that reaches.
+    ///
+    /// # Errors
+    /// `bot_not_found`, `nobody_on_duty`, `bot_test_failed` with the platform's error.
+    pub async fn test(&self, tenant: &TenantId, platform: &str, name: &str) -> Result<Vec<&'static str>> {
+        let own = |bot: &Bot<'_>| &bot.desk.parts.tenant == tenant && bot.platform == platform && bot.name == name;
+        let missing =
+            || Error::not_found("bot_not_found", "There is no such bot. `[channels.PLATFORM.NAME]` in the configuration makes one.");
+        let bot = self.all().find(own).ok_or_else(missing)?;
+        let reached = tests_to(&bot);
+        if reached.is_empty() {
+            let message = "A test message has nowhere to go: nobody is on duty for this bot. Put `duty_user` or `duty_group` (WeCom: `duty_webhook`) into its table, or write to the bot and see it answer.";
+            return Err(Error::invalid("nobody_on_duty", message));
+        }
+        let post = Post::new(Language::Zh, words::test(name));
+        let desk = bot.desk;
+        let late = |_| Error::timeout("platform_timeout", "The platform did not answer in time; the message may have arrived.");
+        let sent = timeout(PATIENCE, desk.parts.channel.alert(&desk.parts.duty, &post)).await.map_err(late).flatten();
+        desk.parts.pulse.called(sent).map_err(|error| {
+            // Whatever its kind: that the platform refuses the bot is no refusal of whoever asked for the test.
+            let message = format!("The platform did not take the message: {}", error.message());
+            Error::unavailable("bot_test_failed", message).with_details(error.body())
+        })?;
+        tracing::info!(bot = desk.parts.bot, "a test message was sent");
+        Ok(reached)
+    }
+}
+
+async fn state(bot: &Bot<'_>) -> Result<BotState> {
+    let parts = &bot.desk.parts;
+    let (last, messages) = parts.store.recent().await?;
+    let vitals = parts.pulse.vitals();
+    let health = match bot.mode {
+        _ if vitals.failed.is_some() => Health::Failing,
+        BotMode::Stream if vitals.lines > 0 => Health::Connected,
+        BotMode::Stream => Health::Connecting,
+        BotMode::Webhook if vitals.seen.is_some() || messages > 0 => Health::Ready,
+        BotMode::Webhook => Health::Waiting,
+    };
+    Ok(BotState {
+        platform: bot.platform,
+        name: bot.name.to_owned(),
+        mode: match bot.mode {
+            BotMode::Webhook => "webhook",
+            BotMode::Stream => "stream",
+        },
+        state: health,
+        seen_ms: vitals.seen,
+        last_message_ms: last,
+        messages_7d: messages,
+        calls: Calls::new(&vitals, parts.channel.quota()),
+        last_error: vitals.failed,
+        refused: vitals.refused,
+        tests_to: tests_to(bot),
+    })
+}
+
+/// WeCom can only write into the group of the webhook; its person is mentioned there.
+fn tests_to(bot: &Bot<'_>) -> Vec<&'static str> {
+    let duty = &bot.desk.parts.duty;
+    let user = duty.user.is_some() && bot.platform != super::wecom::PLATFORM;
+    [user.then_some("user"), duty.group.is_some().then_some("group")].into_iter().flatten().collect()
+}
