@@ -171,7 +171,7 @@ impl Turning {
         let readable = self.readable(sources).await;
         let asking = self.asking(&found.query, sources).await?;
         let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
-        self.next = suggest::candidates(&found.hits, sources);
+        self.next = suggest::after_answer(&found.hits, sources, self.language);
         let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {
             return Ok(self.answer_again(kept));

@@ -14,13 +14,12 @@ pub fn greeting(language: Language) -> &'static str {
     }
 }
 
-/// The knowledge base does not have it.
+/// The knowledge base does not have it. Questions near it are shown under a heading of their own, by
+/// those who show them and when there are some, so the sentence does not point to them.
 pub fn not_found(language: Language) -> &'static str {
     match language {
-        Language::Zh => "知识库里没有找到这个问题的依据，我不猜。可以换个说法再问，或看看下面相近的问题；仍需要帮助时请联系商家客服。",
-        Language::En => {
-            "The knowledge base has nothing on this, and I will not guess. Try other words, look at the nearest questions below, or ask merchant support."
-        }
+        Language::Zh => "知识库里没有找到这个问题的依据，我不猜。可以换个说法再问；仍需要帮助时请联系商家客服。",
+        Language::En => "The knowledge base has nothing on this, and I will not guess. Try other words, or ask merchant support.",
     }
 }
 

@@ -78,8 +78,8 @@ const suggestions = {
   en: ['When is the deposit returned?', 'What if the deposit runs low?'],
 };
 const nothing = {
-  zh: '规则库里没有找到这个问题的答案。你可以换个说法再问，或看看下面几个接近的问题；需要人工时，请到「商家后台 → 联系客服」提交工单。',
-  en: 'The rules do not cover this question. Try other words, or one of the nearest questions below. For a person, open a ticket under “Merchant desk → Contact”.',
+  zh: '规则库里没有找到这个问题的答案。你可以换个说法再问；需要人工时，请到「商家后台 → 联系客服」提交工单。',
+  en: 'The rules do not cover this question. Try other words. For a person, open a ticket under “Merchant desk → Contact”.',
 };
 
 // ── copilot.v1 ──

@@ -58,7 +58,7 @@ impl Turning {
             Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
             None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
         };
-        suggest::answerable(&parts.knowledge, &self.tenant, self.request.market.as_deref(), std::mem::take(&mut self.next), &asked).await
+        suggest::fresh(std::mem::take(&mut self.next), &asked)
     }
 
     /// The answer is told; what leaves the window is summed up before the next turn looks for it.

@@ -24,13 +24,13 @@ impl Turning {
         let (text, citation) = cite::whole(&self.sayable(row), 1);
         self.say(&text);
         self.outcome.citations = json!([citation]);
-        self.next = suggest::candidates(hits, sources);
+        self.next = suggest::after_answer(hits, sources, self.language);
         Ending::Finished(FinishReason::Stop)
     }
 
     /// The base does not know: says so and offers the nearest questions.
     pub(super) fn admit(&mut self, hits: &[Hit]) -> Ending {
-        self.next = suggest::candidates(hits, &[]);
+        self.next = suggest::instead(hits, self.language);
         self.say(words::not_found(self.language));
         Ending::Finished(FinishReason::Stop)
     }
