@@ -1,13 +1,21 @@
-// Fails when a script that every shop page loads grows over its budget.
+// Fails when what every shop page loads, or what it takes to open the panel, grows over its budget.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-const budgets = { 'widget.js': 3, 'widget/panel.js': 30, 'widget/sheets.js': 4, 'widget/zh.js': 2, 'widget/en.js': 2 };
+const size = (file) => gzipSync(readFileSync(new URL(`dist/${file}`, import.meta.url)), { level: 9 }).length / 1024;
+const words = size('widget/zh.js') > size('widget/en.js') ? 'widget/zh.js' : 'widget/en.js';
+const budgets = [
+  ['the launcher, on every page', 3, ['widget.js']],
+  ['the panel, opened in its longer language', 30, ['widget/panel.js', words]],
+  ['what comes with the first question', 6, ['widget/sheets.js']],
+];
 
 let over = false;
-for (const [file, budget] of Object.entries(budgets)) {
-  const size = gzipSync(readFileSync(new URL(`dist/${file}`, import.meta.url)), { level: 9 }).length / 1024;
-  over ||= size > budget;
-  console.log(`${file}: ${size.toFixed(2)} KB gzip of ${budget} KB${size > budget ? ' — over budget' : ''}`);
+for (const [what, budget, files] of budgets) {
+  const sizes = files.map(size);
+  const sum = sizes.reduce((a, b) => a + b);
+  over ||= sum > budget;
+  const parts = files.map((file, i) => `${file} ${sizes[i].toFixed(2)}`).join(' + ');
+  console.log(`${what}: ${sum.toFixed(2)} KB gzip of ${budget} KB (${parts})${sum > budget ? ' — over budget' : ''}`);
 }
 process.exit(over ? 1 : 0);

@@ -1,33 +1,42 @@
-// The HTTP doors that the widget uses beside its socket.
+// The HTTP doors that the sheets use, beside the session's socket.
 
 import type { SourceRow } from '../shared/wire';
 import type { StoredTurn, Summary } from './archive';
 import type { Signed } from './identity';
 import type { Store } from './store';
 
-interface Place {
+/** Where the server is, and who asks. */
+export interface Place {
   server: string;
   siteKey: string;
+  signed: Signed;
+  store: Store;
 }
+
+/** A part of the list of conversations, and where the next one begins. */
+export interface Page {
+  conversations: Summary[];
+  next: string | null;
+}
+
+/** Lines of the list that are fetched at once. */
+const LINES = 50;
 
 export class Doors {
   readonly #place: Place;
-  readonly #signed: Signed;
-  readonly #store: Store;
 
-  constructor(place: Place, signed: Signed, store: Store) {
+  constructor(place: Place) {
     this.#place = place;
-    this.#signed = signed;
-    this.#store = store;
   }
 
   source(responseId: string, n: number): Promise<SourceRow> {
     return this.#read(`responses/${encodeURIComponent(responseId)}/sources/${n}`);
   }
 
-  async conversations(): Promise<Summary[]> {
-    const { conversations } = await this.#read<{ conversations: Summary[] }>('conversations?limit=50');
-    return conversations.filter(({ turns }) => turns > 0);
+  async conversations(before?: string): Promise<Page> {
+    const wanted = new URLSearchParams({ limit: String(LINES), ...(before && { before }) });
+    const { conversations, next } = await this.#read<Page>(`conversations?${wanted}`);
+    return { conversations: conversations.filter(({ turns }) => turns > 0), next };
   }
 
   async turns(id: string): Promise<StoredTurn[]> {
@@ -52,9 +61,10 @@ export class Doors {
 
   /** Whose conversations are meant. */
   async #who(): Promise<Record<string, string>> {
-    await this.#signed.renew();
-    const { token } = this.#signed;
-    const visitor = this.#store.visitorToken();
+    const { signed, store } = this.#place;
+    await signed.renew();
+    const { token } = signed;
+    const visitor = store.visitorToken();
     if (token) return { 'X-Identity': token };
     return visitor ? { 'X-Visitor-Token': visitor } : {};
   }

@@ -114,7 +114,8 @@ function start(script: HTMLScriptElement): void {
   };
   button.onclick = api.open;
   // Who points at it is about to press it.
-  button.onpointerenter = () => load().catch(forget);
+  const ahead = () => void load().catch(forget);
+  button.onpointerenter = ahead;
   window.MerchantCopilot = api;
 
   function forget(): void {
@@ -184,6 +185,12 @@ function start(script: HTMLScriptElement): void {
   const kept = remember();
   const wanted = kept ? kept === '1' : options.open !== undefined && options.open !== 'false';
   if (whole || (wanted && matchMedia(WIDE).matches)) void show(false);
+  // Else the panel comes once the page is done and has time, unless its reader pays for every byte.
+  else if (!(navigator as { connection?: { saveData?: boolean } }).connection?.saveData) {
+    const soon = () => (window.requestIdleCallback ?? setTimeout)(ahead);
+    if (document.readyState === 'complete') soon();
+    else addEventListener('load', soon);
+  }
 }
 
 /** A page that enforces Trusted Types has to allow the policy of our name; elsewhere an address is just a text. */

@@ -4,11 +4,15 @@ import { Fragment, h } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Host } from './host';
 import type { History } from './view/History';
+import type { Menu } from './view/Menu';
+import type { Reasons } from './view/Reasons';
 import type { Sheet } from './view/Sheet';
 
 export interface Sheets {
   History: typeof History;
   Sheet: typeof Sheet;
+  Reasons: typeof Reasons;
+  Menu: typeof Menu;
   css: string;
 }
 

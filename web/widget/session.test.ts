@@ -432,7 +432,7 @@ describe('another answer, another question, an opinion', () => {
     const { session } = answered();
     session.edit(session.view.chat.turns[0]);
     expect(session.view).toMatchObject({ draft: '保证金？', editing: session.view.chat.turns[0]!.id });
-    session.ask('跨境店呢？');
+    session.ask('跨境店呢？', true);
     expect(Socket.last.of('message.create')[1]).toMatchObject({ text: '跨境店呢？', replaces: 'srv' });
     expect(session.view.chat.turns.map((turn) => turn.text)).toEqual(['跨境店呢？']);
     expect(session.view.editing).toBeUndefined();

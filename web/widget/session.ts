@@ -3,13 +3,12 @@
 
 import type { Lang } from '../shared/i18n';
 import type { ErrorFrame, ServerFrame, SessionOpen, SessionReady } from '../shared/wire';
-import { chatOf } from './archive';
 import { Connection, type Link } from './connection';
-import { Doors } from './doors';
+import type { Place } from './doors';
 import type { Identity, Tell } from './host';
 import { Signed } from './identity';
 import { ask, before, change, emptyChat, forget, isOpen, lose, newId, openTurn, receive, regenerate, restore, unsend, withdraw } from './state';
-import type { Feedback, Problem, Turn, View } from './state';
+import type { Chat, Feedback, Problem, Turn, View } from './state';
 import { Store } from './store';
 
 /** No frame of the resumed turn for this long: the rest is not coming. */
@@ -31,7 +30,8 @@ interface Options {
 
 export class Session {
   view: View;
-  readonly doors: Doors;
+  /** For what is asked beside the socket. */
+  readonly place: Place;
   readonly #options: Options;
   readonly #store: Store;
   readonly #connection: Connection;
@@ -57,7 +57,7 @@ export class Session {
     this.#store = new Store(options.siteKey);
     this.#signed = new Signed(() => options.identity?.());
     this.#tell = options.tell ?? (() => undefined);
-    this.doors = new Doors(options, this.#signed, this.#store);
+    this.place = { server: options.server, siteKey: options.siteKey, signed: this.#signed, store: this.#store };
     this.view = { chat: emptyChat, link: { state: 'idle', attempts: 0 }, models: [], model: '' };
     if (!this.#signed.renews) this.#signed.renew(), this.#be();
     this.#connection = new Connection({
@@ -95,18 +95,20 @@ export class Session {
     if (this.view.link.state !== 'ready') this.#connection.open();
   }
 
-  /** Asks, unless an answer is still running: then the text waits in the composer. */
-  ask(text: string): boolean {
+  /** Asks, unless an answer is still running: then the text waits in the composer. `edited`: in the place
+   *  of the question that is being edited. */
+  ask(text: string, edited = false): boolean {
     const trimmed = text.trim();
     if (!trimmed) return false;
     if (openTurn(this.view.chat)) {
       this.#set({ draft: trimmed });
       return false;
     }
-    const { chat, editing, model } = this.view;
+    const { chat, model } = this.view;
+    const editing = edited ? this.view.editing : undefined;
     const replaces = chat.turns.find((turn) => turn.id === editing)?.messageId;
     const turn = { id: newId(), text: trimmed, locale: this.#options.lang(), model: model || undefined, replaces };
-    this.#set({ chat: ask(editing ? before(chat, editing) : chat, turn), editing: undefined, problem: undefined, link: { ...this.view.link, code: undefined } });
+    this.#set({ chat: ask(editing ? before(chat, editing) : chat, turn), editing: edited ? undefined : this.view.editing, problem: undefined, link: { ...this.view.link, code: undefined } });
     this.#tell('question', { text: trimmed });
     this.connect();
     this.#flush();
@@ -128,9 +130,14 @@ export class Session {
     this.#flush();
   }
 
-  /** Gives a question back to the composer, to be asked in other words; or lets it be. */
+  /** Gives a question back to the composer, to be asked in other words; or lets it be, which gives the
+   *  composer back what was typed before. */
   edit(turn: Turn | undefined): void {
-    this.#set({ editing: turn?.id, draft: turn?.text ?? '' });
+    this.#set(turn ? { editing: turn.id, draft: turn.text } : this.#unedited());
+  }
+
+  #unedited(): Partial<View> {
+    return this.view.editing ? { editing: undefined, draft: '' } : {};
   }
 
   rate(turn: Turn, feedback: Feedback): void {
@@ -160,7 +167,7 @@ export class Session {
   fresh(): void {
     const turn = openTurn(this.view.chat);
     if (turn) this.#cancel(turn);
-    this.#set({ chat: emptyChat, editing: undefined });
+    this.#set({ chat: emptyChat, ...this.#unedited() });
   }
 
   choose(model: string): void {
@@ -176,16 +183,14 @@ export class Session {
   }
 
   /** Goes on with an earlier conversation; an answer that still runs in it comes along. */
-  async recall(id: string): Promise<void> {
-    const chat = chatOf(id, await this.doors.turns(id), this.#options.lang());
-    this.#set({ chat, editing: undefined, problem: undefined });
+  recall(chat: Chat): void {
+    this.#set({ chat, ...this.#unedited(), problem: undefined });
     if (openTurn(chat)) this.#connection.reopen();
   }
 
-  /** Deletes a conversation for good, also the one on the screen. */
-  async remove(id: string): Promise<void> {
-    await this.doors.remove(id);
-    if (this.view.chat.conversationId === id) this.#set({ chat: emptyChat, editing: undefined });
+  /** A conversation was deleted, perhaps the one on the screen. */
+  removed(id: string): void {
+    if (this.view.chat.conversationId === id) this.#set({ chat: emptyChat, ...this.#unedited() });
   }
 
   // ── who is there ──

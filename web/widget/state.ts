@@ -97,7 +97,7 @@ export interface View {
   mark?: AiMark;
   /** Hosts that links may lead to beside those of the sources; `null`: any. */
   linkHosts?: string[] | null;
-  /** A text given back to the composer. */
+  /** A text given to the composer; empty: what was typed before may come back. */
   draft?: string;
   /** The turn whose question is being edited. */
   editing?: string;

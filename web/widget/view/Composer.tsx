@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useLayoutEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { RefObject } from 'preact';
 import { fill } from '../../shared/i18n';
 import { points } from '../state';
@@ -9,7 +9,7 @@ import { Icon } from './icons';
 interface Props {
   say: Words;
   box: RefObject<HTMLTextAreaElement | null>;
-  /** A text given back, to be shown once. */
+  /** A text given to the box, to be shown once; empty: what was typed before it comes back. */
   draft: string | undefined;
   /** An earlier question is being changed. */
   editing?: boolean;
@@ -29,13 +29,18 @@ export function sends(event: Pick<KeyboardEvent, 'key' | 'shiftKey' | 'isComposi
 
 export function Composer({ say, box, draft, editing, letBe, longest, busy, stopping, send, stop, tookDraft }: Props): VNode {
   const [text, setText] = useState('');
+  /** What was being typed when another text took the box. */
+  const aside = useRef('');
   const length = points(text.trim());
   const tooLong = longest !== undefined && length > longest;
   const ready = length > 0 && !tooLong && !busy;
 
   useLayoutEffect(() => {
     if (draft === undefined) return;
-    setText(draft);
+    if (draft) {
+      aside.current ||= text.trim() && text !== draft ? text : '';
+      setText(draft);
+    } else giveBack();
     tookDraft();
   }, [draft]);
 
@@ -46,10 +51,14 @@ export function Composer({ say, box, draft, editing, letBe, longest, busy, stopp
     area.style.height = `${area.scrollHeight}px`;
   }, [text]);
 
+  const giveBack = () => {
+    setText(aside.current);
+    aside.current = '';
+  };
   const submit = () => {
     if (!ready) return;
     send(text);
-    setText('');
+    giveBack();
   };
 
   return (

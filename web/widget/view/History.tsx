@@ -1,10 +1,13 @@
-// The list of earlier conversations: a script of its own, loaded when it is first wanted.
+// The list of earlier conversations, over the conversation.
 
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Lang } from '../../shared/i18n';
-import type { Summary } from '../archive';
+import { chatOf, type Summary } from '../archive';
+import { Doors, type Place } from '../doors';
+import type { Chat } from '../state';
 import type { Words } from '../words';
+import { sheetWords } from '../words/sheets';
 import { Icon } from './icons';
 
 export interface Props {
@@ -12,22 +15,45 @@ export interface Props {
   lang: Lang;
   /** The conversation on the screen. */
   current: string | undefined;
-  load(): Promise<Summary[]>;
-  choose(id: string): Promise<void>;
-  remove(id: string): Promise<void>;
+  place: Place;
+  choose(chat: Chat): void;
+  removed(id: string): void;
   close(): void;
 }
 
-export function History({ say, lang, current, load, choose, remove, close }: Props): VNode {
+export function History({ say: words, lang, current, place, choose, removed, close }: Props): VNode {
+  const say = { ...words, ...sheetWords[lang] };
   const [list, setList] = useState<Summary[] | 'loading' | 'failed'>('loading');
+  /** Where the older ones begin. */
+  const [next, setNext] = useState<string | null>(null);
+  const [older, setOlder] = useState<'loading' | 'failed'>();
   /** The conversation that is asked about once more before it goes. */
   const [doomed, setDoomed] = useState<string>();
   const [busy, setBusy] = useState<string>();
   const heading = useRef<HTMLHeadingElement>(null);
+  const lines = useRef<HTMLUListElement>(null);
+  const doors = new Doors(place);
 
   const fetchList = () => {
     setList('loading');
-    load().then(setList, () => setList('failed'));
+    doors.conversations().then(
+      ({ conversations, next }) => (setList(conversations), setNext(next)),
+      () => setList('failed'),
+    );
+  };
+  const fetchOlder = (list: Summary[]) => {
+    setOlder('loading');
+    doors.conversations(next!).then(
+      ({ conversations, next }) => {
+        const known = new Set(list.map(({ id }) => id));
+        setList([...list, ...conversations.filter(({ id }) => !known.has(id))]);
+        setNext(next);
+        setOlder(undefined);
+        // The button may be gone, so the focus goes on with the list.
+        requestAnimationFrame(() => lines.current?.querySelectorAll<HTMLElement>('.row')[list.length]?.focus());
+      },
+      () => setOlder('failed'),
+    );
   };
   useEffect(() => {
     heading.current?.focus();
@@ -36,12 +62,14 @@ export function History({ say, lang, current, load, choose, remove, close }: Pro
 
   const pick = (id: string) => {
     setBusy(id);
-    choose(id).then(close, () => setList('failed')).finally(() => setBusy(undefined));
+    const shown = doors.turns(id).then((turns) => choose(chatOf(id, turns, lang)));
+    shown.then(close, () => setList('failed')).finally(() => setBusy(undefined));
   };
   const drop = (id: string) => {
     if (doomed !== id) return setDoomed(id);
     heading.current?.focus(); // the row with the button goes away
-    remove(id).then(() => Array.isArray(list) && setList(list.filter((one) => one.id !== id)), () => setList('failed'));
+    const gone = doors.remove(id).then(() => removed(id));
+    gone.then(() => setList((list) => (Array.isArray(list) ? list.filter((one) => one.id !== id) : list)), () => setList('failed'));
   };
 
   return (
@@ -62,9 +90,9 @@ export function History({ say, lang, current, load, choose, remove, close }: Pro
               <button type="button" class="plain" onClick={fetchList}>{say.retry}</button>
             </p>
           )}
-          {Array.isArray(list) && !list.length && <p class="none">{say.earlierNone}</p>}
+          {Array.isArray(list) && !list.length && next === null && <p class="none">{say.earlierNone}</p>}
           {Array.isArray(list) && (
-            <ul class="earlier">
+            <ul class="earlier" ref={lines}>
               {list.map(({ id, title, updated_ms }) => (
                 <li key={id}>
                   <button type="button" class="row" data-testid="conversation" aria-current={id === current ? 'true' : undefined} disabled={busy !== undefined} onClick={() => pick(id)}>
@@ -84,6 +112,12 @@ export function History({ say, lang, current, load, choose, remove, close }: Pro
                 </li>
               ))}
             </ul>
+          )}
+          {Array.isArray(list) && next !== null && (
+            <p class="older">
+              {older === 'failed' && <span role="alert">{say.moreError}</span>}
+              <button type="button" class="plain" data-testid="older" disabled={older === 'loading'} onClick={() => fetchOlder(list)}>{say.more}</button>
+            </p>
           )}
         </div>
       </section>

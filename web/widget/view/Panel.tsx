@@ -35,7 +35,7 @@ interface Props {
 }
 
 /** What lies over the conversation: the row behind a marker, or the earlier conversations. */
-type Opened = { sheets: Sheets; opener?: HTMLElement; source?: { responseId: string; source: Source } };
+type Opened = { opener?: HTMLElement; source?: { responseId: string; source: Source } };
 
 const PHONE = '(max-width: 479px)';
 
@@ -47,6 +47,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
   const box = useRef<HTMLTextAreaElement>(null);
   const [menu, setMenu] = useState(false);
   const [opened, setOpened] = useState<Opened>();
+  const [lent, setLent] = useState<Sheets>();
   const { below, toEnd } = useFollow(history, view.chat, turns.length);
   const phone = !site.whole && matchMedia(PHONE).matches;
   const name = site.name || say.name;
@@ -67,12 +68,19 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
     // Only now may the focus go back: the rest of the panel is inert under the sheet.
     requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
   };
-  const open = (what: Omit<Opened, 'sheets'>) => {
-    setMenu(false);
-    sheets(site).then(
-      (sheets) => setOpened({ sheets, ...what }),
+  const lend = (use?: () => void) =>
+    void sheets(site).then(
+      (sheets) => (setLent(sheets), use?.()),
       () => session.complain('unreachable', say.unavailable),
     );
+  // Under way with the first answer; whoever wants them before, or after this failed, asks once more.
+  const asked = turns.length > 0;
+  useEffect(() => {
+    if (asked) sheets(site).then(setLent, () => undefined);
+  }, [asked]);
+  const open = (what: Opened) => {
+    setMenu(false);
+    lend(() => setOpened(what));
   };
   const askFrom = (text: string) => {
     session.ask(text);
@@ -100,7 +108,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
           <button type="button" class="tool" aria-label={say.fresh} title={say.fresh} data-testid="new-conversation" disabled={!turns.length} onClick={() => (session.fresh(), toComposer())}>
             <Icon name="fresh" />
           </button>
-          <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => setMenu(!menu)}>
+          <button type="button" class="tool" aria-label={say.menu} title={say.menu} aria-expanded={menu} data-testid="menu" onClick={() => (menu ? setMenu(false) : lend(() => setMenu(true)))}>
             <Icon name="menu" />
           </button>
           {!site.whole && (
@@ -109,17 +117,8 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
             </button>
           )}
         </div>
-        {menu && (
-          <div class="menu">
-            <button type="button" class="plain" data-testid="open-history" onClick={() => open({})}>{say.earlier}</button>
-            {view.models.length > 1 && <label>
-              {say.model}
-              <select data-testid="model-select" value={view.model ?? ''} onChange={(event) => (session.choose(event.currentTarget.value), setMenu(false), toComposer())}>
-                <option value="">{say.modelAuto}</option>
-                {view.models.map(({ id, name }) => <option key={id} value={id}>{name || id}</option>)}
-              </select>
-            </label>}
-          </div>
+        {menu && lent && (
+          <lent.Menu lang={lang} models={view.models} model={view.model} openHistory={() => open({})} choose={(model) => (session.choose(model), setMenu(false), toComposer())} />
         )}
         <div class="history" ref={history} role="log" aria-live="off" aria-label={say.history} tabIndex={0} data-testid="history">
           {turns.length === 0 && <Welcome say={say} site={site} ask={askFrom} />}
@@ -130,6 +129,8 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
               turn={turn}
               last={i === turns.length - 1}
               busy={!!busy}
+              lang={lang}
+              reasons={lent?.Reasons}
               mark={view.mark?.[lang] ?? say.aiMark}
               linkHosts={view.linkHosts}
               contact={site.contact}
@@ -137,7 +138,10 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
               again={(turn) => session.again(turn)}
               regenerate={(turn) => session.regenerate(turn)}
               edit={(turn) => (session.edit(turn), toComposer())}
-              rate={(turn, feedback) => session.rate(turn, feedback)}
+              rate={(turn, feedback) => {
+                session.rate(turn, feedback);
+                if (feedback.rating === 'down') lend();
+              }}
               ask={askFrom}
               openSource={(answer, n, opener) => {
                 const source = answer.sources.find((source) => source.n === n);
@@ -162,29 +166,30 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
             longest={view.longest}
             busy={!!busy}
             stopping={!!busy?.stopping}
-            send={(text) => session.ask(text)}
+            send={(text) => session.ask(text, true)}
             stop={() => (session.stop(), toComposer())}
             tookDraft={() => session.takeDraft()}
           />
         </div>
       </div>
-      {opened?.source && (
-        <opened.sheets.Sheet
+      {lent && opened?.source && (
+        <lent.Sheet
           key={`${opened.source.responseId}/${opened.source.source.n}`}
           say={say}
-          source={opened.source.source}
-          load={() => session.doors.source(opened.source!.responseId, opened.source!.source.n)}
+          lang={lang}
+          place={session.place}
+          {...opened.source}
           close={closeSheet}
         />
       )}
-      {opened && !opened.source && (
-        <opened.sheets.History
+      {lent && opened && !opened.source && (
+        <lent.History
           say={say}
           lang={lang}
           current={view.chat.conversationId}
-          load={() => session.doors.conversations()}
-          choose={(id) => session.recall(id)}
-          remove={(id) => session.remove(id)}
+          place={session.place}
+          choose={(chat) => session.recall(chat)}
+          removed={(id) => session.removed(id)}
           close={closeSheet}
         />
       )}
@@ -210,7 +215,7 @@ function Welcome({ say, site, ask }: { say: Words; site: Site; ask(text: string)
   return (
     <div class="welcome">
       <p class="greeting">{site.greeting || say.greeting}</p>
-      {site.starters.length > 0 && <h3 id="starters">{say.startersTitle}</h3>}
+      {site.starters.length > 0 && <h3 class="label" id="starters">{say.startersTitle}</h3>}
       <ul class="suggestions" aria-labelledby="starters">
         {site.starters.map((text) => (
           <li key={text}>

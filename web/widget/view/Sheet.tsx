@@ -1,26 +1,36 @@
+// The row behind a marker, over the conversation.
+
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { Lang } from '../../shared/i18n';
 import type { Source, SourceRow } from '../../shared/wire';
+import { Doors, type Place } from '../doors';
 import { safeHref } from '../links';
 import { quote } from '../quote';
 import type { Words } from '../words';
+import { sheetWords } from '../words/sheets';
 import { Icon } from './icons';
 
 interface Props {
   say: Words;
+  lang: Lang;
+  place: Place;
+  responseId: string;
   source: Source;
-  load(): Promise<SourceRow>;
   close(): void;
 }
 
+type All = Words & (typeof sheetWords)['zh'];
+
 /** The very row an answer quotes, the quoted part marked. */
-export function Sheet({ say, source, load, close }: Props): VNode {
+export function Sheet({ say: words, lang, place, responseId, source, close }: Props): VNode {
+  const say = { ...words, ...sheetWords[lang] };
   const [row, setRow] = useState<SourceRow | 'loading' | 'failed'>('loading');
   const heading = useRef<HTMLHeadingElement>(null);
 
   const fetchRow = () => {
     setRow('loading');
-    load().then(setRow, () => setRow('failed'));
+    new Doors(place).source(responseId, source.n).then(setRow, () => setRow('failed'));
   };
   useEffect(() => {
     heading.current?.focus();
@@ -57,7 +67,7 @@ export function Sheet({ say, source, load, close }: Props): VNode {
   );
 }
 
-function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: string }): VNode {
+function Row({ say, row, snippet }: { say: All; row: SourceRow; snippet: string }): VNode {
   const [before, marked, after] = quote(row.answer, snippet);
   const whole = marked && !/[\p{L}\p{N}]/u.test(before + after);
   const state = validState(say, row);
@@ -65,7 +75,6 @@ function Row({ say, row, snippet }: { say: Words; row: SourceRow; snippet: strin
     [say.category, row.category],
     [say.market, row.market],
     [say.validity, validity(row)],
-    [say.origin, row.source],
   ];
   const href = row.url && safeHref(row.url);
   return (
@@ -104,7 +113,7 @@ function day(iso: string): string {
   return new Date(iso).toLocaleString('sv').replace(/ (00:00|23:59).*|:\d\d$/, '');
 }
 
-function validState(say: Words, { valid_from, valid_to }: SourceRow): string | undefined {
+function validState(say: All, { valid_from, valid_to }: SourceRow): string | undefined {
   const at = (iso: string, clock: string) => Date.parse(iso.length <= 10 ? iso + clock : iso);
   if (valid_to && at(valid_to, 'T23:59:59') < Date.now()) return say.expired;
   return valid_from && at(valid_from, 'T00:00') > Date.now() ? say.notYet : undefined;

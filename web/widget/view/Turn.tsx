@@ -1,7 +1,8 @@
 import type { VNode } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { fill } from '../../shared/i18n';
+import { fill, type Lang } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
+import type { Sheets } from '../lend';
 import { hostsOf } from '../links';
 import { Markdown } from '../markdown';
 import type { Answer, Feedback, Turn } from '../state';
@@ -23,6 +24,9 @@ interface Props extends Actions {
   /** The last turn: only here are the next questions offered. */
   last: boolean;
   busy: boolean;
+  lang: Lang;
+  /** What asks for reasons, once it is loaded. */
+  reasons: Sheets['Reasons'] | undefined;
   /** Says that AI made the answer; empty: the shop does not want it said. */
   mark: string;
   linkHosts: string[] | null | undefined;
@@ -31,7 +35,7 @@ interface Props extends Actions {
   called(): void;
 }
 
-export function TurnView({ say, turn, last, busy, mark, linkHosts, contact, called, ...actions }: Props): VNode {
+export function TurnView({ say, turn, last, busy, lang, reasons, mark, linkHosts, contact, called, ...actions }: Props): VNode {
   const { answer } = turn;
   const stuck = answer ? answer.status === 'failed' || (answer.decision === 'none' && answer.status === 'completed') : turn.delivery === 'refused';
   return (
@@ -45,22 +49,32 @@ export function TurnView({ say, turn, last, busy, mark, linkHosts, contact, call
       )}
       <article class="answer" data-testid="answer" data-status={answer?.status ?? turn.delivery}>
         <StatusLine say={say} turn={turn} />
-        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} mark={mark} linkHosts={linkHosts} {...actions} />}
+        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} lang={lang} reasons={reasons} mark={mark} linkHosts={linkHosts} {...actions} />}
         <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
       </article>
-      {last && answer && answer.suggestions.length > 0 && (
-        <ul class="suggestions" aria-label={answer.decision === 'none' ? say.nearest : say.suggestions}>
-          {answer.suggestions.map((text) => (
-            <li key={text}>
-              <button type="button" data-testid="suggestion" onClick={() => actions.ask(text)}>{text}</button>
-            </li>
-          ))}
-        </ul>
-      )}
+      {answer && (last || answer.decision === 'none') && <Suggestions say={say} turn={turn} answer={answer} ask={actions.ask} />}
       {stuck && contact && (
         <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
       )}
     </div>
+  );
+}
+
+/** After an answer what could be asked next; instead of one, what comes near: that stays. */
+function Suggestions({ say, turn, answer, ask }: { say: Words; turn: Turn; answer: Answer; ask(text: string): void }): VNode | null {
+  const id = `next-${turn.id}`;
+  if (!answer.suggestions.length) return null;
+  return (
+    <>
+      <h3 class="label" id={id}>{answer.decision === 'none' ? say.nearest : say.suggestions}</h3>
+      <ul class="suggestions" aria-labelledby={id}>
+        {answer.suggestions.map((text) => (
+          <li key={text}>
+            <button type="button" data-testid="suggestion" onClick={() => ask(text)}>{text}</button>
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }
 
@@ -81,14 +95,14 @@ function statusText(say: Words, { answer, delivery, stopping }: Turn): string | 
   return found ? fill(say.generatingFrom, { n: found }) : say.generating;
 }
 
-interface BodyProps extends Pick<Actions, 'openSource' | 'regenerate' | 'rate'>, Pick<Props, 'mark' | 'linkHosts'> {
+interface BodyProps extends Pick<Actions, 'openSource' | 'regenerate' | 'rate'>, Pick<Props, 'mark' | 'linkHosts' | 'lang' | 'reasons'> {
   say: Words;
   turn: Turn;
   answer: Answer;
   busy: boolean;
 }
 
-function AnswerBody({ say, turn, answer, busy, mark, linkHosts, openSource, regenerate, rate }: BodyProps): VNode {
+function AnswerBody({ say, turn, answer, busy, lang, reasons: Reasons, mark, linkHosts, openSource, regenerate, rate }: BodyProps): VNode {
   const { sources, text, reasoning } = answer;
   const live = answer.status === 'running' && !answer.final;
   const titles = new Map(sources.map((source) => [source.n, source.title]));
@@ -118,7 +132,7 @@ function AnswerBody({ say, turn, answer, busy, mark, linkHosts, openSource, rege
               <Thumbs say={say} said={answer.feedback} rate={(feedback) => rate(turn, feedback)} />
             </span>
           </p>
-          {answer.feedback?.rating === 'down' && <Reasons say={say} said={answer.feedback} rate={(feedback) => rate(turn, feedback)} />}
+          {Reasons && answer.feedback?.rating === 'down' && <Reasons lang={lang} said={answer.feedback} rate={(feedback) => rate(turn, feedback)} />}
         </>
       )}
     </>
@@ -159,13 +173,8 @@ function SourceChips({ say, answer, open }: { say: Words; answer: Answer; open(n
   );
 }
 
-interface Rates {
-  say: Words;
-  rate(feedback: Feedback): void;
-}
-
 /** Pressing the same thumb again takes it back. */
-function Thumbs({ say, said, rate }: Rates & { said: Feedback | undefined }): VNode {
+function Thumbs({ say, said, rate }: { say: Words; said: Feedback | undefined; rate(feedback: Feedback): void }): VNode {
   const thumb = (rating: 'up' | 'down') => (
     <button
       type="button"
@@ -180,30 +189,6 @@ function Thumbs({ say, said, rate }: Rates & { said: Feedback | undefined }): VN
     </button>
   );
   return <>{thumb('up')}{thumb('down')}</>;
-}
-
-/** What was wrong: any of a few words, and one's own. */
-function Reasons({ say, said, rate }: Rates & { said: Feedback }): VNode {
-  const toggle = (reason: string) => {
-    const reasons = said.reasons.includes(reason) ? said.reasons.filter((one) => one !== reason) : [...said.reasons, reason];
-    rate({ ...said, reasons, sent: false });
-  };
-  return (
-    <div class="reasons" role="group" aria-label={say.reasons} data-testid="reasons">
-      {(['wrong', 'incomplete', 'outdated', 'unclear'] as const).map((reason) => (
-        <button key={reason} type="button" class="chip" aria-pressed={said.reasons.includes(reason)} onClick={() => toggle(reason)}>
-          {say[`reason_${reason}`]}
-        </button>
-      ))}
-      <input
-        aria-label={say.comment}
-        placeholder={say.comment}
-        maxLength={500}
-        defaultValue={said.comment}
-        onChange={(event) => rate({ ...said, comment: event.currentTarget.value, sent: false })}
-      />
-    </div>
-  );
 }
 
 function Copy({ say, text }: { say: Words; text: string }): VNode | null {
