@@ -4,25 +4,28 @@
 // runs some of them; E2E_DIST=1 takes the widget's scripts from dist/ instead of the program; CHROMIUM
 // names another browser; E2E_LOG=1 shows the server's log.
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, realpathSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { check, must, overdue, passed } from './checks.mjs';
 import { startServer, startShop } from './embed/house.mjs';
+import { hostility } from './embed/hostile.mjs';
 import { look } from './embed/look.mjs';
 import { MODELS, startProvider } from './embed/provider.mjs';
+import { readme } from './embed/readme.mjs';
 import { speed } from './embed/speed.mjs';
 import { states } from './embed/states.mjs';
 import { keys, talk } from './embed/talk.mjs';
 import { complaints, hosts } from './embed/visit.mjs';
 import { who } from './embed/who.mjs';
 
-const [binary, shots] = process.argv.slice(2);
-if (!binary) {
+const [given, shots] = process.argv.slice(2);
+if (!given) {
   console.error('usage: node e2e/embed.mjs <merchant-copilot> [screenshot-dir]');
   process.exit(2);
 }
+const binary = realpathSync(given);
 const only = process.env.E2E_ONLY?.split(',');
-const done = overdue(400_000);
+const done = overdue(600_000);
 if (shots) mkdirSync(shots, { recursive: true });
 
 const provider = await startProvider();
@@ -38,7 +41,9 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
 });
 const house = {
-  browser, shop, shots,
+  browser, shop, shots, binary, provider,
+  issue: (...flags) => server.issue(...flags),
+  run: (...words) => server.run(...words),
   server: () => server.url,
   secret: await server.issue('--role', 'identity'),
   crash: () => server.kill(),
@@ -48,7 +53,7 @@ const house = {
 };
 shop.key = await server.issue('--role', 'site', '--origin', shop.url);
 try {
-  for (const [name, part] of Object.entries({ talk, keys, who, states, look, speed })) {
+  for (const [name, part] of Object.entries({ speed, talk, keys, who, states, hostility, look, readme })) {
     if (only && !only.includes(name)) continue;
     console.log(`-- ${name}`);
     await part(house);

@@ -115,14 +115,14 @@ try {
 
   const english = { locale: 'en-GB', colorScheme: 'dark' };
   const dark = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 1280, height: 800 } });
-  await ask(dark, 'How do I appeal a penalty?');
+  await ask(dark, 'How do I appeal a violation?');
   await dark.getByTestId('citation').first().click();
   await dark.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
   await dark.waitForTimeout(300);
   await dark.screenshot({ path: join(dir, 'widget-desktop-en.png') });
 
   const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
-  await ask(small, 'Who pays for return shipping?');
+  await ask(small, 'Does the buyer pay for return shipping?');
   await small.screenshot({ path: join(dir, 'widget-phone-en.png') });
 
   if (link !== '-') await pictureConsole();

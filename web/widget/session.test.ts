@@ -428,6 +428,20 @@ describe('another answer, another question, an opinion', () => {
     expect(session.view.chat.turns).toMatchObject([{ answer: { id: 'r2', status: 'running' } }]);
   });
 
+  it('leaves the question that is being edited to its editor', () => {
+    const { session } = answered();
+    const [turn] = session.view.chat.turns;
+    session.edit(turn);
+    session.ask('另一个问题');
+    expect(Socket.last.of('message.create')[1]!.replaces).toBeUndefined();
+    expect(session.view.editing).toBe(turn!.id);
+    session.edit(undefined);
+    expect(session.view).toMatchObject({ editing: undefined, draft: '' });
+    session.takeDraft();
+    session.fresh();
+    expect(session.view.draft).toBeUndefined();
+  });
+
   it('asks an edited question in the place of the old one and what followed', () => {
     const { session } = answered();
     session.edit(session.view.chat.turns[0]);

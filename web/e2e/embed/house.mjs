@@ -39,14 +39,19 @@ export async function startServer(binary, { data = mkdtempSync(join(tmpdir(), 'm
     /** As a crash does, or as an operator. */
     kill: (signal = 'SIGKILL') => (child.kill(signal), gone),
     clear: () => rmSync(data, { recursive: true, force: true }),
-    issue: (...flags) =>
-      new Promise((done, fail) => {
-        const issuing = spawn(binary, ['key', 'issue', '--json', '--data-dir', data, ...flags], { env: bare(), stdio: ['ignore', 'pipe', 'ignore'] });
-        let said = '';
-        issuing.stdout.on('data', (chunk) => (said += chunk));
-        issuing.on('exit', (code) => (code ? fail(new Error(`key issue ended with ${code}`)) : done(JSON.parse(said).key)));
-      }),
+    run: (...words) => run(binary, data, words),
+    issue: async (...flags) => JSON.parse(await run(binary, data, ['key', 'issue', '--json', ...flags])).key,
   };
+}
+
+/** A command beside the server; what it says. */
+function run(binary, data, words) {
+  return new Promise((done, fail) => {
+    const child = spawn(binary, [...words, '--data-dir', data], { env: bare(), stdio: ['ignore', 'pipe', 'ignore'] });
+    let said = '';
+    child.stdout.on('data', (chunk) => (said += chunk));
+    child.on('close', (code) => (code ? fail(new Error(`${words.slice(0, 2).join(' ')} ended with ${code}: ${said}`)) : done(said)));
+  });
 }
 
 /** Nothing of whoever runs the checks decides here. */
@@ -67,7 +72,8 @@ const STYLE = `
   button, textarea, a, p, h2, h3, ul, table { color: red !important; background: yellow !important; font-size: 40px !important; display: inline-block; transform: rotate(3deg); }
   body { font-family: serif; }`;
 
-/** The shop's page: `/?title=…&lang=en` puts those attributes on the script, `page-lang` on the page. */
+/** The shop's page: `/?title=…&lang=en` puts those attributes on the script, `page-lang` on the page;
+ *  `page-lax` leaves the policy out, so that nothing but the widget stands between a text and the page. */
 export async function startShop({ server, secret }) {
   const shop = { key: '', user: undefined, reports: [] };
   const http = createServer((request, response) => {
@@ -78,13 +84,14 @@ export async function startShop({ server, secret }) {
     }
     if (url.pathname !== '/') return response.writeHead(404).end();
     const nonce = randomBytes(12).toString('base64');
-    const attributes = [...url.searchParams].filter(([name]) => name !== 'page-lang').map(([name, value]) => ` data-${name}="${value.replace(/"/g, '&quot;')}"`);
+    const attributes = [...url.searchParams].filter(([name]) => !name.startsWith('page-')).map(([name, value]) => ` data-${name}="${value.replace(/"/g, '&quot;')}"`);
     const own = server();
     const policy = [
       "default-src 'none'", `script-src 'nonce-${nonce}'`, `connect-src 'self' ${own} ${own.replace('http', 'ws')}`, "style-src 'self'",
       "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'", "require-trusted-types-for 'script'", 'trusted-types merchant-copilot',
     ];
-    response.writeHead(200, { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': policy.join('; ') }).end(`<!doctype html>
+    const headers = { 'content-type': 'text/html; charset=utf-8', ...(!url.searchParams.has('page-lax') && { 'content-security-policy': policy.join('; ') }) };
+    response.writeHead(200, headers).end(`<!doctype html>
 <html lang="${url.searchParams.get('page-lang') ?? 'zh-CN'}">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>A shop of its own</title>
@@ -100,7 +107,7 @@ export async function startShop({ server, secret }) {
       MerchantCopilot.on(type, (detail) => heard.push({ type, ...detail }));
   });
 </script>
-<script nonce="${nonce}" src="${own}/widget.js" data-key="${shop.key}"${attributes.join('')} async></script>
+<script nonce="${nonce}" src="${own}/widget.js" data-key="${url.searchParams.get('page-key') ?? shop.key}"${attributes.join('')} async></script>
 </html>`);
   });
   await new Promise((ready) => http.listen(0, '127.0.0.1', ready));

@@ -3,7 +3,7 @@
 import { check, must, until } from '../checks.mjs';
 import { accessible, fits, visit } from './visit.mjs';
 
-const ASKED = { zh: '保证金怎么退，多久到账？', en: 'How do I appeal a penalty?' };
+const ASKED = { zh: '保证金怎么退，多久到账？', en: 'How do I appeal a violation?' };
 const LONG = `${'被扣分了怎么申诉'.repeat(12)}https://shop.example.com/${'very-long-address/'.repeat(9)}?`;
 
 export async function look(house) {

@@ -35,6 +35,8 @@ const answers = {
   long: { pieces: cut(long(), 4).slice(0, 1000), pause: 4 },
   evil: { pieces: cut(EVIL, 7), pause: 1 },
   thinking: { reasoning: ['先看资料一：', '它说的是申诉的步骤，适用。'], pieces: cut('可以申诉[1]。', 2), pause: 30 },
+  // What `say` of the provider was set to.
+  echo: { said: true, pause: 0 },
   broken: { status: 500 },
   breaks: { pieces: cut(STEPS, 3).slice(0, 30), pause: 5, breaks: true },
 };
@@ -56,14 +58,15 @@ function long() {
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Listens on a free port; `calls` counts. */
+/** Listens on a free port; `calls` counts, `say` is what the model `echo` answers. */
 export async function startProvider() {
   const calls = [];
+  const provider = { calls, say: '' };
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     const model = body ? JSON.parse(body).model : '';
-    const { pieces = [], reasoning = [], pause = 0, first = 0, breaks, status } = answers[model] ?? {};
+    const { said, pieces = said ? cut(provider.say, 5) : [], reasoning = [], pause = 0, first = 0, breaks, status } = answers[model] ?? {};
     if (!answers[model] || status) return response.writeHead(status ?? 404, { 'content-type': 'application/json' }).end('{"error":{"message":"no"}}');
     calls.push(model);
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -86,5 +89,5 @@ export async function startProvider() {
     response.end('data: [DONE]\n\n');
   });
   await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
-  return { url: `http://127.0.0.1:${server.address().port}/v1`, calls, stop: () => (server.closeAllConnections(), server.close()) };
+  return Object.assign(provider, { url: `http://127.0.0.1:${server.address().port}/v1`, stop: () => (server.closeAllConnections(), server.close()) });
 }

@@ -72,3 +72,34 @@ it('shows a text given back', async () => {
   expect(box.value).toBe('太长了');
   expect(props.tookDraft).toHaveBeenCalled();
 });
+
+/** Another text takes the box, or (empty) lets it go. */
+const give = (place: Element, props: Parameters<typeof Composer>[0], draft: string | undefined) => act(() => render(<Composer {...props} draft={draft} />, place));
+
+it('keeps what was being typed aside while a question is edited, and gives it back', async () => {
+  for (const end of ['cancelled', 'sent'] as const) {
+    const { place, box, type, press, send, props } = await compose();
+    await type('半句话');
+    await give(place, props, '被改的问题');
+    await give(place, props, undefined);
+    expect(box.value).toBe('被改的问题');
+    if (end === 'sent') {
+      await press({});
+      expect(send).toHaveBeenCalledWith('被改的问题');
+    } else await give(place, props, '');
+    expect(box.value).toBe('半句话');
+  }
+});
+
+it('keeps it through several texts, once', async () => {
+  const { place, box, type, press, props } = await compose();
+  await type('半句话');
+  await give(place, props, '一');
+  await give(place, props, undefined);
+  await give(place, props, '二');
+  await give(place, props, undefined);
+  await press({});
+  expect(box.value).toBe('半句话');
+  await press({});
+  expect(box.value).toBe('');
+});
