@@ -95,8 +95,7 @@ export class Session {
     if (this.view.link.state !== 'ready') this.#connection.open();
   }
 
-  /** Asks, unless an answer is still running: then the text waits in the composer. `edited`: in the place
-   *  of the question that is being edited. */
+  /** Asks, unless an answer still runs: then the text waits in the composer. `edited`: in the place of the edited one. */
   ask(text: string, edited = false): boolean {
     const trimmed = text.trim();
     if (!trimmed) return false;
@@ -136,6 +135,7 @@ export class Session {
     this.#set(turn ? { editing: turn.id, draft: turn.text } : this.#unedited());
   }
 
+  /** The composer gets back what was typed before. */
   #unedited(): Partial<View> {
     return this.view.editing ? { editing: undefined, draft: '' } : {};
   }
@@ -151,14 +151,8 @@ export class Session {
   stop(): void {
     const turn = openTurn(this.view.chat);
     if (!turn) return;
-    if (turn.delivery === 'waiting' && turn.before) {
-      this.#set({ chat: restore(this.view.chat, turn.id) });
-      return;
-    }
-    if (turn.delivery === 'waiting' && !turn.answer) {
-      this.#set({ chat: withdraw(this.view.chat, turn.id), draft: turn.text });
-      return;
-    }
+    if (turn.delivery === 'waiting' && turn.before) return this.#set({ chat: restore(this.view.chat, turn.id) });
+    if (turn.delivery === 'waiting' && !turn.answer) return this.#set({ chat: withdraw(this.view.chat, turn.id), draft: turn.text });
     this.#set({ chat: change(this.view.chat, turn.id, { stopping: true }) });
     this.#cancel(turn);
     setTimeout(() => openTurn(this.view.chat)?.id === turn.id && this.#set({ chat: lose(this.view.chat) }), STOP_WITHIN);

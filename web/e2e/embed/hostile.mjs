@@ -13,8 +13,8 @@ const { hostile } = await import(`data:text/javascript,${encodeURIComponent(sour
 const ASKED = '被扣分了怎么申诉？';
 const SIZE = 12;
 
-/** Elements and attributes that only an attack can have brought. */
-const strangers = () => {
+/** Elements and attributes that only an attack can have brought, and links to hosts that are not `known`. */
+const strangers = (known) => {
   const root = document.querySelector('merchant-copilot').shadowRoot;
   const found = [];
   for (const element of root.querySelectorAll('.panel *')) {
@@ -24,21 +24,22 @@ const strangers = () => {
     if (tag === 'form' && !element.matches('.composer')) found.push('form');
     for (const { name, value } of element.attributes) {
       if (/^on|^srcdoc$|^style$|^formaction$/.test(name) && !element.matches('textarea')) found.push(`${tag} ${name}`);
-      if (name === 'href' && !/^https?:\/\/(known\.example|localhost)[:/]/.test(value)) found.push(`${tag} ${value}`);
+      if (name === 'href' && !new RegExp(`^https?://(?:${known})[:/]`).test(value)) found.push(`${tag} ${value}`);
     }
   }
   if (window.hit !== undefined) found.push('it ran');
   return found;
 };
 
-async function lax(house, key) {
+/** `known`: hosts that links may lead to. */
+async function lax(house, key, known) {
   const me = await visit(house, { 'page-lax': '', 'page-key': key }, { viewport: { width: 1280, height: 860 } });
   me.dialogs = [];
   me.page.on('dialog', (dialog) => (me.dialogs.push(dialog.message()), dialog.dismiss()));
   await me.page.evaluate(() => (window.alert = () => (window.hit = 1)));
   await me.open();
   me.harmless = async (text) => {
-    const found = await me.page.evaluate(strangers);
+    const found = await me.page.evaluate(strangers, known);
     must(!found.length && !me.dialogs.length, `${JSON.stringify(text).slice(0, 80)}: ${found.slice(0, 4).join(', ')} ${me.dialogs}`);
     must(me.page.url().startsWith(house.shop.url), `it led to ${me.page.url()}`);
   };
@@ -47,7 +48,7 @@ async function lax(house, key) {
 
 export async function hostility(house) {
   await check(`answers that attack: ${hostile.length} texts on a page without a policy`, async () => {
-    const me = await lax(house, house.shop.key);
+    const me = await lax(house, house.shop.key, 'known\\.example|localhost');
     await me.choose('echo');
     for (const [n, text] of hostile.entries()) {
       if (n && n % SIZE === 0) await me.id('new-conversation').click();
@@ -75,7 +76,7 @@ export async function hostility(house) {
     const done = JSON.parse(await house.run('kb', 'import', file, '--as-is', '--json', '--tenant', 'hostile').catch((error) => String(error).replace(/^.*?: /s, '')));
     rmSync(folder, { recursive: true });
     must(done.added > 0, JSON.stringify(done).slice(0, 300));
-    const me = await lax(house, await house.issue('--role', 'site', '--tenant', 'hostile', '--origin', house.shop.url));
+    const me = await lax(house, await house.issue('--role', 'site', '--tenant', 'hostile', '--origin', house.shop.url), '[\\w.-]+'); // a row may lead where its shop wants
     let opened = 0;
     for (const [n, { question }] of rows.entries()) {
       await me.ask(question);

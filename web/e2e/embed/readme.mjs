@@ -55,6 +55,7 @@ export async function readme({ browser, binary, shots }) {
         await page.goto(url);
         must((await page.evaluate(() => innerWidth)) === 390, 'the page is not as wide as the phone');
         await page.getByTestId('launcher').tap();
+        await page.getByTestId('starter').first().waitFor();
         must((await page.getByTestId('starter').count()) === 3, 'not three questions to begin with');
         const answers = [];
         for (let n = 0; n < 3; n++) {

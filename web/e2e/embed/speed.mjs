@@ -1,8 +1,13 @@
 // How quick it feels: the first paint of the panel, and a thousand tokens without a long frame. The
-// figures are printed; a busy machine fails no check.
+// figures are printed; three times the budget fails, which no busy machine explains.
 
 import { check, must } from '../checks.mjs';
 import { visit } from './visit.mjs';
+
+/** Milliseconds to the panel's first paint, and between two frames. */
+const PAINT = 100;
+const FRAME = 50;
+const PATIENCE = 3;
 
 /** From the click to a frame that shows the panel. */
 const opening = () =>
@@ -20,12 +25,14 @@ export async function speed(house) {
     const cold = await me.page.evaluate(opening);
     await me.page.evaluate(() => window.MerchantCopilot.close());
     const again = await me.page.evaluate(opening);
+    // A finger or a key gives no warning: what is there by then came while the page had nothing to do.
     const other = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
-    await other.id('launcher').hover(); // as a hand on a mouse does, a moment before
-    await other.page.waitForTimeout(200);
-    const pointed = await other.page.evaluate(opening);
+    await other.page.waitForTimeout(1500);
+    const ahead = await other.page.evaluate(opening);
     await other.context.close();
-    return `${pointed.toFixed(0)} ms by mouse, ${cold.toFixed(0)} ms with its scripts still to come, ${again.toFixed(0)} ms opened again (budget 100)`;
+    const figures = `${ahead.toFixed(0)} ms by touch or key, ${cold.toFixed(0)} ms in the page's first moment, ${again.toFixed(0)} ms opened again (budget ${PAINT})`;
+    must(Math.max(ahead, again) <= PATIENCE * PAINT, figures);
+    return figures;
   });
   await check('figures: 1,000 streamed tokens', async () => {
     await me.open();
@@ -48,8 +55,11 @@ export async function speed(house) {
     must((await me.ended(1, 60_000)) === 'completed', await me.status());
     const { frames, long } = await me.page.evaluate(() => ({ frames: window.frames_, long: window.long_ }));
     const sorted = [...frames].sort((a, b) => a - b);
-    const over = frames.filter((frame) => frame > 50).length;
-    return `${(await me.text()).length} characters, ${frames.length} frames: median ${sorted[frames.length >> 1].toFixed(1)} ms, longest ${sorted.at(-1).toFixed(1)} ms, ${over} over 50 ms; ${long.length} long tasks`;
+    const over = frames.filter((frame) => frame > FRAME).length;
+    const slow = sorted[Math.floor(sorted.length * 0.99)];
+    const figures = `${(await me.text()).length} characters, ${frames.length} frames: median ${sorted[frames.length >> 1].toFixed(1)} ms, longest ${sorted.at(-1).toFixed(1)} ms, 99 of 100 within ${slow.toFixed(1)} ms, ${over} over ${FRAME} ms; ${long.length} long tasks`;
+    must(slow <= PATIENCE * FRAME, figures);
+    return figures;
   });
   await me.context.close();
 }

@@ -66,15 +66,29 @@ export async function states(house) {
   await check('state: nothing found, with the nearest questions and the way to a person', async () => {
     await me.ask('保证金能用比特币交吗？');
     must((await me.ended(1)) === 'completed', await me.status());
-    must((await me.id('suggestion').count()) > 0, `no nearest questions: ${await me.text()}`);
+    // They are drawn with the frame after the one that shows the end.
+    await until(async () => (await me.id('suggestion').count()) === 3, `not three nearest questions: ${await me.text()}`);
+    const near = await me.id('suggestion').allInnerTexts();
+    must(near.every((one) => one.includes('保证金')), `not near: ${near.join(' | ')}`);
+    must((await me.page.getByRole('heading', { name: '相近的问题' }).isVisible()) && !/下面|below/.test(await me.text()), await me.text());
     must((await me.id('contact').getAttribute('href')) === 'https://help.example.com/people', 'no way to a person');
     await accessible(me, 'nothing found');
     await me.shot('state-nothing-found');
+    return near.join(' | ');
+  });
+  await check('state: nothing found and nothing near: nothing is pointed to', async () => {
+    const other = await visit(house, { 'page-lang': 'en' }, { viewport: { width: 1280, height: 860 }, locale: 'en-GB' });
+    await other.open();
+    await other.ask('What is the capital of France?');
+    must((await other.ended(1)) === 'completed', await other.status());
+    must((await other.id('suggestion').count()) === 0 && !/below/.test(await other.last().innerText()), await other.last().innerText());
+    await other.context.close();
   });
   await check('state: the provider fails', async () => {
     await me.choose('broken');
     await me.ask(ASKED);
     must((await me.ended(2, 40_000)) === 'failed', await me.status());
+    must((await me.id('suggestion').count()) === 3, 'the refusal before lost its near questions');
     await accessible(me, 'failed');
     await me.shot('state-failed');
     return (await me.last().innerText()).replace(/\s+/g, ' ');
@@ -115,11 +129,26 @@ export async function states(house) {
     const other = await visit(house);
     let dead = true;
     await other.context.route(/widget\/panel\.js/, (route) => (dead ? route.abort() : route.fallback()));
+    await other.go();
     await other.id('launcher').click();
     await until(async () => /没有加载成功/.test(await other.page.getByRole('alert').innerText()), 'it says nothing');
     await accessible(other, 'not loaded');
     dead = false;
     await other.id('launcher').click();
+    await other.id('panel').waitFor();
+    await other.context.close();
+  });
+  await check('state: on a slow network the pressed launcher shows that something comes', async () => {
+    const other = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
+    let go;
+    const slow = new Promise((done) => (go = done));
+    await other.context.route(/widget\/panel\.js/, async (route) => (await slow, route.fallback()));
+    await other.go();
+    await other.id('launcher').click();
+    const arc = await other.id('launcher').evaluate((button) => [button.getAttribute('aria-busy'), getComputedStyle(button, '::before').borderRightWidth, getComputedStyle(button, '::before').animationName]);
+    must(arc.join() === 'true,3px,mc-wait', arc.join());
+    await other.shot('state-loading');
+    go();
     await other.id('panel').waitFor();
     await other.context.close();
   });

@@ -1,12 +1,32 @@
-// A conversation on the shop's page: ask, stream, cite, stop, reload and go offline in mid-answer, rate.
+// A conversation on the shop's page: ask, stream, cite, stop, reload and go offline in mid-answer, edit,
+// rate. Once in each language, by mouse and by keyboard.
 
-import { check, must, until } from '../checks.mjs';
+import { check as checked, must, until } from '../checks.mjs';
 import { accessible, visit } from './visit.mjs';
 
-const SLOW = '被扣分了怎么申诉？';
+/** Questions that rows are found for, so that the chosen model is asked, and what the panel says. */
+const SAY = {
+  zh: {
+    tag: 'zh-CN', slow: '被扣分了怎么申诉？', edited: '被扣分了怎么申诉？ 要多久？', thinking: '被扣分了在哪里申诉？', evil: '被扣分以后怎么申诉才有用？', last: '被扣分了，申诉要什么材料？',
+    starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？', mark: 'AI 生成，请以出处为准', comment: '缺少时限', half: '还没写完的', cancel: '取消', copy: '复制', unread: /新回答：1/,
+    typed: ['怎么申诉', '扣分？'], complete: '回答完毕',
+  },
+  en: {
+    tag: 'en-GB', slow: 'How do I appeal a penalty?', edited: 'How do I appeal a deduction of points?', thinking: 'Which documents do I need to open a shop?', evil: 'Who pays for return shipping?', last: 'How long do I have to ship bonded orders on CN?',
+    starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Made by AI; the sources decide', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /new answers: 1/,
+    typed: ['How do I appeal', 'a penalty?'], complete: 'Answer complete',
+  },
+};
 
 export async function talk(house) {
-  const me = await visit(house, { starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？' }, { viewport: { width: 1280, height: 860 } });
+  for (const lang of ['zh', 'en']) await talkIn(house, lang);
+}
+
+async function talkIn(house, lang) {
+  const say = SAY[lang];
+  const SLOW = say.slow;
+  const check = (name, action) => checked(`${lang}: ${name}`, action);
+  const me = await visit(house, { 'page-lang': say.tag, starters: say.starters }, { viewport: { width: 1280, height: 860 }, locale: say.tag });
   const { page, id, sent } = me;
 
   await check('the page keeps its globals, and its rules do not reach the widget', async () => {
@@ -18,13 +38,13 @@ export async function talk(house) {
   });
   await check('opens in the page’s language with the starters of the shop', async () => {
     must((await id('starter').count()) === 3, 'not three');
-    await me.shot('desktop-welcome');
+    await me.shot(`desktop-welcome-${lang}`);
     await accessible(me, 'welcome');
   });
   await check('a starter is asked, answered with its source, and marked as made by AI', async () => {
     await id('starter').first().click();
     must((await me.ended(1)) === 'completed', await me.status());
-    must((await id('ai-mark').innerText()) === 'AI 生成，请以出处为准', 'no mark');
+    must((await id('ai-mark').innerText()) === say.mark, 'no mark');
     await accessible(me, 'an answer');
     return (await me.text()).slice(0, 40);
   });
@@ -34,7 +54,7 @@ export async function talk(house) {
     const marked = await id('source-sheet').locator('mark').allInnerTexts();
     must(marked.join('').length > 5, 'nothing is marked');
     await accessible(me, 'a source');
-    await me.shot('desktop-source');
+    await me.shot(`desktop-source-${lang}`);
     await page.keyboard.press('Escape');
     await until(async () => (await me.focus()) === 'citation', 'the focus is not back on the marker');
     return marked[0].slice(0, 30);
@@ -44,12 +64,13 @@ export async function talk(house) {
     await me.ask(SLOW);
     await id('status').waitFor();
     const stage = await id('status').innerText();
+    await page.waitForTimeout(200); // it fades in
     await accessible(me, 'a stage');
     await me.midway(2);
     const before = (await me.text()).length;
     await until(async () => (await me.text()).length > before + 20, 'it does not grow');
     await accessible(me, 'streaming');
-    await me.shot('desktop-streaming');
+    await me.shot(`desktop-streaming-${lang}`);
     return stage;
   });
   await check('stop stops the page and the provider', async () => {
@@ -77,7 +98,7 @@ export async function talk(house) {
     await page.evaluate(() => window.line.close());
     await until(async () => (await id('connection').getAttribute('data-state')) === 'down', 'it does not say that it is offline');
     await accessible(me, 'offline');
-    await me.shot('desktop-offline');
+    await me.shot(`desktop-offline-${lang}`);
     await page.waitForTimeout(500);
     await me.context.setOffline(false);
     must((await me.ended(4)) === 'completed', await me.status());
@@ -86,43 +107,63 @@ export async function talk(house) {
   await check('thumbs with a reason and a word', async () => {
     await id('thumb-down').last().click();
     await id('reasons').last().locator('button').nth(1).click();
-    await id('reasons').last().locator('input').fill('缺少时限');
+    await id('reasons').last().locator('input').fill(say.comment);
     await page.keyboard.press('Tab');
     const full = await until(() => sent.findLast((frame) => frame.type === 'feedback.create' && frame.comment), 'it was not sent');
-    must(full.rating === 'down' && full.reasons.length === 1 && full.comment === '缺少时限', JSON.stringify(full));
+    must(full.rating === 'down' && full.reasons.length === 1 && full.comment === say.comment, JSON.stringify(full));
     await accessible(me, 'reasons');
-    await me.shot('desktop-feedback');
+    await me.shot(`desktop-feedback-${lang}`);
   });
   await check('edit and ask again replaces what followed', async () => {
     await me.choose('quick');
+    await id('composer').fill(say.half);
     await id('edit').nth(1).click();
     await accessible(me, 'editing');
-    await id('composer').fill(`${SLOW} 要多久？`);
+    must((await id('composer').inputValue()) === SLOW, 'the question is not in the box');
+    await page.getByRole('button', { name: say.cancel, exact: true }).click();
+    must((await id('composer').inputValue()) === say.half, `cancelled, the box has “${await id('composer').inputValue()}”`);
+    await id('edit').nth(1).click();
+    await id('composer').fill(say.edited);
     await page.keyboard.press('Enter');
     must((await me.ended(2)) === 'completed', await me.status());
+    must((await id('composer').inputValue()) === say.half, `sent, the box has “${await id('composer').inputValue()}”`);
+  });
+  await check('what the page asks during an answer takes nothing from the reader', async () => {
+    await me.choose('slow');
+    await me.ask(SLOW);
+    await me.midway(3);
+    await me.ask(say.last);
+    await until(async () => (await id('composer').inputValue()) === say.last, 'it does not wait in the box');
+    await id('stop').click();
+    await me.ended(3);
+    await me.choose('quick');
+    await id('send').click();
+    must((await me.ended(4)) === 'completed', await me.status());
+    must((await id('composer').inputValue()) === say.half, `the box has “${await id('composer').inputValue()}”`);
+    await id('composer').fill('');
   });
   await check('another answer takes the place of the one before', async () => {
     await id('regenerate').last().click();
     await until(() => sent.some((frame) => frame.type === 'response.regenerate'), 'it was not asked for');
-    must((await me.ended(2)) === 'completed', await me.status());
+    must((await me.ended(4)) === 'completed', await me.status());
   });
   await check('copy copies the answer', async () => {
     await me.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: house.shop.url });
-    await me.last().getByRole('button', { name: '复制' }).click();
+    await me.last().getByRole('button', { name: say.copy }).click();
     const copied = await page.evaluate(() => navigator.clipboard.readText());
     must(copied.includes('商家后台'), copied.slice(0, 40));
   });
   await check('reasoning is folded', async () => {
     await me.choose('thinking');
-    await me.ask('被扣分了在哪里申诉？');
-    must((await me.ended(3)) === 'completed', await me.status());
+    await me.ask(say.thinking);
+    must((await me.ended(5)) === 'completed', await me.status());
     const reasoning = me.last().locator('details.reasoning');
     must((await reasoning.count()) === 1 && !(await reasoning.getAttribute('open')), 'it is not there, or open');
   });
   await check('Markdown that attacks stays text', async () => {
     await me.choose('evil');
-    await me.ask('被扣分以后怎么申诉才有用？');
-    must((await me.ended(4)) === 'completed', await me.status());
+    await me.ask(say.evil);
+    must((await me.ended(6)) === 'completed', await me.status());
     must(await page.evaluate(() => window.hit === undefined), 'it ran');
     const inside = await me.last().evaluate((answer) => [answer.querySelectorAll('img, script, iframe, svg[onload], .md b').length, [...answer.querySelectorAll('.md a')].map((link) => link.href)]);
     must(inside[0] === 0 && inside[1].length === 0, JSON.stringify(inside));
@@ -133,13 +174,13 @@ export async function talk(house) {
   });
   await check('closed, it counts the answers that came', async () => {
     await me.choose('slow');
-    await me.ask('被扣分了，申诉要什么材料？');
-    await until(async () => (await id('answer').count()) === 5, 'it was not asked');
+    await me.ask(SLOW);
+    await until(async () => (await id('answer').count()) === 7, 'it was not asked');
     await page.evaluate(() => window.MerchantCopilot.close());
     await until(async () => (await me.heard('unread')).some(({ count }) => count === 1), 'nothing was counted', 25_000);
-    must(/新回答：1/.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
+    must(say.unread.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
     await accessible(me, 'closed');
-    await me.shot('closed');
+    await me.shot(`closed-${lang}`);
   });
   await check('nothing broke the page’s policy', async () => {
     const violations = await page.evaluate(() => window.violations);
@@ -148,9 +189,15 @@ export async function talk(house) {
   await me.context.close();
 }
 
-/** Everything with the keyboard alone, in English. */
+/** Everything with the keyboard alone. */
 export async function keys(house) {
-  const me = await visit(house, { 'page-lang': 'en', starters: 'How do I appeal a penalty?' }, { viewport: { width: 1280, height: 860 }, locale: 'en-GB' });
+  for (const lang of ['en', 'zh']) await keysIn(house, lang);
+}
+
+async function keysIn(house, lang) {
+  const say = SAY[lang];
+  const check = (name, action) => checked(`${lang}: ${name}`, action);
+  const me = await visit(house, { 'page-lang': say.tag, starters: say.slow }, { viewport: { width: 1280, height: 860 }, locale: say.tag });
   const { page, id } = me;
   const press = (key) => page.keyboard.press(key);
   const tabTo = async (name) => {
@@ -174,19 +221,19 @@ export async function keys(house) {
     await input.send('Input.insertText', { text: '申诉' });
     must((await id('composer').inputValue()) === '申诉', 'the word did not get in');
     await id('composer').fill('');
-    await page.keyboard.type('How do I appeal');
+    await page.keyboard.type(say.typed[0]);
     await press('Shift+Enter');
-    await page.keyboard.type('a penalty?');
-    must((await id('composer').inputValue()) === 'How do I appeal\na penalty?' && (await id('answer').count()) === 0, 'it was sent');
+    await page.keyboard.type(say.typed[1]);
+    must((await id('composer').inputValue()) === say.typed.join('\n') && (await id('answer').count()) === 0, 'it was sent');
     await press('Enter');
     must((await me.ended(1)) === 'completed', await me.status());
-    must((await id('ai-mark').innerText()) === 'Made by AI; the sources decide', 'no mark');
-    await me.shot('desktop-answer-en');
+    must((await id('ai-mark').innerText()) === say.mark, 'no mark');
+    await me.shot(`desktop-answer-${lang}`);
   });
   await check('keyboard: a screen reader hears whole sentences, once', async () => {
     const said = await id('announcer').locator('p').allInnerTexts();
     must(said.length > 0 && new Set(said).size === said.length, said.join(' | '));
-    must(said.at(-1).startsWith('Answer complete'), said.at(-1));
+    must(said.at(-1).startsWith(say.complete), said.at(-1));
     return `${said.length} lines`;
   });
   await check('keyboard: source, back, thumbs, menu, history, close', async () => {
@@ -210,7 +257,7 @@ export async function keys(house) {
     await press('Enter');
     await until(async () => (await id('history-sheet').getAttribute('data-state')) === 'ready', 'no list');
     await accessible(me, 'earlier conversations');
-    await me.shot('desktop-history-en');
+    await me.shot(`desktop-history-${lang}`);
     await press('Escape');
     await id('history-sheet').waitFor({ state: 'detached' });
     await press('Escape');

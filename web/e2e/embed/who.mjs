@@ -57,6 +57,24 @@ export async function who(house) {
     must((await me.id('answer').count()) === 0, 'it is still on the screen');
     await me.context.close();
   });
+  await check('older conversations come page by page', async () => {
+    const me = await visit(house);
+    await me.open();
+    const token = await me.page.evaluate(() => Object.entries(localStorage).find(([name]) => name.endsWith(':visitor'))[1]);
+    const headers = { authorization: `Bearer ${shop.key}`, origin: shop.url, 'x-visitor-token': token, 'content-type': 'application/json' };
+    for (let n = 0; n < 53; n++) {
+      const reply = await fetch(`${house.server()}/api/v1/chat`, { method: 'POST', headers, body: JSON.stringify({ text: n ? '谢谢' : '你好' }) });
+      must(reply.ok, `${reply.status}`);
+      await reply.text();
+    }
+    const first = await earlier(me);
+    must(first.length === 50 && !first.includes('你好'), `${first.length} on the first page`);
+    await me.id('older').click();
+    await until(async () => (await me.id('conversation').count()) === 53, 'the older ones did not come');
+    must((await me.id('conversation').last().locator('span').innerText()) === '你好' && (await me.id('older').count()) === 0, 'not to the end');
+    must((await me.focus()) === 'conversation', `the focus is on ${await me.focus()}`);
+    await me.context.close();
+  });
   await check('a verified user finds the conversation on another device; others do not', async () => {
     shop.user = 'merchant-7';
     const desk = await visit(house, { identity: '/identity' });
