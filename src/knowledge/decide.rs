@@ -228,11 +228,6 @@ impl Evidence {
         1.0 / (1.0 + (-TOPIC.of(self)).exp())
     }
 
-    /// How likely the row is about the same thing at all, whether or not it answers.
-    pub fn about(self) -> f32 {
-        1.0 / (1.0 + (-TOPIC.of(self)).exp())
-    }
-
     /// One number from 0 to 1 on which thresholds mean the same in every mode.
     pub fn confidence(self, doubt: Doubt) -> f32 {
         if self.exact {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::decide::{Asked, Doubt, decide, evidence};
+use super::decide::{Asked, Doubt, decide, evidence, is_asking};
 use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::gist::{self, Gist};
 use super::index::{Filter, LegQuery, PassageIndex, Scored};
@@ -283,10 +283,11 @@ fn listed(place: Option<LegRank>) -> Option<LegRank> {
     place.filter(|place| place.rank > 0 || place.score > 0.0)
 }
 
-/// The question's words that the row has, each once.
+/// The telling words of the question that the row has, each once.
 fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
-    tokens.iter().filter(|token| gist.words.contains(&gist::word(token)) && seen.insert(*token)).cloned().collect()
+    let told = |token: &&String| !is_asking(token) && gist.words.contains(&gist::word(token));
+    tokens.iter().filter(|token| told(token) && seen.insert(*token)).cloned().collect()
 }
 
 /// The passage's text; passages are cut the same way every time, so the number is enough.
@@ -350,15 +351,5 @@ impl SearchOutcome {
             told["rerank"] = json!(reranked);
         }
         told
-    }
-    /// The telling words of the question that a hit has, in the question's order.
-    fn matched(&self, hit: &Hit) -> Vec<&str> {
-        let mut matched: Vec<&str> = Vec::new();
-        for term in self.terms.iter().filter(|term| !decide::is_asking(term) && hit.gist.words.contains(&gist::word(term))) {
-            if !matched.contains(&term.as_str()) {
-                matched.push(term);
-            }
-        }
-        matched
     }
 }

@@ -116,15 +116,15 @@ impl Platform {
         self.refusals.lock().unwrap().push_back((call, status, code));
     }
 
-    /// Token and planned refusals of a call that concerns cards.
-    fn called(&self, call: &str, headers: &HeaderMap) -> Result<(), Response> {
+    /// How a call that concerns cards is refused, by its token or as planned.
+    fn refusal(&self, call: &str, headers: &HeaderMap) -> Option<Response> {
         if !self.is_authorized(headers) {
-            return Err(unauthorized());
+            return Some(unauthorized());
         }
         let mut refusals = self.refusals.lock().unwrap();
-        let Some(at) = refusals.iter().position(|(refused, ..)| *refused == call) else { return Ok(()) };
+        let at = refusals.iter().position(|(refused, ..)| *refused == call)?;
         let (_, status, code) = refusals.remove(at).unwrap();
-        Err(refused(status, code))
+        Some(refused(status, code))
     }
 
     fn is_authorized(&self, headers: &HeaderMap) -> bool {
@@ -142,7 +142,7 @@ impl Platform {
         body: &Value,
         change: impl FnOnce(&mut Card) -> Result<(), i64>,
     ) -> Response {
-        if let Err(answer) = self.called(call, headers) {
+        if let Some(answer) = self.refusal(call, headers) {
             return answer;
         }
         let mut outcome = Err(300_313);
@@ -214,7 +214,7 @@ fn refused(status: u16, code: i64) -> Response {
 }
 
 async fn create(State(platform): State<Arc<Platform>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    if let Err(answer) = platform.called("create", &headers) {
+    if let Some(answer) = platform.refusal("create", &headers) {
         return answer;
     }
     assert_eq!(body["type"], "card_json");

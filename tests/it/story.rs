@@ -181,9 +181,9 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(known.len() == 1 && known[0].stale_vectors);
     assert_eq!(store.with_question_keys(shop, &["清关".into()]).await.unwrap().len(), 1);
     assert_eq!(store.stale(shop, "e2", 9).await.unwrap().len(), 2);
-    assert_eq!(store.page(shop, Some(&EntryId::from_text("a")), 9).await.unwrap()[0].id.as_str(), "b");
+    assert_eq!(store.page(shop, &Listing::default(), Some(&EntryId::from_text("a")), 9).await.unwrap()[0].id.as_str(), "b");
 
-    let words = Listing { text: Some("清"), ..Listing::default() };
+    let words = Listing { text: Some("清".into()), ..Listing::default() };
     let found = store.listed(shop, &words, None, 9).await.unwrap();
     assert_eq!((found.len(), found[0].id.as_str(), store.listed_count(shop, &words).await.unwrap()), (1, "b", 1));
     let behind = (first, EntryId::from_text("a"));

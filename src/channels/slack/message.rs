@@ -48,7 +48,7 @@ pub fn verify(body: &[u8], timestamp: Option<&str>, signature: Option<&str>, sec
 fn bytes(hex: &str) -> Option<Vec<u8>> {
     let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     let pair = |at: usize| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    (digits && hex.len() % 2 == 0).then(|| (0..hex.len()).step_by(2).map(pair).collect())?
+    (digits && hex.len().is_multiple_of(2)).then(|| (0..hex.len()).step_by(2).map(pair).collect())?
 }
 
 #[derive(Deserialize)]
