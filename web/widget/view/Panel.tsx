@@ -62,12 +62,15 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
   }, [visible]);
   useViewport(panel);
 
-  const closeSheet = () => {
-    setOpened(undefined);
-    const back = opened?.opener;
-    // Only now may the focus go back: the rest of the panel is inert under the sheet.
-    requestAnimationFrame(() => (back?.isConnected ? back : box.current)?.focus());
-  };
+  const closeSheet = () => setOpened(undefined);
+  const covered = useRef<Opened | undefined>(undefined);
+  // With the drawing that takes the sheet away and no later, or a key pressed at once is lost; no earlier, as the
+  // rest of the panel is inert under the sheet.
+  useLayoutEffect(() => {
+    const { current: before } = covered;
+    covered.current = opened;
+    if (before && !opened) (before.opener?.isConnected ? before.opener : box.current)?.focus();
+  }, [opened]);
   const lend = (use?: () => void) =>
     void sheets(site).then(
       (sheets) => (setLent(sheets), use?.()),
