@@ -102,7 +102,8 @@ fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
     found[0]
 }
 
-#[tokio::test]
+// Stopping the server holds this thread, and the collector must answer meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_turn_is_one_trace_with_its_search_and_every_call_of_a_model() {
     let (provider, collector) = (Arc::new(FakeProvider::start()), Collector::start().await);
     let mut server = server(&provider, &collector.endpoint, false).await;
@@ -168,7 +169,7 @@ async fn a_turn_is_one_trace_with_its_search_and_every_call_of_a_model() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_said_is_told_only_when_wanted() {
     let (provider, collector) = (Arc::new(FakeProvider::start()), Collector::start().await);
     let mut server = server(&provider, &collector.endpoint, true).await;
@@ -181,7 +182,7 @@ async fn what_was_said_is_told_only_when_wanted() {
     assert!(!format!("{spans:?}").contains("sk-fake-secret"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_s_trace_goes_on_in_the_turn() {
     let (provider, collector) = (Arc::new(FakeProvider::start()), Collector::start().await);
     let mut server = server(&provider, &collector.endpoint, false).await;
@@ -206,7 +207,7 @@ async fn a_request_s_trace_goes_on_in_the_turn() {
     assert!(told[1].1.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_collector_that_is_not_there_or_never_answers_holds_nobody_up() {
     let provider = Arc::new(FakeProvider::start());
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -21,7 +21,10 @@ use super::server::{PATIENCE, Server, Setup};
 const SECRET: &str = "a-secret-of-the-bot";
 const DIRECT: &str = "普通店保证金要交多少？";
 const GROUNDED: &str = "跨境包裹的面单在哪里打印";
-const SLOW: fn(&mut Config) = |config| config.models.default = "slow-1".into();
+const SLOW: fn(&mut Config) = |config| {
+    config.models.default = "slow-1".into();
+    config.chat.drain_ms = 30_000;
+};
 
 /// An answer that a chat sees grow.
 #[derive(Clone, Debug, Default)]

@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::SplitStream;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,6 +32,8 @@ const ADMITTED: Duration = Duration::from_secs(10);
 const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// What has to go out waits this long for a line.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// What came over a line that takes nothing any more is there at once.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Somebody outside opened another line with the bot's secret: coming back at once would only end theirs.
 const TAKEN_OVER: Duration = Duration::from_secs(60);
 
@@ -175,6 +178,7 @@ impl Line {
             if let Some(frame) = out
                 && sink.send(Message::text(frame.to_string())).await.is_err()
             {
+                self.hear_the_rest(&mut stream).await;
                 break;
             }
             if self.leaving.is_leaving() {
@@ -184,6 +188,15 @@ impl Line {
         // A line that was opened since stays.
         self.channel.wire.0.send_if_modified(|line| line.take_if(|line| line.same_channel(&calls)).is_some());
         goodbye(sink).await;
+    }
+
+    /// What had arrived before the line was cut: the platform does not say it again.
+    async fn hear_the_rest(&mut self, stream: &mut SplitStream<Socket>) {
+        while let Ok(Some(Ok(message))) = timeout(LAST_WORDS, stream.next()).await {
+            if let Message::Text(text) = message {
+                self.hear(text.as_str()).await;
+            }
+        }
     }
 
     /// Whether the platform still answers, and no other node took the line over.
