@@ -10,7 +10,7 @@ use futures::stream::SplitStream;
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -65,20 +65,32 @@ impl Wire {
         self.call(SEND, random_token("aibot_send_msg_", 16), body, true).await
     }
 
+    /// Has a frame acknowledged. One that went down with its line goes out over the next: the same stream shown twice
+    /// is one, and a message that may come twice is better than one that never comes.
     async fn call(&self, command: &str, id: String, body: Value, urgent: bool) -> Result<()> {
         let down = || Error::unavailable("line_down", "There is no line to the platform now.");
+        let unsure = || Error::timeout("platform_timeout", "The platform did not acknowledge in time; the frame may have arrived.");
         let mut lines = self.0.subscribe();
-        let patience = if urgent { PATIENCE } else { Duration::ZERO };
-        let line = match timeout(patience, lines.wait_for(Option::is_some)).await {
-            Ok(Ok(line)) => line.clone().ok_or_else(down)?,
-            _ => return Err(down()),
-        };
-        let (acknowledged, answer) = oneshot::channel();
+        let deadline = Instant::now() + if urgent { PATIENCE } else { Duration::ZERO };
         let frame = frame(command, &id, body);
-        line.send(Call { id, frame, acknowledged }).await.map_err(|_| down())?;
-        match timeout(ACKNOWLEDGED, answer).await {
-            Ok(Ok(answer)) => judge(200, &answer),
-            _ => Err(Error::timeout("platform_timeout", "The platform did not acknowledge in time; the frame may have arrived.")),
+        loop {
+            let line = match timeout_at(deadline, lines.wait_for(Option::is_some)).await {
+                Ok(Ok(line)) => line.clone().ok_or_else(down)?,
+                _ => return Err(down()),
+            };
+            let (acknowledged, answer) = oneshot::channel();
+            let call = Call { id: id.clone(), frame: frame.clone(), acknowledged };
+            let was_queued = line.send(call).await.is_ok();
+            match timeout(ACKNOWLEDGED, answer).await {
+                Ok(Ok(answer)) => return judge(200, &answer),
+                Err(_) => return Err(unsure()),
+                Ok(Err(_)) if Instant::now() >= deadline => return Err(if was_queued { unsure() } else { down() }),
+                Ok(Err(_)) => {}
+            }
+            let is_another = |now: &Option<mpsc::Sender<Call>>| now.as_ref().is_none_or(|now| !now.same_channel(&line));
+            if timeout_at(deadline, lines.wait_for(is_another)).await.is_err() {
+                return Err(unsure());
+            }
         }
     }
 }
@@ -153,6 +165,7 @@ impl Line {
             desk.drained().await;
         };
         tokio::pin!(finished);
+        let mut cut = false;
         loop {
             let out = tokio::select! {
                 message = stream.next() => match message {
@@ -178,7 +191,7 @@ impl Line {
             if let Some(frame) = out
                 && sink.send(Message::text(frame.to_string())).await.is_err()
             {
-                self.hear_the_rest(&mut stream).await;
+                cut = true;
                 break;
             }
             if self.leaving.is_leaving() {
@@ -187,6 +200,9 @@ impl Line {
         }
         // A line that was opened since stays.
         self.channel.wire.0.send_if_modified(|line| line.take_if(|line| line.same_channel(&calls)).is_some());
+        if cut {
+            self.hear_the_rest(&mut stream).await;
+        }
         goodbye(sink).await;
     }
 
