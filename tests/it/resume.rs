@@ -391,7 +391,7 @@ async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
         assert_eq!((repeated.response(), repeated.text()), (done["response_id"].as_str().unwrap(), whole.as_str()));
         readers.push(reader);
     }
-    let stored = serving.until("/api/v1/conversations", &key, |status, _| status == 200).await;
+    let stored = serving.until("/api/v1/conversations?limit=200", &key, |status, _| status == 200).await;
     assert_eq!(stored["conversations"].as_array().unwrap().len(), readers.len(), "every accepted message is there, once");
     assert!(provider.requests("slow-1").len() <= readers.len(), "none was answered twice");
     // Of an answer of a second, noted down every half second, some is kept.
