@@ -322,6 +322,18 @@ fn a_torn_index_is_built_again_from_the_database() {
 }
 
 #[test]
+fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    // Standard input is empty: whoever read it first would be done with success.
+    let ran = shop.run(["chat", "--model", "nope"]);
+    let message = ran.failed_with("model_not_found");
+    assert!(message.contains("`nope`") && message.contains("builtin"), "{message}");
+    assert_eq!(ran.json["error"]["details"]["models"], json!(["builtin"]));
+    assert_eq!(shop.run(["chat", "--model", "builtin"]).code, Some(0));
+}
+
+#[test]
 fn a_disk_that_fills_up_is_reported_and_the_next_run_finishes() {
     /// Enough to go beyond the limit below.
     const ROWS: usize = 1_500;
