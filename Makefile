@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO := cargo
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench release clean
+.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench eval-shared release clean
 
 ## run: build what is missing, then serve on http://127.0.0.1:8787
 run: web
@@ -48,6 +48,12 @@ web-check: web
 bench: web
 	$(CARGO) bench --bench first_text
 	$(CARGO) bench --bench streams
+
+## eval-shared: retrieval on labelled sets of other texts; SETS is the folder that has them
+SETS ?= ../shared/data/eval
+eval-shared: web
+	$(CARGO) build --bin merchant-copilot
+	./scripts/eval-shared.py $(TARGET)/debug/merchant-copilot $(SETS)
 
 ## release: one stripped binary in dist/
 release: web

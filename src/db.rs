@@ -180,7 +180,7 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
         })
         .connect_with(options)
         .await
-        .map_err(unreachable)
+        .map_err(|error| unreachable("The database", error))
 }
 
 async fn open_postgres(url: &str) -> Result<PgPool> {
@@ -188,14 +188,51 @@ async fn open_postgres(url: &str) -> Result<PgPool> {
     let options = PgConnectOptions::from_str(url).map_err(|_| {
         Error::invalid("bad_database_url", "The postgres:// URL cannot be read; expected postgres://user:password@host:port/name.")
     })?;
-    PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10)).connect_with(options).await.map_err(unreachable)
+    let place = place(&options);
+    let pool = PgPoolOptions::new().max_connections(16).acquire_timeout(Duration::from_secs(10));
+    pool.connect_with(options).await.map_err(|error| unreachable(&format!("The database {place}"), error))
 }
 
-fn unreachable(error: sqlx::Error) -> Error {
+/// Where a Postgres database is, without who signs in there: `host:port/name`.
+fn place(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or_else(|| options.get_host().into(), |folder| folder.to_string_lossy());
+    let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.into_owned() };
+    let name = options.get_database().map(|name| format!("/{name}")).unwrap_or_default();
+    format!("{host}:{}{name}", options.get_port())
+}
+
+fn unreachable(what: &str, error: sqlx::Error) -> Error {
+    // Postgres 28000 and 28P01: the sign-in is refused, in words that name the user.
+    let refused = matches!(error.as_database_error().and_then(|db| db.code()).as_deref(), Some("28000" | "28P01"));
     let full = Error::from(error);
     if full.code() == "disk_full" {
         return full;
     }
-    let causes = full.causes();
-    Error::unavailable("database_unreachable", format!("The database cannot be opened: {causes}.")).because(full)
+    let causes = if refused { "it does not let in the user with the password of the URL".to_owned() } else { full.causes() };
+    Error::unavailable("database_unreachable", format!("{what} cannot be opened: {causes}.")).because(full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_reached_is_named_without_who_signs_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Db::open("postgres://keeper:hush@nowhere.invalid:5544/shop", folder.path()).await.unwrap_err();
+        assert_eq!(error.code(), "database_unreachable");
+        assert!(error.message().starts_with("The database nowhere.invalid:5544/shop cannot be opened: "), "{error}");
+        assert!(!error.message().contains("keeper") && !error.message().contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_place_has_host_port_and_name() {
+        for (url, expected) in [
+            ("postgres://u:p@db.example.com:5432/shop", "db.example.com:5432/shop"),
+            ("postgres://u:p@[::1]:6000/shop", "[::1]:6000/shop"),
+            ("postgres://u:p@10.0.0.7:6000/shop?application_name=x", "10.0.0.7:6000/shop"),
+        ] {
+            assert_eq!(place(&PgConnectOptions::from_str(url).unwrap()), expected);
+        }
+    }
 }

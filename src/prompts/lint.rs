@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{DemoKind, Part, PromptTemplate, Section, render};
+use super::{DemoKind, Part, PromptTemplate, Section, parse, render};
 use crate::error::Error;
 use crate::models::Reasoning;
 
@@ -79,25 +79,34 @@ pub(super) fn template(template: &PromptTemplate) -> Vec<LintFinding> {
             findings.push(warning(variable.line, "unused_variable", json!({"name": name}), message));
         }
     }
+    let front = |key, nth| line_of_key(&template.text, key, nth);
     let asks = matches!(template.reasoning, Reasoning::Hidden | Reasoning::Shown);
     if asks && !template.sections.iter().any(|section| section.part == Part::Reasoning) {
         let message = "The reasoning is hidden or shown, but no `## Reasoning` asks for any.".to_owned();
-        findings.push(warning(1, "no_reasoning_part", json!({}), message));
+        findings.push(warning(front("reasoning", 0), "no_reasoning_part", json!({}), message));
     }
-    if asks && template.demos.iter().any(|demo| demo.reasoning.trim().is_empty()) {
+    for (nth, _) in template.demos.iter().enumerate().filter(|(_, demo)| asks && demo.reasoning.trim().is_empty()) {
         let message = "A demo has no reasoning: models will leave it out as well.".to_owned();
-        findings.push(warning(1, "demo_without_reasoning", json!({}), message));
+        findings.push(warning(front("[[demos]]", nth), "demo_without_reasoning", json!({}), message));
     }
     let choice = &template.choice;
     if choice.kind == DemoKind::Picked && asks && choice.reasoning.trim().is_empty() {
         let message = "Picked demos have no reasoning of their own: say in `demo_reasoning` what stands for it.".to_owned();
-        findings.push(warning(1, "picked_without_reasoning", json!({}), message));
+        findings.push(warning(front("demo_choice", 0), "picked_without_reasoning", json!({}), message));
     }
     if choice.kind == DemoKind::Fixed && choice.count > template.demos.len() {
         let message = format!("`demo_count` is {}, but there are {} demos.", choice.count, template.demos.len());
-        findings.push(warning(1, "too_few_demos", json!({"wanted": choice.count, "there": template.demos.len()}), message));
+        let details = json!({"wanted": choice.count, "there": template.demos.len()});
+        findings.push(warning(front("demo_count", 0), "too_few_demos", details, message));
     }
     findings
+}
+
+/// The line of the front matter where a key is set, or a table begins, for the `nth` time from 0; line 1 if nowhere.
+pub(super) fn line_of_key(text: &str, key: &str, nth: usize) -> usize {
+    let front = text.lines().enumerate().skip(1).take_while(|(_, line)| line.trim() != parse::FENCE);
+    let named = |line: &str| line.split(['=', '#']).next().is_some_and(|head| head.trim() == key);
+    front.filter(|(_, line)| named(line)).nth(nth).map_or(1, |(at, _)| at + 1)
 }
 
 /// The first line of a section that has `name` as a word in a tag.

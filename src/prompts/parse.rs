@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::lint::LintFinding;
+use super::lint::{self, LintFinding};
 use super::{Demo, DemoChoice, DemoKind, Origin, Part, PromptTemplate, Section, Variable, VariableKind, render};
 use crate::models::Reasoning;
 
-const FENCE: &str = "+++";
+/// Stands before and after the front matter.
+pub(super) const FENCE: &str = "+++";
 
 /// The front matter as written.
 #[derive(Deserialize)]
@@ -71,7 +72,8 @@ pub(super) fn template(file: &str, text: &str, origin: Origin) -> Result<PromptT
     })?;
     if parsed.name != stem(file) {
         let message = format!("`name` is `{}`, but the file's name says `{}`.", parsed.name, stem(file));
-        return Err(error(2, "wrong_name", json!({"name": parsed.name, "expected": stem(file)}), message));
+        let line = lint::line_of_key(text, "name", 0);
+        return Err(error(line, "wrong_name", json!({"name": parsed.name, "expected": stem(file)}), message));
     }
     let mut variables = BTreeMap::new();
     for (name, written) in &parsed.variables {

@@ -127,6 +127,28 @@ fn a_declared_variable_that_is_not_used_is_a_warning() {
 }
 
 #[test]
+fn what_is_odd_in_the_front_matter_is_named_with_its_line() {
+    let demo = "[[demos]]\nquestion = \"q\"\ncontext = \"\"\"\nreasoning = \n\"\"\"\nanswer = \"a\"\n";
+    let odd = |choice: &str, demos: usize| {
+        let top = format!("+++\nname = \"answer.zh\"\nversion = 3\ndescription = \"d\"\nreasoning = \"hidden\"\n{choice}");
+        let text =
+            format!("{top}[variables]\nquestion = \"string\"\n{}+++\n## Instruction\n## Input\n{{{{ question }}}}", demo.repeat(demos));
+        lint_file("answer.zh.md", &text).iter().map(|finding| (finding.line, finding.code)).collect::<Vec<_>>()
+    };
+    let fixed = odd("demo_count = 3\n", 2);
+    let expected = [
+        (5, "no_reasoning_part"),
+        (9, "demo_without_reasoning"),
+        (15, "demo_without_reasoning"),
+        (6, "too_few_demos"),
+        (7, "variable_needed"),
+    ];
+    assert_eq!(fixed, expected);
+    let picked = odd("demo_choice = \"picked\"\n", 0);
+    assert_eq!(picked, [(5, "no_reasoning_part"), (6, "picked_without_reasoning"), (7, "variable_needed")]);
+}
+
+#[test]
 fn what_is_no_template_is_named_with_its_line() {
     let broken = |text: &str| {
         let mut prompts = TemplateSet::default();

@@ -65,7 +65,8 @@ fn asked_for(template: &PromptTemplate, given: &Given) -> Vec<LintFinding> {
     for needed in given.needed {
         if !template.sections.iter().any(|section| super::render::variables(section).iter().any(|name| name == needed)) {
             let message = format!("No part uses `{needed}`: declare it under [variables] and put it into the prompt.");
-            findings.push(finding(1, "variable_needed", json!({"name": needed}), message));
+            let line = lint::line_of_key(&template.text, "[variables]", 0);
+            findings.push(finding(line, "variable_needed", json!({"name": needed}), message));
         }
     }
     findings

@@ -1,12 +1,17 @@
 //! Every route with every kind of caller, of the same tenant and of another: who is let in, who is
 //! refused and how; and how often each may ask.
 
+use std::sync::Arc;
+
+use merchant_copilot::config::Config;
 use merchant_copilot::ids::TenantId;
 use merchant_copilot::tenants::Role;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
-use super::server::{Came, PAGE, Server, Setup, issue};
+use super::fake_provider::FakeProvider;
+use super::process::run;
+use super::server::{Came, PAGE, SMALL, Server, Setup, Turn, issue};
 
 const FOREIGN: &str = "https://evil.example.net";
 
@@ -327,6 +332,55 @@ async fn another_visitors_and_another_tenants_things_do_not_exist() {
     let asked = server.session(&other_admin).await.ask("普通店保证金要交多少？", json!({})).await;
     assert_eq!(asked.decision(), "none");
     server.wait_until_ready().await;
+}
+
+/// Both shops have the same rows, so that nothing but the shop keeps their answers apart.
+#[tokio::test]
+async fn an_answer_given_before_stays_in_its_shop_and_what_a_visitor_told_with_the_visitor() {
+    const ALONE: &str = "退货地址在哪里修改？";
+    const LATER: &str = "跨境包裹的面单怎么打印？";
+    let provider = Arc::new(FakeProvider::start());
+    let config: fn(&mut Config) = |config| config.cache.enabled = true;
+    let server = Server::start(Setup { provider: Some(provider), config: Some(config), ..Setup::default() }).await;
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("small.csv"), server.data_dir.clone());
+    std::fs::write(&file, SMALL).unwrap();
+    let ran = tokio::task::spawn_blocking(move || run(&data, ["kb", "import", file.to_str().unwrap(), "--tenant", "other"]));
+    ran.await.unwrap().done();
+    let (other_admin, _) = issue(&server.tenants, &other, Role::Admin).await;
+    let (other_member, _) = issue(&server.tenants, &other, Role::Member).await;
+    let (other_site, _) = issue(&server.tenants, &other, Role::Site).await;
+    let search = format!("/api/v1/knowledge/search?q={ALONE}");
+    let followed = async {
+        while server.json(&search, &other_admin).await["hits"].as_array().is_none_or(Vec::is_empty) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, followed).await.expect("the other shop has its rows");
+
+    let again = |turn: &Turn| {
+        turn.check();
+        assert_eq!((turn.done()["status"].as_str(), turn.decision()), (Some("completed"), "grounded"));
+        turn.done()["usage"]["cached"] == true
+    };
+    let ask = async |key: &str, text: &str| again(&server.session(key).await.ask(text, json!({"model": "normal"})).await);
+    assert!(!ask(&server.member, ALONE).await);
+    assert!(ask(&server.member, ALONE).await && ask(&server.site, ALONE).await, "a question that tells nothing of anybody");
+    assert!(!ask(&other_site, ALONE).await, "another shop's visitor");
+    assert!(ask(&other_member, ALONE).await && ask(&server.admin, ALONE).await, "each shop has its own");
+
+    // What was said before, and who somebody is, is in the answer: it is nobody else's.
+    let mut visitor = server.session(&server.site).await;
+    let before = visitor.ask("我是新加坡站的卖家，退货地址在哪里修改？", json!({"model": "normal"})).await;
+    let in_talk = json!({"model": "normal", "conversation_id": before.conversation()});
+    assert!(!again(&visitor.ask(LATER, in_talk.clone()).await));
+    assert!(!ask(&server.site, LATER).await, "asked in another's conversation before");
+    assert!(!again(&visitor.ask(LATER, in_talk).await), "and what others were told is no answer in a conversation");
+    let personal = format!("{ALONE}我的手机 138-0013-8000");
+    assert!(!ask(&server.site, &personal).await);
+    assert!(!ask(&server.site, &personal).await, "who names a telephone asks for one person");
 }
 
 #[tokio::test]

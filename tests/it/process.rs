@@ -322,6 +322,18 @@ fn a_torn_index_is_built_again_from_the_database() {
 }
 
 #[test]
+fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    // Standard input is empty: whoever read it first would be done with success.
+    let ran = shop.run(["chat", "--model", "nope"]);
+    let message = ran.failed_with("model_not_found");
+    assert!(message.contains("`nope`") && message.contains("builtin"), "{message}");
+    assert_eq!(ran.json["error"]["details"]["models"], json!(["builtin"]));
+    assert_eq!(shop.run(["chat", "--model", "builtin"]).code, Some(0));
+}
+
+#[test]
 fn a_disk_that_fills_up_is_reported_and_the_next_run_finishes() {
     /// Enough to go beyond the limit below.
     const ROWS: usize = 1_500;
@@ -337,6 +349,72 @@ fn a_disk_that_fills_up_is_reported_and_the_next_run_finishes() {
     let counts = shop.import(&file).done().counts();
     assert_eq!(counts[0] + counts[2], ROWS as u64, "{counts:?}");
     assert_eq!(shop.entries(), ROWS as u64);
+}
+
+/// A file system of its own, small enough to fill; none where mounting is not allowed. Unmounted when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(folder.path()).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self(folder)),
+            Ok(output) => {
+                println!("skipped: no file system can be mounted here: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                println!("skipped: `mount` cannot be run: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_disk_was_full_answers_on_when_there_is_room_again() {
+    /// Enough to fill what the database's log has left of its last pages, and for every connection to meet it.
+    const QUESTIONS: usize = 250;
+    let Some(disk) = SmallDisk::mount() else { return };
+    let shop = Shop::at(&disk.0.path().join("data"));
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let serving =
+        Serving::start_with(&shop.data, &[("COPILOT_LIMITS__KEY_PER_MINUTE", "9999"), ("COPILOT_LIMITS__ADDRESS_PER_MINUTE", "9999")]);
+    serving.ready().await;
+    let key = shop.run(["key", "issue", "--role", "admin"]).done().json["key"].as_str().unwrap().to_owned();
+    let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+    let ask = async |n: usize| {
+        let body = json!({"text": format!("保证金什么时候退 {n} ").repeat(60), "model": "builtin"});
+        let answer = client.post(format!("{}/api/v1/chat", serving.url)).bearer_auth(&key).json(&body).send().await;
+        let Ok(answer) = answer else { return false };
+        answer.text().await.unwrap_or_default().contains("\"status\":\"completed\"")
+    };
+    assert!(ask(0).await, "before");
+
+    let fill = disk.0.path().join("fill");
+    let full = Command::new("dd").arg("if=/dev/zero").arg(format!("of={}", fill.display())).arg("bs=64k").output().unwrap();
+    assert!(!full.status.success(), "the disk is full");
+    let mut refused = 0;
+    for n in 1..QUESTIONS {
+        refused += usize::from(!ask(n).await);
+        if refused > 12 {
+            break;
+        }
+    }
+    assert!(refused > 12, "only {refused} questions met the full disk");
+
+    std::fs::remove_file(&fill).unwrap();
+    for n in 0..25 {
+        assert!(ask(QUESTIONS + n).await, "question {n} after there is room");
+    }
+    assert_eq!(serving.stop(), Some(0));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{DONE, PROBLEM, print};
 use crate::config::{Config, Secret};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::random_token;
 use link::Link;
 
@@ -38,11 +38,23 @@ impl Chat {
             (Some(url), Some(key)) => Link::elsewhere(&url, &key).await?,
             _ => Link::here(config, tenant).await?,
         };
+        if let Err(error) = named(self.model.as_deref(), &link) {
+            link.close().await;
+            return Err(error);
+        }
         let mut talk = Talk { model: self.model, conversation: None, json, people: stdin().is_terminal() && !json };
         let outcome = talk.run(&mut link).await;
         link.close().await;
         outcome
     }
+}
+
+/// Whether the server has the model that is asked for, before anything is read or asked.
+fn named(model: Option<&str>, link: &Link) -> Result<()> {
+    let Some(unknown) = model.filter(|id| link.models().all(|known| known != *id)) else { return Ok(()) };
+    let ids: Vec<&str> = link.models().collect();
+    let message = format!("There is no model `{unknown}`. Choose one of: {}.", ids.join(", "));
+    Err(Error::not_found("model_not_found", message).with_details(json!({"models": ids})))
 }
 
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {

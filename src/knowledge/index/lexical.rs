@@ -109,7 +109,7 @@ impl LexicalIndex {
                 "The server that owns this data directory is still building the index. Try again in a moment.",
             ));
         }
-        if folder.join("meta.json").exists() {
+        if folder.join("meta.json").exists() && !untouched(&folder) {
             tracing::warn!(%tenant, "the lexical index is torn, of another database or of other words; it is built again");
         }
         if folder.exists() {
@@ -143,6 +143,12 @@ impl LexicalIndex {
         let same = layout.parse() == Ok(LAYOUT) && database == self.database && parts.next().unwrap_or_default() == terms.fingerprint();
         same.then(|| revision.parse().ok())?
     }
+}
+
+/// Whether an index was begun here and nothing was ever committed to it, so that there is nothing to lose.
+fn untouched(folder: &Path) -> bool {
+    let metas = Index::open_in_dir(folder).and_then(|index| index.load_metas());
+    metas.is_ok_and(|metas| metas.payload.is_none() && metas.segments.is_empty())
 }
 
 #[async_trait]
@@ -207,6 +213,19 @@ mod tests {
         let foreign = LexicalIndex::new(folder.path().to_owned(), "db_other".into(), Vocabulary::default());
         assert_eq!(foreign.applied(&tenant).await.unwrap(), 0);
         std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
+        assert!(!untouched(&folder.path().join("shop")));
         assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_index_only_begun_is_not_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        let shop = folder.path().join("shop");
+        assert!(!untouched(&shop), "there is nothing");
+        index(folder.path()).applied(&tenant).await.unwrap();
+        assert!(untouched(&shop), "looked at before the first import");
+        index(folder.path()).apply(&tenant, &[], 1).await.unwrap();
+        assert!(!untouched(&shop), "an import was followed");
     }
 }
