@@ -5,8 +5,10 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::gist::Gists;
 use super::index::PassageIndex;
@@ -21,6 +23,9 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, EntryId, TenantId};
 use crate::models::{Embedder, Reranking};
+
+/// How long a search waits for indexes that are being brought up: a few times what a start takes.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the room is built from.
 pub struct KnowledgeParts {
@@ -54,7 +59,7 @@ struct Inner {
     /// Held for as long as this process writes the index folder.
     lock: Mutex<Option<File>>,
     seen: AtomicI64,
-    ready: Mutex<HashSet<TenantId>>,
+    ready: watch::Sender<HashSet<TenantId>>,
     /// Countries that each tenant's rows are for.
     markets: Mutex<HashMap<TenantId, BTreeSet<&'static str>>>,
     vocabulary: Vocabulary,
@@ -82,7 +87,7 @@ impl Knowledge {
             index_dir: parts.index_dir,
             lock: Mutex::default(),
             seen: AtomicI64::new(-1),
-            ready: Mutex::default(),
+            ready: watch::Sender::default(),
             markets: Mutex::default(),
             vocabulary,
             tunings: Tunings::default(),
@@ -182,12 +187,23 @@ impl Knowledge {
     }
 
     pub(super) fn set_ready(&self, tenant: &TenantId) {
-        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
+        self.0.ready.send_if_modified(|ready| ready.insert(tenant.clone()));
     }
 
     /// Whether the tenant can be searched.
     pub fn ready(&self, tenant: &TenantId) -> bool {
-        self.0.ready.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
+        self.0.ready.borrow().contains(tenant)
+    }
+
+    /// Waits until the tenant can be searched: an index that is still being brought up finds nothing, and
+    /// "nothing" would be told as if it were so.
+    ///
+    /// # Errors
+    /// `not_ready` when that takes longer than ten seconds.
+    pub(super) async fn until_ready(&self, tenant: &TenantId) -> Result<()> {
+        let mut changes = self.0.ready.subscribe();
+        let ready = timeout(READY_WITHIN, changes.wait_for(|ready| ready.contains(tenant))).await;
+        ready.map(drop).map_err(|_| Error::unavailable("not_ready", "The knowledge is being brought up. Ask again in a moment."))
     }
 
     pub(super) fn may_be_stale(&self, tenant: &TenantId) -> bool {

@@ -128,6 +128,7 @@ impl Knowledge {
     /// The same by other weights and thresholds than those in force, to see what they would do.
     pub async fn search_by(&self, tenant: &TenantId, query: &Query, config: &SearchConfig) -> Result<SearchOutcome> {
         let started = Instant::now();
+        self.until_ready(tenant).await?;
         let ranking = self.rank(tenant, query).await?;
         let fusing = Instant::now();
         let weights = Weights::from(config);
