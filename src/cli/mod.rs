@@ -115,7 +115,7 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
     let mut config = options.config()?;
     if !matches!(command, Command::Serve(_)) && config.log.filter == "info" {
         // What a server tells of its day is noise beside a command's result.
-        config.log.filter = "warn,sqlx::query=error".to_owned();
+        config.log.filter = "warn,sqlx=error".to_owned();
     }
     telemetry::log_to_stderr(&config.log)?;
     let Options { tenant, json, .. } = options;
