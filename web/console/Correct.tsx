@@ -62,6 +62,12 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
       setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
     });
 
+  const back = () => {
+    // It would wait for a day otherwise, and only so many may.
+    void call('DELETE', `/knowledge/imports/${plan!.id}`).catch(() => undefined);
+    setPlan(undefined);
+  };
+
   return (
     <section class="correct" aria-label={say.correct} data-testid="correcting">
       <h3>{say.correctTitle}</h3>
@@ -71,7 +77,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
         ) : (
           <>
             <Plan plan={plan} applied={setPlan} again={() => void look()} />
-            <button type="button" class="plain" onClick={() => setPlan(undefined)}>{say.backToEdit}</button>
+            <button type="button" class="plain" onClick={back}>{say.backToEdit}</button>
           </>
         )
       ) : (

@@ -13,7 +13,7 @@ import { Knowledge } from './Knowledge';
 import { Desk, type Note } from './load';
 import { Overview } from './Overview';
 import { Prompts } from './Prompts';
-import { address, useRoute } from './route';
+import { address, afterAsking, useRoute } from './route';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
 import { Leaving } from './unsaved';
@@ -74,7 +74,7 @@ function App(): VNode | null {
     setNote(note);
     setSession('none');
   };
-  const signOut = () => void call('DELETE', '/session').then(() => leave(), () => leave());
+  const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
   return (
     <Desk.Provider value={{ say, lang, expired: () => leave('signedOut'), tell: setDone }}>
       <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>

@@ -1,5 +1,5 @@
 // What somebody has typed and not saved is not lost without a word: leaving asks first, whether by Escape, by
-// another row, by another page, by going back or by closing the tab.
+// another row, by another page, by going back, by signing out or by closing the tab.
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
