@@ -172,6 +172,7 @@ function Applied({ plan, undone, more }: { plan: ImportPlan; undone(plan: Import
     <div class="empty" data-testid="applied">
       <h2 ref={heading} tabIndex={-1}>{plan.undone ? say.importUndone : say.appliedTitle}</h2>
       <p>{plan.undone ? fill(say.importUndoneLead, { ...plan.undone }) : fill(say.appliedLead, counts)}</p>
+      {!!plan.undone?.left && <p>{fill(say.importKept, { ...plan.undone })}</p>}
       {problem && <p class="wrong" role="alert">{problem}</p>}
       <p class="buttons">
         <a class="primary" href={address('knowledge')}>{say.toKnowledge}</a>
