@@ -2,7 +2,7 @@
 // another row, by another page, by going back, by signing out or by closing the tab.
 
 import type { VNode } from 'preact';
-import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useContext, useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Desk } from './load';
 import { holdRoute } from './route';
 
@@ -39,7 +39,8 @@ export function Leaving(): VNode {
     setGo(() => go);
     return true;
   }), []);
-  useEffect(() => {
+  // With the drawing: a dialog that closes gives the focus back, and must not take it from what opens next.
+  useLayoutEffect(() => {
     if (go) dialog.current?.showModal();
     else dialog.current?.close();
   }, [go]);

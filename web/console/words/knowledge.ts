@@ -70,7 +70,7 @@ export const zh = {
   fates: { added: '新增', changed: '修改', conflicting: '冲突', duplicate: '重复', failed: '读不出', deleted: '删除', unchanged: '没有变化' } as Record<Fate, string>,
   fateLeads: {
     added: '知识库里还没有的内容。',
-    changed: '同一条、内容不同。左边是现在的，右边是文件里的。',
+    changed: '同一条，内容不同：改前是现在的，改后是文件里的。',
     conflicting: '对同样的问题给出了不同的答案，先扣下。确认无误的可以勾选写入。',
     duplicate: '和另一条说的一样，不会写入。',
     failed: '这些行有问题，不会写入。改好文件后重新导入即可。',
@@ -206,7 +206,7 @@ export const en: typeof zh = {
   fates: { added: 'New', changed: 'Changed', conflicting: 'Conflicts', duplicate: 'Duplicates', failed: 'Failed', deleted: 'Deleted', unchanged: 'Unchanged' },
   fateLeads: {
     added: 'Not in the knowledge yet.',
-    changed: 'The same entry with other content: as it is now on the left, as the file has it on the right.',
+    changed: 'The same entry with other content: before is as it is now, after is as the file has it.',
     conflicting: 'They answer the same question differently and are held back. Tick those that are right.',
     duplicate: 'They say the same as another row and are not written.',
     failed: 'Something is wrong with these rows; they are not written. Correct the file and import it again.',
