@@ -20,7 +20,7 @@ export function must(fact, otherwise) {
   if (!fact) throw new Error(otherwise);
 }
 
-export async function until(condition, otherwise, timeout = 8000) {
+export async function until(condition, otherwise, timeout = 20_000) {
   const end = Date.now() + timeout;
   while (Date.now() < end) {
     const value = await condition();
