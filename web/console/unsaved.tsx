@@ -23,6 +23,11 @@ export function useUnsaved(dirty: boolean): void {
   }, [dirty]);
 }
 
+/** Whether anything typed is not saved yet. */
+export function anyUnsaved(): boolean {
+  return unsaved.size > 0;
+}
+
 /** What was typed is saved, or given up on purpose: the next step asks nothing. */
 export function settled(): void {
   unsaved.clear();
@@ -35,7 +40,7 @@ export function Leaving(): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
   useEffect(() => holdRoute((go) => {
-    if (!unsaved.size) return false;
+    if (!anyUnsaved()) return false;
     setGo(() => go);
     return true;
   }), []);

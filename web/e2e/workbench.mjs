@@ -128,6 +128,24 @@ async function knowledge(page) {
     await page.keyboard.press('Escape');
     await id('side').waitFor({ state: 'detached' });
   });
+  await check('what is typed outlives the session', async () => {
+    await open(page, 'knowledge', 'rows');
+    await page.locator('[data-testid=rows] tbody a').first().click();
+    const before = await id('answer').inputValue();
+    await id('answer').fill(`${before} 还没保存`);
+    await page.evaluate(() => fetch('/api/v1/session', { method: 'DELETE' }));
+    await id('save').click();
+    await id('key').waitFor();
+    await page.getByText('没保存的修改还在').waitFor();
+    await judge(page, 'signing in again');
+    await id('key').fill(key);
+    await id('sign-in').click();
+    await id('answer').waitFor();
+    must((await id('answer').inputValue()).endsWith('还没保存'), 'what was typed is gone');
+    await page.getByRole('button', { name: '放弃修改' }).click();
+    await id('close').click();
+    await id('side').waitFor({ state: 'detached' });
+  });
   await check('an entry is added, deleted, and the deletion undone', async () => {
     await open(page, 'knowledge', 'rows');
     await id('add').click();
