@@ -30,6 +30,13 @@ export async function until(condition, otherwise, timeout = 20_000) {
   throw new Error(otherwise);
 }
 
+/** SLOW=6: the page runs at a sixth of its speed, as on a busy machine. Finds checks that do not wait for what they look at. */
+export async function slowed(page) {
+  if (!process.env.SLOW) return;
+  const session = await page.context().newCDPSession(page);
+  await session.send('Emulation.setCPUThrottlingRate', { rate: Number(process.env.SLOW) });
+}
+
 /** The last line; true when all went well. */
 export function passed() {
   console.log(failures ? `${failures} failed` : 'all passed');

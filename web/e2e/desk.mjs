@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { slowed } from './checks.mjs';
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
 const axe = readFileSync(fileURLToPath(new URL('../node_modules/axe-core/axe.min.js', import.meta.url)), 'utf8');
@@ -45,6 +46,7 @@ export async function visit(browser, address, options = {}) {
   if (process.env.DIST) await context.route(/\/console\//, fromDist);
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  await slowed(page);
   page.on('pageerror', (error) => tally.complaints.push(`page error: ${error.message}`));
   // That nobody is signed in yet, and what a form is refused for, is told with a status the browser writes down.
   page.on('console', (message) => message.type() === 'error' && !/\b(400|401|404|409)\b/.test(message.text()) && tally.complaints.push(`console: ${message.text()}`));

@@ -145,7 +145,7 @@ export const en: typeof zh = {
   add: 'Add an entry',
   export: 'Export',
   formats: { xlsx: 'Excel workbook', csv: 'CSV table', jsonl: 'JSONL' },
-  find: 'Find in questions, answers, or an id',
+  find: 'Find questions, answers or ids',
   validity: 'Validity',
   live: 'In force',
   expiring: 'End within 7 days',

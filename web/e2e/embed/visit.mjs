@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must, until } from '../checks.mjs';
+import { must, slowed, until } from '../checks.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -26,6 +26,7 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
   }
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  await slowed(page);
   // So that a check can break the line.
   await page.addInitScript(() => {
     const Real = window.WebSocket;
