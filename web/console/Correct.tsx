@@ -10,6 +10,7 @@ import { call } from './api';
 import { contentOf, typed } from './EntrySide';
 import { Desk, useAction } from './load';
 import { Plan } from './Plan';
+import { afterAsking } from './route';
 import { Choice, Field } from './ui';
 import { useUnsaved } from './unsaved';
 
@@ -98,7 +99,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
           {problem && <p class="wrong wide" role="alert">{problem}</p>}
           <div class="form-end wide">
             <button type="submit" class="primary" disabled={busy || !answer.trim()} data-testid="look">{say.seePlan}</button>
-            <button type="button" class="plain" onClick={close}>{say.cancel}</button>
+            <button type="button" class="plain" onClick={() => afterAsking(close)}>{say.cancel}</button>
           </div>
         </form>
       )}

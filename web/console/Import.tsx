@@ -7,7 +7,7 @@ import type { ImportPlan } from '../shared/wire';
 import { call } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { Plan } from './Plan';
-import { address, change } from './route';
+import { address, afterAsking, change } from './route';
 import { Asking, Choice, Field, Head } from './ui';
 import { settled } from './unsaved';
 
@@ -43,12 +43,12 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
       change({ plan: plan.id });
     });
   };
-  const forget = () => {
-    if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
-    settled();
-    change({ plan: '' });
-    clear();
-  };
+  const forget = () =>
+    afterAsking(() => {
+      if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+      change({ plan: '' });
+      clear();
+    });
   const applied = (plan: ImportPlan) => {
     settled();
     setFresh(plan);

@@ -259,8 +259,10 @@ async function imports(page) {
     await judge(page, 'a plan with a row left out');
     const label = await id('apply').innerText();
     must(['新增 2 条', '修改 1 条', '冲突也写入 1 条'].every((part) => label.includes(part)), label);
-    await page.locator('.rail a[href="#/overview"]').click();
-    await id('stay').click();
+    for (const away of [page.locator('.rail a[href="#/overview"]'), id('other-files')]) {
+      await away.click();
+      await id('stay').click();
+    }
     const [report] = await Promise.all([page.waitForEvent('download'), id('report').click()]);
     must(report.suggestedFilename().endsWith('-report.csv'), report.suggestedFilename());
     const plan = new URLSearchParams(new URL(page.url()).hash.split('?')[1]).get('plan');
@@ -344,6 +346,8 @@ async function conversations(page) {
     await id('target').selectOption('new');
     await page.waitForFunction((question) => document.querySelector('[data-testid=right-question]')?.value === question, question);
     await id('right-answer').fill(`火星仓 ${RUN} 的入库预约要提前 7 天。`);
+    await id('correcting').getByRole('button', { name: '取消' }).click();
+    await id('stay').click();
     await judge(page, 'a correction');
     await id('look').click();
     await id('plan').waitFor();
