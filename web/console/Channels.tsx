@@ -1,7 +1,7 @@
 // Where merchants already are: the bots on chat platforms, and who is told what happens in the shop.
 
 import type { VNode } from 'preact';
-import { useContext } from 'preact/hooks';
+import { useContext, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { BotState, EndpointState } from '../shared/wire';
 import { call } from './api';
@@ -14,7 +14,8 @@ export function Channels({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
   const bots = useLoad<{ bots: BotState[] }>('/bots');
   const endpoints = useLoad<{ endpoints: EndpointState[] }>('/webhooks');
-  const refresh = () => (bots.reload(), endpoints.reload());
+  const [round, setRound] = useState(0);
+  const refresh = () => (bots.reload(), endpoints.reload(), setRound(round + 1));
   return (
     <>
       <Head title={say.channelsPage} lead={say.channelsLead}>
@@ -33,7 +34,7 @@ export function Channels({ values }: { values: URLSearchParams }): VNode {
           </Part>
         )}
       </section>
-      {endpoints.loaded?.state === 'ready' && <Deliveries values={values} endpoints={endpoints.loaded.value.endpoints} changed={endpoints.reload} />}
+      {endpoints.loaded?.state === 'ready' && <Deliveries values={values} endpoints={endpoints.loaded.value.endpoints} round={round} changed={endpoints.reload} />}
     </>
   );
 }

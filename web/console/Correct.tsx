@@ -10,6 +10,7 @@ import { call } from './api';
 import { contentOf, typed } from './EntrySide';
 import { Desk, useAction } from './load';
 import { Plan } from './Plan';
+import { afterAsking } from './route';
 import { Choice, Field } from './ui';
 import { useUnsaved } from './unsaved';
 
@@ -62,6 +63,12 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
       setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
     });
 
+  const back = () => {
+    // It would wait for a day otherwise, and only so many may.
+    void call('DELETE', `/knowledge/imports/${plan!.id}`).catch(() => undefined);
+    setPlan(undefined);
+  };
+
   return (
     <section class="correct" aria-label={say.correct} data-testid="correcting">
       <h3>{say.correctTitle}</h3>
@@ -71,7 +78,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
         ) : (
           <>
             <Plan plan={plan} applied={setPlan} again={() => void look()} />
-            <button type="button" class="plain" onClick={() => setPlan(undefined)}>{say.backToEdit}</button>
+            <button type="button" class="plain" onClick={back}>{say.backToEdit}</button>
           </>
         )
       ) : (
@@ -92,7 +99,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
           {problem && <p class="wrong wide" role="alert">{problem}</p>}
           <div class="form-end wide">
             <button type="submit" class="primary" disabled={busy || !answer.trim()} data-testid="look">{say.seePlan}</button>
-            <button type="button" class="plain" onClick={close}>{say.cancel}</button>
+            <button type="button" class="plain" onClick={() => afterAsking(close)}>{say.cancel}</button>
           </div>
         </form>
       )}

@@ -20,13 +20,24 @@ interface Page {
   next: string | null;
 }
 
-export function Deliveries({ values, endpoints, changed }: { values: URLSearchParams; endpoints: EndpointState[]; changed(): void }): VNode {
+interface Props {
+  values: URLSearchParams;
+  endpoints: EndpointState[];
+  /** Grows when the page is to be looked up again. */
+  round: number;
+  changed(): void;
+}
+
+export function Deliveries({ values, endpoints, round, changed }: Props): VNode {
   const { say } = useContext(Desk);
   const endpoint = values.get('endpoint') ?? '';
   const state = values.get('state') ?? '';
   const [places, setPlaces] = useState<string[]>([]);
   useEffect(() => setPlaces([]), [endpoint, state]);
   const page = useLoad<Page>(`/webhooks/deliveries${query({ endpoint, state, before: places.at(-1), limit: LIMIT })}`);
+  useEffect(() => {
+    if (round) page.reload();
+  }, [round]);
   const names = endpoints.map((one): [string, string] => [one.name, one.name]);
   return (
     <section class="part">

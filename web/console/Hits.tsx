@@ -5,6 +5,7 @@ import { useContext } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Decision, LegScore, SearchAnswer, SearchHit } from '../shared/wire';
 import { Desk } from './load';
+import { plain } from './plain';
 import type { Words } from './words';
 
 /** What would be done with the question. */
@@ -62,7 +63,7 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
                     <td colSpan={8}>{say.threshold}</td>
                   </tr>
                 ),
-                <Hit key={hit.id} hit={hit} place={i + 1} best={best} />,
+                <Hit key={hit.id} hit={hit} asked={answer.query} place={i + 1} best={best} />,
               ])}
             </tbody>
           </table>
@@ -79,7 +80,14 @@ export function cutsAt(hits: Pick<SearchHit, 'passed'>[], i: number): boolean {
   return !hits[i]!.passed && (i === 0 || hits[i - 1]!.passed) && !hits.slice(i).some((hit) => hit.passed);
 }
 
-function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number }): VNode {
+/** Words are found by their stems: `penalti` is shown as the question has it, `penalty`. */
+export function asAsked(found: string[], question: string): string[] {
+  const words = question.toLowerCase().match(/[a-z]+/g) ?? [];
+  const begins = (start: string) => words.find((word) => word.startsWith(start));
+  return [...new Set(found.map((stem) => begins(stem) ?? (stem.length > 3 ? begins(stem.slice(0, -1)) : undefined) ?? stem))];
+}
+
+function Hit({ hit, asked, place, best }: { hit: SearchHit; asked: string; place: number; best: number }): VNode {
   const { say } = useContext(Desk);
   return (
     <tr class={hit.passed ? '' : 'out'}>
@@ -88,12 +96,12 @@ function Hit({ hit, place, best }: { hit: SearchHit; place: number; best: number
         <details>
           <summary>
             <strong>{hit.question || hit.answer}</strong>
-            {hit.question && <span class="preview">{hit.answer}</span>}
+            {hit.question && <span class="preview">{plain(hit.answer)}</span>}
           </summary>
           <p>{hit.answer}</p>
           <p class="quiet"><code>{hit.id}</code></p>
         </details>
-        {hit.matched?.length > 0 && <p class="quiet small">{fill(say.matched, { words: hit.matched.join(say.comma) })}</p>}
+        {hit.matched?.length > 0 && <p class="quiet small">{fill(say.matched, { words: asAsked(hit.matched, asked).join(say.comma) })}</p>}
       </td>
       <Leg name={say.lexical} leg={hit.lexical} digits={2} />
       <Leg name={say.semantic} leg={hit.semantic} digits={3} />

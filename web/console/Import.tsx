@@ -7,7 +7,7 @@ import type { ImportPlan } from '../shared/wire';
 import { call } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { Plan } from './Plan';
-import { address, change } from './route';
+import { address, afterAsking, change } from './route';
 import { Asking, Choice, Field, Head } from './ui';
 import { settled } from './unsaved';
 
@@ -43,12 +43,12 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
       change({ plan: plan.id });
     });
   };
-  const forget = () => {
-    if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
-    settled();
-    change({ plan: '' });
-    clear();
-  };
+  const forget = () =>
+    afterAsking(() => {
+      if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+      change({ plan: '' });
+      clear();
+    });
   const applied = (plan: ImportPlan) => {
     settled();
     setFresh(plan);
@@ -172,6 +172,7 @@ function Applied({ plan, undone, more }: { plan: ImportPlan; undone(plan: Import
     <div class="empty" data-testid="applied">
       <h2 ref={heading} tabIndex={-1}>{plan.undone ? say.importUndone : say.appliedTitle}</h2>
       <p>{plan.undone ? fill(say.importUndoneLead, { ...plan.undone }) : fill(say.appliedLead, counts)}</p>
+      {!!plan.undone?.left && <p>{fill(say.importKept, { ...plan.undone })}</p>}
       {problem && <p class="wrong" role="alert">{problem}</p>}
       <p class="buttons">
         <a class="primary" href={address('knowledge')}>{say.toKnowledge}</a>

@@ -7,6 +7,7 @@ import type { Entry, EntryPage, KnowledgeStats } from '../shared/wire';
 import { call, query as searched } from './api';
 import { EntrySide } from './EntrySide';
 import { Desk, Part, useAction, useLoad } from './load';
+import { plain } from './plain';
 import { address, change } from './route';
 import { when } from './time';
 import { Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
@@ -177,7 +178,7 @@ function Row({ entry, open }: { entry: Entry; open: boolean }): VNode {
           {entry.question || entry.answer.slice(0, 80)}
         </a>
         {entry.direct && <span class="tag">{say.directTag}</span>}
-        <p class="preview">{entry.answer}</p>
+        <p class="preview">{plain(entry.answer)}</p>
         {small && <p class="narrow-only quiet small">{small}</p>}
       </td>
       <td class="wide-only">{entry.category}</td>
@@ -202,7 +203,7 @@ function Gone({ entry, restored }: { entry: Entry; restored(): void }): VNode {
     <tr>
       <td class="main">
         <strong>{entry.question || entry.answer.slice(0, 80)}</strong>
-        <p class="preview">{entry.answer}</p>
+        <p class="preview">{plain(entry.answer)}</p>
         <p class="buttons"><button type="button" disabled={busy} onClick={() => void restore()} data-testid="restore">{say.restore}</button></p>
         {problem && <p class="wrong" role="alert">{problem}</p>}
       </td>

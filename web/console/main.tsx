@@ -13,10 +13,10 @@ import { Knowledge } from './Knowledge';
 import { Desk, type Note } from './load';
 import { Overview } from './Overview';
 import { Prompts } from './Prompts';
-import { address, useRoute } from './route';
+import { address, afterAsking, useRoute } from './route';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
-import { Leaving } from './unsaved';
+import { anyUnsaved, Leaving, settled } from './unsaved';
 import { Toast } from './ui';
 import { words, type Words } from './words';
 
@@ -40,6 +40,8 @@ function App(): VNode | null {
   const [session, setSession] = useState<SessionInfo | 'unknown' | 'none'>(token ? 'none' : 'unknown');
   const [note, setNote] = useState<keyof Words>();
   const [pending, setPending] = useState(token);
+  // The session ended while something was typed: that stays, out of sight, until somebody signs in.
+  const [held, setHeld] = useState(false);
   const [done, setDone] = useState<Note>();
   const say = words[lang];
 
@@ -74,12 +76,21 @@ function App(): VNode | null {
     setNote(note);
     setSession('none');
   };
-  const signOut = () => void call('DELETE', '/session').then(() => leave(), () => leave());
+  const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
+  const again = (next: SessionInfo) => {
+    // Another shop's admin gets nothing of it.
+    if (next.tenant !== session.tenant) settled();
+    setSession(next);
+    setHeld(false);
+  };
   return (
-    <Desk.Provider value={{ say, lang, expired: () => leave('signedOut'), tell: setDone }}>
-      <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>
-      <Leaving />
-      <Toast note={done} dismiss={() => setDone(undefined)} />
+    <Desk.Provider value={{ say, lang, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone }}>
+      {held && <SignIn say={say} token={undefined} note="signedOutTyped" signedIn={again} />}
+      <div key={session.tenant} hidden={held}>
+        <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>
+        <Leaving />
+        <Toast note={done} dismiss={() => setDone(undefined)} />
+      </div>
     </Desk.Provider>
   );
 }

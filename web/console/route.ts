@@ -37,6 +37,11 @@ export function holdRoute(asked: Holder): () => void {
   return () => void (holder = undefined);
 }
 
+/** Goes on at once, or when the holder lets it. */
+export function afterAsking(go: () => void): void {
+  if (!holder?.(go)) go();
+}
+
 export function useRoute(): Route {
   const [hash, setHash] = useState(location.hash);
   const shown = useRef(hash);

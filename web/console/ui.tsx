@@ -1,7 +1,7 @@
 // Small parts that several pages are made of.
 
 import type { ComponentChildren, VNode } from 'preact';
-import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useContext, useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Desk, useAction, type Note } from './load';
 
 export function Head({ title, lead, children }: { title: string; lead: string; children?: ComponentChildren }): VNode {
@@ -26,11 +26,8 @@ export function Side({ title, close, children }: { title: string; close(): void;
   const id = useId();
   const place = useRef<HTMLElement>(null);
   const [covers, setCovers] = useState(() => matchMedia(COVERS).matches);
-  useEffect(() => {
-    const before = document.activeElement;
-    heading.current?.focus();
-    return () => before instanceof HTMLElement && before.isConnected && before.focus();
-  }, []);
+  // Taken before anything is inert, which would take the focus away.
+  const [before] = useState(() => document.activeElement);
   useEffect(() => {
     const screen = matchMedia(COVERS);
     const changed = () => setCovers(screen.matches);
@@ -38,7 +35,7 @@ export function Side({ title, close, children }: { title: string; close(): void;
     return () => screen.removeEventListener('change', changed);
   }, []);
   // What is covered cannot be reached either; what is said at the foot of the page stays.
-  useEffect(() => {
+  useLayoutEffect(() => {
     const behind: HTMLElement[] = [];
     for (let one: Element | null = covers ? place.current : null; one && one !== document.body; one = one.parentElement) {
       for (const other of one.parentElement?.children ?? []) {
@@ -48,6 +45,11 @@ export function Side({ title, close, children }: { title: string; close(): void;
     for (const one of behind) one.inert = true;
     return () => behind.forEach((one) => (one.inert = false));
   }, [covers]);
+  // After the one above: the focus goes back to what is no longer inert. With the drawing, or a key pressed at once is lost.
+  useLayoutEffect(() => {
+    heading.current?.focus();
+    return () => before instanceof HTMLElement && before.isConnected && before.focus();
+  }, []);
   return (
     <section
       ref={place}
@@ -209,16 +211,20 @@ export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): vo
 /** A button that asks before it does what cannot be undone; `calm` when that is no loss. */
 export function Asking({ ask, name, sure, run, disabled, calm }: { ask: string; name: string; sure: string; run(): void; disabled?: boolean; calm?: boolean }): VNode {
   const { say } = useContext(Desk);
-  const [asked, setAsked] = useState(false);
-  const yes = useRef<HTMLButtonElement>(null);
-  useEffect(() => yes.current?.focus(), [asked]);
+  // Undefined until it was pressed for the first time: the focus stays where it is.
+  const [asked, setAsked] = useState<boolean>();
+  const button = useRef<HTMLButtonElement>(null);
+  // With the drawing that swaps the buttons, or a key pressed at once is lost.
+  useLayoutEffect(() => {
+    if (asked !== undefined) button.current?.focus();
+  }, [asked]);
   if (!asked) {
-    return <button type="button" class={calm ? '' : 'danger'} disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
+    return <button key="ask" type="button" class={calm ? '' : 'danger'} ref={button} disabled={disabled} onClick={() => setAsked(true)} data-testid="ask-first">{name}</button>;
   }
   return (
     <span class="asking" role="group" aria-label={ask}>
       <span>{ask}</span>
-      <button type="button" class={calm ? 'primary' : 'danger'} ref={yes} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
+      <button type="button" class={calm ? 'primary' : 'danger'} ref={button} onClick={() => (setAsked(false), run())} data-testid="sure">{sure}</button>
       <button type="button" class="plain" onClick={() => setAsked(false)}>{say.cancel}</button>
     </span>
   );

@@ -1,8 +1,8 @@
 // What somebody has typed and not saved is not lost without a word: leaving asks first, whether by Escape, by
-// another row, by another page, by going back or by closing the tab.
+// another row, by another page, by going back, by signing out or by closing the tab.
 
 import type { VNode } from 'preact';
-import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useContext, useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Desk } from './load';
 import { holdRoute } from './route';
 
@@ -23,6 +23,11 @@ export function useUnsaved(dirty: boolean): void {
   }, [dirty]);
 }
 
+/** Whether anything typed is not saved yet. */
+export function anyUnsaved(): boolean {
+  return unsaved.size > 0;
+}
+
 /** What was typed is saved, or given up on purpose: the next step asks nothing. */
 export function settled(): void {
   unsaved.clear();
@@ -35,11 +40,12 @@ export function Leaving(): VNode {
   const dialog = useRef<HTMLDialogElement>(null);
   const title = useId();
   useEffect(() => holdRoute((go) => {
-    if (!unsaved.size) return false;
+    if (!anyUnsaved()) return false;
     setGo(() => go);
     return true;
   }), []);
-  useEffect(() => {
+  // With the drawing: a dialog that closes gives the focus back, and must not take it from what opens next.
+  useLayoutEffect(() => {
     if (go) dialog.current?.showModal();
     else dialog.current?.close();
   }, [go]);

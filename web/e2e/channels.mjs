@@ -7,31 +7,33 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { check, finish, launch, must, overflow, signIn, tally, violations } from './desk.mjs';
+import { calm, check, finish, focused, go, launch, must, overflow, signIn, tally, until, violations } from './desk.mjs';
 import { startHouse } from './platform.mjs';
 
 const [binary, shots] = process.argv.slice(2);
-const LIMIT = 240_000;
+const LIMIT = 480_000;
 const EVIL = '<img src=x onerror="window.hit=1">';
 
 const house = await startHouse(binary);
 const base = house.server.url;
 const key = await house.server.issue('--role', 'admin');
 const shot = (page, name) => shots && page.screenshot({ path: join(shots, `console-${name}.png`) });
-const open = async (page, path, marker) => {
-  await page.goto(`${base}/console/#/${path}`);
-  await page.getByTestId(marker).first().waitFor();
-};
+const open = (page, path, marker) => go(page, `${base}/console/#/${path}`, marker);
 const api = (method, path, body) =>
   fetch(`${base}/api/v1${path}`, { method, headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, body: body && JSON.stringify(body) });
 
 async function channels(page) {
   const id = (name) => page.getByTestId(name);
   const bot = (name) => page.locator(`tr[data-bot="${name}"]`);
-  const seen = async (name, text) => {
-    await id('refresh').click();
-    await bot(name).getByText(text).first().waitFor();
-  };
+  /** The page shows what the server knew when it was asked: it is asked again until that is there. */
+  const shown = (what, otherwise) =>
+    until(async () => {
+      await id('refresh').click();
+      await calm(page);
+      return what.count();
+    }, otherwise);
+  const seen = (name, text) => shown(bot(name).getByText(text), `${name} does not say ${text}`);
+  const deliveries = (state) => page.locator(`[data-testid=deliveries] tr[data-state=${state}]`);
   await check('a bot that has heard nothing shows the address to enter', async () => {
     await open(page, 'channels', 'bots');
     const row = await bot('dingtalk/support').innerText();
@@ -57,8 +59,8 @@ async function channels(page) {
     const tests = () => house.platform.said.filter((text) => text.includes('测试消息'));
     await bot('dingtalk/support').getByTestId('ask-first').focus();
     await page.keyboard.press('Enter');
+    await focused(page, 'sure');
     must(!tests().length, 'it was sent without asking');
-    await bot('dingtalk/support').getByTestId('sure').waitFor();
     await page.keyboard.press('Enter');
     await id('toast').getByText('值班群').waitFor();
     must(tests().length === 1 && tests()[0].includes('support'), house.platform.said.join());
@@ -74,31 +76,26 @@ async function channels(page) {
   });
   await check('deliveries are listed and narrowed down', async () => {
     await api('POST', '/knowledge/entries', { question: `${EVIL} 渠道测试？`, answer: '渠道测试的答案。' });
-    await page.waitForTimeout(1500);
-    await id('refresh').click();
-    await page.reload();
-    await id('deliveries').waitFor();
     await id('filter-endpoint').selectOption('erp');
     await page.waitForURL(/endpoint=erp/);
-    await page.locator('[data-testid=deliveries] tr[data-state=delivered]').first().waitFor();
+    await shown(deliveries('delivered'), 'nothing was delivered');
     must((await id('endpoints').innerText()).includes('erp'), 'the receiver is not listed');
   });
   await check('one that was given up is sent again under the same id', async () => {
     house.platform.refuse = 410;
-    const before = house.platform.heard.length;
     await api('POST', '/knowledge/entries', { question: '渠道测试二？', answer: '渠道测试二的答案。' });
-    for (let tries = 0; house.platform.refuse && tries < 50; tries++) await page.waitForTimeout(100);
-    await page.reload();
+    await until(() => !house.platform.refuse, 'the receiver was not asked');
     await id('filter-state').selectOption('failed');
-    const row = page.locator('[data-testid=deliveries] tr[data-state=failed]').first();
-    await row.waitFor();
+    await page.waitForURL(/state=failed/);
+    await shown(deliveries('failed'), 'nothing was given up');
+    const row = deliveries('failed').first();
     const event = await row.locator('code').innerText();
     await shot(page, 'deliveries');
     await row.getByTestId('resend').click();
-    for (let tries = 0; house.platform.heard.length === before && tries < 50; tries++) await page.waitForTimeout(100);
-    must(house.platform.heard.at(-1)?.id === event, `${house.platform.heard.at(-1)?.id} instead of ${event}`);
+    await until(() => house.platform.heard.some(({ id }) => id === event), 'it was not sent again under its id');
     await id('filter-state').selectOption('delivered');
-    await page.locator('[data-testid=deliveries] tr[data-state=delivered]').filter({ hasText: event }).waitFor();
+    await page.waitForURL(/state=delivered/);
+    await shown(deliveries('delivered').filter({ hasText: event }), 'it is not listed as delivered');
     return event;
   });
 }
@@ -130,7 +127,7 @@ async function evaluation(page) {
   await check('they are asked under the settings in force', async () => {
     await id('run').click();
     await id('result').waitFor();
-    must((await page.locator('[data-testid=questions] tbody tr').count()) === 3, 'not every case was asked');
+    await until(async () => (await page.locator('[data-testid=questions] tbody tr').count()) === 3, 'not every case was asked');
     return (await id('result').locator('dl').innerText()).replaceAll('\n', ' ');
   });
   await check('and under others, what gets worse first', async () => {
@@ -170,9 +167,9 @@ async function everywhere(browser) {
               await page.getByTestId('tried-grounded_threshold').fill('1');
               await page.getByTestId('run-tried').click();
               await page.locator('[data-testid=result][data-tried]').waitFor();
-              if (!(await page.getByTestId('cases').getAttribute('open'))) await page.getByTestId('cases').locator('summary').click();
+              if (!(await page.getByTestId('cases').evaluate((cases) => cases.open))) await page.getByTestId('cases').locator('summary').click();
             }
-            await page.waitForTimeout(150);
+            await calm(page);
             found.push(...(await violations(page)), await overflow(page));
             if (colorScheme === 'light' && shots) await page.screenshot({ path: join(shots, `console-${name}-${screen}-${lang}.png`), fullPage: true });
           }

@@ -20,7 +20,7 @@ export function must(fact, otherwise) {
   if (!fact) throw new Error(otherwise);
 }
 
-export async function until(condition, otherwise, timeout = 8000) {
+export async function until(condition, otherwise, timeout = 20_000) {
   const end = Date.now() + timeout;
   while (Date.now() < end) {
     const value = await condition();
@@ -28,6 +28,13 @@ export async function until(condition, otherwise, timeout = 8000) {
     await new Promise((next) => setTimeout(next, 30));
   }
   throw new Error(otherwise);
+}
+
+/** SLOW=6: the page runs at a sixth of its speed, as on a busy machine. Finds checks that do not wait for what they look at. */
+export async function slowed(page) {
+  if (!process.env.SLOW) return;
+  const session = await page.context().newCDPSession(page);
+  await session.send('Emulation.setCPUThrottlingRate', { rate: Number(process.env.SLOW) });
 }
 
 /** The last line; true when all went well. */

@@ -9,7 +9,7 @@ import { chromium } from 'playwright-core';
 
 const [link, shots] = process.argv.slice(2);
 const { origin } = new URL(link);
-const LIMIT = 50_000;
+const LIMIT = 180_000;
 
 let failures = 0;
 const complaints = [];
@@ -32,7 +32,7 @@ function must(fact, otherwise) {
 async function visit(browser, address) {
   const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', viewport: { width: 1440, height: 900 } });
   const page = await context.newPage();
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(20_000);
   page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
   // That nobody is signed in yet is told with a 401, which the browser writes down.
   page.on('console', (message) => message.type() === 'error' && !message.text().includes('401') && complaints.push(`console: ${message.text()}`));

@@ -5,6 +5,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { slowed } from './checks.mjs';
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
 const axe = readFileSync(fileURLToPath(new URL('../node_modules/axe-core/axe.min.js', import.meta.url)), 'utf8');
@@ -44,7 +45,8 @@ export async function visit(browser, address, options = {}) {
   const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', viewport: { width: 1280, height: 860 }, ...options });
   if (process.env.DIST) await context.route(/\/console\//, fromDist);
   const page = await context.newPage();
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(20_000);
+  await slowed(page);
   page.on('pageerror', (error) => tally.complaints.push(`page error: ${error.message}`));
   // That nobody is signed in yet, and what a form is refused for, is told with a status the browser writes down.
   page.on('console', (message) => message.type() === 'error' && !/\b(400|401|404|409)\b/.test(message.text()) && tally.complaints.push(`console: ${message.text()}`));
@@ -63,6 +65,40 @@ export async function signIn(browser, base, key, options) {
   await page.getByTestId('sign-in').click();
   await page.getByTestId('sign-out').waitFor();
   return page;
+}
+
+/** Waits until a fact holds; a busy machine is slow. */
+export async function until(fact, otherwise, timeout = 20_000) {
+  for (const end = Date.now() + timeout; Date.now() < end; await new Promise((next) => setTimeout(next, 50))) {
+    const value = await fact();
+    if (value) return value;
+  }
+  throw new Error(otherwise);
+}
+
+/** Waits until nothing on the page is being loaded, and what was loaded is drawn. */
+export async function calm(page) {
+  await page.waitForFunction(() => !document.querySelector('.skeleton, [aria-busy=true]'));
+  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+}
+
+/** Opens a page of the console. One that shows the marker already is loaded anew: what is there would pass for what comes. */
+export async function go(page, address, marker) {
+  const there = await page.getByTestId(marker).count();
+  await page.goto(address);
+  if (there) await page.reload();
+  await page.getByTestId(marker).first().waitFor();
+}
+
+/** Waits for the width that was asked for. */
+export async function resize(page, width, height) {
+  await page.setViewportSize({ width, height });
+  await page.waitForFunction((width) => innerWidth === width, width);
+}
+
+/** Waits until the focus is on what has this test id, or inside it. */
+export function focused(page, testid) {
+  return page.waitForFunction((testid) => document.activeElement?.closest(`[data-testid=${testid}]`), testid);
 }
 
 /** What axe-core finds wrong with the page as it is. */

@@ -7,6 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { check, must, overdue, passed, until } from './checks.mjs';
+import { rest } from './embed/visit.mjs';
 
 const [base = 'http://127.0.0.1:8787', shots] = process.argv.slice(2);
 const slowModel = process.env.E2E_SLOW_MODEL;
@@ -14,7 +15,7 @@ const QUESTION = '跨境店保证金要交多少？';
 const FOLLOW_UP = '那什么时候可以退还？';
 // No row is close enough to answer it by itself, so a model has to.
 const SLOW_QUESTION = '被扣分了怎么申诉？';
-const LIMIT = 150_000;
+const LIMIT = 300_000;
 
 const complaints = [];
 
@@ -32,7 +33,7 @@ async function visit(browser, options) {
       }
     };
   });
-  page.setDefaultTimeout(8000);
+  page.setDefaultTimeout(20_000);
   page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
   page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
   const sent = [];
@@ -100,7 +101,7 @@ async function desktop(browser) {
   });
   await check('opens by keyboard with the focus in the composer', () => openByKeyboard(desk));
   await check('connects', () => until(async () => (await id('connection').getAttribute('data-state')) === 'up', 'no session.ready'));
-  await check('shows three starter questions', async () => must((await id('starter').count()) === 3, 'not three'));
+  await check('shows three starter questions', () => until(async () => (await id('starter').count()) === 3, 'not three'));
   await check('Enter while composing does not send', async () => {
     await id('composer').evaluate((box) => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', isComposing: true, bubbles: true, cancelable: true })));
     must((await id('answer').count()) === 0, 'it was sent');
@@ -126,11 +127,10 @@ async function desktop(browser) {
     must(seen.lengths.length > 0, 'no text');
     return `${seen.lengths.length} steps to ${seen.lengths.at(-1)} characters`;
   });
-  await check('says that AI made it', async () => must((await lastAnswer(desk).innerText()).includes('AI 生成'), 'no mark'));
+  await check('says that AI made it', () => until(async () => (await lastAnswer(desk).innerText()).includes('AI 生成'), 'no mark'));
   await check('announces whole sentences', async () => {
-    const said = await until(() => id('announcer').locator('p').allInnerTexts(), 'nothing was announced');
-    must(said.length > 0, 'nothing was announced');
-    return `${said.length} lines`;
+    const said = await until(() => id('announcer').locator('p').count(), 'nothing was announced');
+    return `${said} lines`;
   });
   await check('shows source chips', async () => {
     await id('source-chip').first().waitFor();
@@ -148,7 +148,7 @@ async function desktop(browser) {
     must(answer.length > 3, 'no answer');
     return `${question} / ${answer.length} characters, ${await id('source-sheet').locator('mark').count()} marked`;
   });
-  await page.waitForTimeout(200);
+  await rest(page);
   await shot('desktop-source');
   await check('Escape closes the source, the focus is back on the chip', async () => {
     await page.keyboard.press('Escape');
@@ -176,7 +176,7 @@ async function desktop(browser) {
     await id('composer').focus();
     await page.keyboard.press('Escape');
     await id('panel').waitFor({ state: 'hidden' });
-    must((await focused(page)) === 'launcher', `the focus is on ${(await focused(page)) || 'nothing'}`);
+    await until(async () => (await focused(page)) === 'launcher', 'the focus is not on the launcher');
   });
   await check('a page can ask through MerchantCopilot.ask', async () => {
     await page.evaluate((question) => window.MerchantCopilot.ask(question), '被扣分了怎么申诉？');
@@ -230,7 +230,7 @@ function bothTexts(page) {
     const { chat } = JSON.parse(sessionStorage.getItem(name));
     const headers = { Authorization: `Bearer ${key}`, 'X-Visitor-Token': localStorage.getItem(`mc:${key}:visitor`) };
     const reply = await fetch(`/api/v1/conversations/${chat.conversationId}`, { headers });
-    return { here: chat.turns.at(-1).answer.text, there: (await reply.json()).turns.at(-1).answer };
+    return { here: chat.turns.at(-1)?.answer?.text, there: (await reply.json()).turns?.at(-1)?.answer };
   });
 }
 
@@ -245,9 +245,15 @@ async function midAnswer(desk, count) {
 async function whole(desk, count) {
   const end = await ended(desk, count, 30_000);
   must(end === 'completed', `it ended ${end}`);
-  await desk.page.waitForTimeout(500); // it is written down a moment later
-  const { here, there } = await bothTexts(desk.page);
-  must(here === there && here.length > 40, `here ${here.length} characters, there ${there.length}`);
+  // It is written down a moment later, here and there.
+  let here, there;
+  const same = async () => {
+    ({ here, there } = await bothTexts(desk.page));
+    return here === there && here?.length > 40;
+  };
+  await until(same, 'not the same here and there').catch((error) => {
+    throw new Error(`${error.message}: here ${here?.length} characters, there ${there?.length}`);
+  });
   return `${[...here].length} characters`;
 }
 
@@ -287,7 +293,7 @@ async function broken(desk) {
   await check('an edited question replaces what followed', async () => {
     await id('edit').nth(1).click();
     await id('editing').waitFor();
-    must((await id('composer').inputValue()) === SLOW_QUESTION, 'the question is not in the composer');
+    await until(async () => (await id('composer').inputValue()) === SLOW_QUESTION, 'the question is not in the composer');
     await id('composer').fill(QUESTION);
     await page.keyboard.press('Enter');
     const end = await ended(desk, 2, 30_000);
@@ -306,7 +312,7 @@ async function phone(browser) {
     must(!(await id('panel').isVisible().catch(() => false)), 'it opened by itself');
     await id('launcher').tap();
     await id('panel').waitFor();
-    await page.waitForTimeout(200);
+    await rest(page);
     const box = await id('panel').boundingBox();
     must(box.x === 0 && box.y === 0 && box.width === size.width && box.height === size.height, JSON.stringify(box));
   });
@@ -324,7 +330,7 @@ async function phone(browser) {
   await check('phone: a source opens', async () => {
     await id('source-chip').first().tap();
     await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
-    await page.waitForTimeout(200);
+    await rest(page);
   });
   await shot('phone-source');
   await hand.context.close();

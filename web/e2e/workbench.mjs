@@ -6,10 +6,10 @@
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { check, finish, launch, must, overflow, signIn, tally, violations } from './desk.mjs';
+import { calm, check, finish, focused, go, launch, must, overflow, resize, signIn, tally, until, violations } from './desk.mjs';
 
 const [base, key, shots] = process.argv.slice(2);
-const LIMIT = 420_000;
+const LIMIT = 900_000;
 /** What a hostile row, file or question looks like; each has to stay text. */
 const EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 // GBK for: 问题,答案,分类 and its rows; one row without an answer, one that is hostile.
@@ -55,28 +55,23 @@ const states = [];
 async function judge(page, name) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
-    await page.waitForTimeout(100);
+    await calm(page);
     states.push(...[...(await violations(page)), await overflow(page)].filter(Boolean).map((found) => `${name}, ${colorScheme}: ${found}`));
   }
   await page.emulateMedia({ colorScheme: 'light' });
 }
-const open = async (page, path, marker) => {
-  await page.goto(`${base}/console/#/${path}`);
-  await page.getByTestId(marker).first().waitFor();
-};
+const open = (page, path, marker) => go(page, `${base}/console/#/${path}`, marker);
 
 async function knowledge(page) {
   const id = (name) => page.getByTestId(name);
   await check('knowledge is found by words', async () => {
     await open(page, 'knowledge', 'range');
-    const all = await id('range').innerText();
+    const { total } = await (await api('GET', `/knowledge/entries?q=${encodeURIComponent('保证金')}`)).json();
+    must(total > 3, `there are ${total}`);
     await id('find').fill('保证金');
     await page.waitForURL(/q=/);
-    await page.waitForFunction((all) => document.querySelector('[data-testid=range]')?.textContent !== all, all);
-    const found = await id('range').innerText();
-    const { total } = await (await api('GET', `/knowledge/entries?q=${encodeURIComponent('保证金')}`)).json();
-    must(total > 3 && found.includes(`共 ${total} 条`), `${found}, but there are ${total}`);
-    return found;
+    await id('range').getByText(`共 ${total} 条`).waitFor();
+    return id('range').innerText();
   });
   await check('and narrowed down by a filter that stays in the address', async () => {
     await id('filter-direct').selectOption('true');
@@ -100,22 +95,24 @@ async function knowledge(page) {
     await id('undo').focus();
     await page.keyboard.press('Enter');
     await page.waitForFunction((before) => document.querySelector('[data-testid=answer]')?.value === before, before);
-    await page.keyboard.press('Escape');
   });
-  await check('Escape closes the entry', async () => {
+  await check('Escape closes the entry, and the focus goes back to its row', async () => {
+    await calm(page);
     await id('answer').focus();
     await page.keyboard.press('Escape');
     await id('side').waitFor({ state: 'detached' });
+    await focused(page, 'rows');
   });
-  await check('what is typed is not lost without a word: Escape, another row, another page, going back', async () => {
+  await check('what is typed is not lost without a word: Escape, another row, another page, going back, signing out', async () => {
     await open(page, 'knowledge', 'rows');
     const rows = page.locator('[data-testid=rows] tbody a');
     await rows.first().click();
     await id('answer').waitFor();
     const before = await id('answer').inputValue();
     await id('answer').fill(`${before} 还没保存`);
-    const ways = [() => page.goBack(), () => page.keyboard.press('Escape'), () => rows.nth(1).click(), () => page.locator('.rail a[href="#/overview"]').click()];
+    const ways = [() => page.goBack(), () => page.keyboard.press('Escape'), () => rows.nth(1).click(), () => page.locator('.rail a[href="#/overview"]').click(), () => id('sign-out').click()];
     for (const away of ways) {
+      await calm(page);
       await id('answer').focus();
       await away();
       await id('leaving').waitFor();
@@ -127,7 +124,26 @@ async function knowledge(page) {
     await rows.nth(1).click();
     await id('leave').click();
     await page.waitForFunction((before) => !document.querySelector('[data-testid=answer]')?.value.includes('还没保存') && document.querySelector('[data-testid=answer]'), before);
+    await focused(page, 'side');
     await page.keyboard.press('Escape');
+    await id('side').waitFor({ state: 'detached' });
+  });
+  await check('what is typed outlives the session', async () => {
+    await open(page, 'knowledge', 'rows');
+    await page.locator('[data-testid=rows] tbody a').first().click();
+    const before = await id('answer').inputValue();
+    await id('answer').fill(`${before} 还没保存`);
+    await page.evaluate(() => fetch('/api/v1/session', { method: 'DELETE' }));
+    await id('save').click();
+    await id('key').waitFor();
+    await page.getByText('没保存的修改还在').waitFor();
+    await judge(page, 'signing in again');
+    await id('key').fill(key);
+    await id('sign-in').click();
+    await id('answer').waitFor();
+    must((await id('answer').inputValue()).endsWith('还没保存'), 'what was typed is gone');
+    await page.getByRole('button', { name: '放弃修改' }).click();
+    await id('close').click();
     await id('side').waitFor({ state: 'detached' });
   });
   await check('an entry is added, deleted, and the deletion undone', async () => {
@@ -165,9 +181,12 @@ async function knowledge(page) {
     await page.waitForFunction((first) => document.querySelector('[data-testid=rows] tbody a')?.textContent === first, first);
   });
   await check('what is about to expire is one press away', async () => {
-    await page.getByRole('button', { name: /天内到期/ }).click();
+    const figure = page.getByRole('button', { name: /天内到期/ });
+    const count = await figure.locator('strong').innerText();
+    await figure.click();
     await page.waitForURL(/validity=expiring/);
-    await page.locator('[data-testid=rows], [data-testid=no-rows]').first().waitFor();
+    await (count === '0' ? id('no-rows') : id('range').getByText(`共 ${count} 条`)).waitFor();
+    return `${count} expire`;
   });
   await check('an export is a file', async () => {
     await page.locator('.menu summary').click();
@@ -205,6 +224,7 @@ async function imports(page) {
     await page.dispatchEvent('.drop', 'dragover', { dataTransfer: dropped });
     await page.dispatchEvent('.drop', 'drop', { dataTransfer: dropped });
     await id('plan').waitFor();
+    await calm(page);
     const counts = (await page.getByRole('tab').allInnerTexts()).join(' ').replaceAll(/\s+/g, ' ');
     must(['新增 3', '修改 1', '冲突 1', '读不出 1'].every((count) => counts.includes(count)), counts);
     must((await page.locator('b').count()) === 0 && !(await page.evaluate(() => window.hit)), 'markup of the file came alive');
@@ -239,8 +259,10 @@ async function imports(page) {
     await judge(page, 'a plan with a row left out');
     const label = await id('apply').innerText();
     must(['新增 2 条', '修改 1 条', '冲突也写入 1 条'].every((part) => label.includes(part)), label);
-    await page.locator('.rail a[href="#/overview"]').click();
-    await id('stay').click();
+    for (const away of [page.locator('.rail a[href="#/overview"]'), id('other-files')]) {
+      await away.click();
+      await id('stay').click();
+    }
     const [report] = await Promise.all([page.waitForEvent('download'), id('report').click()]);
     must(report.suggestedFilename().endsWith('-report.csv'), report.suggestedFilename());
     const plan = new URLSearchParams(new URL(page.url()).hash.split('?')[1]).get('plan');
@@ -308,8 +330,9 @@ async function conversations(page) {
     await id('trace-body').waitFor();
     await shot(page, 'conversation');
     for (const [width, height] of [[1440, 900], [320, 640], [1280, 860]]) {
-      await page.setViewportSize({ width, height });
-      await page.waitForTimeout(150);
+      await resize(page, width, height);
+      await page.locator(`[data-testid=side][role=${width <= 760 ? 'dialog' : 'complementary'}]`).waitFor();
+      await calm(page);
       const out = await page.evaluate(() => {
         const side = document.querySelector('[data-testid=side]').getBoundingClientRect();
         return [...document.querySelectorAll('[data-testid=side] td.fused, [data-testid=side] td.fused *')].filter((one) => one.getBoundingClientRect().right > side.right + 1).length;
@@ -323,6 +346,8 @@ async function conversations(page) {
     await id('target').selectOption('new');
     await page.waitForFunction((question) => document.querySelector('[data-testid=right-question]')?.value === question, question);
     await id('right-answer').fill(`火星仓 ${RUN} 的入库预约要提前 7 天。`);
+    await id('correcting').getByRole('button', { name: '取消' }).click();
+    await id('stay').click();
     await judge(page, 'a correction');
     await id('look').click();
     await id('plan').waitFor();
@@ -385,7 +410,7 @@ async function tryIt(page) {
   });
   await check('a model answers, and the very prompt can be read', async () => {
     await id('answer').click();
-    await page.locator('[data-testid=model-answer][data-done=true]').first().waitFor({ timeout: 20_000 });
+    await page.locator('[data-testid=model-answer][data-done=true]').first().waitFor({ timeout: 40_000 });
     await id('prompt').first().click();
     await page.locator('.prompt pre').first().waitFor();
     await shot(page, 'try');
@@ -439,7 +464,7 @@ async function overview(page) {
     const figures = await page.getByTestId('figures').locator('dd').allInnerTexts();
     must(Number(figures[0].replaceAll(',', '')) > 0, figures.join(' '));
     await page.getByTestId('as-table').click();
-    must((await page.locator('.numbers tbody tr').count()) === 30, 'not every day is in the table');
+    await until(async () => (await page.locator('.numbers tbody tr').count()) === 30, 'not every day is in the table');
     await page.getByTestId('top').getByText(RUN).first().waitFor();
     return figures.join(' · ').replaceAll('\n', ' ');
   });
@@ -467,7 +492,7 @@ async function everywhere(browser) {
           for (const colorScheme of ['light', 'dark']) {
             await page.emulateMedia({ colorScheme });
             await open(page, path, marker);
-            await page.waitForTimeout(150);
+            await calm(page);
             found.push(...(await violations(page)), await overflow(page));
             if (colorScheme === 'light') await shot(page, `${name}-${screen}-${lang}`);
             else if (lang === 'zh') await shot(page, `${name}-${screen}-dark`);
@@ -476,15 +501,17 @@ async function everywhere(browser) {
         });
       }
     }
-    await check(`an open entry on a ${screen}: axe-core, and nothing too wide`, async () => {
+    await check(`an open entry on a ${screen}: axe-core, nothing too wide, what it covers is inert, and Escape gives the focus back`, async () => {
       await open(page, 'knowledge', 'rows');
       await page.locator('[data-testid=rows] tbody a').first().click();
       await page.getByTestId('answer').waitFor();
-      await page.waitForTimeout(150);
+      await calm(page);
       const found = [...(await violations(page)), await overflow(page)].filter(Boolean);
-      const behind = await page.evaluate(() => !!document.querySelector('.list').inert);
-      if (behind !== (viewport.width <= 760)) found.push(`the list behind is ${behind ? '' : 'not '}inert`);
+      await page.waitForFunction((covered) => !!document.querySelector('.list').inert === covered, viewport.width <= 760);
       await shot(page, `entry-${screen}`);
+      await focused(page, 'side');
+      await page.keyboard.press('Escape');
+      await focused(page, 'rows');
       must(!found.length, found.join(' | '));
     });
     await page.context().close();
@@ -497,8 +524,7 @@ async function everywhere(browser) {
       for (const [name, path, marker] of PAGES) {
         await open(page, path, marker);
         for (const width of [320, 700, 834, 900, 1024, 1120]) {
-          await page.setViewportSize({ width, height: 900 });
-          await page.waitForTimeout(60);
+          await resize(page, width, 900);
           const found = await overflow(page);
           if (found) wide.push(`${name} ${lang} ${width}: ${found}`);
         }

@@ -23,6 +23,7 @@ export const zh = {
   signInHint: '没有密钥？在终端签发一个：',
   signInUsed: '这个登录链接已经用过或已过期。请重启服务取新链接，或粘贴管理员密钥。',
   signedOut: '登录已过期，请重新登录。',
+  signedOutTyped: '登录已过期，请重新登录。没保存的修改还在，登录后接着保存。',
   forbidden: '这个密钥没有管理权限，请换一个管理员密钥。',
 
   language: '语言',
@@ -150,6 +151,7 @@ export const en: typeof zh = {
   signInHint: 'No key? Issue one in the terminal:',
   signInUsed: 'This sign-in link was used already or has expired. Restart the server for a new one, or paste an admin key.',
   signedOut: 'Your sign-in has expired. Sign in again.',
+  signedOutTyped: 'Your sign-in has expired. Sign in again: what you typed is still there, to be saved then.',
   forbidden: 'This key has no admin rights. Use an admin key.',
 
   language: 'Language',

@@ -11,7 +11,7 @@ export const zh = {
   upToo: '赞 {n}',
   firstToken: '首字用时',
   totalTime: '全程用时',
-  slowest: '95% 在 {time} 内',
+  slowest: '95% 在 {time}内',
   cost: '费用',
   fromCacheCount: '用了缓存',
   asTable: '以表格查看',

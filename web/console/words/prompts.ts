@@ -74,7 +74,7 @@ export const en: typeof zh = {
   trialQuestion: 'Preview with a real question',
   preview: 'Preview',
   trialEmpty: 'Here you see all that a model would be told, with its tokens and price. A preview calls no model.',
-  sourceCount: '{n} sources',
+  sourceCount: 'sources: {n}',
   noModelWouldBe: 'This question would not go to a model: the knowledge answers it directly, or has nothing on it.',
   versions: 'Versions',
   putInForce: 'Use this version',

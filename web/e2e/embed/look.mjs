@@ -18,7 +18,7 @@ export async function look(house) {
       );
       await me.id('launcher').tap();
       await me.id('panel').waitFor();
-      await me.page.waitForTimeout(200);
+      await me.rest();
       const box = await me.id('panel').boundingBox();
       must(box.x === 0 && box.y === 0 && box.width === size.width && box.height === size.height, JSON.stringify(box));
       await fits(me);
@@ -73,14 +73,14 @@ export async function look(house) {
     must(!(await me.id('launcher').isVisible()), 'the launcher is there');
     await me.page.locator('#help').click();
     await me.id('panel').waitFor();
-    await me.page.waitForTimeout(200);
+    await me.rest();
     const [box, colour] = [await me.id('panel').boundingBox(), await me.id('panel').evaluate((panel) => getComputedStyle(panel).backgroundColor)];
     must(box.x < 40 && colour === 'rgb(28, 26, 23)', `${box.x} ${colour}`);
     must((await me.id('panel').innerText()).includes('有问题直接问') && (await me.id('panel').locator('h2').innerText()) === '小助手', 'not said');
     await accessible(me, 'options');
     await me.shot('desktop-options');
     await me.page.keyboard.press('Escape');
-    must(await me.page.evaluate(() => document.activeElement.id === 'help'), 'the focus is not back on the page’s own button');
+    await until(() => me.page.evaluate(() => document.activeElement.id === 'help'), 'the focus is not back on the page’s own button');
     await me.context.close();
   });
   await check('the language follows the page while it is open', async () => {

@@ -32,7 +32,7 @@ async function refused(house, name, error, expected) {
     await until(async () => (await me.status()) === 'refused', 'it is not refused');
     const said = await me.last().innerText();
     must(expected.test(said), said);
-    must((await me.id('contact').count()) === 1, 'no way to a person');
+    await until(async () => (await me.id('contact').count()) === 1, 'no way to a person');
     await accessible(me, name);
     await me.shot(`state-${name.replace(/ /g, '-')}`);
     await me.context.close();
@@ -88,7 +88,7 @@ export async function states(house) {
     await me.choose('broken');
     await me.ask(ASKED);
     must((await me.ended(2, 40_000)) === 'failed', await me.status());
-    must((await me.id('suggestion').count()) === 3, 'the refusal before lost its near questions');
+    await until(async () => (await me.id('suggestion').count()) === 3, 'the refusal before lost its near questions');
     await accessible(me, 'failed');
     await me.shot('state-failed');
     return (await me.last().innerText()).replace(/\s+/g, ' ');
@@ -103,7 +103,7 @@ export async function states(house) {
   await check('state: too long a question says how long it may be', async () => {
     await me.id('composer').fill('长'.repeat(4001));
     must(/最多 4000 字/.test(await me.page.locator('.limit').innerText()), 'it says nothing');
-    must(await me.id('send').isDisabled(), 'it can be sent');
+    await until(() => me.id('send').isDisabled(), 'it can be sent');
     await accessible(me, 'too long');
     await me.id('composer').fill('');
   });

@@ -37,7 +37,7 @@ async function talkIn(house, lang) {
     must(style.startsWith('none,15px,normal,system-ui'), style);
   });
   await check('opens in the page’s language with the starters of the shop', async () => {
-    must((await id('starter').count()) === 3, 'not three');
+    await until(async () => (await id('starter').count()) === 3, 'not three');
     await me.shot(`desktop-welcome-${lang}`);
     await accessible(me, 'welcome');
   });
@@ -64,7 +64,7 @@ async function talkIn(house, lang) {
     await me.ask(SLOW);
     await id('status').waitFor();
     const stage = await id('status').innerText();
-    await page.waitForTimeout(200); // it fades in
+    await me.rest(); // it fades in
     await accessible(me, 'a stage');
     await me.midway(2);
     const before = (await me.text()).length;
@@ -88,7 +88,7 @@ async function talkIn(house, lang) {
     must((await me.ended(3)) === 'completed', await me.status());
     must(sent.findLast((frame) => frame.type === 'session.open').resume?.last_seq > 0, 'it did not resume');
     must((await me.text()).includes('申诉期间请不要重复提交'), 'the end is missing');
-    must((await me.last().locator('table').count()) === 1, 'no table');
+    await until(async () => (await me.last().locator('table').count()) === 1, 'no table');
     return `${(await me.text()).length} characters`;
   });
   await check('offline in mid-answer says so calmly, and goes on when the network is back', async () => {
@@ -119,27 +119,28 @@ async function talkIn(house, lang) {
     await id('composer').fill(say.half);
     await id('edit').nth(1).click();
     await accessible(me, 'editing');
-    must((await id('composer').inputValue()) === SLOW, 'the question is not in the box');
+    await me.inBox(SLOW, 'editing');
     await page.getByRole('button', { name: say.cancel, exact: true }).click();
-    must((await id('composer').inputValue()) === say.half, `cancelled, the box has “${await id('composer').inputValue()}”`);
+    await me.inBox(say.half, 'cancelled');
     await id('edit').nth(1).click();
+    await me.inBox(SLOW, 'editing again');
     await id('composer').fill(say.edited);
     await page.keyboard.press('Enter');
     must((await me.ended(2)) === 'completed', await me.status());
-    must((await id('composer').inputValue()) === say.half, `sent, the box has “${await id('composer').inputValue()}”`);
+    await me.inBox(say.half, 'sent');
   });
   await check('what the page asks during an answer takes nothing from the reader', async () => {
     await me.choose('slow');
     await me.ask(SLOW);
     await me.midway(3);
     await me.ask(say.last);
-    await until(async () => (await id('composer').inputValue()) === say.last, 'it does not wait in the box');
+    await me.inBox(say.last, 'asked during an answer');
     await id('stop').click();
     await me.ended(3);
     await me.choose('quick');
     await id('send').click();
     must((await me.ended(4)) === 'completed', await me.status());
-    must((await id('composer').inputValue()) === say.half, `the box has “${await id('composer').inputValue()}”`);
+    await me.inBox(say.half, 'answered');
     await id('composer').fill('');
   });
   await check('another answer takes the place of the one before', async () => {
@@ -150,15 +151,15 @@ async function talkIn(house, lang) {
   await check('copy copies the answer', async () => {
     await me.context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: house.shop.url });
     await me.last().getByRole('button', { name: say.copy }).click();
-    const copied = await page.evaluate(() => navigator.clipboard.readText());
-    must(copied.includes('商家后台'), copied.slice(0, 40));
+    await until(() => page.evaluate(async () => (await navigator.clipboard.readText()).includes('商家后台')), 'the answer is not in the clipboard');
   });
   await check('reasoning is folded', async () => {
     await me.choose('thinking');
     await me.ask(say.thinking);
     must((await me.ended(5)) === 'completed', await me.status());
     const reasoning = me.last().locator('details.reasoning');
-    must((await reasoning.count()) === 1 && !(await reasoning.getAttribute('open')), 'it is not there, or open');
+    await until(async () => (await reasoning.count()) === 1, 'it is not there');
+    must(!(await reasoning.evaluate((folded) => folded.open)), 'it is open');
   });
   await check('Markdown that attacks stays text', async () => {
     await me.choose('evil');
@@ -178,7 +179,7 @@ async function talkIn(house, lang) {
     await until(async () => (await id('answer').count()) === 7, 'it was not asked');
     await page.evaluate(() => window.MerchantCopilot.close());
     await until(async () => (await me.heard('unread')).some(({ count }) => count === 1), 'nothing was counted', 25_000);
-    must(say.unread.test((await id('launcher').getAttribute('aria-label')) ?? ''), await id('launcher').getAttribute('aria-label'));
+    await until(async () => say.unread.test((await id('launcher').getAttribute('aria-label')) ?? ''), 'the launcher’s name does not say it');
     await accessible(me, 'closed');
     await me.shot(`closed-${lang}`);
   });
@@ -211,7 +212,7 @@ async function keysIn(house, lang) {
     await page.locator('#help').focus();
     await tabTo('launcher');
     await press('Enter');
-    await until(async () => (await me.focus()) === 'composer', 'the focus is not in the composer');
+    await me.focusOn('composer');
   });
   await check('keyboard: Enter while composing does not send, Shift+Enter is a new line, Enter sends', async () => {
     const input = await me.context.newCDPSession(page);
@@ -231,9 +232,10 @@ async function keysIn(house, lang) {
     await me.shot(`desktop-answer-${lang}`);
   });
   await check('keyboard: a screen reader hears whole sentences, once', async () => {
-    const said = await id('announcer').locator('p').allInnerTexts();
-    must(said.length > 0 && new Set(said).size === said.length, said.join(' | '));
-    must(said.at(-1).startsWith(say.complete), said.at(-1));
+    const lines = () => id('announcer').locator('p').allInnerTexts();
+    await until(async () => (await lines()).at(-1)?.startsWith(say.complete), 'the end is not announced');
+    const said = await lines();
+    must(new Set(said).size === said.length, said.join(' | '));
     return `${said.length} lines`;
   });
   await check('keyboard: source, back, thumbs, menu, history, close', async () => {
@@ -262,7 +264,7 @@ async function keysIn(house, lang) {
     await id('history-sheet').waitFor({ state: 'detached' });
     await press('Escape');
     await id('panel').waitFor({ state: 'hidden' });
-    must((await me.focus()) === 'launcher', `the focus is on ${await me.focus()}`);
+    await me.focusOn('launcher');
   });
   await me.context.close();
 }

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must, until } from '../checks.mjs';
+import { must, slowed, until } from '../checks.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -25,7 +25,8 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
     });
   }
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(20_000);
+  await slowed(page);
   // So that a check can break the line.
   await page.addInitScript(() => {
     const Real = window.WebSocket;
@@ -54,7 +55,7 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
     text: () => id('answer').last().locator('.md').innerText(),
     shot: async (name) => {
       if (!shots) return;
-      await page.waitForTimeout(250); // whatever still moves comes to rest
+      await me.rest();
       await page.screenshot({ path: join(shots, `${name}.png`) });
     },
     open: async () => {
@@ -85,6 +86,17 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
       await until(some, 'no text came', 15_000);
       must((await me.status()) === 'running', `it is ${await me.status()} already`);
     },
+    /** Waits until nothing in the widget moves. */
+    rest: () => rest(page),
+    /** Waits until the box has this text: it is drawn once a frame. */
+    inBox: async (text, when) => {
+      const box = () => id('composer').inputValue();
+      await until(async () => (await box()) === text, `${when}, the box has something else`).catch(async (error) => {
+        throw new Error(`${error.message}: “${await box()}”`);
+      });
+    },
+    /** Waits until the focus is on what has this test id. */
+    focusOn: (name) => until(async () => (await me.focus()) === name, `the focus is not on ${name}`),
     focus: () =>
       page.evaluate(() => {
         const inner = document.activeElement?.shadowRoot?.activeElement;
@@ -93,6 +105,14 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
     heard: (type) => page.evaluate((type) => window.heard.filter((event) => event.type === type), type),
   };
   return me;
+}
+
+/** Waits until nothing in the widget moves, but for what moves for ever. */
+export function rest(page) {
+  return page.waitForFunction(() => {
+    const moving = document.querySelector('merchant-copilot')?.shadowRoot.getAnimations() ?? [];
+    return moving.every((one) => one.playState !== 'running' || one.effect.getComputedTiming().endTime === Infinity);
+  });
 }
 
 /** Fails when axe-core finds anything in the widget as it is now. */
