@@ -100,15 +100,20 @@ impl Desk {
         }
         let busy = |_| Error::unavailable("bot_busy", "This bot has as many questions as it can answer. Deliver the message again later.");
         let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(busy)?;
-        if !self.parts.store.take(&inbound).await? {
-            return Ok(Taken::Before);
-        }
         let desk = Arc::clone(self);
-        self.tasks.spawn(async move {
-            desk.see_to(&inbound, None, early).await;
-            drop(seat);
+        // A task of its own: a platform that hangs up while the message is being stored would take its answer along.
+        let taking = self.tasks.spawn(async move {
+            if !desk.parts.store.take(&inbound).await? {
+                return Ok(Taken::Before);
+            }
+            let answering = Arc::clone(&desk);
+            desk.tasks.spawn(async move {
+                answering.see_to(&inbound, None, early).await;
+                drop(seat);
+            });
+            Ok(Taken::Now)
         });
-        Ok(Taken::Now)
+        taking.await?
     }
 
     /// Answers what a crash left unanswered and ends the cards that hang.

@@ -49,7 +49,7 @@ impl Desk {
             return Ok(false);
         }
         let comment = vote.comment.as_deref();
-        match parts.turns.rate(&parts.tenant, &shown.owner_id, &shown.response_id, vote.rating, &vote.reasons, comment).await {
+        match parts.engine.rate(&parts.tenant, &shown.owner_id, &shown.response_id, vote.rating, &vote.reasons, comment).await {
             // It was deleted since.
             Err(error) if error.code() == "response_not_found" => Ok(false),
             outcome => outcome.map(|()| true),

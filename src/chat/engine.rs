@@ -21,10 +21,10 @@ use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
 use crate::error::{Error, Result};
-use crate::ids::{ConversationId, TenantId, TurnId};
+use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
 use crate::knowledge::Knowledge;
 use crate::ledger::Ledger;
-use crate::memory::{Instead, Memory, NewTurn, Turn};
+use crate::memory::{Instead, Memory, NewTurn, Rating, Turn};
 use crate::models::{Model, Models};
 use crate::prompts::Prompts;
 use crate::safety::{Checked, Safety};
@@ -138,7 +138,15 @@ impl ChatEngine {
                 Replaces::Edited(old) => Instead::Edited(old),
             }),
         };
-        let recorded = self.0.parts.memory.record_question(&caller.tenant, &new).await?;
+        let memory = &self.0.parts.memory;
+        let recorded = match memory.record_question(&caller.tenant, &new).await {
+            Err(error) if request.opens && error.code() == "conversation_not_found" => {
+                let id = request.conversation_id.as_ref().ok_or(error)?;
+                memory.open_named(&caller.tenant, &caller.owner, id, request.channel, request.text.trim()).await?;
+                memory.record_question(&caller.tenant, &new).await?
+            }
+            recorded => recorded?,
+        };
         if recorded.duplicate {
             return self.accepted_before(caller, recorded.turn).await;
         }
@@ -165,6 +173,32 @@ impl ChatEngine {
             ..ChatRequest::default()
         };
         self.answer(caller, request).await
+    }
+
+    /// Keeps what somebody thinks of an answer, instead of what they said before; what is personal in their
+    /// words is not kept.
+    ///
+    /// # Errors
+    /// `response_not_found` when there is none, or it is another's.
+    pub async fn rate(
+        &self,
+        tenant: &TenantId,
+        owner: &OwnerId,
+        response: &TurnId,
+        rating: Rating,
+        reasons: &[String],
+        comment: Option<&str>,
+    ) -> Result<()> {
+        let parts = &self.0.parts;
+        let mut kept = Vec::with_capacity(reasons.len());
+        for reason in reasons {
+            kept.push(parts.safety.aside(tenant, reason).await.text);
+        }
+        let comment = match comment {
+            Some(comment) => Some(parts.safety.aside(tenant, comment).await.text),
+            None => None,
+        };
+        parts.memory.rate(tenant, owner, response, rating, &kept, comment.as_deref()).await
     }
 
     fn check(&self, request: &ChatRequest) -> Result<()> {

@@ -43,6 +43,8 @@ pub struct ChatRequest {
     pub market: Option<String>,
     /// `zh` or `en`: the language of stock phrases when the question does not tell.
     pub locale: Option<String>,
+    /// Whether the first question opens a conversation of that id.
+    pub opens: bool,
     /// Earlier messages sent along by a stateless client (the OpenAI wire); none means our memory.
     pub history: Option<Vec<Message>>,
     /// Whose place it takes.

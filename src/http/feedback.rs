@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::auth::{Admin, Anyone};
 use super::problem::Body;
 use super::state::Shared;
+use crate::chat::ChatEngine;
 use crate::error::{Error, Result};
 use crate::ids::{Timestamp, TurnId};
-use crate::memory::{Memory, Rating};
+use crate::memory::Rating;
 use crate::tenants::Caller;
 
 /// Most reasons, and characters of one.
@@ -40,7 +41,7 @@ impl FeedbackCreate {
     ///
     /// # Errors
     /// `bad_feedback` when it is too long, `response_not_found` when the answer is another's.
-    pub async fn keep(&self, memory: &Memory, caller: &Caller) -> Result<()> {
+    pub async fn keep(&self, engine: &ChatEngine, caller: &Caller) -> Result<()> {
         let long = |text: &String, most| text.chars().count() > most;
         let reasons = self.reasons.as_deref().unwrap_or_default();
         if reasons.len() > REASONS
@@ -53,13 +54,13 @@ impl FeedbackCreate {
             return Err(Error::invalid("bad_feedback", message));
         }
         let comment = self.comment.as_deref().map(str::trim).filter(|comment| !comment.is_empty());
-        memory.rate(&caller.tenant, &caller.owner, &self.response_id, self.rating, reasons, comment).await
+        engine.rate(&caller.tenant, &caller.owner, &self.response_id, self.rating, reasons, comment).await
     }
 }
 
 /// Rates an answer of one's own.
 pub async fn create(State(state): State<Shared>, Anyone(who): Anyone, Body(said): Body<FeedbackCreate>) -> Result<StatusCode> {
-    said.keep(&state.app.memory, &who.caller).await?;
+    said.keep(&state.app.engine, &who.caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -116,8 +116,9 @@ impl Safety {
         Arc::new(Rules(rules))
     }
 
-    /// An earlier message that a stateless client sends along: personal data in it does not leave either.
-    pub async fn earlier(&self, tenant: &TenantId, text: &str) -> Checked {
+    /// What comes beside a question, such as an earlier message or the words under a rating: personal data in it
+    /// neither leaves nor stays either.
+    pub async fn aside(&self, tenant: &TenantId, text: &str) -> Checked {
         let mut rules = self.personal(PersonalData::default());
         rules.push(Arc::new(Control));
         let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };

@@ -64,6 +64,17 @@ async fn personal_data_is_neither_stored_nor_sent_to_a_provider() {
         {"role": "user", "content": "我的电话 13800138000"}, {"role": "assistant", "content": "好"}, {"role": "user", "content": GROUNDED}]});
     let answer = server.request(reqwest::Method::POST, "/v1/chat/completions").bearer_auth(&server.member).json(&history);
     assert_eq!(answer.send().await.unwrap().status(), 200);
+    let named =
+        json!({"model": "normal", "user": "u1", "messages": [{"role": "user", "content": format!("电话 13800138000，{GROUNDED}")}]});
+    let answer = server.request(reqwest::Method::POST, "/v1/chat/completions").bearer_auth(&server.member).json(&named);
+    assert_eq!(answer.send().await.unwrap().status(), 200);
+    let listed = server.json("/api/v1/conversations", &server.member).await.to_string();
+    assert!(listed.contains("电话 [手机号]"), "{listed}");
+    let said = json!({"response_id": turn.response(), "rating": "down", "reasons": ["打 13800138000"], "comment": "写信 zhang.san@qq.com"});
+    let kept = server.request(reqwest::Method::POST, "/api/v1/feedback").bearer_auth(&server.member).json(&said);
+    assert_eq!(kept.send().await.unwrap().status(), 204);
+    let feedback = server.json("/api/v1/feedback", &server.admin).await["feedback"][0].clone();
+    assert_eq!((&feedback["comment"], &feedback["reasons"][0]), (&json!("写信 [邮箱]"), &json!("打 [手机号]")));
     let sent = json!(provider.requests("normal")).to_string();
     assert!(sent.contains("[手机号]") && sent.contains("退货地址"));
     for secret in ["0013-8000", "13800138000", "11010519491231002X", "zhang.san"] {
@@ -73,7 +84,8 @@ async fn personal_data_is_neither_stored_nor_sent_to_a_provider() {
             assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} is in {file}");
         }
     }
-    let expected = ["personal.email", "personal.id_card", "personal.phone", "personal.phone"].map(|rule| format!("question {rule} redact"));
+    let expected = ["personal.email", "personal.id_card", "personal.phone", "personal.phone", "personal.phone"]
+        .map(|rule| format!("question {rule} redact"));
     assert_eq!(audited(&server).await, expected);
 }
 

@@ -17,18 +17,23 @@ async function calls() {
 }
 
 /** A streamed answer, put together, and the calls it cost. */
-async function ask(model) {
+async function ask(model, { breaksOff = false } = {}) {
   const before = (await calls()).length;
   const stream = await client.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } });
   const told = { text: '', reasoning: '', deltas: 0, finish: undefined, usage: undefined, model: undefined };
-  for await (const chunk of stream) {
-    const delta = chunk.choices[0]?.delta ?? {};
-    told.text += delta.content ?? '';
-    told.reasoning += delta.reasoning_content ?? '';
-    told.deltas += delta.content ? 1 : 0;
-    told.finish = chunk.choices[0]?.finish_reason ?? told.finish;
-    told.usage = chunk.usage ?? told.usage;
-    told.model = chunk.model;
+  try {
+    for await (const chunk of stream) {
+      const delta = chunk.choices[0]?.delta ?? {};
+      told.text += delta.content ?? '';
+      told.reasoning += delta.reasoning_content ?? '';
+      told.deltas += delta.content ? 1 : 0;
+      told.finish = chunk.choices[0]?.finish_reason ?? told.finish;
+      told.usage = chunk.usage ?? told.usage;
+      told.model = chunk.model;
+    }
+  } catch (error) {
+    if (!breaksOff) throw error;
+    told.error = error;
   }
   return { ...told, called: (await calls()).slice(before) };
 }
@@ -73,10 +78,11 @@ for (const [model, code] of [
   });
 }
 
-await check('z-anthropic: what broke off is kept', async () => {
-  const { text } = await ask('z-anthropic/peer-breaks-off');
+await check('z-anthropic: what broke off is kept, and said to be so', async () => {
+  const { text, error, finish } = await ask('z-anthropic/peer-breaks-off', { breaksOff: true });
   must(text.startsWith('保证金') && text.length < 40, text);
-  return text;
+  must(error?.code && !finish, `it ends like a whole answer: ${finish}`);
+  return `${text} ${error.code}`;
 });
 
 await check('a provider that hangs up is stood in for', async () => {

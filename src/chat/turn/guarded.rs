@@ -47,7 +47,7 @@ impl Turning {
     pub(super) async fn check_history(&mut self) {
         let safety = self.engine.0.parts.safety.clone();
         for message in self.request.history.iter_mut().flatten() {
-            let checked = safety.earlier(&self.tenant, &message.content).await;
+            let checked = safety.aside(&self.tenant, &message.content).await;
             message.content = checked.text;
             self.checked.notes.merge(&checked.notes);
         }

@@ -89,7 +89,7 @@ impl Answer {
     }
 
     fn last_chunks(&self, done: &Done, usage: bool) -> Vec<Value> {
-        if let Some(error) = failure(done) {
+        if let Some(error) = cut(done) {
             return vec![json!({"error": {"message": error.message, "type": "server_error", "param": null, "code": error.code}})];
         }
         let mut chunks = Vec::new();
@@ -158,10 +158,17 @@ fn failure(done: &Done) -> Option<&ErrorReport> {
     done.error.as_ref().filter(|_| told)
 }
 
+/// What a reader of a stream has to be told after the text that came: without it, half an answer looks whole.
+fn cut(done: &Done) -> Option<&ErrorReport> {
+    done.error.as_ref().filter(|_| matches!(done.status, Status::Failed | Status::Incomplete))
+}
+
 fn finish_reason(done: &Done) -> &'static str {
     match done.finish_reason.as_str() {
-        "length" => "length",
         "content_filter" => "content_filter",
+        // Told whole, a text that broke off is one that is too short.
+        "length" => "length",
+        _ if done.status == Status::Incomplete => "length",
         _ => "stop",
     }
 }
@@ -253,6 +260,11 @@ mod tests {
         assert_eq!((chunks.len(), &chunks[0]["error"]["code"]), (1, &json!("model_unavailable")));
         let ending = answer.collect(event(done(Status::Failed, "error", Some(report)))).unwrap();
         assert!(matches!(ending, Ending::Failed(error) if error.retryable));
+        let broken = ErrorReport { code: "model_stream_broken".into(), message: "cut".into(), retryable: true };
+        let chunks = answer.chunks(event(done(Status::Incomplete, "error", Some(broken.clone()))), true);
+        assert_eq!(chunks.last().unwrap()["error"]["code"], "model_stream_broken", "what broke off does not end like what is whole");
+        let ending = answer.collect(event(done(Status::Incomplete, "error", Some(broken)))).unwrap();
+        assert!(matches!(ending, Ending::Finished(whole) if whole["choices"][0]["finish_reason"] == "length"));
         let chunks = answer.chunks(event(done(Status::Cancelled, "cancelled", None)), false);
         assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
     }

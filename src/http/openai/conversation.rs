@@ -30,18 +30,12 @@ pub fn name(headers: &HeaderMap, user: Option<&str>) -> Option<String> {
 pub async fn answer(app: &App, caller: &Caller, mut request: ChatRequest, name: Option<&str>) -> Result<Accepted> {
     let Some(name) = name else { return app.engine.answer(caller, request).await };
     let id = find(app, caller, name).await;
-    request.conversation_id = Some(id.clone());
+    (request.conversation_id, request.opens) = (Some(id), true);
     let told = request.history.iter().flatten().any(|message| message.role != Role::System);
     if !told {
         request.history = None;
     }
-    match app.engine.answer(caller, request.clone()).await {
-        Err(error) if error.code() == "conversation_not_found" => {
-            app.memory.open_named(&caller.tenant, &caller.owner, &id, request.channel, request.text.trim()).await?;
-            app.engine.answer(caller, request).await
-        }
-        answered => answered,
-    }
+    app.engine.answer(caller, request).await
 }
 
 /// A conversation of ours by its id, else the one that this caller's word stands for.

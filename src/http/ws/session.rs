@@ -163,7 +163,7 @@ impl Session {
                 Ok(accepted) => return self.follow(accepted, id).await,
                 Err(error) => Err(error),
             },
-            Ok(ClientFrame::FeedbackCreate(said)) => said.keep(&self.state.app.memory, &self.caller).await,
+            Ok(ClientFrame::FeedbackCreate(said)) => said.keep(&self.state.app.engine, &self.caller).await,
             Err(error) => Err(error),
         };
         match outcome {
