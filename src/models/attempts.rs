@@ -6,6 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
+use crate::telemetry;
+
+/// The outcome of a call whose answer nobody wanted any more.
+const LEFT: &str = "left";
+
 /// The attempts at one answer, in order; shared with whoever reads the trace.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Mutex<Vec<Attempt>>>);
@@ -114,8 +119,12 @@ impl Trial {
     fn note(&mut self, outcome: &'static str) {
         self.ended = true;
         let ms = self.ms();
-        let attempt = &mut self.attempts.lock()[self.at];
+        let mut attempts = self.attempts.lock();
+        let attempt = &mut attempts[self.at];
         (attempt.outcome, attempt.ms) = (outcome, ms);
+        if let Some(code) = attempt.error().filter(|outcome| *outcome != LEFT) {
+            metrics::counter!(telemetry::MODEL_ERRORS, "model" => attempt.model.clone(), "code" => code).increment(1);
+        }
     }
 
     /// Milliseconds since the call, to a tenth.
@@ -127,7 +136,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.ended {
-            self.note("left");
+            self.note(LEFT);
         }
     }
 }
