@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::PlanWriter;
-use super::plan::{Candidate, Planner, Rules, Verdict};
+use super::plan::{Candidate, Place, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{Known, StoredPassage};
@@ -239,6 +239,7 @@ impl<'a> Run<'a> {
     async fn take(&mut self, batch: Batch) -> Result<()> {
         let mut left = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
+        let mut nameless = Vec::new();
         for item in batch {
             match item {
                 Item::Note(note) => self.report.notes.push(note),
@@ -255,6 +256,9 @@ impl<'a> Run<'a> {
                 }
                 Item::Row { n, file, row, sheet, content: Err(error) } => {
                     let problem = self.problem(file, row, sheet, error.code, error.message);
+                    if let Some(glimpse) = error.cells.glimpse() {
+                        nameless.push((left.len(), Candidate::new(glimpse, Place { file, row })));
+                    }
                     left.push(Left { n, status: "failed", problem, cells: *error.cells });
                 }
                 Item::Row { n, sheet, content: Ok(mut row), .. } => {
@@ -263,13 +267,21 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        self.judge_and_write(rows, &mut left).await?;
+        self.judge_and_write(rows, nameless, &mut left).await?;
         self.tell(left).await
     }
 
-    async fn judge_and_write(&mut self, rows: Vec<Judged>, left: &mut Vec<Left>) -> Result<()> {
-        let base = self.look_up(&rows).await?;
+    /// `nameless` are rows that could not be read and have no id, with their places in `left`.
+    async fn judge_and_write(&mut self, rows: Vec<Judged>, nameless: Vec<(usize, Candidate)>, left: &mut Vec<Left>) -> Result<()> {
+        let candidates = rows.iter().map(|judged| &judged.row).chain(nameless.iter().map(|(_, row)| row));
+        let base = self.look_up(&candidates.collect::<Vec<_>>()).await?;
         let verdicts = self.planner.judge(rows.iter().map(|judged| &judged.row), &base);
+        // The report names them, or they would be taken for another row of their question once corrected.
+        for (at, row) in &nameless {
+            if let Some(id) = self.planner.id_when_unreadable(row, &base) {
+                left[*at].cells.put(Field::Id, id.as_str());
+            }
+        }
         let rows = completed(rows, &verdicts, &base);
         self.plan_rows(&rows, &verdicts).await?;
         let mut counted = ImportReport::default();

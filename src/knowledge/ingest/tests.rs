@@ -294,3 +294,40 @@ async fn a_report_imported_again_never_takes_the_place_of_what_is_there() {
     assert_eq!(counts(&both), [1, 0, 0, 0, 0, 0], "accepted, it stands beside the other");
     assert_eq!(counts(&shop.import(&path).await), [0, 0, 2, 1, 0, 0], "and is the file's own row");
 }
+
+#[tokio::test]
+async fn a_failed_row_that_was_corrected_stands_beside_its_twin() {
+    let shop = Shop::open().await;
+    let faq = "问题,答案,市场,生效日期\n\
+        保证金多少,日本 3000 元,JP,2026-13-45\n\
+        保证金多少,1000 元,CN,\n\
+        退货几天,七天,CN,\n";
+    let path = shop.file("faq.csv", faq);
+    let report = || ImportOptions { report: Some(shop.path("report.csv")), ..ImportOptions::default() };
+    assert_eq!(counts(&shop.try_import(&path, report()).await.unwrap()), [2, 0, 0, 0, 0, 1]);
+    let correct = |from: &str, to: &str| {
+        let report = std::fs::read_to_string(shop.path("report.csv")).unwrap();
+        assert!(report.contains(from), "{report}");
+        shop.file("corrected.csv", report.replace(from, to))
+    };
+    let answers = || async {
+        let mut answers: Vec<_> = shop.entries().await.into_iter().map(|entry| entry.draft.answer).collect();
+        answers.sort();
+        answers
+    };
+    let corrected = shop.import(&correct("2026-13-45", "2026-11-01")).await;
+    assert_eq!(counts(&corrected), [1, 0, 0, 0, 0, 0], "{corrected:?}");
+    assert_eq!(answers().await, ["1000 元", "七天", "日本 3000 元"]);
+    // The same file once more: the twin fails again, under the entry's own name, and its correction changes just that.
+    let again = shop.file("faq.csv", faq.replace("日本 3000", "日本 4000"));
+    assert_eq!(counts(&shop.try_import(&again, report()).await.unwrap()), [0, 0, 2, 0, 0, 1]);
+    let corrected = shop.import(&correct("2026-13-45", "2026-11-01")).await;
+    assert_eq!((corrected.failed, corrected.added + corrected.changed + corrected.conflicts), (0, 1), "{corrected:?}");
+    assert!(answers().await.contains(&"1000 元".to_owned()) && answers().await.contains(&"七天".to_owned()));
+    // A failed edit of a row without a twin changes that row.
+    let edit = shop.file("faq.csv", "问题,答案,市场,生效日期\n退货几天,十五天,CN,昨天前\n");
+    assert_eq!(counts(&shop.try_import(&edit, report()).await.unwrap()), [0, 0, 0, 0, 0, 1]);
+    let corrected = shop.import(&correct("昨天前", "2026-11-01")).await;
+    assert_eq!(counts(&corrected), [0, 1, 0, 0, 0, 0], "{corrected:?}");
+    assert!(!answers().await.contains(&"七天".to_owned()));
+}

@@ -62,17 +62,17 @@ pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) ->
 }
 
 impl Run<'_> {
-    pub(super) async fn look_up(&self, rows: &[Judged]) -> Result<Base> {
-        let ids: Vec<EntryId> = rows.iter().flat_map(|judged| judged.row.ids.iter().cloned()).collect();
+    pub(super) async fn look_up(&self, rows: &[&Candidate]) -> Result<Base> {
+        let ids: Vec<EntryId> = rows.iter().flat_map(|row| row.ids.iter().cloned()).collect();
         let (store, embedder) = (self.knowledge.store(), self.knowledge.embedder().id());
         let known = store.known(self.tenant, embedder, &ids).await?;
-        let partial: HashSet<&EntryId> = rows.iter().filter(|judged| judged.row.is_partial()).flat_map(|judged| &judged.row.ids).collect();
+        let partial: HashSet<&EntryId> = rows.iter().filter(|row| row.is_partial()).flat_map(|row| &row.ids).collect();
         let partly: Vec<EntryId> = known.iter().map(|known| &known.id).filter(|id| partial.contains(id)).cloned().collect();
         let partly = store.entries(self.tenant, &partly).await?;
         if self.as_is {
             return Ok(Base::new(known, Vec::new()).with_partly(partly));
         }
-        let keys: HashSet<&String> = rows.iter().map(|judged| &judged.row.question_key).filter(|key| !key.is_empty()).collect();
+        let keys: HashSet<&String> = rows.iter().map(|row| &row.question_key).filter(|key| !key.is_empty()).collect();
         let keys: Vec<String> = keys.into_iter().cloned().collect();
         Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_partly(partly))
     }

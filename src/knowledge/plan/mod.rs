@@ -288,6 +288,23 @@ impl Planner {
         own.or(row.ids.last()).cloned().unwrap_or_else(|| EntryId::from_text(""))
     }
 
+    /// The same for a row that could not be read, of which only some fields are known. It changes a stored
+    /// entry only where nobody can doubt which: one for the same market and language, that no row of this
+    /// import is. Once corrected, any other comes beside what is there.
+    pub fn id_when_unreadable(&self, row: &Candidate, base: &Base) -> Option<EntryId> {
+        let asked = base.same_question(&row.question_key);
+        let (market, locale) = (&row.draft.market, &row.draft.locale);
+        let meant = |entry: &EntryDraft| {
+            (&entry.market, &entry.locale) == (market, locale) || (asked.len() == 1 && market.is_none() && locale.is_none())
+        };
+        let own = row
+            .ids
+            .iter()
+            .rev()
+            .find(|id| self.seen.id(id).is_none() && asked.iter().any(|stored| stored.entry.id == **id && meant(&stored.entry.draft)));
+        own.or(row.ids.last()).cloned()
+    }
+
     fn duplicate_id(&self, row: &Candidate, first: &Taken) -> Verdict {
         let id = row.draft.id.as_deref().unwrap_or_default();
         let message = format!(

@@ -120,6 +120,19 @@ impl Cells {
         self.draft(zone).map_err(|(code, message)| self.error(code, message))
     }
 
+    /// What tells which entry a row without an id is, when the row as a whole cannot be read.
+    pub fn glimpse(&self) -> Option<EntryDraft> {
+        let draft = EntryDraft {
+            question: fold(self.get(Field::Question)),
+            answer: clean(self.get(Field::Answer)),
+            market: self.label(Field::Market).filter(|market| !means_all(market)),
+            locale: self.label(Field::Locale).map(locale_tag),
+            source: self.label(Field::Source),
+            ..EntryDraft::default()
+        };
+        Some(draft).filter(|draft| self.get(Field::Id).is_empty() && !(draft.question.is_empty() && draft.answer.is_empty()))
+    }
+
     fn draft(&self, zone: Tz) -> Result<EntryDraft, Wrong> {
         self.check_text()?;
         let (valid_from, valid_to) = self.validity(zone)?;
