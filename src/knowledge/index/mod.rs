@@ -136,7 +136,7 @@ pub(crate) mod contract {
         vector
     }
 
-    fn change(id: &str, question: &str, direction: usize, revision: Revision, edit: impl FnOnce(&mut EntryDraft)) -> Change {
+    pub fn change(id: &str, question: &str, direction: usize, revision: Revision, edit: impl FnOnce(&mut EntryDraft)) -> Change {
         let mut draft = EntryDraft { question: question.into(), answer: "…".into(), ..Default::default() };
         edit(&mut draft);
         let entry = KnowledgeEntry {

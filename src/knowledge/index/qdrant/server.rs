@@ -104,6 +104,12 @@ impl Server {
         Ok(self.call(self.patience, || self.client.health_check()).await?.version)
     }
 
+    /// Deletes the collection of a test.
+    #[cfg(test)]
+    pub async fn delete_collection(&self) -> Result<()> {
+        self.call(WRITE_WITHIN, || self.client.delete_collection(self.collection.as_str())).await.map(drop)
+    }
+
     /// Several queries in one round trip, each with its points, best first.
     pub async fn query(&self, queries: Vec<QueryPoints>) -> Result<Vec<Vec<ScoredPoint>>> {
         let named = queries.into_iter().map(|query| QueryPoints { collection_name: self.collection.clone(), ..query });
