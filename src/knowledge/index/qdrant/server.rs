@@ -232,7 +232,7 @@ impl Server {
         let keyword = |is_tenant| IndexParams::KeywordIndexParams(KeywordIndexParams { is_tenant, ..KeywordIndexParams::default() });
         let time = IntegerIndexParams { lookup: Some(false), range: Some(true), ..IntegerIndexParams::default() };
         let words = WORDS.map(|field| (field, FieldType::Keyword, keyword(None)));
-        let times = TIMES.map(|field| (field, FieldType::Integer, IndexParams::IntegerIndexParams(time)));
+        let times = TIMES.map(|field| (field, FieldType::Integer, IndexParams::IntegerIndexParams(time.clone())));
         let all = std::iter::once(("tenant", FieldType::Keyword, keyword(Some(true)))).chain(words).chain(times);
         for (field, kind, params) in all.filter(|(field, ..)| !info.payload_schema.contains_key(*field)) {
             let index = CreateFieldIndexCollection {
@@ -249,7 +249,10 @@ impl Server {
     }
 
     /// Makes a call, again after a pause where that may help, all within a time.
-    async fn call<T>(&self, within: Duration, call: impl AsyncFn() -> Result<T, QdrantError>) -> Result<T> {
+    async fn call<T, Answer>(&self, within: Duration, call: impl Fn() -> Answer) -> Result<T>
+    where
+        Answer: Future<Output = Result<T, QdrantError>>,
+    {
         let tries = async {
             let mut pauses = PAUSES.into_iter();
             loop {
