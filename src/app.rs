@@ -85,6 +85,7 @@ impl Ground {
             embedder,
             reranker,
             index_dir: self.config.data_dir.join("index"),
+            index: self.config.index_place(),
             search: self.config.search,
         })
         .await

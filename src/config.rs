@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 
 mod answers;
 mod channels;
+mod index;
 mod models;
 mod otel;
 mod search;
@@ -22,6 +23,7 @@ mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
+pub use index::{IndexPlace, QdrantConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use otel::OtelConfig;
 pub use search::{Fusion, RerankConfig, RerankKind, SearchConfig};
@@ -73,6 +75,7 @@ pub struct Config {
     pub log: LogConfig,
     pub otel: OtelConfig,
     pub embedder: EmbedderConfig,
+    pub qdrant: QdrantConfig,
     pub search: SearchConfig,
     pub rerank: RerankConfig,
     pub chat: ChatConfig,
@@ -267,6 +270,7 @@ impl Config {
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
         config.models.add_usual_providers(Env::var);
         config.rerank.add_usual_key(Env::var);
+        config.qdrant.take_key(Env::var);
         config.validate()?;
         Ok(config)
     }
@@ -279,9 +283,7 @@ impl Config {
         if self.time_zone.parse::<chrono_tz::Tz>().is_err() {
             return wrong(format!("`time_zone` is `{}`; expected a name such as Asia/Shanghai.", self.time_zone));
         }
-        if self.index != "embedded:" {
-            return wrong(format!("`index` is `{}`; this version keeps its indexes in the process: use `embedded:`.", self.index));
-        }
+        index::validate(&self.index, &self.qdrant)?;
         for (name, share) in [
             ("search.lexical_weight", self.search.lexical_weight),
             ("search.lexical_weight_bare", self.search.lexical_weight_bare),
@@ -315,6 +317,11 @@ impl Config {
             return wrong(format!("`log.format` is `{}`; expected text or json.", self.log.format));
         }
         Ok(())
+    }
+
+    /// Where the indexes are.
+    pub fn index_place(&self) -> IndexPlace {
+        index::place(&self.index, &self.qdrant)
     }
 
     /// The shop's time zone.

@@ -28,6 +28,17 @@ pub enum Tx {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
+/// A lock that other processes respect, for as long as its connection stands.
+#[derive(Debug)]
+pub struct DbLock(sqlx::PgConnection);
+
+impl DbLock {
+    /// Whether the connection still stands, and with it the lock.
+    pub async fn still_held(&mut self) -> bool {
+        self.0.ping().await.is_ok()
+    }
+}
+
 /// Runs the same expression on whichever database is open: `on!(db, pool => query.fetch_one(pool))`.
 #[macro_export]
 macro_rules! on {
@@ -114,6 +125,25 @@ impl Db {
     pub async fn ping(&self) -> Result<()> {
         on!(self, pool => sqlx::query("select 1").execute(pool).await.map(drop))?;
         Ok(())
+    }
+
+    /// Takes the lock of that name, unless another process that uses this database has it (Postgres only). It
+    /// has a connection of its own, and goes with it.
+    ///
+    /// # Errors
+    /// `lock_needs_postgres` on SQLite, whose processes share a folder and lock a file in it.
+    pub async fn try_lock(&self, name: &str) -> Result<Option<DbLock>> {
+        let Self::Postgres(pool) = self else {
+            return Err(Error::internal("lock_needs_postgres", "Locks of the database are Postgres's."));
+        };
+        let mut connection = pool.acquire().await?.detach();
+        let sql = "select pg_try_advisory_lock(hashtextextended($1, 0))";
+        let taken: bool = sqlx::query_scalar(sql).bind(name).fetch_one(&mut connection).await?;
+        if taken {
+            return Ok(Some(DbLock(connection)));
+        }
+        connection.close().await?;
+        Ok(None)
     }
 
     /// Writes a consistent copy into `target` while others go on working (SQLite only).

@@ -170,8 +170,12 @@ async fn knowledge(ground: &Ground) -> Vec<Finding> {
         ),
         _ => Finding::ok("embedder", embedder),
     };
+    let server = match knowledge.check_index().await {
+        Ok(server) => server.map_or_else(String::new, |server| format!("; {server}")),
+        Err(error) => return vec![embedder, Finding::error("index", &error)],
+    };
     let index = match timeout(CATCH_UP, knowledge.catch_up()).await {
-        Ok(Ok(revision)) => Finding::ok("index", format!("at revision {revision}, as the database")),
+        Ok(Ok(revision)) => Finding::ok("index", format!("at revision {revision}, as the database{server}")),
         Ok(Err(error)) => Finding::error("index", &error),
         Err(_) => {
             Finding::note("index", "still catching up with the database", "The server serves meanwhile; `kb reindex` builds it anew.")

@@ -17,9 +17,10 @@ pub async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Ready when every tenant can be searched and the database answers.
+/// Ready when every tenant can be searched, and the database answers, and an index server where there is one.
 pub async fn readyz(State(state): State<Shared>) -> Result<Json<Value>> {
     state.app.db.ping().await?;
+    state.app.knowledge.check_index().await?;
     let tenants = state.app.tenants.list().await?;
     match tenants.iter().find(|tenant| !state.app.knowledge.ready(&tenant.id)) {
         Some(_) => Err(Error::unavailable("not_ready", "The knowledge is being brought up. Ask again in a moment.")),

@@ -1,24 +1,26 @@
 //! Knowledge: the front door of the room. Built once from the config; cheap to clone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::gist::Gists;
 use super::index::PassageIndex;
+use super::index::both::Index;
 use super::index::lexical::LexicalIndex;
+use super::index::qdrant::{Cluster, Shape};
 use super::index::vectors::VectorIndex;
+use super::owner::Owner;
 use super::store::{KnowledgeStore, Selection, Stats};
 use super::tuning::Tunings;
 use super::words::Vocabulary;
 use super::{KnowledgeEntry, Revision, places};
-use crate::config::SearchConfig;
+use crate::config::{IndexPlace, SearchConfig};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, EntryId, TenantId};
@@ -26,6 +28,9 @@ use crate::models::{Embedder, Reranking};
 
 /// How long a search waits for indexes that are being brought up: a few times what a start takes.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a process looks at an index server though the database has not changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What the room is built from.
 pub struct KnowledgeParts {
@@ -37,8 +42,10 @@ pub struct KnowledgeParts {
     pub embedder: Arc<dyn Embedder>,
     /// Puts the best rows in order, where one is configured.
     pub reranker: Option<Arc<Reranking>>,
-    /// Where index folders live.
+    /// Where index folders live, and locks.
     pub index_dir: PathBuf,
+    /// Where the indexes are.
+    pub index: IndexPlace,
     /// Weights and thresholds.
     pub search: SearchConfig,
 }
@@ -52,12 +59,12 @@ struct Inner {
     clock: Clock,
     embedder: Arc<dyn Embedder>,
     reranker: Option<Arc<Reranking>>,
-    lexical: LexicalIndex,
-    semantic: VectorIndex,
+    index: Index,
     search: SearchConfig,
     index_dir: PathBuf,
-    /// Held for as long as this process writes the index folder.
-    lock: Mutex<Option<File>>,
+    /// Taken by the process that writes the indexes.
+    owner: Owner,
+    looked: Mutex<Instant>,
     seen: AtomicI64,
     ready: watch::Sender<HashSet<TenantId>>,
     /// Countries that each tenant's rows are for.
@@ -75,17 +82,34 @@ impl Knowledge {
         std::fs::create_dir_all(&parts.index_dir)?;
         let store = KnowledgeStore::new(parts.db, parts.clock.clone());
         let vocabulary = Vocabulary::default();
-        let lexical = LexicalIndex::new(parts.index_dir.clone(), store.database_id().await?, vocabulary.clone());
+        let database = store.database_id().await?;
+        let file = parts.index_dir.join("lock");
+        let (index, owner) = match &parts.index {
+            IndexPlace::Embedded => {
+                let lexical = Box::new(LexicalIndex::new(parts.index_dir.clone(), database, vocabulary.clone()));
+                (Index::Embedded { lexical, semantic: VectorIndex::default() }, Owner::by_file(file))
+            }
+            IndexPlace::Qdrant { url, config } => {
+                let embedder = &parts.embedder;
+                let shape = Shape { database: &database, embedder: embedder.id(), dimensions: embedder.dimensions() };
+                let cluster = Cluster::new(url, config, shape, vocabulary.clone())?;
+                let owner = match &store.db {
+                    db @ Db::Postgres(_) => Owner::by_database(db.clone(), format!("index of {}", cluster.name())),
+                    Db::Sqlite(_) => Owner::by_file(file),
+                };
+                (Index::of(cluster), owner)
+            }
+        };
         let knowledge = Self(Arc::new(Inner {
             store,
             clock: parts.clock,
             embedder: parts.embedder,
             reranker: parts.reranker,
-            lexical,
-            semantic: VectorIndex::default(),
+            index,
             search: parts.search,
             index_dir: parts.index_dir,
-            lock: Mutex::default(),
+            owner,
+            looked: Mutex::new(Instant::now()),
             seen: AtomicI64::new(-1),
             ready: watch::Sender::default(),
             markets: Mutex::default(),
@@ -95,31 +119,47 @@ impl Knowledge {
             fresh: Mutex::default(),
             nudge: Notify::new(),
         }));
-        knowledge.try_own_index()?;
+        knowledge.try_own_index().await?;
         Ok(knowledge)
     }
 
-    /// Takes the index folder's lock unless another process has it.
-    pub fn try_own_index(&self) -> Result<bool> {
-        let mut lock = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_none() {
-            let file = File::options().create(true).append(true).open(self.0.index_dir.join("lock"))?;
-            match file.try_lock() {
-                Ok(()) => {
-                    *lock = Some(file);
-                    self.0.lexical.reopen();
-                }
-                Err(std::fs::TryLockError::WouldBlock) => {}
-                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+    /// Takes the index's lock unless another process has it.
+    pub async fn try_own_index(&self) -> Result<bool> {
+        let before = self.owns_index();
+        let owns = self.0.owner.take().await?;
+        if let Some(folder) = self.0.index.folder() {
+            if owns && !before {
+                folder.reopen();
             }
+            folder.set_writable(owns);
         }
-        self.0.lexical.set_writable(lock.is_some());
-        Ok(lock.is_some())
+        Ok(owns)
     }
 
-    /// Whether this process writes the index folder.
+    /// Whether this process writes the index.
     pub fn owns_index(&self) -> bool {
-        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.0.owner.owns()
+    }
+
+    /// Whether the index can be reached, where it is on a server; says what answered.
+    ///
+    /// # Errors
+    /// `index_unreachable`, `index_refused`.
+    pub async fn check_index(&self) -> Result<Option<String>> {
+        let Some(cluster) = self.0.index.cluster() else { return Ok(None) };
+        let version = cluster.check().await?;
+        Ok(Some(format!("Qdrant {version}, collection {}", cluster.name())))
+    }
+
+    /// Whether it is time to look at the server again though nothing has changed here: a collection can be
+    /// lost or cleared by others.
+    pub(super) fn should_look(&self) -> bool {
+        let mut looked = self.0.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = self.0.index.cluster().is_some() && looked.elapsed() > LOOK_AGAIN;
+        if due {
+            *looked = Instant::now();
+        }
+        due
     }
 
     /// Where another process leaves its wish that this tenant's indexes be built again.
@@ -132,12 +172,19 @@ impl Knowledge {
         self.0.index_dir.join(format!("{tenant}.import.lock"))
     }
 
+    /// Both legs.
+    pub(super) fn index(&self) -> &Index {
+        &self.0.index
+    }
+
     pub(super) fn reopen_lexical(&self) {
-        self.0.lexical.reopen();
+        if let Some(folder) = self.0.index.folder() {
+            folder.reopen();
+        }
     }
 
     pub(super) fn legs(&self) -> (&dyn PassageIndex, &dyn PassageIndex) {
-        (&self.0.lexical, &self.0.semantic)
+        (self.0.index.lexical(), self.0.index.semantic())
     }
 
     /// What is kept of tunings, as far as this process has learnt it.
@@ -148,10 +195,6 @@ impl Knowledge {
     /// Weights and thresholds as configured; [`Knowledge::settings`] are those in force for a shop.
     pub fn search_config(&self) -> &SearchConfig {
         &self.0.search
-    }
-
-    pub(super) fn lexical(&self) -> &LexicalIndex {
-        &self.0.lexical
     }
 
     /// The shops' own words, as far as this process has learnt them.
@@ -199,8 +242,11 @@ impl Knowledge {
     /// "nothing" would be told as if it were so.
     ///
     /// # Errors
-    /// `not_ready` when that takes longer than ten seconds.
+    /// `not_ready` when that takes longer than ten seconds; at once what is wrong with an index server.
     pub(super) async fn until_ready(&self, tenant: &TenantId) -> Result<()> {
+        if !self.ready(tenant) {
+            self.check_index().await?;
+        }
         let mut changes = self.0.ready.subscribe();
         let ready = timeout(READY_WITHIN, changes.wait_for(|ready| ready.contains(tenant))).await;
         ready.map(drop).map_err(|_| Error::unavailable("not_ready", "The knowledge is being brought up. Ask again in a moment."))

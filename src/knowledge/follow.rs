@@ -38,15 +38,23 @@ impl Knowledge {
     }
 
     async fn catch_up_tenant(&self, tenant: &TenantId) -> Result<()> {
+        if let Some(cluster) = self.index().cluster()
+            && self.try_own_index().await?
+        {
+            cluster.prepare(tenant).await?;
+        }
         self.learn_words(tenant).await?;
         self.learn_tuning(tenant).await?;
         let (lexical, semantic) = self.legs();
         if self.owns_index() {
             self.follow(lexical, tenant).await?;
         } else {
-            self.wait_for_owner(tenant).await?;
+            self.wait_for_owner(lexical, tenant).await?;
         }
-        self.follow(semantic, tenant).await?;
+        // On a server the two are one.
+        if self.index().cluster().is_none() {
+            self.follow(semantic, tenant).await?;
+        }
         self.note_markets(tenant).await?;
         self.set_ready(tenant);
         Ok(())
@@ -55,7 +63,9 @@ impl Knowledge {
     /// Applies what changed since the leg's revision, batch by batch.
     pub(super) async fn follow(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
         let newest = self.store().tenant_revision(tenant).await?;
-        if leg.applied(tenant).await? > newest {
+        let applied = leg.applied(tenant).await?;
+        // Asked again: the leg of a server may have followed what was committed in between.
+        if applied > newest && applied > self.store().tenant_revision(tenant).await? {
             // The database was replaced by an older copy of itself: what was followed is void.
             leg.clear(tenant).await?;
         }
@@ -67,12 +77,13 @@ impl Knowledge {
         }
     }
 
-    async fn wait_for_owner(&self, tenant: &TenantId) -> Result<()> {
+    /// Waits until the owner has brought the leg up, or brings it up itself when there is none any more.
+    pub(super) async fn wait_for_owner(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
         let newest = self.store().tenant_revision(tenant).await?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             self.reopen_lexical();
-            let applied = match self.legs().0.applied(tenant).await {
+            let applied = match leg.applied(tenant).await {
                 Ok(applied) => applied,
                 Err(error) if error.code() == "index_not_ready" => 0,
                 Err(error) => return Err(error),
@@ -80,8 +91,8 @@ impl Knowledge {
             if applied >= newest {
                 return Ok(());
             }
-            if self.try_own_index()? {
-                return self.follow(self.legs().0, tenant).await;
+            if self.try_own_index().await? {
+                return self.follow(leg, tenant).await;
             }
             if tokio::time::Instant::now() > deadline {
                 return Err(index_behind());
@@ -125,8 +136,11 @@ impl Knowledge {
         self.rebuild_as_wished().await?;
         // A tenant that was added since has no revision of its own yet, and is ready all the same.
         let added = self.store().tenants().await?.iter().any(|tenant| !self.ready(tenant));
-        if added || self.store().revision().await? != self.revision_seen() {
+        if added || self.store().revision().await? != self.revision_seen() || self.should_look() {
             self.catch_up().await?;
+            if let Some(cluster) = self.index().cluster().filter(|_| self.owns_index()) {
+                cluster.sweep().await?;
+            }
         }
         self.renew_vectors().await
     }
@@ -171,7 +185,12 @@ impl Knowledge {
     /// # Errors
     /// `index_behind` when the server has not done it in time.
     pub async fn reindex(&self, tenant: &TenantId) -> Result<Revision> {
-        if !self.try_own_index()? {
+        if !self.try_own_index().await? {
+            if self.index().cluster().is_some() {
+                // The owner may be on another machine; it finds the index empty and fills it again.
+                self.legs().0.clear(tenant).await?;
+                return self.catch_up().await;
+            }
             return self.ask_owner_to_rebuild(tenant).await;
         }
         self.rebuild(tenant).await?;

@@ -22,6 +22,7 @@ pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod list_store;
+mod owner;
 pub mod places;
 pub mod plan;
 pub mod read;

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::decide::{Asked, Doubt, decide, evidence, is_asking};
 use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::gist::{self, Gist};
-use super::index::{Filter, LegQuery, PassageIndex, Scored};
+use super::index::both::Found;
+use super::index::{Filter, LegQuery, Scored};
 use super::rerank::{Reranked, rerank};
 use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
 use crate::config::{Fusion, SearchConfig};
@@ -162,17 +163,11 @@ impl Knowledge {
         let asked = self.leg_query(tenant, query).await?;
         timings.embed = ms(started);
         let started = Instant::now();
-        let (lexical, semantic) = self.legs();
-        let limit = self.search_config().candidates;
-        let (by_words, by_vector);
-        ((by_words, timings.lexical), (by_vector, timings.semantic)) =
-            tokio::try_join!(timed(lexical.search(tenant, &asked, limit)), timed(semantic.search(tenant, &asked, limit)))?;
-        let (missing_words, missing_vector) = (missing(&by_vector, &by_words), missing(&by_words, &by_vector));
-        let (lexical_others, semantic_others) =
-            tokio::try_join!(score(lexical, tenant, &asked, &missing_words), score(semantic, tenant, &asked, &missing_vector))?;
-        timings.legs = ms(started);
+        let found = self.index().find(tenant, &asked, self.search_config().candidates).await?;
+        (timings.lexical, timings.semantic, timings.legs) = (found.lexical_ms, found.semantic_ms, ms(started));
         let named = if query.market.is_none() { places::named(&query.text) } else { BTreeSet::new() };
-        Ok(Ranking { lexical: by_words, lexical_others, semantic: by_vector, semantic_others, asked, named, timings })
+        let Found { lexical, lexical_others, semantic, semantic_others, .. } = found;
+        Ok(Ranking { lexical, lexical_others, semantic, semantic_others, asked, named, timings })
     }
 
     async fn leg_query(&self, tenant: &TenantId, query: &Query) -> Result<LegQuery> {
@@ -195,11 +190,12 @@ impl Knowledge {
     ) -> Result<Concluded> {
         let asked = &ranking.asked;
         let terms = self.terms(tenant).await?;
-        let weights = self.legs().0.weights(tenant, &asked.tokens).await?;
+        let (lexical, semantic) = self.legs();
+        let (weights, against) =
+            tokio::try_join!(lexical.weights(tenant, &asked.tokens), semantic.against(tenant, asked, &ranking.semantic))?;
         let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());
         let wanted = (query.top + SPARE).max(self.reranker().map_or(0, |reranker| reranker.candidates));
         let best: Vec<Fused> = fused.into_iter().take(wanted).collect();
-        let against = self.legs().1.against(tenant, asked, &ranking.semantic).await?;
         let ids: BTreeSet<&EntryId> = best.iter().map(|fused| &fused.entry).chain(against.iter().map(|not| &not.entry)).collect();
         let rows = self.store().entries(tenant, &ids.into_iter().cloned().collect::<Vec<_>>()).await?;
         let rows: HashMap<&EntryId, &KnowledgeEntry> = rows.iter().map(|row| (&row.id, row)).collect();
@@ -294,21 +290,6 @@ fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
 /// The passage's text; passages are cut the same way every time, so the number is enough.
 fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
     super::split::passages(draft).into_iter().find(|passage| passage.seq == seq).map_or_else(String::new, |passage| passage.text)
-}
-
-fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
-    let known: std::collections::HashSet<&EntryId> = listed.iter().map(|hit| &hit.entry).collect();
-    of.iter().map(|hit| &hit.entry).filter(|id| !known.contains(id)).cloned().collect()
-}
-
-async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
-    if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
-}
-
-/// With its milliseconds.
-async fn timed<T>(leg: impl Future<Output = Result<T>>) -> Result<(T, f64)> {
-    let started = Instant::now();
-    Ok((leg.await?, ms(started)))
 }
 
 fn ms(since: Instant) -> f64 {

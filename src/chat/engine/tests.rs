@@ -54,6 +54,7 @@ impl Shop {
             clock: clock.clone(),
             embedder: embed::open(&config.embedder).unwrap(),
             index_dir: folder.path().join("index"),
+            index: config.index_place(),
             reranker: None,
             search: config.search,
         })

@@ -9,9 +9,20 @@ use super::{Revision, text};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 
+pub mod both;
 pub mod lexical;
 mod packed;
+pub mod qdrant;
 pub mod vectors;
+
+/// Two phrasings this close say the same: a `not` of one row is no evidence against a row that it is a
+/// question of.
+const SAME: f32 = 0.85;
+/// How many of the nearest `not` phrasings are looked at, and how many of those that count are told.
+const NOTS: usize = 24;
+const COUNTED: usize = 5;
+/// How many of the best hits a `not` phrasing is compared with.
+const BEST: usize = 10;
 
 /// What a leg is asked with; each leg uses its part.
 #[derive(Clone, Debug, Default)]
@@ -125,7 +136,7 @@ pub(crate) mod contract {
         vector
     }
 
-    fn change(id: &str, question: &str, direction: usize, revision: Revision, edit: impl FnOnce(&mut EntryDraft)) -> Change {
+    pub fn change(id: &str, question: &str, direction: usize, revision: Revision, edit: impl FnOnce(&mut EntryDraft)) -> Change {
         let mut draft = EntryDraft { question: question.into(), answer: "…".into(), ..Default::default() };
         edit(&mut draft);
         let entry = KnowledgeEntry {

@@ -9,20 +9,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 
 use super::packed::Packed;
-use super::{Filter, LegQuery, PassageIndex, Scored, best_per_entry, locale_key, market_key};
+use super::{BEST, COUNTED, Filter, LegQuery, NOTS, PassageIndex, SAME, Scored, best_per_entry, locale_key, market_key};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::store::{Change, StoredPassage};
 use crate::knowledge::{KnowledgeEntry, PassageKind, Revision};
-
-/// Two phrasings this close say the same: a `not` of one row is no evidence against a row that it is a
-/// question of.
-const SAME: f32 = 0.85;
-/// How many of the nearest `not` phrasings are looked at, and how many of those that count are told.
-const NOTS: usize = 24;
-const COUNTED: usize = 5;
-/// How many of the best hits a `not` phrasing is compared with.
-const BEST: usize = 10;
 
 /// Vectors of all tenants, each in its own shelf.
 #[derive(Debug, Default)]

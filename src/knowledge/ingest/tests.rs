@@ -61,6 +61,7 @@ impl Shop {
             embedder: embedder.clone(),
             reranker: None,
             index_dir: folder.path().join("index"),
+            index: config.index_place(),
             search: config.search,
         };
         Self { knowledge: Knowledge::open(parts).await.unwrap(), folder, tenant, embedder }

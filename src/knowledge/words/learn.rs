@@ -7,6 +7,7 @@ use super::store::StoredWords;
 use super::{Terms, Words};
 use crate::error::Result;
 use crate::ids::TenantId;
+use crate::knowledge::index::both::Index;
 use crate::knowledge::{Knowledge, Revision};
 
 impl Knowledge {
@@ -45,14 +46,29 @@ impl Knowledge {
             return Ok(());
         }
         tracing::info!(%tenant, "the shop's words have changed: building its lexical index again");
-        if self.owns_index() {
-            let beside = self.lexical().beside(tenant, Arc::new(terms))?;
-            self.follow(&beside, tenant).await?;
-            self.lexical().take_over(tenant, &beside)
-        } else {
-            self.vocabulary().set(tenant, Arc::new(terms));
-            self.reopen_lexical();
-            Ok(())
+        let terms = Arc::new(terms);
+        match self.index() {
+            Index::Cluster { cluster, .. } => {
+                let beside = cluster.beside(tenant, terms);
+                let (leg, _) = beside.legs();
+                if self.owns_index() {
+                    self.follow(&leg, tenant).await?;
+                } else {
+                    self.wait_for_owner(&leg, tenant).await?;
+                }
+                cluster.take_over(tenant, &beside);
+                Ok(())
+            }
+            Index::Embedded { lexical, .. } if self.owns_index() => {
+                let beside = lexical.beside(tenant, terms)?;
+                self.follow(&beside, tenant).await?;
+                lexical.take_over(tenant, &beside)
+            }
+            Index::Embedded { .. } => {
+                self.vocabulary().set(tenant, terms);
+                self.reopen_lexical();
+                Ok(())
+            }
         }
     }
 }

@@ -1,0 +1,76 @@
+//! Which process writes the indexes: whoever holds a lock. Where the indexes are a folder it is a file in it;
+//! where they are on a server that nodes share it is a lock of the database that these share too.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Mutex;
+
+use crate::db::{Db, DbLock};
+use crate::error::Result;
+
+/// Where the lock is.
+enum Place {
+    File(PathBuf),
+    Database { db: Db, name: String },
+}
+
+/// Held for as long as it exists.
+enum Held {
+    File(#[expect(dead_code, reason = "held, not read")] File),
+    Database(DbLock),
+}
+
+/// The lock of an index.
+pub struct Owner {
+    place: Place,
+    held: Mutex<Option<Held>>,
+    owns: AtomicBool,
+}
+
+impl Owner {
+    /// Of an index that is this machine's.
+    pub fn by_file(path: PathBuf) -> Self {
+        Self { place: Place::File(path), held: Mutex::default(), owns: AtomicBool::new(false) }
+    }
+
+    /// Of an index that nodes share.
+    pub fn by_database(db: Db, name: String) -> Self {
+        Self { place: Place::Database { db, name }, held: Mutex::default(), owns: AtomicBool::new(false) }
+    }
+
+    /// Whether this process has it, as far as it knows.
+    pub fn owns(&self) -> bool {
+        self.owns.load(Ordering::Acquire)
+    }
+
+    /// Takes it unless another process has it. A lock of the database goes with the connection, so it is
+    /// looked at again.
+    pub async fn take(&self) -> Result<bool> {
+        let mut held = self.held.lock().await;
+        if let Some(Held::Database(lock)) = held.as_mut()
+            && !lock.still_held().await
+        {
+            *held = None;
+            self.owns.store(false, Ordering::Release);
+        }
+        if held.is_none() {
+            *held = match &self.place {
+                Place::File(path) => lock_file(path)?.map(Held::File),
+                Place::Database { db, name } => db.try_lock(name).await?.map(Held::Database),
+            };
+        }
+        self.owns.store(held.is_some(), Ordering::Release);
+        Ok(held.is_some())
+    }
+}
+
+fn lock_file(path: &std::path::Path) -> Result<Option<File>> {
+    let file = File::options().create(true).append(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
+    }
+}
