@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::index::PassageIndex;
+use super::index::both::Index;
+use super::index::vectors::VectorIndex;
 use super::store::EntryWrite;
 use super::{Knowledge, PassageKind, Revision, split};
 use crate::error::{Error, Result};
@@ -197,10 +199,18 @@ impl Knowledge {
         self.catch_up().await
     }
 
+    /// What serves goes on serving until the new indexes have everything.
     async fn rebuild(&self, tenant: &TenantId) -> Result<()> {
-        let (lexical, semantic) = self.legs();
-        lexical.clear(tenant).await?;
-        semantic.clear(tenant).await?;
+        match self.index() {
+            Index::Embedded { lexical, semantic } => {
+                let (words, vectors) = (lexical.beside(tenant, self.terms(tenant).await?)?, VectorIndex::default());
+                self.follow(&words, tenant).await?;
+                self.follow(&vectors, tenant).await?;
+                lexical.take_over(tenant, &words)?;
+                semantic.take_over(tenant, &vectors);
+            }
+            Index::Cluster { lexical, .. } => lexical.clear(tenant).await?,
+        }
         self.catch_up_tenant(tenant).await
     }
 

@@ -101,6 +101,12 @@ impl Shelf {
 }
 
 impl VectorIndex {
+    /// Serves what was built in `beside` from now on.
+    pub fn take_over(&self, tenant: &TenantId, beside: &Self) {
+        let built = beside.shelves.write().unwrap_or_else(PoisonError::into_inner).remove(tenant).unwrap_or_default();
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), built);
+    }
+
     fn shelf(&self, tenant: &TenantId) -> Option<Arc<RwLock<Shelf>>> {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }

@@ -332,3 +332,31 @@ async fn a_failed_row_that_was_corrected_stands_beside_its_twin() {
     assert_eq!(counts(&corrected), [0, 1, 0, 0, 0, 0], "{corrected:?}");
     assert!(!answers().await.contains(&"七天".to_owned()));
 }
+
+#[tokio::test]
+async fn questions_are_answered_while_the_indexes_are_built_again() {
+    let shop = Shop::open().await;
+    let rows: String = (0..300).map(|n| format!("第{n}号仓库几点关门,{n} 号仓库晚上八点关门\n")).collect();
+    shop.import(&shop.file("hours.csv", format!("问题,答案\n{rows}"))).await;
+    shop.knowledge.catch_up().await.unwrap();
+    let asked = crate::knowledge::Query { text: "第7号仓库几点关门".into(), top: 3, ..Default::default() };
+    let again = shop.knowledge.reindex(&shop.tenant);
+    tokio::pin!(again);
+    let mut searches = 0;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut again => {
+                done.unwrap();
+                break;
+            }
+            found = shop.knowledge.search(&shop.tenant, &asked) => {
+                let found = found.unwrap();
+                assert_eq!(found.hits[0].entry.draft.question, "第7号仓库几点关门");
+                assert!(found.hits[0].lexical.is_some() && found.hits[0].semantic.is_some());
+                searches += 1;
+            }
+        }
+    }
+    assert!(searches > 0);
+}
