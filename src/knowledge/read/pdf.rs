@@ -22,6 +22,8 @@ const UNPACKED_BYTES: u64 = 512 * 1024 * 1024;
 const CHARS: usize = 8_000_000;
 /// Forms may contain forms; nobody nests deeper.
 const NESTED_FORMS: usize = 12;
+/// So many lines and curves on a page without text are a drawing.
+const DRAWN: usize = 100;
 /// A heading's type is this much larger than the text's.
 const LARGER: f64 = 1.12;
 /// A heading is no longer.
@@ -81,7 +83,7 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
     let mut left = CHARS;
     for (&number, &id) in &pages {
         match page(&document, number, id, left) {
-            Ok(text) if text.is_empty() && has_picture(&document, id) => {
+            Ok(text) if text.is_empty() && (has_picture(&document, id) || is_drawn(&document, id)) => {
                 if !pump.row(page_without_text(number)) {
                     return Ok(());
                 }
@@ -108,7 +110,7 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
 }
 
 fn page_without_text(page: u32) -> ReadRow {
-    let message = format!("Page {page} has no text, only a picture, as a scan has. Run it through text recognition (OCR), or type it.");
+    let message = format!("Page {page} has no text, only a picture or a drawing, as a scan has. Run it through text recognition (OCR), or type it.");
     ReadRow { row: u64::from(page), sheet: None, given: Given::ALL, draft: Err(Cells::default().error("page_without_text", message)) }
 }
 
@@ -170,6 +172,15 @@ fn has_picture(document: &Document, page: ObjectId) -> bool {
         .flat_map(Dictionary::iter)
         .filter_map(|(_, object)| object.as_reference().ok())
         .any(|id| subtype(document, id) == Some(b"Image".as_slice()))
+}
+
+/// Whether a page has a picture inside its own content, or more lines than a frame or a rule has: text that
+/// was turned into outlines looks so.
+fn is_drawn(document: &Document, page: ObjectId) -> bool {
+    let Ok(content) = document.get_and_decode_page_content(page) else { return false };
+    let operators = || content.operations.iter().map(|operation| operation.operator.as_str());
+    let strokes = operators().filter(|operator| matches!(*operator, "l" | "c" | "v" | "y" | "re")).count();
+    strokes >= DRAWN || operators().any(|operator| operator == "BI")
 }
 
 /// A line of text with the size of its type.

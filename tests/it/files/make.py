@@ -165,6 +165,12 @@ put("half_scanned.pdf", "The second page is a scan without text.",
     pdf([(text((20, "Deposit"), (10, "A local shop pays 10,000 yuan before it opens.")), ""), ("q 595 0 0 842 0 0 cm /I Do Q", "/XObject << /I 100 0 R >>")], IMAGE),
     ["2 !page_without_text", "1 Deposit=A local shop pays 10,000 yuan before it opens."])
 FORM = {100: ("<< /Type /XObject /Subtype /Form /BBox [0 0 1 1] /Resources << /XObject << /X 100 0 R >> >> /Length 5 >>", b"/X Do")}
+put("outlines_only.pdf", "The second page has its text as outlines, the third a picture of its own, the fourth only a frame.",
+    pdf([(text((20, "Deposit"), (10, "A local shop pays 10,000 yuan before it opens.")), ""),
+         (" ".join(f"{n} {n} m {n + 5} {n} l S" for n in range(150)), ""),
+         ("q 50 0 0 50 0 0 cm BI /W 1 /H 1 /CS /G /BPC 8 ID x EI Q", ""),
+         ("10 10 500 700 re S", "")]),
+    ["2 !page_without_text", "3 !page_without_text", "1 Deposit=A local shop pays 10,000 yuan before it opens."])
 put("draws_itself.pdf", "A form that draws itself without end.", pdf([("/X Do", "/XObject << /X 100 0 R >>")], FORM), ["1 !page_unreadable"])
 put("cut_off.pdf", "The first half of a PDF.", pdf([(text((10, "x")), "")])[:300], error="file_unreadable")
 put("not_a.pdf", "Not a PDF.", "hello", error="file_unreadable")
