@@ -11,6 +11,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 
 use crate::error::{Error, Result};
 
+/// The database of a data directory.
+pub const FILE: &str = "copilot.db";
+
 /// An open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub enum Db {
@@ -76,7 +79,7 @@ impl Db {
     /// # Errors
     /// `bad_database_url`, `database_unreachable`, or `migration_failed`.
     pub async fn open(url: &str, data_dir: &Path) -> Result<Self> {
-        let url = if url.is_empty() { format!("sqlite://{}", data_dir.join("copilot.db").display()) } else { url.to_owned() };
+        let url = if url.is_empty() { format!("sqlite://{}", data_dir.join(FILE).display()) } else { url.to_owned() };
         let db = match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => Self::Sqlite(open_sqlite(&url).await?),
             Some("postgres" | "postgresql") => Self::Postgres(open_postgres(&url).await?),

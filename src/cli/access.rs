@@ -30,8 +30,12 @@ pub enum TenantCommand {
 pub enum KeyCommand {
     /// Issue a key; it is shown once
     Issue(Issue),
-    /// All keys of the tenant, without their secrets
-    List,
+    /// Keys of the tenant, without their secrets
+    List {
+        /// Also those that are revoked or have expired
+        #[arg(long)]
+        all: bool,
+    },
     /// End a key at once
     Revoke {
         /// As `key list` shows it
@@ -104,10 +108,17 @@ impl KeyCommand {
                     ));
                 });
             }
-            Self::List => {
-                let keys = ground.tenants.keys(&tenant).await?;
+            Self::List { all } => {
                 let now = ground.clock.now();
-                tell(json, json!({"keys": keys}), || keys.iter().for_each(|key| print::line(row(key, now))));
+                let keys = ground.tenants.keys(&tenant).await?;
+                let (ended, mut shown): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !all && is_over(key, now));
+                shown.sort_by_key(|key| is_over(key, now));
+                tell(json, json!({"keys": shown}), || {
+                    shown.iter().for_each(|key| print::line(row(key, now)));
+                    if !ended.is_empty() {
+                        print::aside(format!("{} revoked or expired; --all lists them too.", print::count(ended.len(), "key")));
+                    }
+                });
             }
             Self::Revoke { id } => {
                 let key = ground.tenants.revoke(&tenant, &KeyId::from_text(id)).await?;
@@ -135,6 +146,10 @@ impl Issue {
 
 fn tell(json: bool, object: serde_json::Value, people: impl FnOnce()) {
     if json { print::json(&object) } else { people() }
+}
+
+fn is_over(key: &ApiKey, now: Timestamp) -> bool {
+    key.revoked.is_some() || key.expires.is_some_and(|at| at <= now)
 }
 
 fn row(key: &ApiKey, now: Timestamp) -> String {

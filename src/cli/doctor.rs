@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{DONE, PROBLEM, print};
 use crate::app::{Ground, ServerNote, health, listen};
-use crate::config::{Config, DEFAULTS, ModelConfig, ProviderConfig};
+use crate::config::{BotMode, Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::models::registry::ProviderHealth;
 use crate::models::{Health, ModelError, embed, probe};
@@ -102,6 +102,7 @@ async fn examine(config: Config) -> Vec<Finding> {
         Err(error) => findings.push(Finding::error("database", &error)),
     }
     findings.extend(models(&config).await);
+    findings.extend(channels(&config));
     findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
 }
@@ -197,6 +198,30 @@ async fn models(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
     findings
         .push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
+    findings
+}
+
+/// Who talks to the copilot from outside, and who is told: what is configured, not whether it answers, which
+/// the console's test button shows.
+fn channels(config: &Config) -> Vec<Finding> {
+    let mode = |mode: BotMode| if mode == BotMode::Stream { "stream" } else { "webhook" };
+    let of = |platform: &'static str, name: &str, how: &str, tenant: &str| format!("{platform} {name} ({how}, {tenant})");
+    let bots = &config.channels;
+    let mut names: Vec<String> = bots.dingtalk.iter().map(|(name, bot)| of("dingtalk", name, mode(bot.mode), &bot.tenant)).collect();
+    names.extend(bots.feishu.iter().map(|(name, bot)| of("feishu", name, "webhook", &bot.tenant)));
+    names.extend(bots.wecom.iter().map(|(name, bot)| of("wecom", name, mode(bot.mode), &bot.tenant)));
+    names.extend(bots.slack.iter().map(|(name, bot)| of("slack", name, "webhook", &bot.tenant)));
+    let bots = match names.is_empty() {
+        true => Finding::ok("bots", "none; `simulate dingtalk` shows one without an account"),
+        false => Finding::ok("bots", names.join(", ")),
+    };
+    let told =
+        config.webhooks.keys().map(|name| format!("webhook {name}")).chain(config.notices.keys().map(|name| format!("notice {name}")));
+    let told: Vec<String> = told.collect();
+    let mut findings = vec![bots];
+    if !told.is_empty() {
+        findings.push(Finding::ok("told of events", told.join(", ")));
+    }
     findings
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::app::{DEMO, Ground};
 use crate::config::{Config, Overrides};
+use crate::db;
 use crate::error::{Error, Result};
 use crate::telemetry;
 
@@ -119,6 +120,16 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
     }
     telemetry::log_to_stderr(&config.log)?;
     let Options { tenant, json, .. } = options;
+    if reads_only(&command) && !has_data(&config) {
+        let dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+        return Err(Error::not_found(
+            "no_data",
+            format!(
+                "There is no data in {}. Run this where the server runs, name its directory with --data-dir, or begin with `serve` or `kb import`.",
+                dir.display()
+            ),
+        ));
+    }
     match command {
         Command::Serve(serve) => serve.run(config, &tenant, json).await,
         Command::Chat(chat) => chat.run(config, &tenant, json).await,
@@ -131,6 +142,21 @@ async fn execute(Cli { options, command }: Cli) -> Result<u8> {
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
     }
+}
+
+/// Whether a command has nothing to do where nothing was ever kept.
+fn reads_only(command: &Command) -> bool {
+    use kb::KbCommand;
+    match command {
+        Command::Kb(command) => !matches!(command, KbCommand::Import { .. } | KbCommand::Words { .. }),
+        Command::Usage(_) | Command::Backup(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether there is a database: one of another server's is asked itself.
+fn has_data(config: &Config) -> bool {
+    !config.database.is_empty() || config.data_dir.join(db::FILE).exists()
 }
 
 async fn knowledge(command: kb::KbCommand, config: Config, tenant: &str, json: bool) -> Result<u8> {

@@ -10,6 +10,12 @@ pub fn line(text: impl Display) {
     let _ = writeln!(stdout(), "{text}");
 }
 
+/// How many of a thing, as `1 row` or `2 rows`.
+pub fn count(n: impl TryInto<u64>, thing: &str) -> String {
+    let n = n.try_into().unwrap_or(u64::MAX);
+    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A piece of result without a line's end, at once.
 pub fn piece(text: impl Display) {
     let mut out = stdout();

@@ -156,6 +156,9 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
         }
         KbCommand::Export { format, output } => export(knowledge, tenant, format, output.as_deref(), json, zone).await,
         KbCommand::Search { query, top, market, locale, explain, fusion } => {
+            if query.trim().is_empty() {
+                return Err(Error::invalid("empty_query", "The question is empty. Write what a merchant would ask, in quotes."));
+            }
             knowledge.catch_up().await?;
             let found = knowledge.search(tenant, &Query { text: query, market, locale, top, fusion }).await?;
             if json {

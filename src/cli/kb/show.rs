@@ -2,7 +2,7 @@
 
 use chrono_tz::Tz;
 
-use super::print;
+use super::print::{self, count};
 use crate::config::Fusion;
 use crate::ids::Timestamp;
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
@@ -19,20 +19,21 @@ const SHOWN: usize = 20;
 pub fn import(report: &ImportReport) {
     let verb = if report.dry_run { "Would be" } else { "Done:" };
     print::line(format!(
-        "{verb} {} added, {} changed, {} unchanged, {} duplicates, {} conflicts, {} failed ({} rows; revision {}).",
+        "{verb} {} added, {} changed, {} unchanged, {}, {}, {} failed ({}; revision {}).",
         report.added,
         report.changed,
         report.unchanged,
-        report.duplicates,
-        report.conflicts,
+        count(report.duplicates, "duplicate"),
+        count(report.conflicts, "conflict"),
         report.failed,
-        report.rows(),
+        count(report.rows(), "row"),
         report.revision
     ));
     if let Some(deleted) = report.deleted {
         print::line(format!(
-            "  {deleted} rows {} deleted, because their source no longer has them",
-            if report.dry_run { "would be" } else { "were" }
+            "  deleted, because their source no longer has them: {}{}",
+            if report.dry_run { "would be " } else { "" },
+            count(deleted, "row")
         ));
     }
     for change in report.changes.iter().take(SHOWN) {
@@ -143,17 +144,22 @@ pub fn eval(report: &EvalReport) {
             f.ndcg10, f.mrr10, f.recall10, f.recall50
         ));
     };
-    print::line(format!("{} questions", report.queries));
-    line("lexical", report.legs.lexical);
-    line("semantic", report.legs.semantic);
-    line("fused", report.legs.fused);
-    if let Some(reranked) = report.legs.reranked {
-        line("reranked", reranked);
+    print::line(count(report.queries, "question"));
+    if report.answerable == 0 {
+        print::line("none of them has a row that answers it (`relevant` is empty), so there is no order to measure");
+    } else {
+        line("lexical", report.legs.lexical);
+        line("semantic", report.legs.semantic);
+        line("fused", report.legs.fused);
+        if let Some(reranked) = report.legs.reranked {
+            line("reranked", reranked);
+        }
     }
+    let share = |of: usize, share: f64| if of == 0 { "–".to_owned() } else { format!("{:.1} %", share * 100.0) };
     print::line(format!(
-        "decided none: {:.1} % of the unanswerable (good), {:.1} % of the answerable (bad)",
-        report.unanswerable_none * 100.0,
-        report.answerable_none * 100.0
+        "decided none: {} of the unanswerable (good), {} of the answerable (bad)",
+        share(report.queries - report.answerable, report.unanswerable_none),
+        share(report.answerable, report.answerable_none)
     ));
     for (kind, one) in &report.kinds {
         let ndcg = one.ndcg10.map_or_else(|| "        –".to_owned(), |ndcg| format!("nDCG@10 {ndcg:.3}"));
@@ -205,7 +211,7 @@ pub fn stats(stats: &Stats, zone: Tz) {
     ));
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
     if stats.words + stats.synonyms > 0 {
-        print::line(format!("{} words of its own, {} groups of synonyms", stats.words, stats.synonyms));
+        print::line(format!("{} of its own, {} of synonyms", count(stats.words, "word"), count(stats.synonyms, "group")));
     }
     if let Some(tuning) = &stats.tuning {
         print::line(format!("tuned on {} questions: {}", tuning.chosen_on, in_words(tuning)));

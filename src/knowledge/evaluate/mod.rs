@@ -95,6 +95,8 @@ pub struct Legs {
 pub struct EvalReport {
     /// Questions asked.
     pub queries: usize,
+    /// Those of them that some row answers.
+    pub answerable: usize,
     /// The figures of what is served: the reranker's order where one is configured, else the fused one.
     #[serde(flatten)]
     pub figures: Figures,
@@ -230,6 +232,7 @@ fn summarise(samples: &[Sample]) -> EvalReport {
     times.sort_by(f64::total_cmp);
     EvalReport {
         queries: samples.len(),
+        answerable: answerable.len(),
         figures: legs.reranked.unwrap_or(legs.fused),
         legs,
         answerable_none: share(answerable.iter().map(|s| s.decision == Decision::None)),

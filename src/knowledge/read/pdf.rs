@@ -110,7 +110,8 @@ fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()>
 }
 
 fn page_without_text(page: u32) -> ReadRow {
-    let message = format!("Page {page} has no text, only a picture or a drawing, as a scan has. Run it through text recognition (OCR), or type it.");
+    let message =
+        format!("Page {page} has no text, only a picture or a drawing, as a scan has. Run it through text recognition (OCR), or type it.");
     ReadRow { row: u64::from(page), sheet: None, given: Given::ALL, draft: Err(Cells::default().error("page_without_text", message)) }
 }
 
