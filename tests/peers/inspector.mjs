@@ -1,6 +1,7 @@
 // The MCP inspector's command line against our /mcp, in the older of the protocol's two eras. inspector.mjs BASE MEMBER_KEY
 
 import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { check, end, must, peer } from './checks.mjs';
 
@@ -10,7 +11,9 @@ const cli = peer.resolve('@modelcontextprotocol/inspector-cli/build/index.js');
 async function ask(method, more = [], bearer = key) {
   const header = ['--header', `Authorization: Bearer ${bearer}`];
   const words = [cli, `${base}/mcp`, '--transport', 'http', '--method', method, ...more, ...header];
-  const { stdout } = await promisify(execFile)(process.execPath, words, { timeout: 60_000, maxBuffer: 1 << 24 });
+  // It looks for its own package.json from where it is run.
+  const how = { cwd: dirname(cli), timeout: 60_000, maxBuffer: 1 << 24 };
+  const { stdout } = await promisify(execFile)(process.execPath, words, how);
   return JSON.parse(stdout);
 }
 
