@@ -192,6 +192,8 @@ fn made_up(tenant: &str) -> DingTalkConfig {
         robot_code: None,
         card_template_id: None,
         card_key: "content".to_owned(),
+        card_route_key: None,
+        card_secret: None,
         memory: BotMemory::Asker,
         duty_user: Some("manager".to_owned()),
         duty_group: None,

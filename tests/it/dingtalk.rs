@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use merchant_copilot::channels::dingtalk::robot::CustomRobot;
-use merchant_copilot::channels::dingtalk::sign::sign;
+use merchant_copilot::channels::dingtalk::sign::{sign, sign_card};
 use merchant_copilot::channels::{Mention, Post};
 use merchant_copilot::config::{ChannelsConfig, Secret};
 use merchant_copilot::http::local_dingtalk::{Fault, LocalDingTalk, Shown};
@@ -298,6 +298,36 @@ async fn buttons_of_a_card_rate_its_answer_also_after_a_restart() {
     );
     assert_eq!(status(&press("u1", json!({"action": "cancel"})).await), Some(json!("")));
     assert_eq!(rated(&again).await, json!([]));
+}
+
+#[tokio::test]
+async fn buttons_of_a_bot_that_is_called_back_are_signed_and_rate_as_well() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let channels = bot(&platform, "card_template_id = \"t.schema\"\ncard_route_key = \"shop\"\ncard_secret = \"of-the-cards\"");
+    let server = Server::start(Setup { channels, provider, config: Some(slow), ..Setup::default() }).await;
+    ask(&platform, &server, &platform.message("cid1", true, "u1", GROUNDED)).await;
+    let card = final_messages(&platform, 1).await.remove(0).title;
+    let press = async |bot: &str, age: i64, secret: &str, who: &str| {
+        let at = (Clock::system().now().0 - age).to_string();
+        let request = server.request(reqwest::Method::POST, &format!("/webhooks/dingtalk/{bot}/cards"));
+        let request = request.header("x-ddpaas-signature", sign_card(&at, &Secret::new(secret))).header("x-ddpaas-signature-timestamp", at);
+        let answer = request.json(&LocalDingTalk::pressed(&card, who, &json!({"action": "like"}))).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(press("none", 0, "of-the-cards", "u1").await.0, 404);
+    assert_eq!(press("shop", 0, SECRET, "u1").await.0, 401);
+    assert_eq!(press("shop", 3_600_001, "of-the-cards", "u1").await.1["error"]["code"], "stale_callback");
+    assert_eq!(press("shop", 0, "of-the-cards", "u2").await, (200, json!({})), "it was not u2 who asked");
+    let feedback = async || server.json("/api/v1/feedback", &server.admin).await["feedback"].clone();
+    assert_eq!(feedback().await, json!([]));
+    for _ in 0..2 {
+        let (status, answer) = press("shop", 0, "of-the-cards", "u1").await;
+        assert_eq!((status, answer.pointer("/userPrivateData/cardParamMap/likeStatus")), (200, Some(&json!("like"))));
+    }
+    let feedback = feedback().await;
+    assert_eq!((feedback.as_array().unwrap().len(), &feedback[0]["rating"]), (1, &json!("up")), "{feedback}");
 }
 
 #[tokio::test]

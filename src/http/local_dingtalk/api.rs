@@ -102,6 +102,10 @@ pub async fn create_card(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
     let Some(place) = place.filter(|place| !place.is_empty() && !id.is_empty() && !text("cardTemplateId").is_empty()) else {
         return refuse(400, "param.error");
     };
+    let told = if text("callbackType") == "HTTP" { !text("callbackRouteKey").is_empty() } else { text("callbackType") == "STREAM" };
+    if !told {
+        return refuse(400, "param.callbackRouteKeyEmpty");
+    }
     let at = body.pointer("/imGroupOpenDeliverModel/atUserIds").and_then(Value::as_object);
     let at = at.into_iter().flat_map(|at| at.keys().cloned()).collect();
     let (title, text, times) = (id.clone(), String::new(), vec![Instant::now()]);
