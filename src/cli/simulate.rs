@@ -213,6 +213,6 @@ fn drawn(shown: &Shown) -> String {
             _ => format!("copilot (by the API, to {}):", shown.place),
         },
     };
-    let body: String = shown.text.lines().map(|line| format!("\n  {}", line.trim_end())).collect();
+    let body: String = shown.text.lines().map(|line| format!("\n  {line}").trim_end_matches(' ').to_owned()).collect();
     head + &body
 }

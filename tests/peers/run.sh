@@ -140,6 +140,7 @@ peer "the MCP inspector from npm" node tests/peers/inspector.mjs "$base" "$membe
 peer "schemathesis against /openapi.json" "$python" tests/peers/fuzz_api.py "$base" "$(new_key --role admin --tenant fuzzed)"
 peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
 peer "dingtalk-stream from npm judges the local platform" node tests/peers/dingtalk_sdk.mjs "$binary"
+peer "the sessions in the READMEs" "$python" tests/peers/recorded_session.py "$binary" "$place/data"
 peer "lark-oapi from PyPI judges a Feishu bot" "$python" tests/peers/lark_sdk.py "$base" "$lark"
 peer "wechatpy from PyPI encrypts for a WeCom bot" "$python" tests/peers/wecom_crypto.py "$base"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
