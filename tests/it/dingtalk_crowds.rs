@@ -151,10 +151,10 @@ async fn two_nodes_that_hear_the_same_message_answer_it_once() {
     // Rows that answer by themselves, commands, and a model's answers in cards.
     let texts = [DIRECT, "/help", GROUNDED];
     let messages: Vec<Value> = (0..18).map(|n| platform.message(&format!("cid{n}"), true, "u1", texts[n % 3])).collect();
+    let (heard_by, messages) = (&platform, &messages);
     let deliver = async |addresses: &[String]| {
-        let all =
-            messages.iter().flat_map(|message| addresses.iter().cycle().take(4).map(move |address| platform.callback(address, message)));
-        for answer in join_all(all).await {
+        let four = |message| addresses.iter().cycle().take(4).map(move |address| heard_by.callback(address, message));
+        for answer in join_all(messages.iter().flat_map(four)).await {
             assert_eq!(answer.unwrap().0, 200);
         }
     };
