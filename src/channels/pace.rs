@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::Mutex;
 
 use super::month::Month;
 
@@ -26,6 +27,8 @@ pub struct Pace(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     calls: DefaultDirectRateLimiter,
+    /// Who waits for a call, in the order they came: the limiter wakes them all and lets any of them go.
+    line: Mutex<()>,
     month: Option<Month>,
     per_second: f64,
     open: AtomicUsize,
@@ -59,6 +62,7 @@ impl Pace {
         let quota = Quota::per_second(per_second).allow_burst(NonZeroU32::new(per_second.get() / 5).unwrap_or(NonZeroU32::MIN));
         Self(Arc::new(Inner {
             calls: RateLimiter::direct(quota),
+            line: Mutex::default(),
             month,
             per_second: f64::from(per_second.get()),
             open: AtomicUsize::new(0),
@@ -72,10 +76,12 @@ impl Pace {
         Load { per_second: self.0.per_second, open: count(&self.0.open), waiting: count(&self.0.waiting) }
     }
 
-    /// Waits until a call may be made.
+    /// Waits until a call may be made, first come, first served.
     pub async fn turn(&self) {
         let _waiting = Waiting::count(&self.0.waiting);
+        let first = self.0.line.lock().await;
         self.0.calls.until_ready().await;
+        drop(first);
         self.count().await;
     }
 
@@ -194,5 +200,18 @@ mod tests {
         tokio::task::yield_now().await;
         assert!(!pace.room().await);
         waiting.await.unwrap();
+    }
+    #[tokio::test]
+    async fn whoever_came_first_goes_first() {
+        let (pace, order) = (Pace::new(50), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let waiting = (0..30).map(|number| {
+            let (pace, order) = (pace.clone(), Arc::clone(&order));
+            async move {
+                pace.turn().await;
+                order.lock().unwrap().push(number);
+            }
+        });
+        futures::future::join_all(waiting).await;
+        assert!(order.lock().unwrap().is_sorted(), "{order:?}");
     }
 }

@@ -17,6 +17,8 @@ use crate::ids::random_token;
 
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a bot that was told to leave may take before it is hung up on.
+const GRACE: Duration = Duration::from_secs(3);
 const WHO: &str = "xiaowang";
 
 /// `simulate …`
@@ -77,10 +79,13 @@ impl Platform {
         let message = |text: &str| platform.message("cidSimulatedGroup", true, WHO, text);
         let first = platform.push(&message(&self.text), PATIENCE).await?;
         platform.until(PATIENCE, |shown| shown.iter().any(Shown::is_final)).await?;
-        let mut acks = vec![("message", first)];
-        for (topic, data) in [("ping", json!({"opaque": "1"})), ("disconnect", json!({"reason": "simulated"}))] {
-            let frame = platform.frame("SYSTEM", topic, &data).await?;
-            acks.push((topic, platform.acknowledged(&frame, PATIENCE).await?));
+        let ping = platform.frame("SYSTEM", "ping", &json!({"opaque": "1"})).await?;
+        let mut acks = vec![("message", first), ("ping", platform.acknowledged(&ping, PATIENCE).await?)];
+        let leave = platform.frame("SYSTEM", "disconnect", &json!({"reason": "simulated"})).await?;
+        match platform.acknowledged(&leave, GRACE).await {
+            Ok(ack) => acks.push(("disconnect", ack)),
+            // The Node SDK says nothing and waits until the platform hangs up.
+            Err(_) => platform.pull_the_plug().await?,
         }
         platform.lines(2, PATIENCE).await?;
         acks.push(("message", platform.push(&message(&self.text), PATIENCE).await?));
@@ -187,6 +192,8 @@ fn made_up(tenant: &str) -> DingTalkConfig {
         robot_code: None,
         card_template_id: None,
         card_key: "content".to_owned(),
+        card_route_key: None,
+        card_secret: None,
         memory: BotMemory::Asker,
         duty_user: Some("manager".to_owned()),
         duty_group: None,
@@ -206,6 +213,6 @@ fn drawn(shown: &Shown) -> String {
             _ => format!("copilot (by the API, to {}):", shown.place),
         },
     };
-    let body: String = shown.text.lines().map(|line| format!("\n  {}", line.trim_end())).collect();
+    let body: String = shown.text.lines().map(|line| format!("\n  {line}").trim_end_matches(' ').to_owned()).collect();
     head + &body
 }

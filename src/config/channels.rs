@@ -120,6 +120,10 @@ pub struct DingTalkConfig {
     #[serde(default = "content")]
     pub card_key: String,
     #[serde(default)]
+    pub card_route_key: Option<String>,
+    #[serde(default)]
+    pub card_secret: Option<Secret>,
+    #[serde(default)]
     pub memory: BotMemory,
     #[serde(default)]
     pub duty_user: Option<String>,
@@ -252,6 +256,9 @@ impl ChannelsConfig {
                 return wrong(format!(
                     "`channels.dingtalk.{name}` needs `client_id`, `client_secret` and `calls_per_second` of at least 1."
                 ));
+            }
+            if bot.card_route_key.is_some() != bot.card_secret.as_ref().is_some_and(|secret| !secret.is_empty()) {
+                return wrong(format!("`channels.dingtalk.{name}`: `card_route_key` and `card_secret` need each other."));
             }
         }
         Ok(())

@@ -127,6 +127,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/webhooks/deliveries/{id}/resend", post(outgoing::send_again))
         // chat platforms
         .route("/webhooks/dingtalk/{bot}", post(webhooks::dingtalk))
+        .route("/webhooks/dingtalk/{bot}/cards", post(webhooks::dingtalk_card))
         .route("/webhooks/feishu/{bot}", post(webhooks::feishu))
         .route("/webhooks/slack/{bot}", post(webhooks::slack))
         .route("/webhooks/wecom/{bot}", get(webhooks::wecom_asks).post(webhooks::wecom))

@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::state::Shared;
-use crate::channels::dingtalk::markdown_body;
 use crate::channels::dingtalk::message::{Read, read};
+use crate::channels::dingtalk::{button, markdown_body};
 use crate::channels::feishu::{card as feishu_card, message as feishu_message};
 use crate::channels::slack::message::Read as SlackRead;
 use crate::channels::wecom::Signed;
@@ -44,6 +44,15 @@ pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, head
         Taken::Now => Ok(Json(in_time(answer).await.as_ref().map_or_else(nothing, markdown_body))),
         Taken::Before => Ok(Json(nothing())),
     }
+}
+
+/// A button on a card of a bot that is called back; what its reader sees then.
+pub async fn dingtalk_card(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: String) -> Result<Json<Value>> {
+    let bot = state.app.channels.dingtalk(&bot)?;
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let genuine = bot.channel.verify_card(header("x-ddpaas-signature-timestamp"), header("x-ddpaas-signature"));
+    bot.desk.pulse().callback(genuine)?;
+    Ok(Json(button::press(&bot.desk, &body).await))
 }
 
 /// A Feishu callback: a message, or a button of a card. It is repeated after three seconds; its answer never

@@ -112,6 +112,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/webhooks/deliveries/{id}/resend", "/api/v1/webhooks/deliveries/none/resend", Door::Told(404)),
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
+    ("POST", "/webhooks/dingtalk/{bot}/cards", "/webhooks/dingtalk/none/cards", Door::Public),
     ("POST", "/webhooks/feishu/{bot}", "/webhooks/feishu/none", Door::Public),
     ("POST", "/webhooks/slack/{bot}", "/webhooks/slack/none", Door::Public),
     ("GET", "/webhooks/wecom/{bot}", "/webhooks/wecom/none", Door::Public),

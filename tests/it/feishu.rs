@@ -342,6 +342,7 @@ async fn the_platform_finds_us_and_nobody_else_is_heard() {
         (plain.clone(), signature(&plain), 401),
         (stranger.clone(), signature(&stranger), 401),
         ("no json".to_owned(), signature("no json"), 400),
+        ("x".repeat(1 << 18), String::new(), 413),
     ] {
         let (got, answer) = deliver(&server, body, &signature).await;
         assert!(got == status && answer["error"]["code"].is_string(), "{got} {answer}");

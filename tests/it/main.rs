@@ -6,6 +6,7 @@ mod cases;
 mod console;
 mod described;
 mod dingtalk;
+mod dingtalk_crowds;
 mod doors;
 mod fake_provider;
 mod fault_server;
@@ -40,6 +41,8 @@ mod wecom_line;
 mod words;
 mod ws;
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -59,4 +62,17 @@ pub async fn postgres_database(name: &str) -> Option<String> {
     }
     admin.close().await.unwrap();
     Some(PgConnectOptions::from_str(&url).unwrap().database(&name).to_url_lossy().to_string())
+}
+
+/// The Python that `scripts/test-tools.sh` installed, if it has that package.
+#[expect(clippy::disallowed_methods, reason = "where the tests' tools are is no configuration")]
+pub fn python_with(package: &str) -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let usual = || Some(variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?.join("merchant-copilot"));
+    let python = variable("MC_CACHE").or_else(usual)?.join("peers/venv/bin/python");
+    let found = Command::new(&python).args(["-c", &format!("import {package}")]).status().is_ok_and(|status| status.success());
+    if !found {
+        println!("skipped: {package} is not installed (scripts/test-tools.sh installs it)");
+    }
+    found.then_some(python)
 }

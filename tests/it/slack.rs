@@ -122,6 +122,9 @@ async fn a_thread_sees_one_answer_grow_however_often_the_platform_delivers() {
         assert_eq!(deliver(&server, &body, secret, age).await.0, 401);
     }
     assert_eq!(deliver(&server, "no json", SECRET, 0).await.0, 400);
+    assert_eq!(deliver(&server, &"x".repeat(1 << 18), SECRET, 0).await.0, 413);
+    let nobody = server.request(reqwest::Method::POST, "/webhooks/slack/none").body("{}").send().await.unwrap();
+    assert_eq!(nobody.status(), 404);
     assert!(platform.said.borrow().is_empty(), "nothing of it was answered");
     let answers = join_all((0..5).map(|_| deliver(&server, &body, SECRET, 0))).await;
     assert!(answers.iter().all(|answer| answer.0 == 200), "{answers:?}");

@@ -96,7 +96,8 @@ provider=$!
 # limits of a single visitor: all of this comes from one address.
 export OPENAI_API_KEY=sk-peer-key OPENAI_BASE_URL="$aimock/v1" OPENAI_MODEL=peer-answer
 litellm="http://127.0.0.1:$(free_port)"
-sed "s|AIMOCK|$aimock|; s|LITELLM|$litellm|" tests/peers/server.toml >"$place/server.toml"
+lark="$(free_port)"
+sed "s|AIMOCK|$aimock|; s|LITELLM|$litellm|; s|LARK|http://127.0.0.1:$lark|" tests/peers/server.toml >"$place/server.toml"
 export COPILOT_LIMITS__KEY_PER_MINUTE=6000 COPILOT_LIMITS__ADDRESS_PER_MINUTE=6000
 export COPILOT_CHAT__REASONING=shown
 unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_INDEX DASHSCOPE_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY ANTHROPIC_API_KEY ANTHROPIC_BASE_URL ANTHROPIC_MODEL
@@ -133,10 +134,14 @@ else
     echo "-- LiteLLM could not be installed here: left out"
 fi
 peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
+peer "the MCP inspector from npm" node tests/peers/inspector.mjs "$base" "$member"
 "$binary" tenant add fuzzed --data-dir "$place/data" >/dev/null 2>&1
 "$binary" kb import knowledge/starter/merchant_qa.en.jsonl --tenant fuzzed --data-dir "$place/data" >/dev/null 2>&1 || true
 peer "schemathesis against /openapi.json" "$python" tests/peers/fuzz_api.py "$base" "$(new_key --role admin --tenant fuzzed)"
 peer "dingtalk-stream from PyPI judges the local platform" "$python" tests/peers/dingtalk_sdk.py "$binary"
+peer "dingtalk-stream from npm judges the local platform" node tests/peers/dingtalk_sdk.mjs "$binary"
+peer "the sessions in the READMEs" "$python" tests/peers/recorded_session.py "$binary" "$place/data"
+peer "lark-oapi from PyPI judges a Feishu bot" "$python" tests/peers/lark_sdk.py "$base" "$lark"
 peer "wechatpy from PyPI encrypts for a WeCom bot" "$python" tests/peers/wecom_crypto.py "$base"
 peer "WebSocket by hand" python3 tests/peers/raw_websocket.py "$base" "$member" "$site" "$origin"
 E2E_SLOW_MODEL=peer-slow peer "the widget in Chromium" node web/e2e/widget.mjs "$base" "$shots"

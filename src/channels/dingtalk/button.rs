@@ -3,11 +3,27 @@
 
 use serde_json::{Value, json};
 
-use crate::channels::Vote;
+use crate::channels::{Desk, Vote};
 use crate::memory::Rating;
 
+/// Keeps the vote that a button is; what the card's reader sees then.
+pub async fn press(desk: &Desk, data: &str) -> Value {
+    let Some(vote) = read(data) else {
+        tracing::debug!("a button of a card that is no vote");
+        return json!({});
+    };
+    match desk.rate(&vote).await {
+        Ok(true) => pressed(vote.rating),
+        Ok(false) => json!({}),
+        Err(error) => {
+            tracing::error!(code = error.code(), causes = error.causes(), "a vote on a card was not kept: {error}");
+            json!({})
+        }
+    }
+}
+
 /// Reads a card's callback; none when it is no vote.
-pub fn read(data: &str) -> Option<Vote> {
+fn read(data: &str) -> Option<Vote> {
     let callback: Value = serde_json::from_str(data).ok()?;
     let text = |field: &str| callback[field].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let content: Value = serde_json::from_str(callback["content"].as_str()?).ok()?;
@@ -19,7 +35,7 @@ pub fn read(data: &str) -> Option<Vote> {
 }
 
 /// What the callback is answered with: the button that the reader now sees pressed.
-pub fn pressed(rating: Rating) -> Value {
+fn pressed(rating: Rating) -> Value {
     let status = match rating {
         Rating::Up => "like",
         Rating::Down => "dislike",

@@ -16,7 +16,7 @@ use crate::ids::{Clock, random_token};
 use api::Api;
 
 mod api;
-mod button;
+pub mod button;
 pub mod message;
 pub mod robot;
 pub mod sign;
@@ -64,6 +64,15 @@ impl DingTalk {
     /// `bad_signature`, `stale_callback`.
     pub fn verify(&self, timestamp: Option<&str>, sign: Option<&str>) -> Result<()> {
         sign::verify(timestamp, sign, self.secret(), self.clock.now())
+    }
+
+    /// Checks the headers of a card's button.
+    ///
+    /// # Errors
+    /// `bad_signature`, `stale_callback`; nobody is let in without a secret.
+    pub fn verify_card(&self, timestamp: Option<&str>, sign: Option<&str>) -> Result<()> {
+        let secret = self.config.card_secret.as_ref().ok_or_else(sign::forged)?;
+        sign::verify_card(timestamp, sign, secret, self.clock.now())
     }
 
     fn secret(&self) -> &Secret {
@@ -170,6 +179,10 @@ impl Cards for DingTalk {
             "cardTemplateId": self.config.card_template_id, "outTrackId": card, "callbackType": "STREAM", "userIdType": 1,
             "cardData": {"cardParamMap": {self.config.card_key.as_str(): ""}},
         });
+        if let (BotMode::Webhook, Some(route)) = (self.config.mode, &self.config.card_route_key) {
+            body["callbackType"] = json!("HTTP");
+            body["callbackRouteKey"] = json!(route);
+        }
         match (to.group, &to.asker.staff_id) {
             (true, staff) => {
                 body["openSpaceId"] = json!(format!("dtv1.card//IM_GROUP.{}", to.conversation));

@@ -1,4 +1,4 @@
-//! DingTalk's signatures: HMAC-SHA256 over the time and the secret, not over the body.
+//! DingTalk's signatures: HMAC-SHA256 over the time (and for messages the secret), not over the body.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,11 @@ const WINDOW_MS: i64 = 60 * 60 * 1000;
 
 /// What a callback or a custom robot's address carries as `sign`.
 pub fn sign(timestamp: &str, secret: &Secret) -> String {
+    STANDARD.encode(mac(&with_secret(timestamp, secret), secret).finalize().into_bytes())
+}
+
+/// What the callback of a card's button carries as `x-ddpaas-signature`.
+pub fn sign_card(timestamp: &str, secret: &Secret) -> String {
     STANDARD.encode(mac(timestamp, secret).finalize().into_bytes())
 }
 
@@ -22,11 +27,26 @@ pub fn sign(timestamp: &str, secret: &Secret) -> String {
 /// # Errors
 /// `bad_signature`, `stale_callback`.
 pub fn verify(timestamp: Option<&str>, sign: Option<&str>, secret: &Secret, now: Timestamp) -> Result<()> {
-    let forged =
-        || Error::unauthenticated("bad_signature", "The callback's `timestamp` and `sign` are not this bot's. Check its client secret.");
+    check(timestamp, sign, |timestamp| mac(&with_secret(timestamp, secret), secret), now)
+}
+
+/// The same for `x-ddpaas-signature-timestamp` and `x-ddpaas-signature` of a card's button.
+///
+/// # Errors
+/// `bad_signature`, `stale_callback`.
+pub fn verify_card(timestamp: Option<&str>, sign: Option<&str>, secret: &Secret, now: Timestamp) -> Result<()> {
+    check(timestamp, sign, |timestamp| mac(timestamp, secret), now)
+}
+
+/// The error for every callback that is not the platform's.
+pub fn forged() -> Error {
+    Error::unauthenticated("bad_signature", "The callback's time and signature are not this bot's. Check its secret.")
+}
+
+fn check(timestamp: Option<&str>, sign: Option<&str>, mac: impl FnOnce(&str) -> Hmac<Sha256>, now: Timestamp) -> Result<()> {
     let (timestamp, sign) = timestamp.zip(sign).ok_or_else(forged)?;
     let shown = STANDARD.decode(sign.trim()).map_err(|_| forged())?;
-    mac(timestamp, secret).verify_slice(&shown).map_err(|_| forged())?;
+    mac(timestamp).verify_slice(&shown).map_err(|_| forged())?;
     // Only digits: "+1" and " 1" would be other texts with the same number.
     let digits = !timestamp.is_empty() && timestamp.bytes().all(|byte| byte.is_ascii_digit());
     let at: i64 = timestamp.parse().ok().filter(|_| digits).ok_or_else(forged)?;
@@ -39,10 +59,14 @@ pub fn verify(timestamp: Option<&str>, sign: Option<&str>, secret: &Secret, now:
     Ok(())
 }
 
-fn mac(timestamp: &str, secret: &Secret) -> Hmac<Sha256> {
+fn with_secret(timestamp: &str, secret: &Secret) -> String {
+    format!("{timestamp}\n{}", secret.reveal())
+}
+
+fn mac(text: &str, secret: &Secret) -> Hmac<Sha256> {
     #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.reveal().as_bytes()).expect("any key");
-    mac.update(format!("{timestamp}\n{}", secret.reveal()).as_bytes());
+    mac.update(text.as_bytes());
     mac
 }
 
@@ -60,6 +84,17 @@ mod tests {
     #[test]
     fn the_platforms_own_example_is_signed_alike() {
         assert_eq!(sign(AT, &secret()), SIGN);
+    }
+
+    #[test]
+    fn a_cards_button_is_signed_alike_and_over_the_time_alone() {
+        let (secret, now) = (Secret::new("card-api-secret"), Timestamp(1_577_262_236_757));
+        let signature = "TOFFwFe7czr6LD4OXehZfjsEM3pPTKzrneCxkhg0luw=";
+        assert_eq!(sign_card(AT, &secret), signature);
+        let check = |sign: &str, now| verify_card(Some(AT), Some(sign), &secret, now).map_err(|error| error.code());
+        assert_eq!(check(signature, now), Ok(()));
+        assert_eq!(check(&sign(AT, &secret), now), Err("bad_signature"), "that of a message");
+        assert_eq!(check(signature, Timestamp(now.0 + 3_600_000)), Err("stale_callback"));
     }
 
     #[test]

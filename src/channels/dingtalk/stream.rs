@@ -115,25 +115,9 @@ impl Line {
             }
             ("SYSTEM", _) => None,
             ("CALLBACK", BOT_TOPIC) => self.message(data).await.then(|| answer(&frame, 200, r#"{"response":null}"#)),
-            ("CALLBACK", CARD_TOPIC) => Some(answer(&frame, 200, &json!({"response": self.button(data).await}).to_string())),
+            ("CALLBACK", CARD_TOPIC) => Some(answer(&frame, 200, &json!({"response": button::press(&self.desk, data).await}).to_string())),
             ("EVENT", _) => Some(answer(&frame, 200, r#"{"status":"SUCCESS"}"#)),
             _ => Some(answer(&frame, 404, "{}")),
-        }
-    }
-
-    /// A button on a card; what the card's reader sees then.
-    async fn button(&self, data: &str) -> Value {
-        let Some(vote) = button::read(data) else {
-            tracing::debug!("a button of a card that is no vote");
-            return json!({});
-        };
-        match self.desk.rate(&vote).await {
-            Ok(true) => button::pressed(vote.rating),
-            Ok(false) => json!({}),
-            Err(error) => {
-                tracing::error!(code = error.code(), causes = error.causes(), "a vote on a card was not kept: {error}");
-                json!({})
-            }
         }
     }
 

@@ -102,11 +102,15 @@ pub async fn create_card(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
     let Some(place) = place.filter(|place| !place.is_empty() && !id.is_empty() && !text("cardTemplateId").is_empty()) else {
         return refuse(400, "param.error");
     };
+    let told = if text("callbackType") == "HTTP" { !text("callbackRouteKey").is_empty() } else { text("callbackType") == "STREAM" };
+    if !told {
+        return refuse(400, "param.callbackRouteKeyEmpty");
+    }
     let at = body.pointer("/imGroupOpenDeliverModel/atUserIds").and_then(Value::as_object);
     let at = at.into_iter().flat_map(|at| at.keys().cloned()).collect();
-    let (title, text) = (id.clone(), String::new());
+    let (title, text, times) = (id.clone(), String::new(), vec![Instant::now()]);
     state.change(|seen| {
-        seen.shown.push(Shown { kind: "card", place: place.clone(), via: "api", title, text, at, state: "processing", updates: 0 })
+        seen.shown.push(Shown { kind: "card", place: place.clone(), via: "api", title, text, at, state: "processing", updates: 0, times })
     });
     let delivered = json!([{"spaceId": place, "spaceType": "IM_GROUP", "success": true}]);
     Json(json!({"success": true, "result": {"outTrackId": id, "deliverResults": delivered}})).into_response()
@@ -130,6 +134,7 @@ pub async fn stream_card(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
         let card = seen.shown.iter_mut().find(|shown| shown.kind == "card" && shown.title == text("outTrackId"))?;
         card.text = text("content");
         card.updates += 1;
+        card.times.push(Instant::now());
         card.state = match (body["isFinalize"] == json!(true), body["isError"] == json!(true)) {
             (_, true) => "failed",
             (true, false) => "done",

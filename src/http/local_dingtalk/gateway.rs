@@ -98,17 +98,21 @@ impl LocalDingTalk {
         self.acknowledged(&id, patience).await
     }
 
+    /// What the platform says when somebody presses a button on a card.
+    pub fn pressed(card: &str, who: &str, params: &Value) -> Value {
+        let content = json!({"cardPrivateData": {"actionIds": ["1"], "params": params}}).to_string();
+        json!({
+            "type": "actionCallback", "outTrackId": card, "corpId": "dingcorp", "userId": who, "userIdType": 1,
+            "content": content, "extension": "{}",
+        })
+    }
+
     /// Presses a button on a card, with the parameters that its template gives it; what the bot answers.
     ///
     /// # Errors
     /// As [`Self::push`].
     pub async fn press(&self, card: &str, who: &str, params: &Value, patience: Duration) -> Result<Value> {
-        let content = json!({"cardPrivateData": {"actionIds": ["1"], "params": params}}).to_string();
-        let data = json!({
-            "type": "actionCallback", "outTrackId": card, "corpId": "dingcorp", "userId": who, "userIdType": 1,
-            "content": content, "extension": "{}",
-        });
-        let id = self.frame("CALLBACK", CARD_TOPIC, &data).await?;
+        let id = self.frame("CALLBACK", CARD_TOPIC, &Self::pressed(card, who, params)).await?;
         let ack = self.acknowledged(&id, patience).await?;
         Ok(ack["data"].as_str().and_then(|data| serde_json::from_str(data).ok()).unwrap_or_default())
     }

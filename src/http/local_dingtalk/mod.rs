@@ -44,6 +44,9 @@ pub struct Shown {
     pub state: &'static str,
     /// How often a card's text changed.
     pub updates: usize,
+    /// When it appeared, and each time it changed.
+    #[serde(skip)]
+    pub times: Vec<Instant>,
 }
 
 /// An answer that the platform gives instead of its own.
@@ -225,6 +228,14 @@ impl LocalDingTalk {
         self.state.seen().refused
     }
 
+    /// Most calls of the API that were let through within any second.
+    pub fn busiest_second(&self) -> usize {
+        let times: Vec<Instant> = self.state.seen().calls.iter().map(|(_, at)| *at).collect();
+        let within =
+            |(first, at): (usize, &Instant)| times[first..].partition_point(|later| later.duration_since(*at) < Duration::from_secs(1));
+        times.iter().enumerate().map(within).max().unwrap_or_default()
+    }
+
     /// How often a path was called.
     pub fn calls(&self, path: &str) -> usize {
         self.state.seen().calls.iter().filter(|(called, _)| called == path).count()
@@ -254,6 +265,7 @@ impl Shown {
             at: at.filter_map(Value::as_str).map(str::to_owned).collect(),
             state: "sent",
             updates: 0,
+            times: vec![Instant::now()],
         }
     }
 
