@@ -1,7 +1,7 @@
 // What a search is set by: how the legs are put together, the weight between them, and the two thresholds.
 
 import type { VNode } from 'preact';
-import { useContext } from 'preact/hooks';
+import { useContext, useEffect, useState } from 'preact/hooks';
 import type { SearchSettings } from '../shared/wire';
 import { round } from './Hits';
 import { Desk } from './load';
@@ -35,23 +35,51 @@ export function Dials({ name, settings, put, testid = 'set' }: Props): VNode {
         testid={`${testid}-fusion`}
       />
       {FIELDS.map((field) => (
-        <label key={field} class="slider">
-          <span>{say.settings[field]}</span>
-          <input
-            type="range"
-            min={0}
-            max={1}
-            step={0.01}
-            value={settings[field]}
-            disabled={field === 'weight' && settings.fusion === 'rrf'}
-            aria-label={`${name}: ${say.settings[field]}`}
-            onChange={(event) => put({ ...settings, [field]: Number(event.currentTarget.value) })}
-            data-testid={`${testid}-${field}`}
-          />
-          <output>{field === 'weight' && settings.fusion === 'rrf' ? '–' : round(settings[field], 2)}</output>
-        </label>
+        <Slider
+          key={field}
+          name={say.settings[field]}
+          of={name}
+          value={settings[field]}
+          idle={field === 'weight' && settings.fusion === 'rrf'}
+          put={(value) => put({ ...settings, [field]: value })}
+          testid={`${testid}-${field}`}
+        />
       ))}
     </>
+  );
+}
+
+interface SliderProps {
+  name: string;
+  of: string;
+  value: number;
+  /** It decides nothing as things are. */
+  idle: boolean;
+  put(value: number): void;
+  testid: string;
+}
+
+/** Its number follows the hand; what it sets waits until the hand is off. */
+function Slider({ name, of, value, idle, put, testid }: SliderProps): VNode {
+  const [held, setHeld] = useState(value);
+  useEffect(() => setHeld(value), [value]);
+  return (
+    <label class="slider">
+      <span>{name}</span>
+      <input
+        type="range"
+        min={0}
+        max={1}
+        step={0.01}
+        value={held}
+        disabled={idle}
+        aria-label={`${of}: ${name}`}
+        onInput={(event) => setHeld(Number(event.currentTarget.value))}
+        onChange={(event) => put(Number(event.currentTarget.value))}
+        data-testid={testid}
+      />
+      <output>{idle ? '–' : round(held, 2)}</output>
+    </label>
   );
 }
 
