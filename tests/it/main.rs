@@ -33,6 +33,7 @@ mod safety;
 mod server;
 mod story;
 mod traces;
+mod trials;
 mod tuning;
 mod slack;
 mod wecom;
