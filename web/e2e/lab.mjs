@@ -118,7 +118,7 @@ async function rows(page) {
     await id('toast').waitFor();
     const row = page.locator('[data-testid=rows] tbody tr').nth(1);
     await row.getByText('改在表里').waitFor();
-    await row.getByText('新分类').first().waitFor();
+    await until(async () => (await row.innerText()).includes('新分类'), 'the category is not shown');
     await focused(page, 'rows');
     await id('undo').focus();
     await page.keyboard.press('Enter');
