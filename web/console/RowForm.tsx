@@ -6,7 +6,7 @@ import type { Entry, KnowledgeStats } from '../shared/wire';
 import { call } from './api';
 import { contentOf, typed, type Typed } from './EntrySide';
 import { Desk, useAction } from './load';
-import { change } from './route';
+import { afterAsking, change } from './route';
 import { Field } from './ui';
 import { settled, useUnsaved } from './unsaved';
 
@@ -80,7 +80,7 @@ export function RowForm({ entry, stats, put, close }: Props): VNode {
             <button type="submit" class="primary" disabled={busy || same || !form.answer.trim()} data-testid="row-save">{say.save}</button>
             <button type="button" onClick={() => (settled(), end())} data-testid="row-cancel">{say.cancel}</button>
             <span class="quiet small">{say.editKeys}</span>
-            <button type="button" class="plain aside" onClick={() => change({ id: entry.id })} data-testid="row-all">{say.allFields}</button>
+            <button type="button" class="plain aside" onClick={() => afterAsking(() => (close(), change({ id: entry.id })))} data-testid="row-all">{say.allFields}</button>
           </div>
         </form>
       </td>
