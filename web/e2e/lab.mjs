@@ -82,15 +82,21 @@ async function columns(page) {
     await id('answer-all').click();
     await until(async () => (await page.locator('[data-testid=model-answer][data-done=true]').count()) === 2, 'not both answered', 40_000);
     must((await page.locator('[data-testid=model-answer] [role=alert]').count()) === 0, 'one failed');
-    const asked = provider.asked?.at(-1);
-    if (asked) must(JSON.stringify(asked).includes('语气像老朋友'), 'the provider got another prompt');
+    const [told] = JSON.parse(await api('GET', '/conversations?channel=console&limit=1')).conversations;
+    must(told?.title === QUESTION, 'what was asked is not among the conversations');
     const inForce = JSON.parse(await api('GET', '/prompts/answer.zh'));
     must(!inForce.text.includes('语气像老朋友'), 'what was tried is in force');
-    await shot(page, 'columns');
     await judge(page, 'settings side by side, answered');
+    await variant(0).getByTestId('prompt').click();
+    await id('columns').evaluate((part) => part.scrollIntoView());
+    await shot(page, 'columns');
   });
-  await check('it is asked again in place', async () => {
+  await check('it is asked again in place, and can be read while it is being answered', async () => {
+    await variant(0).getByTestId('set-model').selectOption('slow');
     await variant(0).getByTestId('answer').click();
+    await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=false] .md').waitFor();
+    await judge(page, 'an answer in the middle');
+    must((await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=false]').count()) === 1, 'it was over already');
     await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=true]').waitFor({ timeout: 40_000 });
   });
 }
