@@ -11,7 +11,7 @@ import { startServer } from './embed/house.mjs';
 import { MODELS, startProvider } from './embed/provider.mjs';
 
 const [given, shots] = process.argv.slice(2);
-const LIMIT = 600_000;
+const LIMIT = 900_000;
 const QUESTION = '被扣分了怎么申诉？';
 
 const provider = await startProvider();
