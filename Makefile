@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO := cargo
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench eval-shared release clean
+.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench long-lists eval-shared release clean
 
 ## run: build what is missing, then serve on http://127.0.0.1:8787
 run: web
@@ -48,6 +48,10 @@ web-check: web
 bench: web
 	$(CARGO) bench --bench first_text
 	$(CARGO) bench --bench streams
+
+## long-lists: the console's table with ENTRIES (100,000) entries, timed; fails when a page takes a second
+long-lists: release
+	./scripts/long-lists.py $(TARGET)/release/merchant-copilot
 
 ## eval-shared: retrieval on labelled sets of other texts; SETS is the folder that has them
 SETS ?= ../shared/data/eval

@@ -1,10 +1,14 @@
 //! The conversation's wire-neutral vocabulary: transports turn their wire into a [`ChatRequest`] and
 //! [`ChatEvent`]s back into their wire. The recipe of a turn is [`engine`].
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use crate::config::SearchConfig;
 use crate::ids::{ConversationId, TurnId};
 use crate::models::Message;
+use crate::prompts::PromptTemplate;
 
 mod aside;
 pub mod cite;
@@ -53,6 +57,17 @@ pub struct ChatRequest {
     pub max_tokens: Option<u32>,
     /// Where it came from: `ws`, `sse`, `openai`, `cli`.
     pub channel: &'static str,
+    /// What is tried out for this one question; none means what is in force.
+    pub trial: Option<Trial>,
+}
+
+/// Settings for one question, instead of those in force.
+#[derive(Clone, Debug, Default)]
+pub struct Trial {
+    /// How rows are put in order, and when they count.
+    pub search: Option<SearchConfig>,
+    /// How a model is asked.
+    pub template: Option<Arc<PromptTemplate>>,
 }
 
 /// The turn whose place a question takes.

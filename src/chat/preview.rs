@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::compose::{Composed, PartTokens, Parts, compose};
 use super::engine::ChatEngine;
 use super::turn::{readable, reasoning, sources_of, template_name};
+use crate::config::SearchConfig;
 use crate::error::Result;
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Query};
@@ -26,6 +27,8 @@ pub struct Trying {
     pub model: Option<String>,
     /// The template; the one in force for the question's language otherwise.
     pub template: Option<Arc<PromptTemplate>>,
+    /// How rows are put in order and when they count; as in force otherwise.
+    pub search: Option<SearchConfig>,
 }
 
 /// What would be asked.
@@ -116,7 +119,10 @@ impl ChatEngine {
             None => Arc::clone(parts.prompts.of(tenant).await?.get(template_name(language))?),
         };
         let asked = Query { text: question.clone(), market: trying.market.clone(), locale: None, top: parts.sources, fusion: None };
-        let found = parts.knowledge.search(tenant, &asked).await?;
+        let found = match &trying.search {
+            Some(tried) => parts.knowledge.search_by(tenant, &asked, tried).await?,
+            None => parts.knowledge.search(tenant, &asked).await?,
+        };
         let (hits, _) = readable(&parts.safety, tenant, &sources_of(&found, parts.sources)).await;
         let picked = self.picked(tenant, &template.choice, &question, trying.market.as_deref(), &hits).await?;
         let answer_tokens = parts.config.answer_tokens;

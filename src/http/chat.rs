@@ -76,7 +76,8 @@ pub fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'stati
     response
 }
 
-fn frame(event: Result<ChatEvent>) -> Event {
+/// An event as it goes over the wire.
+pub fn frame(event: Result<ChatEvent>) -> Event {
     let (id, data) = match event {
         Ok(event) => (Some(format!("{}:{}", event.conversation_id, event.seq)), json!(event)),
         Err(error) => (None, error_frame(&error, None)),

@@ -19,7 +19,7 @@ use super::state::Shared;
 use crate::chat::Source;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, EntryId, Timestamp, TurnId};
-use crate::memory::{Conversation, Filter, Rating, Turn};
+use crate::memory::{Conversation, Filter, Rating, Turn, Went};
 use crate::tenants::Caller;
 
 /// Most conversations in one answer.
@@ -28,7 +28,7 @@ const MOST: i64 = 200;
 /// Conversations read at a time for an export.
 const PAGE: i64 = 50;
 
-/// `?q=&rating=&channel=&decision=&before=&limit=`
+/// `?q=&rating=&channel=&decision=&outcome=&before=&limit=`
 #[derive(Deserialize)]
 pub struct Wanted {
     /// Words in a question or an answer.
@@ -36,6 +36,8 @@ pub struct Wanted {
     rating: Option<Rating>,
     channel: Option<String>,
     decision: Option<String>,
+    /// Refused, failed, broken off.
+    outcome: Option<Went>,
     /// The `next` of the page before.
     before: Option<String>,
     limit: Option<i64>,
@@ -50,6 +52,7 @@ impl Wanted {
             rating: self.rating,
             channel: given(&self.channel),
             decision: given(&self.decision),
+            went: self.outcome,
             before: given(&self.before).map(place).transpose()?,
         })
     }

@@ -55,7 +55,10 @@ pub struct Tried {
 
 /// Settings as the console shows them.
 pub fn shown(settings: &SearchConfig) -> Value {
-    json!({"weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold, "direct_threshold": settings.direct_threshold})
+    json!({
+        "weight": settings.lexical_weight, "grounded_threshold": settings.grounded_threshold,
+        "direct_threshold": settings.direct_threshold, "fusion": settings.fusion,
+    })
 }
 
 impl Tried {

@@ -51,6 +51,7 @@ mod rows;
 mod safety;
 mod session;
 mod state;
+mod trials;
 mod usage;
 mod webhooks;
 mod ws;
@@ -110,6 +111,8 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/cases", get(cases::list).post(cases::keep).layer(rows))
         .route("/api/v1/knowledge/cases/{id}", delete(cases::forget))
         .route("/api/v1/knowledge/evaluate", post(cases::evaluate))
+        .route("/api/v1/trials", post(trials::answer).layer(rows))
+        .route("/api/v1/trials/preview", post(trials::preview).layer(rows))
         .route("/api/v1/knowledge/words", get(knowledge::words).put(knowledge::set_words).layer(rows))
         .route("/api/v1/knowledge/entries", get(knowledge::entries).post(entries::add).layer(rows))
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))

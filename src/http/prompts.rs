@@ -140,7 +140,7 @@ pub async fn preview(
         (None, None) => Arc::clone(prompts.of(tenant).await?.get(&name)?),
     };
     let Trial { question, market, model, .. } = trial;
-    Ok(Json(state.app.engine.preview(tenant, Trying { question, market, model, template: Some(template) }).await?))
+    Ok(Json(state.app.engine.preview(tenant, Trying { question, market, model, template: Some(template), search: None }).await?))
 }
 
 fn head(template: &PromptTemplate) -> Value {

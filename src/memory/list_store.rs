@@ -1,5 +1,6 @@
 //! Conversations as a list in SQL: found, deleted for good, and forgotten when their time is over.
 
+use serde::Deserialize;
 use sqlx::AssertSqlSafe;
 
 use super::store::{CONVERSATION, ConversationRow, no_conversation};
@@ -22,8 +23,36 @@ pub struct Filter<'a> {
     pub channel: Option<&'a str>,
     /// With an answer decided so.
     pub decision: Option<&'a str>,
+    /// With an answer that went so.
+    pub went: Option<Went>,
     /// Behind this one in the list.
     pub before: Option<(Timestamp, ConversationId)>,
+}
+
+/// How an answer did not go well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Went {
+    /// Nothing was found, or a guardrail said no; as the overview counts them.
+    Refused,
+    /// There was no answer.
+    Failed,
+    /// It broke off.
+    Incomplete,
+    /// Who asked did not want it any more.
+    Cancelled,
+}
+
+impl Went {
+    /// What SQL asks of a turn.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Refused => "t.status = 'completed' and (t.decision = 'none' or t.finish_reason = 'content_filter')",
+            Self::Failed => "t.status = 'failed'",
+            Self::Incomplete => "t.status = 'incomplete'",
+            Self::Cancelled => "t.status = 'cancelled'",
+        }
+    }
 }
 
 /// Turns that lose their trace in one go.
@@ -32,14 +61,15 @@ const TRACES_AT_ONCE: i64 = 500;
 impl Memory {
     /// Conversations, the last changed first.
     pub async fn conversations(&self, tenant: &TenantId, filter: &Filter<'_>, limit: i64) -> Result<Vec<Conversation>> {
+        let (every, went) = filter.went.map_or(("1 = 1", "1 = 1"), |went| ("1 = 0", went.condition()));
         let sql = AssertSqlSafe(format!(
             "select {CONVERSATION} from conversations c where tenant_id = $1 \
              and ($2 is null or owner_id = $2) and ($3 is null or channel = $3) \
              and (updated_ms < $4 or (updated_ms = $4 and id > $5)) \
-             and (($6 is null and $7 is null and $8 is null) or exists (select 1 from turns t \
+             and (({every} and $6 is null and $7 is null and $8 is null) or exists (select 1 from turns t \
                  where t.tenant_id = c.tenant_id and t.conversation_id = c.id \
                  and ($6 is null or lower(t.question) like $6 escape '\\' or lower(t.answer) like $6 escape '\\') \
-                 and ($7 is null or t.rating = $7) and ($8 is null or t.decision = $8))) \
+                 and ($7 is null or t.rating = $7) and ($8 is null or t.decision = $8) and {went})) \
              order by updated_ms desc, id limit $9"
         ));
         let (updated, id) = filter.before.clone().unwrap_or((Timestamp(i64::MAX), ConversationId::from_text("")));

@@ -24,7 +24,7 @@ mod summary_store;
 pub use facts::Fact;
 pub use feedback_store::Rated;
 pub use human_store::{Human, HumanReply, NewHumanReply};
-pub use list_store::Filter;
+pub use list_store::{Filter, Went};
 pub use replace_store::Instead;
 pub use running_store::Progress;
 pub use store::{Memory, NewTurn, Outcome, Recorded};

@@ -90,6 +90,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/knowledge/cases", "/api/v1/knowledge/cases", Door::Told(400)),
     ("DELETE", "/api/v1/knowledge/cases/{id}", "/api/v1/knowledge/cases/case_none", Door::Told(404)),
     ("POST", "/api/v1/knowledge/evaluate", "/api/v1/knowledge/evaluate", Door::Told(400)),
+    ("POST", "/api/v1/trials", "/api/v1/trials", Door::Told(400)),
+    ("POST", "/api/v1/trials/preview", "/api/v1/trials/preview", Door::Told(400)),
     ("GET", "/api/v1/knowledge/words", "/api/v1/knowledge/words", Door::Admin),
     ("PUT", "/api/v1/knowledge/words", "/api/v1/knowledge/words", Door::Told(400)),
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),

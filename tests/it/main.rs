@@ -34,6 +34,7 @@ mod safety;
 mod server;
 mod story;
 mod traces;
+mod trials;
 mod tuning;
 mod slack;
 mod wecom;

@@ -149,6 +149,7 @@ peer "the console in Chromium" node web/e2e/console.mjs "$console" "$shots"
 peer "the widget on a page of another origin" node web/e2e/embed.mjs "$binary" "$shots"
 peer "the console at work" node web/e2e/workbench.mjs "$base" "$(new_key --role admin)" "$shots"
 peer "the channels and the evaluation set" node web/e2e/channels.mjs "$binary" "$shots"
+peer "the lab, and every page empty, failing or out of reach" node web/e2e/lab.mjs "$binary" "$shots"
 
 # Once more on the same directory, with the default way of reasoning.
 echo "-- a restart"

@@ -12,7 +12,9 @@ import { Asking, Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
 import { TurnView, type ReadTurn } from './TurnView';
 
 const LIMIT = 50;
-const NARROWS = ['q', 'rating', 'channel', 'decision'] as const;
+const NARROWS = ['q', 'rating', 'channel', 'decision', 'outcome'] as const;
+/** How an answer went when it did not go well; the other kinds are decisions. */
+const WENT = ['refused', 'failed', 'incomplete', 'cancelled'] as const;
 
 interface Page {
   conversations: Conversation[];
@@ -42,6 +44,7 @@ export function Conversations({ values }: { values: URLSearchParams }): VNode {
   return (
     <>
       <Head title={say.conversations} lead={say.conversationsLead}>
+        <a class="button" href={address('safety')} data-testid="to-safety">{say.safety}</a>
         <a class="button" href={`/api/v1/conversations/export${query(wanted)}`} download>{say.export}</a>
       </Head>
       <div class={open ? 'with-side half' : ''}>
@@ -50,7 +53,13 @@ export function Conversations({ values }: { values: URLSearchParams }): VNode {
             <SearchBox label={say.findWords} value={wanted.q ?? ''} search={(q) => change({ q }, true)} testid="find" />
             {choice('rating', say.rating, [['down', say.ratedDown], ['up', say.ratedUp]])}
             {choice('channel', say.channel, channels.map((channel) => [channel, channelName(channel, say.channels)]))}
-            {choice('decision', say.answerKind, [['none', say.notFound], ['grounded', say.grounded], ['direct', say.direct]])}
+            <Choice
+              label={say.answerKind}
+              value={wanted.outcome || wanted.decision || ''}
+              options={[['', say.all], ...WENT.map((kind): [string, string] => [kind, say.went[kind]]), ['grounded', say.grounded], ['direct', say.direct], ...(wanted.decision === 'none' ? [['none', say.notFound] as [string, string]] : [])]}
+              choose={(kind) => change(WENT.includes(kind as 'failed') ? { outcome: kind, decision: '' } : { outcome: '', decision: kind })}
+              testid="filter-kind"
+            />
             {any && <button type="button" class="plain" onClick={() => change(Object.fromEntries(NARROWS.map((name) => [name, ''])))}>{say.clear}</button>}
           </Filters>
           {page.loaded && (

@@ -81,7 +81,7 @@ export function EntrySide({ id, stats, changed, close }: Props): VNode {
 }
 
 /** What a form holds: every field as it is typed. */
-type Typed = Record<'question' | 'answer' | 'similar' | 'not' | 'category' | 'tags' | 'market' | 'locale' | 'valid_from' | 'valid_to' | 'url', string> & { direct: boolean };
+export type Typed = Record<'question' | 'answer' | 'similar' | 'not' | 'category' | 'tags' | 'market' | 'locale' | 'valid_from' | 'valid_to' | 'url', string> & { direct: boolean };
 
 const lines = (text: string) => text.split('\n').map((line) => line.trim()).filter(Boolean);
 

@@ -6,7 +6,7 @@ import { useContext, useEffect, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Case, Comparison, SearchSettings } from '../shared/wire';
 import { call, query } from './api';
-import { round } from './Hits';
+import { Dials, rounded } from './Dials';
 import { Desk, Part, useAction, useLoad } from './load';
 import { Questions } from './Questions';
 import { address } from './route';
@@ -14,7 +14,6 @@ import { Pager } from './ui';
 
 /** Cases on a page of the list. */
 const LIMIT = 20;
-const FIELDS = ['weight', 'grounded_threshold', 'direct_threshold'] as const;
 
 interface CasePage {
   cases: Case[];
@@ -64,23 +63,9 @@ function Runs(): VNode {
       {shown && settings && (
         <div class="card tried">
           <p class="quiet small">{say.tryOthers}</p>
-          {FIELDS.map((field) => (
-            <label key={field} class="slider">
-              <span>{say.settings[field]}</span>
-              <input
-                type="range"
-                min={0}
-                max={1}
-                step={0.01}
-                value={settings[field]}
-                onInput={(event) => setTried({ ...settings, [field]: Number(event.currentTarget.value) })}
-                data-testid={`tried-${field}`}
-              />
-              <output>{round(settings[field], 2)}</output>
-            </label>
-          ))}
+          <Dials name={say.evaluation} settings={settings} put={setTried} testid="tried" />
           <div class="buttons">
-            <button type="button" disabled={busy || !tried} onClick={() => void start(settings)} data-testid="run-tried">{say.runTried}</button>
+            <button type="button" disabled={busy || !tried} onClick={() => void start(rounded(settings))} data-testid="run-tried">{say.runTried}</button>
             {tried && <button type="button" class="plain" onClick={() => setTried(undefined)}>{say.asInForce}</button>}
           </div>
         </div>

@@ -2,17 +2,14 @@
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import { fill } from '../shared/i18n';
-import type { Entry, EntryPage, KnowledgeStats } from '../shared/wire';
-import { call, query as searched } from './api';
+import type { EntryPage, KnowledgeStats } from '../shared/wire';
+import { query as searched } from './api';
 import { EntrySide } from './EntrySide';
-import { Desk, Part, useAction, useLoad } from './load';
-import { plain } from './plain';
+import { LIMIT, Table } from './KnowledgeTable';
+import { Desk, Part, useLoad } from './load';
 import { address, change } from './route';
-import { when } from './time';
-import { Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
+import { Choice, Filters, Head, SearchBox, Side } from './ui';
 
-const LIMIT = 50;
 const NARROWS = ['q', 'category', 'market', 'source', 'validity', 'direct'] as const;
 
 export function Knowledge({ values }: { values: URLSearchParams }): VNode {
@@ -31,6 +28,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   return (
     <>
       <Head title={say.knowledge} lead={say.knowledgeLead}>
+        <a class="button" href={address('words')} data-testid="to-words">{say.dictionary}</a>
         <Export wanted={wanted} />
         <button type="button" onClick={() => change({ id: 'new' })} data-testid="add">{say.add}</button>
         <a class="primary" href={address('import')}>{say.import}</a>
@@ -49,7 +47,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
             {page.loaded && (
               <Part loaded={page.loaded} reload={page.reload}>
                 {(shown) => (
-                  <Table shown={shown} open={open} busy={page.busy} places={places} turn={setPlaces} restored={wanted.validity === 'deleted' ? again : undefined} />
+                  <Table shown={shown} stats={known} open={open} busy={page.busy} places={places} turn={setPlaces} changed={stats.reload} restored={wanted.validity === 'deleted' ? again : undefined} />
                 )}
               </Part>
             )}
@@ -121,97 +119,6 @@ function Choices({ stats, wanted }: { stats: KnowledgeStats | undefined; wanted:
       {choice('validity', say.validity, [['', say.all], ['live', say.live], ['expiring', say.expiring], ['expired', say.expired], ['coming', say.coming], ['deleted', say.deletedOnes]])}
       {choice('direct', say.fields.direct, [['', say.all], ['true', say.directYes], ['false', say.directNo]])}
     </>
-  );
-}
-
-interface TableProps {
-  shown: EntryPage;
-  open: string | null;
-  busy: boolean;
-  places: string[];
-  turn(places: string[]): void;
-  /** These entries are deleted: they can be brought back, not opened. */
-  restored?: (() => void) | undefined;
-}
-
-function Table({ shown, open, busy, places, turn, restored }: TableProps): VNode {
-  const { say } = useContext(Desk);
-  const [total, setTotal] = useState<number>();
-  useEffect(() => {
-    if (shown.total !== undefined) setTotal(shown.total);
-  }, [shown]);
-  const first = places.length * LIMIT;
-  if (!shown.entries.length) return <p class="empty-row" data-testid="no-rows">{say.noRows}</p>;
-  return (
-    <>
-      <table class="rows" aria-busy={busy} data-testid="rows">
-        <thead>
-          <tr>
-            <th scope="col">{say.questionAndAnswer}</th>
-            <th scope="col" class="wide-only">{say.fields.category}</th>
-            <th scope="col" class="wide-only">{say.fields.market}</th>
-            <th scope="col" class="wide-only">{say.validity}</th>
-            <th scope="col" class="wide-only number changed">{restored ? say.deletedAt : say.changed}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {shown.entries.map((entry) => (restored ? <Gone key={entry.id} entry={entry} restored={restored} /> : <Row key={entry.id} entry={entry} open={open === entry.id} />))}
-        </tbody>
-      </table>
-      <Pager first={!places.length} next={!!shown.next} busy={busy} turn={(by) => turn(by > 0 ? [...places, shown.next!] : places.slice(0, -1))}>
-        <span class="quiet" role="status" data-testid="range">
-          {fill(say.range, { from: (first + 1).toLocaleString(), to: (first + shown.entries.length).toLocaleString(), of: (total ?? first + shown.entries.length).toLocaleString() })}
-        </span>
-      </Pager>
-    </>
-  );
-}
-
-function Row({ entry, open }: { entry: Entry; open: boolean }): VNode {
-  const { say, lang } = useContext(Desk);
-  const valid = [entry.valid_from && fill(say.from, { day: entry.valid_from }), entry.valid_to && fill(say.to, { day: entry.valid_to })].filter(Boolean).join(' ');
-  const small = [entry.category, entry.market, valid].filter(Boolean).join(' · ');
-  return (
-    <tr aria-selected={open} class={open ? 'open' : ''} onClick={() => change({ id: entry.id })}>
-      <td class="main">
-        <a href={address('knowledge', { id: entry.id })} onClick={(event) => (event.preventDefault(), event.stopPropagation(), change({ id: entry.id }))}>
-          {entry.question || entry.answer.slice(0, 80)}
-        </a>
-        {entry.direct && <span class="tag">{say.directTag}</span>}
-        <p class="preview">{plain(entry.answer)}</p>
-        {small && <p class="narrow-only quiet small">{small}</p>}
-      </td>
-      <td class="wide-only">{entry.category}</td>
-      <td class="wide-only">{entry.market ?? <span class="quiet">{say.allMarkets}</span>}</td>
-      <td class="wide-only">{valid || <span class="quiet">{say.always}</span>}</td>
-      <td class="wide-only number quiet changed">{when(entry.updated_ms, lang)}</td>
-    </tr>
-  );
-}
-
-/** A deleted entry, and the way back. */
-function Gone({ entry, restored }: { entry: Entry; restored(): void }): VNode {
-  const { say, lang, tell } = useContext(Desk);
-  const { busy, problem, run } = useAction();
-  const restore = () =>
-    run(async () => {
-      await call('POST', `/knowledge/entries/${encodeURIComponent(entry.id)}/undo`);
-      tell({ text: say.restored });
-      restored();
-    });
-  return (
-    <tr>
-      <td class="main">
-        <strong>{entry.question || entry.answer.slice(0, 80)}</strong>
-        <p class="preview">{plain(entry.answer)}</p>
-        <p class="buttons"><button type="button" disabled={busy} onClick={() => void restore()} data-testid="restore">{say.restore}</button></p>
-        {problem && <p class="wrong" role="alert">{problem}</p>}
-      </td>
-      <td class="wide-only">{entry.category}</td>
-      <td class="wide-only">{entry.market ?? <span class="quiet">{say.allMarkets}</span>}</td>
-      <td class="wide-only" />
-      <td class="wide-only number quiet changed">{when(entry.updated_ms, lang)}</td>
-    </tr>
   );
 }
 

@@ -77,12 +77,12 @@ function Shown({ days }: { days: Days }): VNode {
   const { say, lang } = useContext(Desk);
   const { total } = days;
   const shown = columns(total, say, lang);
-  const figures: [string, string, string?][] = [
+  const figures: [name: string, value: string, small?: string, where?: Record<string, string>][] = [
     [say.questions, total.questions.toLocaleString()],
     [say.answered, share(total.answered, total.questions), total.answered.toLocaleString()],
-    [say.refusedCount, share(total.refused, total.questions), total.refused.toLocaleString()],
+    [say.refusedCount, share(total.refused, total.questions), total.refused.toLocaleString(), { outcome: 'refused' }],
     [say.failedCount, share(total.failed, total.questions), total.failed.toLocaleString()],
-    [say.ratedDown, total.down.toLocaleString(), fill(say.upToo, { n: total.up.toLocaleString() })],
+    [say.ratedDown, total.down.toLocaleString(), fill(say.upToo, { n: total.up.toLocaleString() }), { rating: 'down' }],
     [say.firstToken, total.first_token_p50 === null ? '–' : span(total.first_token_p50, lang), slow(total.first_token_p95, say, lang)],
     [say.totalTime, total.total_p50 === null ? '–' : span(total.total_p50, lang), slow(total.total_p95, say, lang)],
     [say.cost, costs(total.cost)],
@@ -91,9 +91,9 @@ function Shown({ days }: { days: Days }): VNode {
   return (
     <>
       <dl class="figures nine" data-testid="figures">
-        {figures.map(([name, value, small]) => (
+        {figures.map(([name, value, small, where]) => (
           <div key={name}>
-            <dt>{name}</dt>
+            <dt>{where ? <a href={address('conversations', where)}>{name}</a> : name}</dt>
             <dd>{value}{small && <small>{small}</small>}</dd>
           </div>
         ))}

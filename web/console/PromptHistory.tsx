@@ -63,7 +63,8 @@ export function PromptHistory({ name, now, versions, changed }: Props): VNode {
   );
 }
 
-function label(version: number, builtIn: string): string {
+/** What a version is called. */
+export function label(version: number, builtIn: string): string {
   return version === 0 ? builtIn : `v${version}`;
 }
 

@@ -1,6 +1,6 @@
 // One question over server-sent events, told as it is answered.
 
-import type { Decision, Done, Source, TurnFrame } from '../shared/wire';
+import type { Decision, Done, SearchSettings, Source, TurnFrame } from '../shared/wire';
 import { newId } from '../widget/state';
 import { ApiError, send } from './api';
 
@@ -17,14 +17,17 @@ export interface Question {
   model?: string | undefined;
   market?: string | undefined;
   locale?: string | undefined;
+  /** What is tried out for it, where that can be said. */
+  settings?: SearchSettings | undefined;
+  template?: { name: string; version: number } | undefined;
 }
 
 type Frame = TurnFrame | { type: 'error'; code: string; message: string };
 
 /** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came. */
-export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal): Promise<Told> {
+export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal, door = '/chat'): Promise<Told> {
   const body = { ...question, client_msg_id: newId() };
-  const reply = await send('POST', '/chat', body, signal);
+  const reply = await send('POST', door, body, signal);
   let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
   for await (const frame of frames(reply)) {
     told = add(told, frame);

@@ -36,8 +36,8 @@ function known(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(-1, 'internal', String(error));
 }
 
-/** Loads one path; nothing when the path is empty. What was loaded stays while it is loaded again. */
-export function useLoad<T>(path: string | undefined): { loaded: Loaded<T> | undefined; busy: boolean; reload(): void } {
+/** Loads one path; nothing when the path is empty. What was loaded stays while it is loaded again. With a body it is asked for by POST. */
+export function useLoad<T>(path: string | undefined, body?: unknown): { loaded: Loaded<T> | undefined; busy: boolean; reload(): void } {
   const { expired } = useContext(Desk);
   const [loaded, setLoaded] = useState<Loaded<T>>();
   const [busy, setBusy] = useState(false);
@@ -47,7 +47,7 @@ export function useLoad<T>(path: string | undefined): { loaded: Loaded<T> | unde
     const stop = new AbortController();
     setBusy(true);
     setLoaded((before) => (before?.state === 'ready' ? before : { state: 'loading' }));
-    call<T>('GET', path, undefined, stop.signal)
+    call<T>(body === undefined ? 'GET' : 'POST', path, body, stop.signal)
       .then(
         (value) => setLoaded({ state: 'ready', value }),
         (error: unknown) => {
@@ -58,7 +58,7 @@ export function useLoad<T>(path: string | undefined): { loaded: Loaded<T> | unde
       )
       .finally(() => stop.signal.aborted || setBusy(false));
     return () => stop.abort();
-  }, [path, round]);
+  }, [path, JSON.stringify(body), round]);
   return { loaded, busy, reload: () => setRound((round) => round + 1) };
 }
 

@@ -8,12 +8,14 @@ import { ApiError, call } from './api';
 import { Access } from './Access';
 import { Channels } from './Channels';
 import { Conversations } from './Conversations';
+import { Dictionary } from './Dictionary';
 import { Import } from './Import';
 import { Knowledge } from './Knowledge';
 import { Desk, type Note } from './load';
 import { Overview } from './Overview';
 import { Prompts } from './Prompts';
 import { address, afterAsking, useRoute } from './route';
+import { Safety } from './Safety';
 import { SignIn } from './SignIn';
 import { TryIt } from './TryIt';
 import { anyUnsaved, Leaving, settled } from './unsaved';
@@ -24,7 +26,7 @@ const LANG = 'mc:console:lang';
 /** The page when the address names none. */
 const FIRST = 'overview';
 /** Pages that are reached from another one, and not from the rail. */
-const BELOW: Record<string, string> = { import: 'knowledge' };
+const BELOW: Record<string, string> = { import: 'knowledge', words: 'knowledge', safety: 'conversations' };
 
 /** A sign-in token is taken out of the address before anything else can see it. */
 function takeToken(): string | undefined {
@@ -109,6 +111,8 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
     overview: [say.overview, <Overview values={values} />],
     knowledge: [say.knowledge, <Knowledge values={values} />],
     import: [say.import, <Import values={values} />],
+    words: [say.dictionary, <Dictionary />],
+    safety: [say.safety, <Safety />],
     try: [say.tryIt, <TryIt values={values} />],
     prompts: [say.prompts, <Prompts values={values} />],
     conversations: [say.conversations, <Conversations values={values} />],

@@ -403,13 +403,13 @@ async function access(page) {
 async function tryIt(page) {
   const id = (name) => page.getByTestId(name);
   await check('other settings are tried side by side', async () => {
-    await open(page, `try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'hits');
+    await open(page, `try?${new URLSearchParams({ q: '被扣分了怎么申诉？' })}`, 'columns');
     await id('compare').click();
-    await id('variant').locator('input[type=range]').nth(1).fill('1');
+    await id('variant').getByTestId('set-grounded_threshold').fill('1');
     await id('variant').locator('[data-decision=none]').waitFor();
   });
   await check('a model answers, and the very prompt can be read', async () => {
-    await id('answer').click();
+    await id('answer').first().click();
     await page.locator('[data-testid=model-answer][data-done=true]').first().waitFor({ timeout: 40_000 });
     await id('prompt').first().click();
     await page.locator('.prompt pre').first().waitFor();

@@ -251,8 +251,8 @@ export type LegScore = { rank: number, score: number };
 /** `score` is the confidence from 0 to 1, the scale of the thresholds; `fused` ranks; `matched` are the question's words that the entry has. */
 export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], rerank?: number, folded?: string[], direct_refused?: string, reason?: string | null };
 
-/** What ranks and decides: the lexical leg's weight against the semantic one, and what a confidence has to reach. */
-export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number };
+/** What ranks and decides: the lexical leg's weight against the semantic one, what a confidence has to reach, and how the legs are put together. */
+export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number, fusion: 'weighted' | 'rrf' };
 
 /** `GET /api/v1/knowledge/search`, the object of `kb search --json` with the settings it was made by. */
 export type SearchAnswer = { query: string, decision: Decision, hits: Array<SearchHit>, fusion: 'weighted' | 'rrf', weights?: { lexical: number, lexical_bare: number }, rerank?: { model: string, candidates: number, error?: { code: string, message: string } }, timings_ms: Record<string, number>, settings?: SearchSettings };
@@ -304,6 +304,12 @@ export type PromptVersion = { version: number, author: string, note: string, cre
 export type PromptVersions = { in_force: number, versions: Array<PromptVersion>, publications: Array<PromptVersion & { revision: number }> };
 
 export type PromptPreview = { template: string, version: string, model: string, decision: Decision, asks_model: boolean, messages: Array<{ role: string, part: string, content: string, tokens: number }>, tokens: { total: number, budget: number }, price: { prompt: number, most: number, currency: string, priced: boolean }, sources: Array<{ n: number, entry_id: string, title: string }> };
+
+/** `GET` and `PUT /api/v1/knowledge/words`: words kept whole, and groups that mean the same. */
+export type ShopWords = { words: Array<string>, synonyms: Array<Array<string>>, revision: number, updated_ms?: number, updated_by?: string };
+
+/** What a guardrail did, never the text: `GET /api/v1/safety/verdicts`. */
+export type Verdict = { id: string, response_id: string, stage: 'question' | 'source' | 'answer', rule: string, action: 'flag' | 'redact' | 'refuse', hits: number, created_ms: number };
 
 export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
 

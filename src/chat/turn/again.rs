@@ -25,7 +25,7 @@ impl Turning {
         let parts = &self.engine.0.parts;
         let alone = earlier.is_empty() && self.request.history.as_ref().is_none_or(Vec::is_empty);
         let as_typed = found.query == self.request.text.trim() && self.checked.notes.is_empty();
-        let as_others = self.request.replaces.is_none() && self.request.max_tokens.is_none();
+        let as_others = self.request.replaces.is_none() && self.request.max_tokens.is_none() && self.request.trial.is_none();
         if !(parts.cache.is_on() && alone && as_typed && as_others) {
             return None;
         }

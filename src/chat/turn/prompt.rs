@@ -24,11 +24,14 @@ pub(super) struct Asking {
 }
 
 impl Turning {
-    /// The template in force for the shop and the question's language, and how the model reasons: as the
-    /// operator says, else as the template does.
+    /// The template in force for the shop and the question's language, or the one that is tried out, and how the
+    /// model reasons: as the operator says, else as the template does.
     pub(super) async fn asking(&self, query: &str, sources: &[Hit]) -> Result<Asking> {
         let parts = &self.engine.0.parts;
-        let template = Arc::clone(parts.prompts.of(&self.tenant).await?.get(template_name(self.language))?);
+        let template = match self.request.trial.as_ref().and_then(|trial| trial.template.as_ref()) {
+            Some(tried) => Arc::clone(tried),
+            None => Arc::clone(parts.prompts.of(&self.tenant).await?.get(template_name(self.language))?),
+        };
         let reasoning = reasoning(&parts.config.reasoning, &template);
         let picked = self.engine.picked(&self.tenant, &template.choice, query, self.request.market.as_deref(), sources).await?;
         Ok(Asking { template, reasoning, picked })

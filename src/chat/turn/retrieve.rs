@@ -21,7 +21,10 @@ impl Turning {
         let asked =
             Query { text: query.to_owned(), market: self.request.market.clone(), top: parts.sources + LOOK_ASIDE, ..Query::default() };
         let started = Instant::now();
-        let found = parts.knowledge.search(&self.tenant, &asked).await?;
+        let found = match self.request.trial.as_ref().and_then(|trial| trial.search) {
+            Some(tried) => parts.knowledge.search_by(&self.tenant, &asked, &tried).await?,
+            None => parts.knowledge.search(&self.tenant, &asked).await?,
+        };
         self.timings.retrieval = ms(started);
         self.measure_legs(&found);
         self.searched = Some(Searched::new(started, &found));

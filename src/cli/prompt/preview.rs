@@ -66,7 +66,7 @@ impl Preview {
             (None, ..) => None,
         };
         let Self { question, market, model, .. } = self;
-        app.engine.preview(&tenant, Trying { question, market, model, template }).await
+        app.engine.preview(&tenant, Trying { question, market, model, template, search: None }).await
     }
 }
 

@@ -3,7 +3,12 @@
 import type { Fate } from '../../shared/wire';
 
 export const zh = {
-  knowledgeLead: '助手只根据这里的内容回答。点开一条就能修改，改错了可以撤销。',
+  knowledgeLead: '助手只根据这里的内容回答。点“编辑”在表里改，点开看全部内容和修改记录；改错了可以撤销。',
+  edit: '编辑',
+  editRow: '在表里编辑：{name}',
+  editHint: '在表里编辑（F2）',
+  editKeys: 'Ctrl+Enter 保存，Esc 放弃',
+  allFields: '全部内容和修改记录',
   entries: '条目',
   entry: '条目',
   add: '新增条目',
@@ -139,7 +144,12 @@ export const zh = {
 };
 
 export const en: typeof zh = {
-  knowledgeLead: 'The assistant answers from this and nothing else. Open an entry to change it; every change can be undone.',
+  knowledgeLead: 'The assistant answers from this and nothing else. Edit in the row, or open an entry for all it says and its history; every change can be undone.',
+  edit: 'Edit',
+  editRow: 'Edit in the row: {name}',
+  editHint: 'Edit in the row (F2)',
+  editKeys: 'Ctrl+Enter saves, Esc leaves it',
+  allFields: 'All fields and history',
   entries: 'Entries',
   entry: 'Entry',
   add: 'Add an entry',

@@ -1,5 +1,7 @@
-// How quick it feels: the first paint of the panel, and a thousand tokens without a long frame. The
-// figures are printed; three times the budget fails, which no busy machine explains.
+// How quick it feels: the first paint of the panel, and a thousand tokens without a long frame. Frames are told
+// as they came, and three times the budget fails, which no busy machine explains. What the page itself does is held
+// to the budget as it is: the best of a few first paints, and the processor's time of each task, which does not
+// grow when others want the processor too.
 
 import { check, must } from '../checks.mjs';
 import { visit } from './visit.mjs';
@@ -8,6 +10,17 @@ import { visit } from './visit.mjs';
 const PAINT = 100;
 const FRAME = 50;
 const PATIENCE = 3;
+
+/** First paints that are looked at. */
+const TIMES = 4;
+
+/** The processor's time of the page's tasks, in milliseconds, the longest first. */
+function tasksOf(trace) {
+  const { traceEvents } = JSON.parse(trace.toString());
+  const mains = traceEvents.filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain').map(({ pid, tid }) => `${pid} ${tid}`);
+  const tasks = traceEvents.filter(({ name, pid, tid, tdur }) => name.endsWith('RunTask') && tdur !== undefined && mains.includes(`${pid} ${tid}`));
+  return tasks.map(({ tdur }) => tdur / 1000).sort((a, b) => b - a);
+}
 
 /** From the click to a frame that shows the panel. */
 const opening = () =>
@@ -26,12 +39,16 @@ export async function speed(house) {
     await me.page.evaluate(() => window.MerchantCopilot.close());
     const again = await me.page.evaluate(opening);
     // A finger or a key gives no warning: what is there by then came while the page had nothing to do.
-    const other = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
-    await other.page.waitForTimeout(1500);
-    const ahead = await other.page.evaluate(opening);
-    await other.context.close();
+    const aheads = [];
+    while (aheads.length < TIMES && !aheads.some((ms) => ms <= PAINT)) {
+      const other = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
+      await other.page.waitForTimeout(1500);
+      aheads.push(await other.page.evaluate(opening));
+      await other.context.close();
+    }
+    const ahead = Math.min(...aheads);
     const figures = `${ahead.toFixed(0)} ms by touch or key, ${cold.toFixed(0)} ms in the page's first moment, ${again.toFixed(0)} ms opened again (budget ${PAINT})`;
-    must(Math.max(ahead, again) <= PATIENCE * PAINT, figures);
+    must(ahead <= PAINT && again <= PATIENCE * PAINT, figures);
     return figures;
   });
   await check('figures: 1,000 streamed tokens', async () => {
@@ -52,12 +69,15 @@ export async function speed(house) {
     await me.ask('被扣分了怎么申诉？');
     await me.midway(1, 5);
     await me.page.evaluate(() => ((window.frames_.length = 0), (window.long_.length = 0)));
+    await house.browser.startTracing(me.page, { categories: ['toplevel', 'devtools.timeline'] });
     must((await me.ended(1, 60_000)) === 'completed', await me.status());
+    const tasks = tasksOf(await house.browser.stopTracing());
     const { frames, long } = await me.page.evaluate(() => ({ frames: window.frames_, long: window.long_ }));
     const sorted = [...frames].sort((a, b) => a - b);
     const over = frames.filter((frame) => frame > FRAME).length;
     const slow = sorted[Math.floor(sorted.length * 0.99)];
-    const figures = `${(await me.text()).length} characters, ${frames.length} frames: median ${sorted[frames.length >> 1].toFixed(1)} ms, longest ${sorted.at(-1).toFixed(1)} ms, 99 of 100 within ${slow.toFixed(1)} ms, ${over} over ${FRAME} ms; ${long.length} long tasks`;
+    const figures = `${(await me.text()).length} characters, ${frames.length} frames: median ${sorted[frames.length >> 1].toFixed(1)} ms, longest ${sorted.at(-1).toFixed(1)} ms, 99 of 100 within ${slow.toFixed(1)} ms, ${over} over ${FRAME} ms; ${long.length} long tasks, ${tasks.length} in all, of which the longest took the processor ${(tasks[0] ?? 0).toFixed(1)} ms`;
+    must(tasks.length > 100 && tasks[0] <= FRAME, figures);
     must(slow <= PATIENCE * FRAME, figures);
     return figures;
   });
