@@ -43,11 +43,15 @@ pub fn client(local: bool) -> Result<Client> {
     builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))
 }
 
-/// No answer. An address may be a secret: it stays out of the error.
+/// No answer. Only a connection that never stood is certain to have done nothing. An address may be a secret: it
+/// stays out of the error.
 pub fn lost(error: reqwest::Error) -> Error {
     let error = error.without_url();
-    if error.is_timeout() && !error.is_connect() {
+    if error.is_connect() || error.is_builder() {
+        return Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error);
+    }
+    if error.is_timeout() {
         return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);
     }
-    Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error)
+    Error::timeout("platform_unsure", "The connection broke after the call had gone out; it may have worked.").because(error)
 }

@@ -14,8 +14,8 @@ use crate::ids::{Clock, Timestamp};
 
 /// A token is renewed this long before it expires, as the vendor's own programs do.
 const EARLY_MS: i64 = 5 * 60 * 1000;
-/// Error answers are read up to here.
-const LONGEST_CODE: usize = 80;
+/// The platform's words are repeated up to here.
+const LONGEST_WORDS: usize = 80;
 
 /// The API with one app's credentials.
 pub struct Api {
@@ -128,32 +128,69 @@ pub async fn exchange(request: RequestBuilder) -> Result<Value> {
     let answer = request.send().await.map_err(lost)?;
     let status = answer.status();
     let body = answer.bytes().await.map_err(lost)?;
-    judge(status, serde_json::from_slice(&body).unwrap_or_default())
+    judge(status, &body)
 }
 
-/// An answer that says "no" in whatever way is an error.
-fn judge(status: StatusCode, body: Value) -> Result<Value> {
-    let code = ["code", "errcode"].iter().map(|field| text(&body[*field])).find(|code| !code.is_empty()).unwrap_or_default();
-    let said = format!("the platform answered {} {code}", status.as_u16());
+/// Only what the platform is known to say for "yes" is one; everything else is an error, in its own words. It says
+/// "no" also with a success status: by a code, by who was left out, or by a page when it has banned our address.
+fn judge(status: StatusCode, body: &[u8]) -> Result<Value> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let code = ["code", "errcode"].iter().map(|field| text(&answer[*field])).find(|code| !code.is_empty()).unwrap_or_default();
+    let said = format!("the platform answered {} {}", status.as_u16(), words(&answer, body, &code)).trim().to_owned();
+    let busy = || Error::rate_limited("platform_busy", format!("Too many calls: {said}."), Duration::from_secs(1));
+    let refused = || Error::invalid("platform_refused", format!("A call was refused: {said}."));
     let too_often = status == StatusCode::TOO_MANY_REQUESTS
         || code == "410100"
         || ["QpsLimit", "too.fast", "tooFast"].iter().any(|mark| code.contains(mark));
     if too_often {
-        return Err(Error::rate_limited("platform_busy", format!("Too many calls: {said}."), Duration::from_secs(1)));
+        return Err(busy());
+    }
+    if status == StatusCode::GATEWAY_TIMEOUT || code == "unknown.send.result" {
+        return Err(Error::timeout("platform_timeout", format!("The platform does not know whether the call worked: {said}.")));
     }
     match status.as_u16() {
         200..=299 => {}
         401 => return Err(Error::unauthenticated("platform_unauthorized", format!("The bot's credentials were refused: {said}."))),
         403 => return Err(Error::forbidden("platform_forbidden", format!("The bot lacks a permission or its quota is used up: {said}."))),
         500.. => return Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}."))),
-        _ => return Err(Error::invalid("platform_refused", format!("A call was refused: {said}."))),
+        _ => return Err(refused()),
     }
-    let delivered = |results: &Value| results.as_array().is_none_or(|all| all.iter().all(|one| one["success"] != json!(false)));
-    let bad_code = !body["errcode"].is_null() && text(&body["errcode"]) != "0";
-    if bad_code || body["success"] == json!(false) || !delivered(&body["result"]["deliverResults"]) {
-        return Err(Error::invalid("platform_refused", format!("A call was refused: {said}.")));
+    let is_page = answer.is_null() && body.trim_ascii_start().starts_with(b"<");
+    if is_page || !answer["punish"].is_null() {
+        return Err(Error::unavailable("platform_error", format!("The platform does not let this server's address in: {said}.")));
     }
-    Ok(body)
+    let some = |list: &Value| list.as_array().is_some_and(|all| !all.is_empty());
+    if some(&answer["flowControlledStaffIdList"]) {
+        return Err(busy());
+    }
+    let all_delivered =
+        answer["result"]["deliverResults"].as_array().is_none_or(|all| all.iter().all(|one| one["success"] != json!(false)));
+    match is_yes(&answer, &code) && all_delivered && !some(&answer["invalidStaffIdList"]) {
+        true => Ok(answer),
+        false => Err(refused()),
+    }
+}
+
+/// Whether it says "yes": the older API by `errcode`, the newer one by `success` or by what was asked for.
+fn is_yes(answer: &Value, code: &str) -> bool {
+    if !answer["errcode"].is_null() {
+        return code == "0";
+    }
+    let given = ["processQueryKey", "accessToken", "endpoint"].iter().any(|field| answer[*field].is_string());
+    code.is_empty() && (answer["success"] == json!(true) || (given && answer["success"].is_null()))
+}
+
+/// What the platform gave as its reason.
+fn words(answer: &Value, body: &[u8], code: &str) -> String {
+    let reason = ["message", "errmsg", "errorMsg", "punish"].iter().map(|field| text(&answer[*field])).find(|words| !words.is_empty());
+    let undelivered =
+        || answer["result"]["deliverResults"].as_array()?.iter().map(|one| text(&one["errorMsg"])).find(|words| !words.is_empty());
+    let reason = reason.or_else(undelivered).unwrap_or_default();
+    match (code.is_empty() && reason.is_empty(), reason.is_empty() || reason == code) {
+        (true, _) => text(&Value::String(String::from_utf8_lossy(body).trim().to_owned())),
+        (false, true) => code.to_owned(),
+        (false, false) => format!("{code} {reason}").trim().to_owned(),
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -162,7 +199,7 @@ fn text(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         _ => String::new(),
     };
-    text.chars().filter(|c| !c.is_control()).take(LONGEST_CODE).collect()
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_WORDS).collect()
 }
 
 #[cfg(test)]
@@ -171,9 +208,18 @@ mod tests {
 
     #[test]
     fn a_no_is_a_no_however_it_is_said() {
-        let code = |status: u16, body: Value| judge(StatusCode::from_u16(status).unwrap(), body).map(drop).map_err(|error| error.code());
-        for good in [json!({"errcode": 0}), json!({"errcode": "0", "errmsg": "ok"}), json!({"success": true, "result": true}), json!({})] {
-            assert_eq!(code(200, good), Ok(()));
+        let judge = |status: u16, body: &str| judge(StatusCode::from_u16(status).unwrap(), body.as_bytes()).map(drop);
+        let code = |status: u16, body: Value| judge(status, &body.to_string()).map_err(|error| error.code());
+        for good in [
+            json!({"errcode": 0}),
+            json!({"errcode": "0", "errmsg": "ok"}),
+            json!({"success": true, "result": true}),
+            json!({"success": true, "result": {"deliverResults": [{"success": true}]}}),
+            json!({"processQueryKey": "k", "invalidStaffIdList": [], "flowControlledStaffIdList": []}),
+            json!({"accessToken": "t", "expireIn": 7200}),
+            json!({"endpoint": "wss://x", "ticket": "t"}),
+        ] {
+            assert_eq!(code(200, good.clone()), Ok(()), "{good}");
         }
         for (status, body, expected) in [
             (200, json!({"errcode": 310000}), "platform_refused"),
@@ -181,6 +227,16 @@ mod tests {
             (200, json!({"success": false}), "platform_refused"),
             (200, json!({"success": true, "result": {"deliverResults": [{"success": false}]}}), "platform_refused"),
             (200, json!({"errcode": 410100}), "platform_busy"),
+            (200, json!({}), "platform_refused"),
+            (200, json!({"success": null}), "platform_refused"),
+            (200, json!([]), "platform_refused"),
+            (200, json!({"code": "robot.notFound", "message": "no such robot"}), "platform_refused"),
+            (200, json!({"code": "x", "processQueryKey": "k"}), "platform_refused"),
+            (200, json!({"status": 1111, "punish": "deny"}), "platform_error"),
+            (200, json!({"processQueryKey": "k", "invalidStaffIdList": ["u1"]}), "platform_refused"),
+            (200, json!({"processQueryKey": "k", "flowControlledStaffIdList": ["u1"]}), "platform_busy"),
+            (400, json!({"code": "unknown.send.result"}), "platform_timeout"),
+            (504, json!({}), "platform_timeout"),
             (403, json!({"code": "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"}), "platform_busy"),
             (403, json!({"code": "Forbidden.AccessDenied.ApiCountLimitForOrg"}), "platform_forbidden"),
             (429, json!({}), "platform_busy"),
@@ -190,6 +246,20 @@ mod tests {
             (502, Value::Null, "platform_error"),
         ] {
             assert_eq!(code(status, body.clone()), Err(expected), "{status} {body}");
+        }
+        for (body, expected, words) in [
+            ("", "platform_refused", ""),
+            ("ok", "platform_refused", "ok"),
+            ("<html>\n<h1>denied</h1>", "platform_error", "denied"),
+            (r#"{"errcode":310000,"errmsg":"keywords not in content"}"#, "platform_refused", "310000 keywords not in content"),
+            (
+                r#"{"success":true,"result":{"deliverResults":[{"success":false,"errorMsg":"no such group"}]}}"#,
+                "platform_refused",
+                "no such group",
+            ),
+        ] {
+            let error = judge(200, body).unwrap_err();
+            assert!(error.code() == expected && error.message().contains(words), "{body}: {error}");
         }
     }
 }
