@@ -34,7 +34,7 @@ pub const REWRITTEN: &str = "<think>想一想</think>{\"intent\": \"question\", 
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
-const MODELS: [&str; 27] = [
+const MODELS: [&str; 26] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -61,7 +61,6 @@ const MODELS: [&str; 27] = [
     "counted",
     "rewriter",
     "rewriter-greets",
-    "judge",
 ];
 
 /// The running provider.
@@ -227,8 +226,6 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
         }
         "rewriter" => text(out, REWRITTEN).await?,
         "rewriter-greets" => text(out, r#"{"intent": "greeting", "query": ""}"#).await?,
-        // Judges by one word of the message.
-        "judge" => text(out, if obeyed.contains("走私") { "REFUSE" } else { "ALLOW" }).await?,
         "obedient" => {
             for c in obeyed.chars() {
                 text(out, &c.to_string()).await?;

@@ -129,27 +129,3 @@ async fn a_turn_that_panics_ends_once_keeps_what_it_said_and_holds_nobody_up() {
         tokio::time::timeout(Duration::from_secs(5), shop.engine.shutdown()).await.unwrap();
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn messages_of_one_conversation_are_answered_in_the_order_they_were_accepted_in() {
-    let shop = Shop::open(Breaks(1)).await;
-    let (id, _) = shop.ask("好好说，退货地址在哪里修改？", None).await;
-    let conversation = shop.memory.turn(&shop.caller.tenant, None, &id).await.unwrap().conversation_id;
-    let (mut accepted, mut first) = (Vec::new(), None);
-    for n in 0..16 {
-        let text = format!("好好说第{n}次，退货地址在哪里修改？");
-        let conversation_id = Some(conversation.clone());
-        let request = ChatRequest { text, conversation_id, channel: "test", ..ChatRequest::default() };
-        let one = shop.engine.answer(&shop.caller, request).await.unwrap();
-        accepted.push(one.response_id);
-        first.get_or_insert(one.events);
-    }
-    let batches: Vec<_> = first.unwrap().until_idle().collect().await;
-    let events: Vec<_> = batches.into_iter().flat_map(|batch| batch.unwrap()).collect();
-    let answered: Vec<TurnId> = events
-        .into_iter()
-        .filter(|event| matches!(event.kind, EventKind::ResponseCreated { .. }))
-        .filter_map(|event| event.response_id)
-        .collect();
-    assert_eq!(answered, accepted);
-}

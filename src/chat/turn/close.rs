@@ -79,9 +79,7 @@ impl Turning {
             Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
             None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
         };
-        let mut next = std::mem::take(&mut self.next);
-        next.retain(|question| self.suggestible(question));
-        suggest::fresh(next, &asked)
+        suggest::fresh(std::mem::take(&mut self.next), &asked)
     }
 
     /// The answer is told; what leaves the window is summed up before the next turn looks for it.

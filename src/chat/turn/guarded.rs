@@ -65,20 +65,14 @@ impl Turning {
         self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, &instruction)
     }
 
-    /// Words of a row, as they may be shown: the row may name what it names, but nothing forbidden.
-    pub(super) fn sayable(&mut self, text: &str, row: &Hit) -> String {
+    /// A row that is the answer itself, as it may be said.
+    pub(super) fn sayable(&mut self, row: &Hit) -> String {
         let draft = &row.entry.draft;
-        let given = [draft.question.as_str(), draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
+        let given = [draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
         let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, "");
-        let text = hold.push(text) + &hold.finish();
+        let text = hold.push(&draft.answer) + &hold.finish();
         self.checked.notes.merge(hold.notes());
         text
-    }
-
-    /// Whether a question may be suggested as it stands.
-    pub(super) fn suggestible(&self, question: &str) -> bool {
-        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, &[question], "");
-        hold.push(question) + &hold.finish() == question
     }
 
     /// Counts what was found in what was said.

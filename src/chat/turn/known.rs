@@ -21,7 +21,7 @@ impl Turning {
     /// The row itself is the answer.
     pub(super) fn answer_directly(&mut self, hits: &[Hit], sources: &[Hit]) -> Ending {
         let Some(row) = sources.first() else { return self.admit(hits) };
-        let (text, citation) = cite::whole(&self.sayable(&row.entry.draft.answer, row), 1);
+        let (text, citation) = cite::whole(&self.sayable(row), 1);
         self.say(&text);
         self.outcome.citations = json!([citation]);
         self.next = suggest::after_answer(hits, sources, self.language);

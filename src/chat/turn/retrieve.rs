@@ -40,11 +40,7 @@ impl Turning {
     /// Numbers the hits that count and tells them before any text.
     pub(super) fn cite_sources(&mut self, found: &SearchOutcome) -> Vec<Hit> {
         let hits = sources_of(found, self.engine.0.parts.sources);
-        let mut sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
-        for (source, hit) in sources.iter_mut().zip(&hits) {
-            source.title = self.sayable(&source.title, hit);
-            source.snippet = self.sayable(&source.snippet, hit);
-        }
+        let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
         self.outcome.sources = json!(sources);
         self.so_far.told().sources = self.outcome.sources.clone();
         self.so_far.told().decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::fake::{Fake, Step, answer, chunk, delta, ending, reply, streaming};
+use super::super::fake::{Fake, Step, answer, delta, reply, streaming};
 use super::super::registry::Models;
 use super::super::registry::tests::{build, config, provider};
 use super::super::{Message, Role};
@@ -186,28 +186,5 @@ async fn an_answer_is_no_longer_than_the_model_may_give() {
         let started = models.select(None).unwrap().stream(request, &Attempts::default()).await.ok().unwrap();
         started.deltas.collect::<Vec<_>>().await;
         assert_eq!(fake.seen().last().unwrap().body["max_tokens"], sent);
-    }
-}
-
-#[tokio::test]
-async fn token_counts_alone_are_no_answer_and_an_empty_one_is_asked_for_again() {
-    let counts = || chunk(json!({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}}));
-    let empty = move || std::iter::once(streaming()).chain([counts()]).chain(ending()).collect::<Vec<_>>();
-    let fake = Fake::start(move |nth| if nth == 0 { empty() } else { answer(&["yes"]) }).await;
-    let (items, _, attempts) = ask(&one(&fake), "m").await;
-    assert_eq!(items[0].as_ref().unwrap(), &Delta::Text("yes".into()));
-    assert_eq!(outcomes(&attempts), pairs(&[("m", "model_stream_broken"), ("m", "answered")]));
-    // The limit for the first token does not end with the counts.
-    let counted = Fake::start(move |_| vec![streaming(), counts(), Step::Hang]).await;
-    let second = Fake::start(|_| answer(&["second"])).await;
-    let (items, by, _) = ask(&two(&counted, &second), "m").await;
-    assert_eq!((items[0].as_ref().unwrap(), by.as_deref()), (&Delta::Text("second".into()), Some("n")));
-    // What was cut at its length, or held back by the provider, has ended: asking again would not help.
-    for reason in ["length", "content_filter"] {
-        let end = move || chunk(json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}));
-        let cut = Fake::start(move |_| vec![streaming(), end(), Step::Send("data: [DONE]\n\n".to_owned())]).await;
-        let (items, ..) = ask(&one(&cut), "m").await;
-        assert!(matches!(items[..], [Ok(Delta::Finish(FinishReason::Length | FinishReason::ContentFilter))]), "{items:?}");
-        assert_eq!(cut.seen().len(), 1);
     }
 }
