@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::ids::TenantId;
 use crate::ledger::Allowance;
 use crate::models::{Attempts, CompletionRequest, Delta, DeltaStream, Model, Usage};
+use crate::telemetry;
 
 /// What came of a call.
 pub(super) enum Aside {
@@ -52,6 +53,7 @@ impl ChatEngine {
         let counted = started.model.family().count(&heard.text) as u64;
         let usage = heard.told.unwrap_or(Usage { completion_tokens: counted, ..most });
         ledger.record(tenant, &started.model, usage).await?;
+        measure(&started.model, tenant, usage);
         Ok(match heard.broke_off {
             Some(why) => Aside::Nothing(why),
             None if heard.text.is_empty() => Aside::Nothing("empty"),
@@ -92,4 +94,11 @@ async fn listen(mut deltas: DeltaStream, thinks_first: bool, deadline: Instant) 
     pieces.extend(split.finish());
     let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
     Heard { text: text.trim().to_owned(), told, broke_off }
+}
+
+fn measure(model: &Model, tenant: &TenantId, usage: Usage) {
+    for (direction, tokens) in [("in", usage.prompt_tokens), ("out", usage.completion_tokens)] {
+        let labels = [("tenant", tenant.to_string()), ("model", model.card().id.clone()), ("direction", direction.to_owned())];
+        metrics::counter!(telemetry::MODEL_TOKENS, &labels).increment(tokens);
+    }
 }

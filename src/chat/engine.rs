@@ -115,10 +115,6 @@ impl ChatEngine {
         let arrived = Instant::now();
         self.check(&request)?;
         let model = self.0.parts.models.select(request.model.as_deref())?;
-        // A message that was sent again is not judged again, which may cost a model's call.
-        if let Some(turn) = self.0.parts.memory.said_before(&caller.tenant, &caller.owner, request.client_msg_id.as_deref()).await? {
-            return self.accepted_before(caller, turn).await;
-        }
         // Before anything is stored: what is personal in a question is never kept.
         let checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
         request.text.clone_from(&checked.text);
@@ -252,15 +248,8 @@ impl ChatEngine {
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
         let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, Arc::clone(&log), cancel, so_far, arrived);
         let (engine, tenant, id) = (self.clone(), caller.tenant.clone(), response_id.clone());
-        // Turns are answered in the order they were accepted in: the place in the queue is taken here, for
-        // who knows which task begins first.
-        let mut place = Box::pin(tokio::task::unconstrained(queue.lock_owned()));
-        let at_once = place.as_mut().now_or_never();
         let turn = async move {
-            let _turn = match at_once {
-                Some(turn) => turn,
-                None => place.await,
-            };
+            let _turn = queue.lock_owned().await;
             if AssertUnwindSafe(turning.checked(checked).run()).catch_unwind().await.is_err()
                 && let Err(error) = engine.end_broken(&tenant, &id, &log).await
             {

@@ -12,7 +12,6 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId, Timestamp};
 use crate::models::{Model, ModelCard, Usage};
-use crate::telemetry;
 
 mod store;
 
@@ -128,9 +127,7 @@ impl Ledger {
         let spent = self.spending(model.card(), usage, model.cost(usage));
         let mut tx = self.0.db.begin().await?;
         store::add(&mut tx, tenant, &spent).await?;
-        tx.commit().await?;
-        measure(tenant, &spent);
-        Ok(())
+        tx.commit().await
     }
 
     /// Asks for a call that costs at most one of these; a call that costs nothing is always granted.
@@ -214,19 +211,6 @@ impl Drop for Held {
                 held.remove(&self.tenant);
             }
         }
-    }
-}
-
-/// Tokens and money of a call in the numbers of `/metrics`.
-pub fn measure(tenant: &TenantId, spent: &Spending) {
-    let labels =
-        |name: &'static str, value: &str| [("tenant", tenant.to_string()), ("model", spent.model.clone()), (name, value.to_owned())];
-    for (direction, tokens) in [("in", spent.usage.prompt_tokens), ("out", spent.usage.completion_tokens)] {
-        metrics::counter!(telemetry::MODEL_TOKENS, &labels("direction", direction)).increment(tokens);
-    }
-    let micros = (spent.cost * 1_000_000.0).round() as u64;
-    if micros > 0 {
-        metrics::counter!(telemetry::MODEL_COST, &labels("currency", &spent.currency)).increment(micros);
     }
 }
 

@@ -201,7 +201,7 @@ impl Memory {
     /// # Errors
     /// `conversation_not_found` when it does not exist or is another's.
     pub async fn record_question(&self, tenant: &TenantId, new: &NewTurn<'_>) -> Result<Recorded> {
-        if let Some(turn) = self.said_before(tenant, new.owner, new.client_msg_id).await? {
+        if let Some(turn) = self.said_before(tenant, new).await? {
             return Ok(Recorded { turn, duplicate: true });
         }
         let now = self.clock.now();
@@ -220,7 +220,7 @@ impl Memory {
         }
         // Somebody stored the same message between our look and our insert: theirs counts.
         drop(tx);
-        let turn = self.said_before(tenant, new.owner, new.client_msg_id).await?;
+        let turn = self.said_before(tenant, new).await?;
         let turn = turn.ok_or_else(|| Error::conflict("message_conflict", "The message could not be stored. Send it again."))?;
         Ok(Recorded { turn, duplicate: true })
     }
@@ -236,12 +236,11 @@ impl Memory {
         Ok(())
     }
 
-    /// The turn of a message that this owner sent before.
-    pub async fn said_before(&self, tenant: &TenantId, owner: &OwnerId, client_msg_id: Option<&str>) -> Result<Option<Turn>> {
-        let Some(said) = client_msg_id else { return Ok(None) };
+    async fn said_before(&self, tenant: &TenantId, new: &NewTurn<'_>) -> Result<Option<Turn>> {
+        let Some(said) = new.client_msg_id else { return Ok(None) };
         let sql = AssertSqlSafe(format!("select {TURN} from turns where tenant_id = $1 and owner_id = $2 and client_msg_id = $3"));
         let row: Option<TurnRow> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(owner).bind(said).fetch_optional(pool).await)?;
+            on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(new.owner).bind(said).fetch_optional(pool).await)?;
         row.map(TurnRow::into_turn).transpose()
     }
 
@@ -260,11 +259,11 @@ impl Memory {
         row.ok_or_else(|| no_response(named))?.into_turn()
     }
 
-    /// Stores how a running turn ended, together with what it cost; one that has ended already keeps its end.
+    /// Stores how a turn ended, together with what it cost.
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<()> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
              sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
-             model = coalesce($17, model) where tenant_id = $1 and id = $2 and status = 'running' \
+             model = coalesce($17, model) where tenant_id = $1 and id = $2 \
              returning conversation_id, question, model, market, locale";
         let error = outcome.error.as_ref().map(Value::to_string);
         let mut tx = self.db.begin().await?;

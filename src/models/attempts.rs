@@ -6,11 +6,6 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
-use crate::telemetry;
-
-/// The outcome of a call whose answer nobody wanted any more.
-const LEFT: &str = "left";
-
 /// The attempts at one answer, in order; shared with whoever reads the trace.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Mutex<Vec<Attempt>>>);
@@ -119,12 +114,8 @@ impl Trial {
     fn note(&mut self, outcome: &'static str) {
         self.ended = true;
         let ms = self.ms();
-        let mut attempts = self.attempts.lock();
-        let attempt = &mut attempts[self.at];
+        let attempt = &mut self.attempts.lock()[self.at];
         (attempt.outcome, attempt.ms) = (outcome, ms);
-        if let Some(code) = attempt.error().filter(|outcome| *outcome != LEFT) {
-            metrics::counter!(telemetry::MODEL_ERRORS, "model" => attempt.model.clone(), "code" => code).increment(1);
-        }
     }
 
     /// Milliseconds since the call, to a tenth.
@@ -136,7 +127,7 @@ impl Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         if !self.ended {
-            self.note(LEFT);
+            self.note("left");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
 use super::tokens::{Budget, Family};
-use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, Usage};
+use super::{ChatModel, CompletionRequest, Delta, DeltaStream, ModelError, Usage};
 
 #[cfg(test)]
 mod tests;
@@ -204,30 +204,17 @@ impl Model {
         attempts.begin(&self.card.id, &self.card.provider, &self.peer)
     }
 
-    /// One try, up to and including the first word, or the reason why none will come. Token counts alone
-    /// are no answer, and neither is an end before anything was said: both may be tried again.
-    async fn begin(&self, mut request: CompletionRequest) -> Result<(Vec<Delta>, DeltaStream), ModelError> {
+    /// One try, up to and including the first delta.
+    async fn begin(&self, mut request: CompletionRequest) -> Result<(Delta, DeltaStream), ModelError> {
         request.max_tokens = [request.max_tokens, self.answer_tokens].into_iter().flatten().min();
         let mut deltas = self.chat.stream(request).await?;
-        let mut first = Vec::new();
-        loop {
-            let delta = deltas.next().await.unwrap_or_else(|| Err(empty_answer()))?;
-            let begun = match &delta {
-                Delta::Text(said) | Delta::Reasoning(said) => !said.is_empty(),
-                Delta::Finish(FinishReason::Stop) => return Err(empty_answer()),
-                Delta::Finish(FinishReason::Length | FinishReason::ContentFilter) => true,
-                Delta::Usage(_) | Delta::Model(_) => false,
-            };
-            first.push(delta);
-            if begun {
-                return Ok((first, deltas));
-            }
-        }
+        let first = deltas.next().await.unwrap_or_else(|| Err(ModelError::Broken("there was no answer".to_owned())))?;
+        Ok((first, deltas))
     }
 
     /// The whole answer: it ends with an error when it is silent too long, and after any error. The
     /// place, the trial and the pass go with it.
-    fn guard(&self, first: Vec<Delta>, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
+    fn guard(&self, first: Delta, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
         trial.first_token();
         pass.heard();
         let stall = self.limits.stall;
@@ -247,13 +234,8 @@ impl Model {
             Some((Err(ended(trial, error)), None))
         };
         let rest = stream::unfold(Some((rest, trial, pass, place)), next);
-        stream::iter(first.into_iter().map(Ok)).chain(rest).boxed()
+        stream::once(async { Ok(first) }).chain(rest).boxed()
     }
-}
-
-/// A model that stopped before it said anything.
-pub(crate) fn empty_answer() -> ModelError {
-    ModelError::Broken("there was no answer".to_owned())
 }
 
 fn ended(trial: Trial, error: ModelError) -> ModelError {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use tokio::time::{Instant, timeout_at};
 
 use super::chain::about_all;
 use super::{Action, Guardrail, Look, Stage, Verdict};
 use crate::ids::TenantId;
-use crate::ledger::{Allowance, Ledger};
+use crate::ledger::Ledger;
 use crate::models::{Attempts, CompletionRequest, Delta, Message, Model, ModelError, Role, Started, Usage};
 
 /// A judge that is slower than this is left out, which is audited.
@@ -36,7 +35,7 @@ impl Judge {
         Self { model, ledger }
     }
 
-    async fn ask(&self, text: &str, tenant: &TenantId) -> Result<String, Silent> {
+    async fn ask(&self, text: &str, tenant: &TenantId) -> Result<String, ModelError> {
         let message = |role, content: String| Message { role, content };
         let fenced = format!("<message>\n{}\n</message>", text.replace("</message", "‹/message"));
         let request = CompletionRequest {
@@ -45,45 +44,21 @@ impl Judge {
             ..CompletionRequest::default()
         };
         let prompt_tokens = self.model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;
-        let most = Usage { prompt_tokens, completion_tokens: ANSWER_TOKENS.into(), cached_tokens: 0 };
-        let _held = match self.ledger.allow(tenant, &self.model.most_costs(most)).await {
-            Ok(Allowance::Granted(held)) => held,
-            Ok(Allowance::Reached(_)) => return Err(Silent("judge.spent")),
-            Err(error) => {
-                tracing::error!(%error, causes = error.causes(), "what the judging model may cost could not be looked up");
-                return Err(Silent("judge.failed"));
+        let mut usage = Usage { prompt_tokens, completion_tokens: ANSWER_TOKENS.into(), cached_tokens: 0 };
+        let Started { model, mut deltas } = self.model.stream(request, &Attempts::default()).await?;
+        let mut said = String::new();
+        while let Some(delta) = deltas.next().await {
+            match delta? {
+                Delta::Text(text) => said.push_str(&text),
+                Delta::Usage(told) if told.prompt_tokens > 0 => usage = told,
+                _ => {}
             }
-        };
-        let deadline = Instant::now() + PATIENCE;
-        let Started { model, mut deltas } = match timeout_at(deadline, self.model.stream(request, &Attempts::default())).await {
-            Ok(started) => started.map_err(failed)?,
-            Err(_) => return Err(Silent("judge.slow")),
-        };
-        let (mut said, mut told) = (String::new(), None);
-        // From here on the provider is at work, and paid whether or not it comes to an end.
-        let ended = loop {
-            match timeout_at(deadline, deltas.next()).await {
-                Ok(None) => break Ok(()),
-                Ok(Some(Ok(Delta::Text(text)))) => said.push_str(&text),
-                Ok(Some(Ok(Delta::Usage(usage)))) => told = Some(usage).filter(|usage| usage.prompt_tokens > 0).or(told),
-                Ok(Some(Ok(_))) => {}
-                Ok(Some(Err(error))) => break Err(failed(error)),
-                Err(_) => break Err(Silent("judge.slow")),
-            }
-        };
-        if let Err(error) = self.ledger.record(tenant, &model, told.unwrap_or(most)).await {
+        }
+        if let Err(error) = self.ledger.record(tenant, &model, usage).await {
             tracing::error!(%error, causes = error.causes(), "what the judging model cost could not be written down");
         }
-        ended.map(|()| said)
+        Ok(said)
     }
-}
-
-/// No word came of it; the rule that the audit names.
-struct Silent(&'static str);
-
-fn failed(error: ModelError) -> Silent {
-    tracing::warn!(code = error.code(), %error, "the judging model did not answer; the question goes on without it");
-    Silent("judge.failed")
 }
 
 #[async_trait]
@@ -92,11 +67,15 @@ impl Guardrail for Judge {
         if look.stage != Stage::Question {
             return Verdict::Allow(Vec::new());
         }
-        match self.ask(text, look.tenant).await.map(|said| said.to_ascii_uppercase()) {
-            Ok(said) if said.contains("REFUSE") => Verdict::Refuse(vec![about_all("judge", Action::Refuse)]),
-            Ok(said) if said.contains("ALLOW") => Verdict::Allow(Vec::new()),
-            Ok(_) => Verdict::Allow(vec![about_all("judge.unclear", Action::Flag)]),
-            Err(Silent(rule)) => Verdict::Allow(vec![about_all(rule, Action::Flag)]),
+        match tokio::time::timeout(PATIENCE, self.ask(text, look.tenant)).await {
+            Ok(Ok(said)) if said.to_ascii_uppercase().contains("REFUSE") => Verdict::Refuse(vec![about_all("judge", Action::Refuse)]),
+            Ok(Ok(said)) if said.to_ascii_uppercase().contains("ALLOW") => Verdict::Allow(Vec::new()),
+            Ok(Ok(_)) => Verdict::Allow(vec![about_all("judge.unclear", Action::Flag)]),
+            Ok(Err(error)) => {
+                tracing::warn!(code = error.code(), %error, "the judging model did not answer; the question goes on without it");
+                Verdict::Allow(vec![about_all("judge.failed", Action::Flag)])
+            }
+            Err(_) => Verdict::Allow(vec![about_all("judge.slow", Action::Flag)]),
         }
     }
 }

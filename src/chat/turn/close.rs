@@ -1,17 +1,12 @@
 //! The end of a turn: recorded first, then told, so that who sees `response.done` finds it stored.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::{Ending, Turning, report};
+use super::{Ending, Turning};
 use crate::chat::{Done, ErrorReport, EventKind, Status, suggest};
-use crate::error::Result;
 use crate::memory::Outcome;
 use crate::models::FinishReason;
 
-/// How long to wait before an outcome is stored again.
-const RECORD_AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 /// Earlier questions looked through so that none is suggested again.
 const ASKED_BEFORE: i64 = 400;
 
@@ -33,7 +28,7 @@ impl Turning {
             self.outcome.suggestions = json!(self.suggestions().await);
         }
         self.timings.total = self.elapsed();
-        let mut done = self.done(status, finish_reason, error);
+        let done = self.done(status, finish_reason, error);
         self.outcome.usage = json!(done.usage);
         self.outcome.answer = std::mem::take(&mut self.sent.text);
         self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
@@ -42,11 +37,9 @@ impl Turning {
         self.outcome.timings = json!(self.timings);
         self.outcome.numbers = json!(self.so_far.told().numbers);
         normalise(&mut self.outcome);
-        if let Err(error) = self.record().await {
+        let recorded = self.engine.0.parts.memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await;
+        if let Err(error) = recorded {
             tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
-            // What was told is not what a reader will find: the end says so.
-            (done.status, done.finish_reason) = (Status::Incomplete, "error".to_owned());
-            done.error = Some(report(&error));
         }
         self.audit().await;
         self.measure();
@@ -54,19 +47,6 @@ impl Turning {
         self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
         self.trace();
         self.sum_up().await;
-    }
-
-    /// Stores the outcome; a database that is busy or away for a moment is asked again.
-    async fn record(&self) -> Result<()> {
-        let memory = &self.engine.0.parts.memory;
-        for wait in RECORD_AGAIN {
-            match memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await {
-                Ok(()) => return Ok(()),
-                Err(error) => tracing::warn!(turn = %self.turn.id, %error, "an answer could not be recorded yet"),
-            }
-            tokio::time::sleep(wait).await;
-        }
-        memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await
     }
 
     /// What could be asked next.

@@ -11,7 +11,6 @@ use crate::chat::cite::CiteScanner;
 use crate::chat::reason::{Piece, ReasonSplitter};
 use crate::chat::{ErrorReport, EventKind, Stage, support};
 use crate::error::Result;
-use crate::models::model::empty_answer;
 use crate::models::{CompletionRequest, Delta, FinishReason, Model, ModelError, Reasoning, Started, Usage};
 use crate::safety::HoldBack;
 
@@ -33,11 +32,6 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
-        let ending = match ending {
-            // All of it was reasoning: nobody was told anything.
-            Ending::Finished(FinishReason::Stop) if self.sent.text.trim().is_empty() => Ending::Broken(model_report(&empty_answer())),
-            ending => ending,
-        };
         if answer.split.saw_stray() {
             tracing::warn!(
                 model = self.model.card().id,
