@@ -6,7 +6,7 @@ use std::sync::Arc;
 use merchant_copilot::config::Config;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
-use merchant_copilot::memory::{Memory, NewTurn};
+use merchant_copilot::memory::{Memory, NewTurn, Outcome};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -285,6 +285,32 @@ async fn a_configured_model_writes_about_what_left_the_window() {
 }
 
 #[tokio::test]
+async fn a_turn_that_was_ended_stays_as_it_ended() {
+    let server = Server::small().await;
+    let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
+    let turn = memory.record_question(&demo, &question(&OwnerId::from_text("k_gone"))).await.unwrap().turn;
+    let outcome = Outcome { answer: "late".into(), status: "completed".into(), finish_reason: "stop".into(), ..Outcome::default() };
+    assert!(memory.end_if_silent(&demo, &turn.id, 0).await.unwrap());
+    assert!(!memory.record_outcome(&demo, &turn.id, &outcome).await.unwrap());
+    let kept = memory.turn(&demo, None, &turn.id).await.unwrap();
+    assert_eq!((kept.status.as_str(), kept.finish_reason.as_deref(), kept.answer.as_str()), ("incomplete", Some("interrupted"), ""));
+}
+
+fn question(owner: &OwnerId) -> NewTurn<'_> {
+    NewTurn {
+        owner,
+        conversation: None,
+        channel: "ws",
+        client_msg_id: None,
+        question: DIRECT,
+        model: "builtin",
+        market: None,
+        locale: None,
+        instead: None,
+    }
+}
+
+#[tokio::test]
 async fn the_running_server_forgets_what_is_too_old() {
     let folder = tempfile::tempdir().unwrap();
     let setup = |config| Setup { data_dir: Some(folder.path().to_owned()), config, ..Setup::default() };
@@ -294,18 +320,7 @@ async fn the_running_server_forgets_what_is_too_old() {
     let long_ago = Timestamp(Clock::system().now().0 - 3 * 24 * 60 * 60 * 1000);
     let memory = memory(&server, Clock::fixed(long_ago)).await;
     let (demo, owner) = (TenantId::parse("demo").unwrap(), OwnerId::from_text("k_gone"));
-    let new = NewTurn {
-        owner: &owner,
-        conversation: None,
-        channel: "ws",
-        client_msg_id: None,
-        question: DIRECT,
-        model: "builtin",
-        market: None,
-        locale: None,
-        instead: None,
-    };
-    memory.record_question(&demo, &new).await.unwrap();
+    memory.record_question(&demo, &question(&owner)).await.unwrap();
     let listed = async |server: &Server| -> Vec<String> {
         let page = server.json("/api/v1/conversations", &server.admin).await;
         page["conversations"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
