@@ -12,6 +12,7 @@ pub mod compose;
 mod demos;
 pub mod engine;
 pub mod numbers;
+mod order;
 pub mod preview;
 pub mod reason;
 pub mod replay;
