@@ -72,7 +72,7 @@ struct Heard {
 }
 
 async fn listen(mut deltas: DeltaStream, thinks_first: bool, deadline: Instant) -> Heard {
-    let mut split = if thinks_first { ReasonSplitter::inside() } else { ReasonSplitter::new() };
+    let mut split = if thinks_first { ReasonSplitter::inside() } else { ReasonSplitter::unsure() };
     let (mut pieces, mut told, mut broke_off) = (Vec::new(), None, None);
     loop {
         match timeout_at(deadline, deltas.next()).await {

@@ -2,6 +2,7 @@
 //! have, again when that may help, and another in its place when it does not. Never again once the
 //! first token has come.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub struct Model {
     pub(super) answer_tokens: Option<u32>,
     /// Its answers begin inside `<think>`.
     pub(super) thinks_first: bool,
+    /// It may think before it answers, without saying where that begins.
+    pub(super) may_think: AtomicBool,
     /// Asked in its place; two models may stand in for each other.
     pub(super) fallback: OnceLock<Vec<Weak<Model>>>,
 }
@@ -141,6 +144,16 @@ impl Model {
     /// Whether its answers begin inside `<think>`, because its prompt ends with that tag.
     pub fn thinks_first(&self) -> bool {
         self.thinks_first
+    }
+
+    /// Whether it may think without saying where that begins: by its name, or because it did.
+    pub fn may_think(&self) -> bool {
+        self.may_think.load(Ordering::Relaxed)
+    }
+
+    /// It ended reasoning that it had not begun: from now on its text waits until it is known to be none.
+    pub fn has_thought(&self) {
+        self.may_think.store(true, Ordering::Relaxed);
     }
 
     /// How tokens are counted: for the trace.

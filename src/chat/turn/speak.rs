@@ -33,9 +33,10 @@ impl Turning {
         };
         answer.end(self);
         if answer.split.saw_stray() {
+            self.model.has_thought();
             tracing::warn!(
                 model = self.model.card().id,
-                "reasoning came without its opening tag and was told: set `thinks_first` for this model"
+                "reasoning came without its opening tag and was told; from now on its text waits for the tag: set `thinks_first` for this model"
             );
         }
         self.note(answer.words.notes());
@@ -66,6 +67,8 @@ impl Turning {
         };
         if by.thinks_first() {
             answer.split = ReasonSplitter::inside();
+        } else if by.may_think() {
+            answer.split = ReasonSplitter::unsure();
         }
         self.answered_by(by);
         let mut finish = FinishReason::Stop;
@@ -121,6 +124,7 @@ impl Answering {
 
     fn reasoning(&mut self, turning: &mut Turning, text: &str) {
         self.said.push_str(text);
+        self.split.sure();
         self.show(turning, text);
     }
 
