@@ -15,7 +15,7 @@ use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
 use super::tokens::{Budget, Family};
-use super::{ChatModel, CompletionRequest, Delta, DeltaStream, ModelError, Usage};
+use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, Usage};
 
 #[cfg(test)]
 mod tests;
@@ -92,11 +92,11 @@ impl Model {
         &self.card
     }
 
-    /// Starts an answer and waits for its first delta: of this model, else of the first of those that
+    /// Starts an answer and waits for its first word: of this model, else of the first of those that
     /// stand in for it. `attempts` hears of every try.
     ///
     /// # Errors
-    /// This model's own last error, when none of them gave a delta.
+    /// This model's own last error, when none of them said a word.
     pub async fn stream(self: &Arc<Self>, request: CompletionRequest, attempts: &Attempts) -> Result<Started, ModelError> {
         let own = match self.ask(&request, attempts).await {
             Ok(deltas) => return Ok(Started { model: Arc::clone(self), deltas }),
@@ -217,18 +217,33 @@ impl Model {
         attempts.begin(&self.card.id, &self.card.provider, &self.peer)
     }
 
-    /// One try, up to and including the first delta.
-    async fn begin(&self, mut request: CompletionRequest) -> Result<(Delta, DeltaStream), ModelError> {
+    /// One try, up to and including the first word; what was told before it comes along. An end without a word is
+    /// no answer, unless the provider says what kept it from giving one, which it would say again.
+    async fn begin(&self, mut request: CompletionRequest) -> Result<(Vec<Delta>, DeltaStream), ModelError> {
         request.max_tokens = [request.max_tokens, self.answer_tokens].into_iter().flatten().min();
         let mut deltas = self.chat.stream(request).await?;
-        let first = deltas.next().await.unwrap_or_else(|| Err(ModelError::Broken("there was no answer".to_owned())))?;
-        Ok((first, deltas))
+        let mut first = Vec::new();
+        while let Some(delta) = deltas.next().await {
+            let delta = delta?;
+            let said = is_word(&delta);
+            first.push(delta);
+            if said {
+                return Ok((first, deltas));
+            }
+        }
+        let kept_from_it = |delta: &Delta| matches!(delta, Delta::Finish(FinishReason::Length | FinishReason::ContentFilter));
+        match first.iter().any(kept_from_it) {
+            true => Ok((first, stream::empty().boxed())),
+            false => Err(ModelError::Broken("there was no answer".to_owned())),
+        }
     }
 
     /// The whole answer: it ends with an error when it is silent too long, and after any error. The
     /// place, the trial and the pass go with it.
-    fn guard(&self, first: Delta, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
-        trial.first_token();
+    fn guard(&self, first: Vec<Delta>, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
+        if first.iter().any(is_word) {
+            trial.first_token();
+        }
         pass.heard();
         let stall = self.limits.stall;
         let next = move |listening: Option<(DeltaStream, Trial, Pass, Place)>| async move {
@@ -247,8 +262,13 @@ impl Model {
             Some((Err(ended(trial, error)), None))
         };
         let rest = stream::unfold(Some((rest, trial, pass, place)), next);
-        stream::once(async { Ok(first) }).chain(rest).boxed()
+        stream::iter(first.into_iter().map(Ok)).chain(rest).boxed()
     }
+}
+
+/// Whether somebody waiting for an answer hears something: token counts and an end are none.
+fn is_word(delta: &Delta) -> bool {
+    matches!(delta, Delta::Text(_) | Delta::Reasoning(_))
 }
 
 fn ended(trial: Trial, error: ModelError) -> ModelError {

@@ -52,7 +52,10 @@ impl Turning {
         let decision = self.outcome.decision.clone().unwrap_or_default();
         let status = self.outcome.status.clone();
         metrics::counter!(telemetry::TURNS, "tenant" => tenant.clone(), "decision" => decision, "status" => status).increment(1);
-        metrics::histogram!(telemetry::FIRST_TOKEN, "tenant" => tenant.clone()).record(self.timings.first_token / 1000.0);
+        // A turn without a word has no first one.
+        if self.timings.first_token > 0.0 {
+            metrics::histogram!(telemetry::FIRST_TOKEN, "tenant" => tenant.clone()).record(self.timings.first_token / 1000.0);
+        }
         metrics::histogram!(telemetry::TURN_SECONDS, "tenant" => tenant.clone()).record(self.timings.total / 1000.0);
         metrics::histogram!(telemetry::RETRIEVAL_SECONDS, "tenant" => tenant.clone()).record(self.timings.retrieval / 1000.0);
         for (direction, field) in [("in", "prompt_tokens"), ("out", "completion_tokens")] {

@@ -32,6 +32,13 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        let ending = match ending {
+            // Thoughts without a word after them are no answer either.
+            Ending::Finished(FinishReason::Stop) if self.sent.text.is_empty() => {
+                Ending::Broken(model_report(&ModelError::Broken("the answer was empty".to_owned())))
+            }
+            ending => ending,
+        };
         if answer.split.saw_stray() {
             self.model.has_thought();
             tracing::warn!(
