@@ -177,19 +177,25 @@ impl Turning {
             return Ok(Ending::Cancelled);
         }
         let found = retrieve::grounded_when_rewritten(found, self.request.text.trim());
-        let sources = self.cite_sources(&found);
+        let (sources, readable) = self.cite_sources(&found).await;
         match found.decision {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
             Decision::None => Ok(self.admit(&found.hits)),
-            Decision::Grounded => self.ask(&found, &sources, &earlier, &remembered).await,
+            Decision::Grounded => self.ask(&found, &sources, &readable, &earlier, &remembered).await,
         }
     }
 
     /// The part of the recipe that a model has a word in.
-    async fn ask(&mut self, found: &SearchOutcome, sources: &[Hit], earlier: &[Turn], remembered: &Remembered) -> Result<Ending> {
-        let readable = self.readable(sources).await;
+    async fn ask(
+        &mut self,
+        found: &SearchOutcome,
+        sources: &[Hit],
+        readable: &[Hit],
+        earlier: &[Turn],
+        remembered: &Remembered,
+    ) -> Result<Ending> {
         let asking = self.asking(&found.query, sources).await?;
-        let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
+        let request = self.compose(&asking, &found.query, readable, earlier, remembered)?;
         self.next = suggest::after_answer(&found.hits, sources, self.language);
         let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {

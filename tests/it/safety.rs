@@ -167,6 +167,32 @@ async fn a_poisoned_entry_has_no_power_over_an_obedient_model() {
     assert!(told.contains(&"source injection redact".to_owned()) && told.contains(&"answer prompt_leak redact".to_owned()), "{told:?}");
 }
 
+const SHOWN: &str = "id,question,answer\n\
+    stamp,代开发票要交印花税吗？,\"印花税按合同金额计算，代开发票另计，咨询 13800138000。\"\n\
+    stamp2,合同印花税怎么算？,印花税按合同金额的万分之三计算。\n\
+    stamp3,印花税由谁代 开-发票缴纳？,印花税由买方缴纳。\n";
+
+#[tokio::test]
+async fn sources_and_suggestions_pass_the_guardrails_like_the_answer() {
+    let (server, _provider) = server(forbid).await;
+    import(&server, "shown.csv", SHOWN).await;
+    found(&server, "印花税", "stamp3").await;
+    let mut shown = 0;
+    for question in ["合同印花税怎么计算", "印花税由谁缴纳", "要交印花税吗"] {
+        let turn = server.session(&server.member).await.ask(question, json!({"model": "normal"})).await;
+        turn.check();
+        let told = json!([turn.first("response.sources")["sources"], turn.done()["suggestions"]]).to_string();
+        shown += turn.first("response.sources")["sources"].as_array().unwrap().len();
+        for forbidden in ["代开发票", "代 开-发票"] {
+            assert!(!told.contains(forbidden), "{question}: {told}");
+        }
+        assert!(!turn.done()["suggestions"].to_string().contains("[已屏蔽]"), "a question that cannot be asked is not offered");
+        let stored = server.json(&format!("/api/v1/conversations/{}", turn.conversation()), &server.member).await;
+        assert!(!stored["turns"][0]["sources"].to_string().contains("代开发票"), "{stored}");
+    }
+    assert!(shown > 0, "something was shown");
+}
+
 #[tokio::test]
 async fn an_answer_is_given_again_only_as_long_as_it_holds() {
     let (server, provider) = server(|config| config.cache.enabled = true).await;

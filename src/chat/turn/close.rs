@@ -86,7 +86,8 @@ impl Turning {
             Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
             None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
         };
-        suggest::fresh(std::mem::take(&mut self.next), &asked)
+        let next = std::mem::take(&mut self.next);
+        suggest::fresh(self.offerable(next).await, &asked)
     }
 
     /// The answer is told; what leaves the window is summed up before the next turn looks for it.

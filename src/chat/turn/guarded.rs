@@ -69,10 +69,28 @@ impl Turning {
     pub(super) fn sayable(&mut self, row: &Hit) -> String {
         let draft = &row.entry.draft;
         let given = [draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
-        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, "");
-        let text = hold.push(&draft.answer) + &hold.finish();
+        self.presentable(&draft.answer, &given)
+    }
+
+    /// A text of a row as it may go to a client: like an answer that is drawn from `given`.
+    pub(super) fn presentable(&mut self, text: &str, given: &[&str]) -> String {
+        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, given, "");
+        let shown = hold.push(text) + &hold.finish();
         self.checked.notes.merge(hold.notes());
-        text
+        shown
+    }
+
+    /// Questions that may be offered as they are: one in which something had to be replaced would find no row.
+    pub(super) async fn offerable(&mut self, questions: Vec<String>) -> Vec<String> {
+        let mut offerable = Vec::with_capacity(questions.len());
+        for question in questions {
+            let checked = self.engine.0.parts.safety.source(&self.tenant, &question).await;
+            self.checked.notes.merge(&checked.notes);
+            if checked.text == question && self.presentable(&question, &[]) == question {
+                offerable.push(question);
+            }
+        }
+        offerable
     }
 
     /// Counts what was found in what was said.
