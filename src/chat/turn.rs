@@ -15,7 +15,7 @@ use super::{ChatRequest, ErrorReport, EventKind, Stage, Timings, suggest, words}
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, SearchOutcome};
-use crate::ledger::Held;
+use crate::ledger::{Beside, Held};
 use crate::memory::facts::Fact;
 use crate::memory::summary::Remembered;
 use crate::memory::{Outcome, Turn};
@@ -66,7 +66,7 @@ pub(super) struct Turning {
     held: Option<Held>,
     attempts: Attempts,
     /// Calls beside the answer.
-    asides: Attempts,
+    beside: Beside,
     searched: Option<spans::Searched>,
     /// What the provider calls the model that answered.
     named: Option<String>,
@@ -105,7 +105,7 @@ impl Turning {
         so_far: Arc<SoFar>,
         arrived: Instant,
     ) -> Self {
-        let language = language_of(&request);
+        let (language, beside) = (language_of(&request), Beside::of(cancel.clone()));
         Self {
             engine,
             tenant,
@@ -126,7 +126,7 @@ impl Turning {
             timings: Timings::default(),
             held: None,
             attempts: Attempts::default(),
-            asides: Attempts::default(),
+            beside,
             searched: None,
             named: None,
             caller: traces::caller(),
@@ -154,8 +154,12 @@ impl Turning {
     /// The recipe, top to bottom.
     async fn answer(&mut self) -> Result<Ending> {
         self.emit(status(Stage::Retrieving, None));
+        self.judge().await;
         if self.checked.refused {
             return Ok(self.refuse());
+        }
+        if self.cancel.is_cancelled() {
+            return Ok(Ending::Cancelled);
         }
         self.check_history().await;
         let earlier = self.earlier().await?;

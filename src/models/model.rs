@@ -197,6 +197,7 @@ impl Model {
                 Ok(pass) => pass,
                 Err(left_alone) => return Err(last.unwrap_or(ended(trial, left_alone))),
             };
+            trial.sent();
             let error = match timeout_at(deadline, self.begin(request.clone())).await {
                 Ok(Ok((first, rest))) => return Ok(self.guard(first, rest, trial, pass, place)),
                 Ok(Err(error)) => error,

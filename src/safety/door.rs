@@ -16,7 +16,7 @@ use crate::config::SafetyConfig;
 use crate::db::Db;
 use crate::error::Result;
 use crate::ids::{Clock, TenantId, Timestamp, TurnId};
-use crate::ledger::Ledger;
+use crate::ledger::{Beside, Ledger};
 use crate::models::{Language, Model};
 use crate::telemetry;
 
@@ -89,18 +89,17 @@ impl Safety {
         })))
     }
 
-    /// A question before it is stored. What is personal or forbidden in it is replaced.
+    /// A question before it is stored, by rules. What is personal or forbidden in it is replaced.
     pub async fn question(&self, tenant: &TenantId, text: &str) -> Checked {
-        let mut guardrails = vec![self.asking(tenant)];
-        guardrails.extend(self.0.judge.clone());
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
-        check(&guardrails, text, &look).await
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: None };
+        check(&[self.asking(tenant)], text, &look).await
     }
 
-    /// The same by rules alone, for a question that is only tried: no model judges it.
-    pub async fn question_by_rules(&self, tenant: &TenantId, text: &str) -> Checked {
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
-        check(&[self.asking(tenant)], text, &look).await
+    /// A question that the rules let through, by the model that judges, where the operator wants one: what it costs
+    /// is noted in `beside`.
+    pub async fn judge(&self, tenant: &TenantId, text: &str, beside: &Beside) -> Checked {
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: Some(beside) };
+        check(self.0.judge.as_slice(), text, &look).await
     }
 
     /// The rules for a question.
@@ -121,7 +120,7 @@ impl Safety {
     pub async fn aside(&self, tenant: &TenantId, text: &str) -> Checked {
         let mut rules = self.personal(PersonalData::default());
         rules.push(Arc::new(Control));
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: None };
         check(&[Arc::new(Rules(rules))], text, &look).await
     }
 
@@ -134,7 +133,7 @@ impl Safety {
         if self.0.config.injection != "off" {
             rules.push(Arc::new(Injection(Action::Redact)));
         }
-        let look = Look { tenant, stage: Stage::Source, language: Language::of(text) };
+        let look = Look { tenant, stage: Stage::Source, language: Language::of(text), beside: None };
         check(&[Arc::new(Rules(rules))], text, &look).await
     }
 

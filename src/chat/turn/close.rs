@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Ending, Turning, words};
-use crate::chat::{Done, ErrorReport, EventKind, Status, suggest};
+use crate::chat::{Done, ErrorReport, EventKind, Status, UsageReport, suggest};
 use crate::error::Result;
 use crate::memory::Outcome;
 use crate::models::FinishReason;
@@ -101,10 +101,11 @@ impl Turning {
     }
 
     fn done(&self, status: Status, finish_reason: &str, error: Option<ErrorReport>) -> Done {
+        let usage = serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage());
         Done {
             status,
             finish_reason: finish_reason.to_owned(),
-            usage: serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage()),
+            usage: UsageReport { beside: self.beside(), ..usage },
             citations: serde_json::from_value(self.outcome.citations.clone()).unwrap_or_default(),
             suggestions: serde_json::from_value(self.outcome.suggestions.clone()).unwrap_or_default(),
             timings_ms: self.timings,

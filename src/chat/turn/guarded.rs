@@ -25,7 +25,18 @@ pub(in crate::chat) async fn readable(safety: &Safety, tenant: &TenantId, rows: 
 }
 
 impl Turning {
-    /// A question that is not answered: kindly, without a search and without a model.
+    /// Asks the model that judges questions, where there is one, about what the rules let through. In the turn, not
+    /// before it: a message that was sent twice is judged once, and nobody waits for it to be accepted.
+    pub(super) async fn judge(&mut self) {
+        if self.checked.refused {
+            return;
+        }
+        let judged = self.engine.0.parts.safety.judge(&self.tenant, &self.request.text, &self.beside).await;
+        self.checked.refused = judged.refused;
+        self.checked.notes.merge(&judged.notes);
+    }
+
+    /// A question that is not answered: kindly, without a search and without a model that answers.
     pub(super) fn refuse(&mut self) -> Ending {
         self.outcome.query = self.request.text.clone();
         self.outcome.decision = Some("none".to_owned());
