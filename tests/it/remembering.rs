@@ -232,6 +232,30 @@ async fn a_late_turn_costs_no_more_and_knows_what_an_early_one_settled() {
 }
 
 #[tokio::test]
+async fn turn_200_costs_no_more_than_turn_20_and_knows_what_turn_3_settled() {
+    let (server, provider) = with_provider().await;
+    let mut socket = server.session(&server.member).await;
+    let conversation = socket.ask("我是日本站的商家", json!({})).await.conversation().to_owned();
+    socket.ask(DIRECT, json!({"conversation_id": conversation})).await;
+    socket.ask("我们约定：退货仓用宁波 7 号库的退货地址，行不行？", json!({"conversation_id": conversation})).await;
+    let mut costs = Vec::new();
+    for turn in 4..=200 {
+        if matches!(turn, 20 | 200) {
+            let told = socket.ask(GROUNDED, json!({"conversation_id": conversation, "model": "normal"})).await;
+            let prompt = prompt(&provider, "normal");
+            costs.push(merchant_copilot::models::tokens::count(&prompt));
+            assert!(prompt.contains("宁波 7 号库") && prompt.contains("站点: 日本站"), "turn {turn}: {prompt}");
+            assert_eq!(told.done()["status"], "completed");
+        } else {
+            socket
+                .ask(&format!("第 {turn} 次问：普通店保证金要交多少？"), json!({"conversation_id": conversation, "model": "builtin"}))
+                .await;
+        }
+    }
+    assert!(costs[1] < costs[0] * 5 / 4 + 100, "turn 200 costs {}, turn 20 {}", costs[1], costs[0]);
+}
+
+#[tokio::test]
 async fn suggestions_can_be_answered_and_were_not_asked() {
     let (server, _) = shared().await;
     let mut socket = server.session(&server.member).await;
