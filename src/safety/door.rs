@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::chain::{Rules, check};
 use super::hold::HoldBack;
@@ -19,10 +18,6 @@ use crate::ids::{Clock, TenantId, Timestamp, TurnId};
 use crate::ledger::{Beside, Ledger};
 use crate::models::{Language, Model};
 use crate::telemetry;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// How often old verdicts are looked for, at most.
-const SWEEP_MS: i64 = 60 * 60 * 1000;
 
 /// What the guardrails are built from.
 pub struct SafetyParts<'a> {
@@ -50,7 +45,6 @@ struct Inner {
     judge: Option<Arc<dyn Guardrail>>,
     db: Db,
     clock: Clock,
-    swept: AtomicI64,
 }
 
 /// A shop's words: a question with one is refused, an answer goes on without it.
@@ -85,7 +79,6 @@ impl Safety {
             judge: judge.map(|model| Arc::new(Judge::new(model, ledger)) as Arc<dyn Guardrail>),
             db,
             clock,
-            swept: AtomicI64::new(0),
         })))
     }
 
@@ -152,7 +145,7 @@ impl Safety {
         HoldBack::new(rules, language)
     }
 
-    /// Audits a turn's verdicts and forgets those past their time.
+    /// Audits a turn's verdicts.
     pub async fn record(&self, tenant: &TenantId, turn: &TurnId, notes: &Notes) -> Result<()> {
         for (stage, rule, action, hits) in notes.iter() {
             let labels = [
@@ -166,28 +159,23 @@ impl Safety {
         if !notes.is_empty() {
             store::record(&self.0.db, tenant, turn, notes, self.0.clock.now()).await?;
         }
-        self.sweep().await
-    }
-
-    /// The newest verdicts of a shop before `before`.
-    pub async fn verdicts(&self, tenant: &TenantId, before: Option<Timestamp>, limit: i64) -> Result<Vec<AuditedVerdict>> {
-        let before = before.unwrap_or(Timestamp(i64::MAX));
-        store::newest(&self.0.db, tenant, self.oldest(), before, limit).await
-    }
-
-    /// Deletes verdicts past their time, once an hour at most.
-    pub async fn sweep(&self) -> Result<()> {
-        let now = self.0.clock.now().0;
-        let last = self.0.swept.load(Ordering::Relaxed);
-        let mine = now - last >= SWEEP_MS && self.0.swept.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine {
-            store::forget_before(&self.0.db, self.oldest()).await?;
-        }
         Ok(())
     }
 
-    fn oldest(&self) -> Timestamp {
-        Timestamp(self.0.clock.now().0 - i64::from(self.0.config.audit_days) * DAY_MS)
+    /// The newest verdicts of a shop from `since` on and before `before`.
+    pub async fn verdicts(
+        &self,
+        tenant: &TenantId,
+        since: Timestamp,
+        before: Option<Timestamp>,
+        limit: i64,
+    ) -> Result<Vec<AuditedVerdict>> {
+        store::newest(&self.0.db, tenant, since, before.unwrap_or(Timestamp(i64::MAX)), limit).await
+    }
+
+    /// Deletes a shop's older verdicts; returns how many.
+    pub async fn forget_before(&self, tenant: &TenantId, before: Timestamp) -> Result<u64> {
+        store::forget_before(&self.0.db, tenant, before).await
     }
 
     fn words(&self, tenant: &TenantId) -> &Words {

@@ -76,6 +76,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/usage", "/api/v1/usage", Door::Admin),
     ("GET", "/api/v1/overview", "/api/v1/overview", Door::Admin),
     ("GET", "/api/v1/safety/verdicts", "/api/v1/safety/verdicts", Door::Admin),
+    ("GET", "/api/v1/retention", "/api/v1/retention", Door::Admin),
+    ("PUT", "/api/v1/retention", "/api/v1/retention", Door::Told(400)),
     ("GET", "/api/v1/prompts", "/api/v1/prompts", Door::Admin),
     ("GET", "/api/v1/prompts/{name}", "/api/v1/prompts/answer.en", Door::Admin),
     ("GET", "/api/v1/prompts/{name}/versions", "/api/v1/prompts/answer.en/versions", Door::Admin),

@@ -309,6 +309,48 @@ async fn a_configured_model_writes_about_what_left_the_window() {
 }
 
 #[tokio::test]
+async fn a_shop_says_how_long_it_keeps_things_and_the_sweeper_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = || Setup { data_dir: Some(folder.path().to_owned()), ..Setup::default() };
+    let mut server = Server::start(setup()).await;
+    let (demo, other, owner) = (TenantId::parse("demo").unwrap(), TenantId::parse("other").unwrap(), OwnerId::from_text("k_gone"));
+    server.tenants.add(&other, "Other").await.unwrap();
+    let fresh = server.session(&server.member).await.ask(DIRECT, json!({})).await.conversation().to_owned();
+    let day = 24 * 60 * 60 * 1000;
+    let old = memory(&server, Clock::fixed(Timestamp(Clock::system().now().0 - 3 * day))).await;
+    old.record_question(&demo, &question(&owner)).await.unwrap();
+    let kept = old.record_question(&other, &question(&owner)).await.unwrap().turn;
+
+    let at_first = server.json("/api/v1/retention", &server.admin).await;
+    let defaults = json!({"conversation_days": 0, "trace_days": 30, "verdict_days": 30});
+    assert_eq!((&at_first["conversation_days"], &at_first["in_force"]), (&Value::Null, &defaults));
+    let set = async |server: &Server, body: Value| {
+        let answer = server.request(Method::PUT, "/api/v1/retention").bearer_auth(&server.admin).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    for wrong in [json!({"trace_days": 40_000}), json!({"trace_days": -1}), json!({"years": 1})] {
+        assert_eq!(set(&server, wrong.clone()).await.0, 400, "{wrong}");
+    }
+    let (status, decided) = set(&server, json!({"conversation_days": 2, "trace_days": 0})).await;
+    assert_eq!((status, &decided["in_force"]), (200, &json!({"conversation_days": 2, "trace_days": 0, "verdict_days": 30})), "{decided}");
+    // It is looked at a start, and every quarter of an hour.
+    server.stop();
+    let server = Server::start(setup()).await;
+    let listed = async || {
+        let page = server.json("/api/v1/conversations", &server.admin).await;
+        page["conversations"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let forgotten = async {
+        while listed().await != [fresh.clone()] {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, forgotten).await.expect("the old conversation is still there");
+    assert!(old.turn(&other, None, &kept.id).await.is_ok(), "another shop keeps its own");
+    assert_eq!(server.json("/api/v1/retention", &server.admin).await["conversation_days"], 2);
+}
+
+#[tokio::test]
 async fn a_turn_that_was_ended_stays_as_it_ended() {
     let server = Server::small().await;
     let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
