@@ -15,9 +15,11 @@ use crate::models::{Model, ModelCard, Usage};
 use crate::telemetry;
 
 mod beside;
+mod owed;
 mod store;
 
 pub use beside::{Beside, Heard, Paid};
+pub use owed::Owed;
 pub(crate) use store::add;
 
 /// What one answer cost, to be written with its turn.

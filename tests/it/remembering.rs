@@ -6,7 +6,7 @@ use std::sync::Arc;
 use merchant_copilot::config::Config;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
-use merchant_copilot::memory::{Memory, NewTurn, Outcome};
+use merchant_copilot::memory::{Memory, NewTurn, Outcome, Progress};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -306,6 +306,36 @@ async fn a_configured_model_writes_about_what_left_the_window() {
     assert!(summary.lines[0].text.contains("宁波 7 号库"), "{summary:?}");
     let asked: Vec<String> = provider.requests("normal").iter().map(Value::to_string).filter(|body| body.contains("<turns>")).collect();
     assert!(asked[0].contains("宁波 7 号库"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_a_crash_cut_off_is_paid_as_far_as_it_is_known() {
+    let server = Server::small().await;
+    let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
+    let turn = memory.record_question(&demo, &question(&OwnerId::from_text("k_gone"))).await.unwrap().turn;
+    let owed = json!({"day": "2026-01-15", "model": "gone", "prompt_tokens": 700, "price_in": 1.0, "price_out": 2.0, "currency": "CNY"});
+    let progress = Progress {
+        tenant: demo.clone(),
+        turn: turn.id.clone(),
+        answer: "保证金是 10,000 元".into(),
+        decision: Some("grounded".into()),
+        sources: json!([]),
+        numbers: json!({}),
+        owed: Some(serde_json::from_value(owed).unwrap()),
+    };
+    memory.note_progress(&[progress]).await.unwrap();
+    assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
+    assert_eq!(memory.end_interrupted(0).await.unwrap(), 0, "once");
+    let usage = memory.turn(&demo, None, &turn.id).await.unwrap().usage;
+    let said = usage["completion_tokens"].as_u64().unwrap();
+    assert!(usage["prompt_tokens"] == 700 && said > 3, "{usage}");
+    let month = server.json("/api/v1/usage?month=2026-01", &server.admin).await;
+    let line = &month["models"][0];
+    assert_eq!(
+        (&line["model"], &line["calls"], &line["prompt_tokens"], &line["completion_tokens"]),
+        (&json!("gone"), &json!(1), &json!(700), &json!(said))
+    );
+    assert!((line["cost"].as_f64().unwrap() - (700.0 + 2.0 * said as f64) / 1e6).abs() < 1e-9, "{month}");
 }
 
 #[tokio::test]

@@ -333,6 +333,7 @@ async fn progress(memory: &Memory, clock: &Clock, shop: &TenantId, turn: &TurnId
         decision: Some("grounded".into()),
         sources: json!([]),
         numbers: json!({"created": 7}),
+        owed: None,
     };
     memory.note_progress(&[so_far("半"), so_far("半句")]).await.unwrap();
     let found = memory.turn(shop, None, turn).await.unwrap();

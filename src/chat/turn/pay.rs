@@ -29,6 +29,12 @@ impl Turning {
         }
     }
 
+    /// Notes what the call that is made now owes, in case nobody is there to count at its end.
+    pub(super) fn owe(&self, prompt: &[Message]) {
+        let prompt_tokens = self.model.count(prompt.iter().map(|message| message.content.as_str())) as u64;
+        self.so_far.told().owed = Some(self.engine.0.parts.ledger.owed(self.model.card(), prompt_tokens));
+    }
+
     /// Tokens and money; counted here when the provider told nothing.
     pub(super) fn count(&mut self, told: Option<Usage>, prompt: &[Message], said: &str) {
         self.outcome.trace["tokens"]["told"] = told.is_some().into();

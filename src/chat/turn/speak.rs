@@ -26,6 +26,7 @@ impl Turning {
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
         let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
         let mut usage = None;
+        self.owe(&prompt);
         let ending = tokio::select! {
             biased;
             () = cancel.cancelled() => Ending::Cancelled,
@@ -100,6 +101,9 @@ impl Turning {
             self.emit(status(Stage::Generating, Some(self.told_model.clone())));
         }
         self.outcome.model = Some(model.card().id.clone());
+        let mut told = self.so_far.told();
+        told.owed = told.owed.take().map(|owed| owed.answered_by(model.card()));
+        drop(told);
         self.model = model;
     }
 }
