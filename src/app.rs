@@ -127,7 +127,6 @@ impl App {
     pub async fn build(config: Config) -> Result<Self> {
         let app = Self::beside(config).await?;
         let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
-        app.safety.sweep().await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }

@@ -30,6 +30,8 @@ pub const TURN_SECONDS: &str = "copilot_turn_seconds";
 pub const RETRIEVAL_SECONDS: &str = "copilot_retrieval_seconds";
 /// Tokens sent to and received from models, by `tenant`, `model` and `direction`.
 pub const MODEL_TOKENS: &str = "copilot_model_tokens_total";
+/// Calls of models, each try by itself, by `model` and `outcome`: `answered`, `left`, or a code.
+pub const MODEL_ATTEMPTS: &str = "copilot_model_attempts_total";
 /// Answers that a model's failure ended, by `model` and `code`.
 pub const MODEL_ERRORS: &str = "copilot_model_errors_total";
 
@@ -94,6 +96,7 @@ fn describe() {
     metrics::describe_histogram!(LEG_SECONDS, "One leg's ranking of candidates");
     metrics::describe_counter!(MODEL_TOKENS, "Tokens sent to and received from models");
     metrics::describe_counter!(MODEL_COST, "Money spent on models, in millionths of a unit of the currency");
+    metrics::describe_counter!(MODEL_ATTEMPTS, "Calls of models, each try by itself");
     metrics::describe_counter!(MODEL_ERRORS, "Answers that a model's failure ended");
     metrics::describe_counter!(SAFETY_FINDINGS, "What guardrails found in questions, sources and answers");
     metrics::describe_counter!(CACHE_LOOKUPS, "Answers looked for in the cache");

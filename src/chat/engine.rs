@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use super::order::{Doors, Queue, take_place};
 use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
 use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
@@ -68,6 +69,7 @@ pub(super) struct Inner {
     pub(super) parts: EngineParts,
     live: Mutex<HashMap<(TenantId, ConversationId), Live>>,
     running: AllRunning,
+    doors: Doors,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -76,7 +78,7 @@ pub(super) struct Inner {
 struct Live {
     log: Arc<EventLog>,
     /// Turns of one conversation are answered one after the other.
-    queue: Arc<tokio::sync::Mutex<()>>,
+    queue: Queue,
     touched: Instant,
 }
 
@@ -100,6 +102,7 @@ impl ChatEngine {
             parts,
             live: Mutex::default(),
             running: AllRunning::default(),
+            doors: Doors::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         }))
@@ -139,6 +142,11 @@ impl ChatEngine {
             }),
         };
         let memory = &self.0.parts.memory;
+        // Held until the turn has its place: turns are answered in the order in which they are stored.
+        let _door = match &request.conversation_id {
+            Some(conversation) => Some(self.0.doors.enter(&caller.tenant, conversation).await),
+            None => None,
+        };
         let recorded = match memory.record_question(&caller.tenant, &new).await {
             Err(error) if request.opens && error.code() == "conversation_not_found" => {
                 let id = request.conversation_id.as_ref().ok_or(error)?;
@@ -248,8 +256,9 @@ impl ChatEngine {
         let (conversation_id, response_id) = (turn.conversation_id.clone(), turn.id.clone());
         let turning = Turning::new(self.clone(), caller.tenant.clone(), request, model, turn, Arc::clone(&log), cancel, so_far, arrived);
         let (engine, tenant, id) = (self.clone(), caller.tenant.clone(), response_id.clone());
+        let place = take_place(queue);
         let turn = async move {
-            let _turn = queue.lock_owned().await;
+            let _turn = place.await;
             if AssertUnwindSafe(turning.checked(checked).run()).catch_unwind().await.is_err()
                 && let Err(error) = engine.end_broken(&tenant, &id, &log).await
             {
@@ -399,7 +408,7 @@ impl ChatEngine {
     }
 
     /// The conversation's log and queue; forgets conversations that have been quiet long enough.
-    pub(super) fn live(&self, tenant: &TenantId, conversation: &ConversationId) -> (Arc<EventLog>, Arc<tokio::sync::Mutex<()>>) {
+    pub(super) fn live(&self, tenant: &TenantId, conversation: &ConversationId) -> (Arc<EventLog>, Queue) {
         let keep = Duration::from_millis(self.0.parts.config.replay_ms);
         let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.retain(|_, one| Arc::strong_count(&one.queue) > 1 || one.touched.elapsed() < keep);

@@ -16,6 +16,7 @@ pub mod compose;
 mod demos;
 pub mod engine;
 pub mod numbers;
+mod order;
 pub mod preview;
 pub mod reason;
 pub mod replay;
@@ -259,6 +260,25 @@ pub struct UsageReport {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
     pub cached: bool,
+    // Calls beside the answer, each with its own money: they are not in the numbers above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<BesideReport>>"))]
+    pub beside: Vec<BesideReport>,
+}
+
+/// Tokens and money of a call beside the answer; `purpose` is `rewrite` or `judge`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[expect(missing_docs, reason = "the names are the wire's")]
+pub struct BesideReport {
+    pub purpose: String,
+    pub model: String,
+    #[cfg_attr(test, ts(type = "number"))]
+    pub prompt_tokens: u64,
+    #[cfg_attr(test, ts(type = "number"))]
+    pub completion_tokens: u64,
+    pub cost: f64,
+    pub currency: String,
 }
 
 /// Milliseconds per stage, with fractions.

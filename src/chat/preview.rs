@@ -112,7 +112,7 @@ impl ChatEngine {
         let parts = &self.0.parts;
         self.check_text(&trying.question)?;
         let model = parts.models.select(trying.model.as_deref())?;
-        let question = parts.safety.question_by_rules(tenant, trying.question.trim()).await.text;
+        let question = parts.safety.question(tenant, trying.question.trim()).await.text;
         let language = Language::of(&question);
         let template = match trying.template {
             Some(template) => template,

@@ -6,9 +6,11 @@
 //!   tag, and reasoning that is hidden must not get out.
 //! - Without a closing tag all the rest is reasoning.
 //! - A closing tag without an opening one (some vLLM templates put the opening one into the prompt) is
-//!   taken out, once. What came before it stays text: it was already sent, and holding every answer back
-//!   until it is over, in case such a tag comes, would cost every reader the streaming. Such a model is
-//!   configured with `thinks_first`, and then begins [inside](ReasonSplitter::inside) the tags.
+//!   taken out, wherever it stands. What came before it is reasoning where the text is still there to be
+//!   told so: for a model configured with `thinks_first`, which begins [inside](ReasonSplitter::inside) the
+//!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag.
+//!   Of other models it was already sent as text: holding every answer back until it is over would cost
+//!   every reader the streaming.
 //! - White space after the tags goes with them; so does white space before the answer.
 
 const OPENING: [&str; 3] = ["<think>", "<thinking>", "<reasoning>"];
@@ -38,11 +40,13 @@ enum State {
     /// Nothing but white space so far.
     #[default]
     Start,
+    /// Nothing is told before a tag says what it was, or the end that there is none.
+    Unsure,
     /// Inside the tags; `begun` once anything but white space came.
     Reasoning { begun: bool },
     /// Between the closing tag and the answer.
     Gap,
-    /// In the answer; `stray` while a closing tag without an opening one is still taken out.
+    /// In the answer; `stray` while no tag came, so that a closing one would be about what was said.
     Answer { stray: bool },
 }
 
@@ -55,6 +59,19 @@ impl ReasonSplitter {
     /// At the start of an answer whose opening tag stands in the prompt.
     pub fn inside() -> Self {
         Self { state: State::Reasoning { begun: false }, ..Self::default() }
+    }
+
+    /// At the start of an answer of a model that may think without saying where it begins: text waits for the
+    /// first tag, and is the answer when none comes.
+    pub fn unsure() -> Self {
+        Self { state: State::Unsure, ..Self::default() }
+    }
+
+    /// The provider tells reasoning in a field of its own, so text is the answer.
+    pub fn sure(&mut self) {
+        if matches!(self.state, State::Unsure) {
+            self.state = State::Start;
+        }
     }
 
     /// Whether reasoning came without its opening tag, and so could not be told from the answer.
@@ -76,6 +93,8 @@ impl ReasonSplitter {
         let piece = match self.state {
             State::Reasoning { .. } => Piece::Reasoning(held.trim_end().to_owned()),
             State::Start | State::Gap | State::Answer { .. } => Piece::Text(held),
+            // What the start would have done with white space.
+            State::Unsure => Piece::Text(held.trim_start().to_owned()),
         };
         let mut pieces = Vec::new();
         emit(&mut pieces, piece);
@@ -86,6 +105,7 @@ impl ReasonSplitter {
     fn step(&mut self, pieces: &mut Vec<Piece>) -> bool {
         match self.state {
             State::Start => self.start(),
+            State::Unsure => self.decide(pieces),
             State::Reasoning { begun } => self.reason(begun, pieces),
             State::Gap => {
                 self.skip_white_space();
@@ -109,6 +129,24 @@ impl ReasonSplitter {
             return false;
         }
         self.begin(State::Answer { stray: true })
+    }
+
+    fn decide(&mut self, pieces: &mut Vec<Piece>) -> bool {
+        let (opening, closing) = (find(&self.held, &OPENING), find(&self.held, &CLOSING));
+        match (opening, closing) {
+            (Some((at, length)), closing) if closing.is_none_or(|(other, _)| at < other) => {
+                emit(pieces, Piece::Text(self.held[..at].trim_start().to_owned()));
+                self.held.drain(..at + length);
+                self.state = State::Reasoning { begun: false };
+            }
+            (_, Some((at, length))) => {
+                emit(pieces, Piece::Reasoning(self.held[..at].trim().to_owned()));
+                self.held.drain(..at + length);
+                self.state = State::Gap;
+            }
+            _ => return false,
+        }
+        true
     }
 
     /// Goes on with reasoning if it opens here, else with the answer; false while that is open.
@@ -148,13 +186,13 @@ impl ReasonSplitter {
 
     fn answer(&mut self, stray: bool, pieces: &mut Vec<Piece>) -> bool {
         let opening = find(&self.held, &OPENING);
-        let closing = find(&self.held, &CLOSING).filter(|(at, _)| stray && opening.is_none_or(|(other, _)| *at < other));
-        let unsure = if stray { certain(&self.held, &CLOSING).min(certain(&self.held, &OPENING)) } else { certain(&self.held, &OPENING) };
+        let closing = find(&self.held, &CLOSING).filter(|(at, _)| opening.is_none_or(|(other, _)| *at < other));
+        let unsure = certain(&self.held, &CLOSING).min(certain(&self.held, &OPENING));
         let until = closing.or(opening).map_or(unsure, |(at, _)| at);
         emit(pieces, Piece::Text(self.held[..until].to_owned()));
         let length = closing.or(opening).map_or(0, |(_, length)| length);
         self.held.drain(..until + length);
-        self.stray |= closing.is_some();
+        self.stray |= stray && closing.is_some();
         self.state = match (closing, opening) {
             (Some(_), _) => State::Answer { stray: false },
             (None, Some(_)) => State::Reasoning { begun: false },
@@ -229,7 +267,7 @@ mod tests {
         ("<think>看来源[1]。\n国内站适用。</think>\n\n保证金是 1000 元[1]。", "看来源[1]。\n国内站适用。", "保证金是 1000 元[1]。"),
         (" \n<THINK>\n a < b, so </thin air> \n</Think>  yes", "a < b, so </thin air>", "yes"),
         ("<thinking>one</thinking>two", "one", "two"),
-        ("<reasoning>one</reasoning>\ntwo </reasoning>", "one", "two </reasoning>"),
+        ("<reasoning>one</reasoning>\ntwo </reasoning>", "one", "two "),
         ("<think></think>\n\nanswer", "", "answer"),
         ("<think>never closed </think", "never closed </think", ""),
         ("<think>only\n\n", "only", ""),
@@ -238,7 +276,7 @@ mod tests {
         ("好。<think>再想</think> 答案[1]。", "再想", "好。答案[1]。"),
         ("a <thinly> veiled <th", "", "a <thinly> veiled <th"),
         ("</think>\nanswer", "", "answer"),
-        ("prefilled reasoning</think>\nanswer</think>", "", "prefilled reasoning\nanswer</think>"),
+        ("prefilled reasoning</think>\nanswer</think>", "", "prefilled reasoning\nanswer"),
         ("<thin", "", "<thin"),
         ("  \n ", "", ""),
         ("<think>a</think>\n<think>b</think>c", "ab", "c"),
@@ -296,6 +334,25 @@ mod tests {
         assert!(splitter.saw_stray());
     }
 
+    #[test]
+    fn a_model_that_may_think_is_told_by_the_first_tag_wherever_it_is_cut() {
+        for (output, reasoning, answer) in [
+            ("机密\n推理</think>\n\n答案</think>[1]。", "机密\n推理", "答案[1]。"),
+            ("<think>机密</think>答案", "机密", "答案"),
+            ("好。<think>机密</think>答案", "机密", "好。答案"),
+            (" 没有标签的答案 <b", "", "没有标签的答案 <b"),
+        ] {
+            let letters: Vec<String> = output.chars().map(String::from).collect();
+            for parts in [letters.iter().map(String::as_str).collect::<Vec<_>>(), vec![output]] {
+                assert_eq!(split_by(ReasonSplitter::unsure(), parts), (reasoning.into(), answer.into()), "{output}");
+            }
+        }
+        let mut splitter = ReasonSplitter::unsure();
+        assert!(splitter.push("保证金").is_empty());
+        splitter.sure();
+        assert_eq!(splitter.push("是"), [Piece::Text("保证金是".into())], "the provider has told its reasoning elsewhere");
+    }
+
     /// What stands between tags, and what between those: neither has a letter of the other's.
     fn output() -> impl Strategy<Value = (String, String)> {
         let tags = prop::sample::select(vec![("<think>", "</think>"), ("<Thinking>", "</THINKING>"), ("<reasoning>", "</reasoning>")]);
@@ -337,6 +394,8 @@ mod tests {
         ) {
             let whole = parts.concat();
             prop_assert_eq!(split(parts.iter().map(String::as_str)), split([whole.as_str()]));
+            let unsure = |parts: Vec<&str>| split_by(ReasonSplitter::unsure(), parts);
+            prop_assert_eq!(unsure(parts.iter().map(String::as_str).collect()), unsure(vec![whole.as_str()]));
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::numbers::Numbers;
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
+use crate::ledger::Owed;
 use crate::memory::{Memory, Progress};
 
 /// How often running turns are noted down. A crash loses at most so much of an answer.
@@ -39,6 +40,7 @@ impl Running {
             decision: told.decision,
             sources: if told.sources.is_null() { Value::Array(Vec::new()) } else { told.sources },
             numbers: serde_json::json!(told.numbers),
+            owed: told.owed,
         }
     }
 }
@@ -58,6 +60,8 @@ pub struct Told {
     pub sources: Value,
     /// The numbers it was told with.
     pub numbers: Numbers,
+    /// What the call under way owes.
+    pub owed: Option<Owed>,
 }
 
 impl SoFar {

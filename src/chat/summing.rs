@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::aside::Aside;
 use super::engine::ChatEngine;
 use super::words;
 use crate::error::Result;
 use crate::ids::{ConversationId, TenantId};
+use crate::ledger::Beside;
 use crate::memory::summary::{Said, Summary, fitting};
 use crate::models::registry::BUILTIN;
-use crate::models::{Attempts, CompletionRequest, Language, Message, Model, Role};
+use crate::models::{CompletionRequest, Language, Message, Model, Role};
 
 /// Turns looked back on for the window and for follow-ups.
 pub const LOOK_BACK: i64 = 12;
@@ -79,9 +79,8 @@ impl ChatEngine {
         let said: Vec<Said> = said.into_iter().filter(|turn| turn.place <= to).collect();
         // Without the model's words, because it did not answer or may not be paid any more this month, the
         // lines are there all the same.
-        let Aside::Said(prose, _) =
-            self.aside(model, tenant, asking_for_prose(&summary.prose, &said), PROSE_WITHIN, &Attempts::default()).await?
-        else {
+        let request = asking_for_prose(&summary.prose, &said);
+        let (Ok(prose), _) = self.aside(model, tenant, "summary", request, PROSE_WITHIN, &Beside::default()).await? else {
             return Ok(());
         };
         summary.prose = prose;

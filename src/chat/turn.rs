@@ -15,7 +15,7 @@ use super::{ChatRequest, ErrorReport, EventKind, Stage, Timings, suggest, words}
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, SearchOutcome};
-use crate::ledger::Held;
+use crate::ledger::{Beside, Held};
 use crate::memory::facts::Fact;
 use crate::memory::summary::Remembered;
 use crate::memory::{Outcome, Turn};
@@ -66,7 +66,7 @@ pub(super) struct Turning {
     held: Option<Held>,
     attempts: Attempts,
     /// Calls beside the answer.
-    asides: Attempts,
+    beside: Beside,
     searched: Option<spans::Searched>,
     /// What the provider calls the model that answered.
     named: Option<String>,
@@ -105,7 +105,7 @@ impl Turning {
         so_far: Arc<SoFar>,
         arrived: Instant,
     ) -> Self {
-        let language = language_of(&request);
+        let (language, beside) = (language_of(&request), Beside::of(cancel.clone()));
         Self {
             engine,
             tenant,
@@ -126,7 +126,7 @@ impl Turning {
             timings: Timings::default(),
             held: None,
             attempts: Attempts::default(),
-            asides: Attempts::default(),
+            beside,
             searched: None,
             named: None,
             caller: traces::caller(),
@@ -154,8 +154,12 @@ impl Turning {
     /// The recipe, top to bottom.
     async fn answer(&mut self) -> Result<Ending> {
         self.emit(status(Stage::Retrieving, None));
+        self.judge().await;
         if self.checked.refused {
             return Ok(self.refuse());
+        }
+        if self.cancel.is_cancelled() {
+            return Ok(Ending::Cancelled);
         }
         self.check_history().await;
         let earlier = self.earlier().await?;
@@ -177,19 +181,25 @@ impl Turning {
             return Ok(Ending::Cancelled);
         }
         let found = retrieve::grounded_when_rewritten(found, self.request.text.trim());
-        let sources = self.cite_sources(&found);
+        let (sources, readable) = self.cite_sources(&found).await;
         match found.decision {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
             Decision::None => Ok(self.admit(&found.hits)),
-            Decision::Grounded => self.ask(&found, &sources, &earlier, &remembered).await,
+            Decision::Grounded => self.ask(&found, &sources, &readable, &earlier, &remembered).await,
         }
     }
 
     /// The part of the recipe that a model has a word in.
-    async fn ask(&mut self, found: &SearchOutcome, sources: &[Hit], earlier: &[Turn], remembered: &Remembered) -> Result<Ending> {
-        let readable = self.readable(sources).await;
+    async fn ask(
+        &mut self,
+        found: &SearchOutcome,
+        sources: &[Hit],
+        readable: &[Hit],
+        earlier: &[Turn],
+        remembered: &Remembered,
+    ) -> Result<Ending> {
         let asking = self.asking(&found.query, sources).await?;
-        let request = self.compose(&asking, &found.query, &readable, earlier, remembered)?;
+        let request = self.compose(&asking, &found.query, readable, earlier, remembered)?;
         self.next = suggest::after_answer(&found.hits, sources, self.language);
         let wanted = self.wanted(&asking, found, sources, &request, earlier);
         if let Some(kept) = wanted.as_ref().and_then(|wanted| self.engine.0.parts.cache.find(&self.tenant, wanted)) {

@@ -35,6 +35,14 @@ pub fn refused(language: Language) -> &'static str {
     }
 }
 
+/// The answer was said, but could not be kept.
+pub fn not_kept(language: Language) -> String {
+    match language {
+        Language::Zh => "回答没能保存，之后找不到它；请稍后再问一次。".to_owned(),
+        Language::En => "The answer could not be stored and will not be found again. Please ask once more in a moment.".to_owned(),
+    }
+}
+
 /// How a model is asked to sum up the older part of a conversation.
 pub fn sum_up(language: Language) -> &'static str {
     match language {

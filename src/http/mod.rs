@@ -99,6 +99,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/usage", get(usage::month))
         .route("/api/v1/overview", get(overview::show))
         .route("/api/v1/safety/verdicts", get(safety::verdicts))
+        .route("/api/v1/retention", get(retention::show).put(retention::set))
         .route("/api/v1/prompts", get(prompts::list))
         .route("/api/v1/prompts/{name}", get(prompts::show))
         .route("/api/v1/prompts/{name}/versions", get(prompts::versions).post(prompts::save).layer(rows))

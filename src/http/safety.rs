@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::Admin;
+use super::retention::verdicts_since;
 use super::state::Shared;
 use crate::error::Result;
 use crate::ids::Timestamp;
@@ -23,6 +24,7 @@ pub struct Paging {
 /// The newest verdicts of the caller's shop.
 pub async fn verdicts(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<Value>> {
     let limit = paging.limit.unwrap_or(100).clamp(1, MOST);
-    let verdicts = state.app.safety.verdicts(&caller.tenant, paging.before.map(Timestamp), limit).await?;
+    let since = verdicts_since(&state.app, &caller.tenant).await?;
+    let verdicts = state.app.safety.verdicts(&caller.tenant, since, paging.before.map(Timestamp), limit).await?;
     Ok(Json(json!({"verdicts": verdicts})))
 }

@@ -12,9 +12,14 @@ use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId, Timestamp};
 use crate::models::{Model, ModelCard, Usage};
+use crate::telemetry;
 
+mod beside;
+mod owed;
 mod store;
 
+pub use beside::{Beside, Heard, Paid};
+pub use owed::Owed;
 pub(crate) use store::add;
 
 /// What one answer cost, to be written with its turn.
@@ -127,7 +132,9 @@ impl Ledger {
         let spent = self.spending(model.card(), usage, model.cost(usage));
         let mut tx = self.0.db.begin().await?;
         store::add(&mut tx, tenant, &spent).await?;
-        tx.commit().await
+        tx.commit().await?;
+        measure(tenant, &spent);
+        Ok(())
     }
 
     /// Asks for a call that costs at most one of these; a call that costs nothing is always granted.
@@ -192,6 +199,18 @@ impl Ledger {
 
     fn held(&self) -> MutexGuard<'_, HashMap<TenantId, f64>> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tokens and money as operators see them: of answers, and of calls beside them.
+pub fn measure(tenant: &TenantId, spent: &Spending) {
+    let labels = |last: (&'static str, String)| [("tenant", tenant.to_string()), ("model", spent.model.clone()), last];
+    for (direction, tokens) in [("in", spent.usage.prompt_tokens), ("out", spent.usage.completion_tokens)] {
+        metrics::counter!(telemetry::MODEL_TOKENS, &labels(("direction", direction.to_owned()))).increment(tokens);
+    }
+    if spent.cost > 0.0 {
+        let micros = (spent.cost * 1_000_000.0).round() as u64;
+        metrics::counter!(telemetry::MODEL_COST, &labels(("currency", spent.currency.clone()))).increment(micros);
     }
 }
 

@@ -106,23 +106,23 @@ impl Memory {
         Ok(gone == 1)
     }
 
-    /// Deletes up to `limit` conversations, whosever, that nobody has gone on with since `before`;
+    /// Deletes up to `limit` conversations of a shop that nobody has gone on with since `before`;
     /// returns how many.
-    pub async fn forget_before(&self, before: Timestamp, limit: i64) -> Result<u64> {
-        let sql = "select tenant_id, id from conversations where updated_ms < $1 order by updated_ms limit $2";
-        let old: Vec<(TenantId, ConversationId)> =
-            on!(&self.db, pool => sqlx::query_as(sql).bind(before).bind(limit).fetch_all(pool).await)?;
+    pub async fn forget_before(&self, tenant: &TenantId, before: Timestamp, limit: i64) -> Result<u64> {
+        let sql = "select id from conversations where tenant_id = $1 and updated_ms < $2 order by updated_ms limit $3";
+        let old: Vec<ConversationId> =
+            on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(before).bind(limit).fetch_all(pool).await)?;
         let mut gone = 0;
-        for (tenant, id) in old {
-            gone += u64::from(self.delete_one(&tenant, &id).await?);
+        for id in old {
+            gone += u64::from(self.delete_one(tenant, &id).await?);
         }
         Ok(gone)
     }
 
-    /// Drops traces of turns that ended before a moment, some at a time; returns how many.
-    pub async fn drop_traces_before(&self, before: Timestamp) -> Result<u64> {
-        let sql = "update turns set trace = '{}' where id in \
-             (select id from turns where done_ms is not null and done_ms < $1 and trace <> '{}' limit $2)";
-        Ok(on!(&self.db, pool => sqlx::query(sql).bind(before).bind(TRACES_AT_ONCE).execute(pool).await?.rows_affected()))
+    /// Drops traces of a shop's turns that ended before a moment, some at a time; returns how many.
+    pub async fn drop_traces_before(&self, tenant: &TenantId, before: Timestamp) -> Result<u64> {
+        let sql = "update turns set trace = '{}' where tenant_id = $1 and id in \
+             (select id from turns where tenant_id = $1 and done_ms is not null and done_ms < $2 and trace <> '{}' limit $3)";
+        Ok(on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(before).bind(TRACES_AT_ONCE).execute(pool).await?.rows_affected()))
     }
 }

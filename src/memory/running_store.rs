@@ -1,12 +1,14 @@
 //! Turns under way in SQL: how far they are, that somebody is at work on them, and the end of those
 //! whose process died.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::FromRow;
 
 use super::Memory;
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{TenantId, Timestamp, TurnId};
+use crate::ledger::{self, Owed};
 use crate::{in_tx, on};
 
 /// How far a running turn is.
@@ -19,19 +21,21 @@ pub struct Progress {
     pub decision: Option<String>,
     pub sources: Value,
     pub numbers: Value,
+    pub owed: Option<Owed>,
 }
 
 impl Memory {
     /// Notes how far running turns are, all at once; a turn that has ended meanwhile stays as it is.
     pub async fn note_progress(&self, all: &[Progress]) -> Result<()> {
         let now = self.clock.now();
-        let sql = "update turns set answer = $3, decision = $4, sources = $5, numbers = $6, alive_ms = $7 \
+        let sql = "update turns set answer = $3, decision = $4, sources = $5, numbers = $6, alive_ms = $7, owed = $8 \
              where tenant_id = $1 and id = $2 and status = 'running'";
         let mut tx = self.db.begin().await?;
         for one in all {
+            let owed = one.owed.as_ref().map(serde_json::to_string).transpose()?;
             in_tx!(&mut tx, conn => sqlx::query(sql)
                 .bind(&one.tenant).bind(&one.turn).bind(&one.answer).bind(&one.decision)
-                .bind(one.sources.to_string()).bind(one.numbers.to_string()).bind(now)
+                .bind(one.sources.to_string()).bind(one.numbers.to_string()).bind(now).bind(owed)
                 .execute(conn).await.map(drop))?;
         }
         tx.commit().await
@@ -45,18 +49,53 @@ impl Memory {
             Db::Sqlite(_) => now.0,
             Db::Postgres(_) => now.0 - silent_ms,
         });
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $1 where status = 'running' and alive_ms <= $2";
-        Ok(on!(&self.db, pool => sqlx::query(sql).bind(now).bind(before).execute(pool).await?.rows_affected()))
+        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $1 \
+             where status = 'running' and alive_ms <= $2 returning tenant_id, id, answer, owed";
+        let mut tx = self.db.begin().await?;
+        let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql).bind(now).bind(before).fetch_all(conn).await)?;
+        let ended = left.len() as u64;
+        pay(&mut tx, left).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     /// Ends one turn that nobody has been at work on for `silent_ms`; whether it did.
     pub async fn end_if_silent(&self, tenant: &TenantId, turn: &TurnId, silent_ms: i64) -> Result<bool> {
         let now = self.clock.now();
         let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $3 \
-             where tenant_id = $1 and id = $2 and status = 'running' and alive_ms <= $4";
-        let ended = on!(&self.db, pool => sqlx::query(sql)
+             where tenant_id = $1 and id = $2 and status = 'running' and alive_ms <= $4 returning tenant_id, id, answer, owed";
+        let mut tx = self.db.begin().await?;
+        let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql)
             .bind(tenant).bind(turn).bind(now).bind(Timestamp(now.0 - silent_ms))
-            .execute(pool).await?.rows_affected());
-        Ok(ended == 1)
+            .fetch_all(conn).await)?;
+        let ended = !left.is_empty();
+        pay(&mut tx, left).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
+}
+
+/// A turn that nobody was at work on any more.
+#[derive(FromRow)]
+struct Left {
+    tenant_id: TenantId,
+    id: TurnId,
+    answer: String,
+    owed: Option<String>,
+}
+
+/// Counts what is known to be owed for turns that nobody has ended: the provider has answered all the same.
+async fn pay(tx: &mut Tx, left: Vec<Left>) -> Result<()> {
+    for turn in left {
+        let Some(owed) = turn.owed else { continue };
+        let spent = serde_json::from_str::<Owed>(&owed)?.with(&turn.answer);
+        let usage = json!({
+            "prompt_tokens": spent.usage.prompt_tokens, "completion_tokens": spent.usage.completion_tokens,
+            "cost": spent.cost, "currency": spent.currency,
+        });
+        let sql = "update turns set usage = $3 where tenant_id = $1 and id = $2";
+        in_tx!(tx, conn => sqlx::query(sql).bind(&turn.tenant_id).bind(&turn.id).bind(usage.to_string()).execute(conn).await.map(drop))?;
+        ledger::add(tx, &turn.tenant_id, &spent).await?;
+    }
+    Ok(())
 }

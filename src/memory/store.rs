@@ -259,11 +259,12 @@ impl Memory {
         row.ok_or_else(|| no_response(named))?.into_turn()
     }
 
-    /// Stores how a turn ended, together with what it cost.
-    pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<()> {
+    /// Stores how a running turn ended, together with what it cost; whether it was still running. One that was
+    /// ended or deleted meanwhile stays so, but is paid.
+    pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<bool> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
              sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
-             model = coalesce($17, model) where tenant_id = $1 and id = $2 \
+             model = coalesce($17, model) where tenant_id = $1 and id = $2 and status = 'running' \
              returning conversation_id, question, model, market, locale";
         let error = outcome.error.as_ref().map(Value::to_string);
         let mut tx = self.db.begin().await?;
@@ -274,13 +275,15 @@ impl Memory {
             .bind(outcome.usage.to_string()).bind(outcome.timings.to_string()).bind(outcome.trace.to_string())
             .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model)
             .fetch_optional(conn).await)?;
+        let was_running = turn.is_some();
         if let Some(event) = turn.and_then(|turn| turn.event(id, outcome, self.clock.now())) {
             events::store::record(&mut tx, tenant, &event).await?;
         }
         if let Some(spent) = &outcome.spent {
             ledger::add(&mut tx, tenant, spent).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(was_running)
     }
 
     /// What is remembered before `place`, oldest first, at most `limit` of the newest: turns whose

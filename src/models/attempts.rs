@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
+use crate::telemetry;
+
 /// The attempts at one answer, in order; shared with whoever reads the trace.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts(Arc<Mutex<Vec<Attempt>>>);
@@ -32,6 +34,9 @@ pub struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
     ms: f64,
+    /// Whether the request went out, and no place in a queue was waited for.
+    #[serde(skip)]
+    sent: bool,
     #[serde(skip)]
     started: Instant,
     #[serde(skip)]
@@ -39,6 +44,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whose id it is that was asked.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// Who was called.
     pub fn peer(&self) -> &Peer {
         &self.peer
@@ -77,13 +87,18 @@ impl Attempts {
         let mut all = self.lock();
         let (started, peer) = (Instant::now(), Arc::clone(peer));
         let (model, provider) = (model.to_owned(), provider.to_owned());
-        all.push(Attempt { model, provider, outcome: "running", first_token_ms: None, ms: 0.0, started, peer });
+        all.push(Attempt { model, provider, outcome: "running", first_token_ms: None, ms: 0.0, sent: false, started, peer });
         Trial { attempts: self.clone(), at: all.len() - 1, started, ended: false }
     }
 
     /// All of them so far.
     pub fn all(&self) -> Vec<Attempt> {
         self.lock().clone()
+    }
+
+    /// Whether the last one was left while the provider was at work on it.
+    pub fn was_cut_off(&self) -> bool {
+        self.lock().last().is_some_and(|last| last.sent && last.outcome == "left")
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Attempt>> {
@@ -101,6 +116,11 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// The request goes out.
+    pub(super) fn sent(&self) {
+        self.attempts.lock()[self.at].sent = true;
+    }
+
     /// Something came.
     pub(super) fn first_token(&self) {
         self.attempts.lock()[self.at].first_token_ms = Some(self.ms());
@@ -116,6 +136,7 @@ impl Trial {
         let ms = self.ms();
         let attempt = &mut self.attempts.lock()[self.at];
         (attempt.outcome, attempt.ms) = (outcome, ms);
+        metrics::counter!(telemetry::MODEL_ATTEMPTS, "model" => attempt.model.clone(), "outcome" => outcome).increment(1);
     }
 
     /// Milliseconds since the call, to a tenth.

@@ -257,6 +257,14 @@ impl Site {
     }
 }
 
+/// Words in the names of models that think before they answer, whoever serves them.
+const THINKERS: [&str; 5] = ["r1", "qwq", "qvq", "reasoner", "thinking"];
+
+/// Whether a model's name says that it thinks before it answers.
+pub(super) fn is_named_for_thinking(id: &str) -> bool {
+    id.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| THINKERS.contains(&word))
+}
+
 fn by_name(kind: ProviderKind) -> &'static Kind {
     KINDS.iter().find(|known| known.kind == kind).unwrap_or(&KINDS[0])
 }

@@ -2,6 +2,7 @@
 //! have, again when that may help, and another in its place when it does not. Never again once the
 //! first token has come.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
 use super::tokens::{Budget, Family};
-use super::{ChatModel, CompletionRequest, Delta, DeltaStream, ModelError, Usage};
+use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, Usage};
 
 #[cfg(test)]
 mod tests;
@@ -71,6 +72,8 @@ pub struct Model {
     pub(super) answer_tokens: Option<u32>,
     /// Its answers begin inside `<think>`.
     pub(super) thinks_first: bool,
+    /// It may think before it answers, without saying where that begins.
+    pub(super) may_think: AtomicBool,
     /// Asked in its place; two models may stand in for each other.
     pub(super) fallback: OnceLock<Vec<Weak<Model>>>,
 }
@@ -89,11 +92,11 @@ impl Model {
         &self.card
     }
 
-    /// Starts an answer and waits for its first delta: of this model, else of the first of those that
+    /// Starts an answer and waits for its first word: of this model, else of the first of those that
     /// stand in for it. `attempts` hears of every try.
     ///
     /// # Errors
-    /// This model's own last error, when none of them gave a delta.
+    /// This model's own last error, when none of them said a word.
     pub async fn stream(self: &Arc<Self>, request: CompletionRequest, attempts: &Attempts) -> Result<Started, ModelError> {
         let own = match self.ask(&request, attempts).await {
             Ok(deltas) => return Ok(Started { model: Arc::clone(self), deltas }),
@@ -143,6 +146,16 @@ impl Model {
         self.thinks_first
     }
 
+    /// Whether it may think without saying where that begins: by its name, or because it did.
+    pub fn may_think(&self) -> bool {
+        self.may_think.load(Ordering::Relaxed)
+    }
+
+    /// It ended reasoning that it had not begun: from now on its text waits until it is known to be none.
+    pub fn has_thought(&self) {
+        self.may_think.store(true, Ordering::Relaxed);
+    }
+
     /// How tokens are counted: for the trace.
     pub fn family(&self) -> Family {
         self.family
@@ -184,6 +197,7 @@ impl Model {
                 Ok(pass) => pass,
                 Err(left_alone) => return Err(last.unwrap_or(ended(trial, left_alone))),
             };
+            trial.sent();
             let error = match timeout_at(deadline, self.begin(request.clone())).await {
                 Ok(Ok((first, rest))) => return Ok(self.guard(first, rest, trial, pass, place)),
                 Ok(Err(error)) => error,
@@ -204,18 +218,33 @@ impl Model {
         attempts.begin(&self.card.id, &self.card.provider, &self.peer)
     }
 
-    /// One try, up to and including the first delta.
-    async fn begin(&self, mut request: CompletionRequest) -> Result<(Delta, DeltaStream), ModelError> {
+    /// One try, up to and including the first word; what was told before it comes along. An end without a word is
+    /// no answer, unless the provider says what kept it from giving one, which it would say again.
+    async fn begin(&self, mut request: CompletionRequest) -> Result<(Vec<Delta>, DeltaStream), ModelError> {
         request.max_tokens = [request.max_tokens, self.answer_tokens].into_iter().flatten().min();
         let mut deltas = self.chat.stream(request).await?;
-        let first = deltas.next().await.unwrap_or_else(|| Err(ModelError::Broken("there was no answer".to_owned())))?;
-        Ok((first, deltas))
+        let mut first = Vec::new();
+        while let Some(delta) = deltas.next().await {
+            let delta = delta?;
+            let said = is_word(&delta);
+            first.push(delta);
+            if said {
+                return Ok((first, deltas));
+            }
+        }
+        let kept_from_it = |delta: &Delta| matches!(delta, Delta::Finish(FinishReason::Length | FinishReason::ContentFilter));
+        match first.iter().any(kept_from_it) {
+            true => Ok((first, stream::empty().boxed())),
+            false => Err(ModelError::Broken("there was no answer".to_owned())),
+        }
     }
 
     /// The whole answer: it ends with an error when it is silent too long, and after any error. The
     /// place, the trial and the pass go with it.
-    fn guard(&self, first: Delta, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
-        trial.first_token();
+    fn guard(&self, first: Vec<Delta>, rest: DeltaStream, trial: Trial, mut pass: Pass, place: Place) -> DeltaStream {
+        if first.iter().any(is_word) {
+            trial.first_token();
+        }
         pass.heard();
         let stall = self.limits.stall;
         let next = move |listening: Option<(DeltaStream, Trial, Pass, Place)>| async move {
@@ -234,8 +263,13 @@ impl Model {
             Some((Err(ended(trial, error)), None))
         };
         let rest = stream::unfold(Some((rest, trial, pass, place)), next);
-        stream::once(async { Ok(first) }).chain(rest).boxed()
+        stream::iter(first.into_iter().map(Ok)).chain(rest).boxed()
     }
+}
+
+/// Whether somebody waiting for an answer hears something: token counts and an end are none.
+fn is_word(delta: &Delta) -> bool {
+    matches!(delta, Delta::Text(_) | Delta::Reasoning(_))
 }
 
 fn ended(trial: Trial, error: ModelError) -> ModelError {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::chain::{Rules, check};
 use super::hold::HoldBack;
@@ -16,13 +15,9 @@ use crate::config::SafetyConfig;
 use crate::db::Db;
 use crate::error::Result;
 use crate::ids::{Clock, TenantId, Timestamp, TurnId};
-use crate::ledger::Ledger;
+use crate::ledger::{Beside, Ledger};
 use crate::models::{Language, Model};
 use crate::telemetry;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// How often old verdicts are looked for, at most.
-const SWEEP_MS: i64 = 60 * 60 * 1000;
 
 /// What the guardrails are built from.
 pub struct SafetyParts<'a> {
@@ -50,7 +45,6 @@ struct Inner {
     judge: Option<Arc<dyn Guardrail>>,
     db: Db,
     clock: Clock,
-    swept: AtomicI64,
 }
 
 /// A shop's words: a question with one is refused, an answer goes on without it.
@@ -85,22 +79,20 @@ impl Safety {
             judge: judge.map(|model| Arc::new(Judge::new(model, ledger)) as Arc<dyn Guardrail>),
             db,
             clock,
-            swept: AtomicI64::new(0),
         })))
     }
 
-    /// A question before it is stored. What is personal or forbidden in it is replaced.
+    /// A question before it is stored, by rules. What is personal or forbidden in it is replaced.
     pub async fn question(&self, tenant: &TenantId, text: &str) -> Checked {
-        let mut guardrails = vec![self.asking(tenant)];
-        guardrails.extend(self.0.judge.clone());
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
-        check(&guardrails, text, &look).await
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: None };
+        check(&[self.asking(tenant)], text, &look).await
     }
 
-    /// The same by rules alone, for a question that is only tried: no model judges it.
-    pub async fn question_by_rules(&self, tenant: &TenantId, text: &str) -> Checked {
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
-        check(&[self.asking(tenant)], text, &look).await
+    /// A question that the rules let through, by the model that judges, where the operator wants one: what it costs
+    /// is noted in `beside`.
+    pub async fn judge(&self, tenant: &TenantId, text: &str, beside: &Beside) -> Checked {
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: Some(beside) };
+        check(self.0.judge.as_slice(), text, &look).await
     }
 
     /// The rules for a question.
@@ -121,7 +113,7 @@ impl Safety {
     pub async fn aside(&self, tenant: &TenantId, text: &str) -> Checked {
         let mut rules = self.personal(PersonalData::default());
         rules.push(Arc::new(Control));
-        let look = Look { tenant, stage: Stage::Question, language: Language::of(text) };
+        let look = Look { tenant, stage: Stage::Question, language: Language::of(text), beside: None };
         check(&[Arc::new(Rules(rules))], text, &look).await
     }
 
@@ -134,7 +126,7 @@ impl Safety {
         if self.0.config.injection != "off" {
             rules.push(Arc::new(Injection(Action::Redact)));
         }
-        let look = Look { tenant, stage: Stage::Source, language: Language::of(text) };
+        let look = Look { tenant, stage: Stage::Source, language: Language::of(text), beside: None };
         check(&[Arc::new(Rules(rules))], text, &look).await
     }
 
@@ -153,7 +145,7 @@ impl Safety {
         HoldBack::new(rules, language)
     }
 
-    /// Audits a turn's verdicts and forgets those past their time.
+    /// Audits a turn's verdicts.
     pub async fn record(&self, tenant: &TenantId, turn: &TurnId, notes: &Notes) -> Result<()> {
         for (stage, rule, action, hits) in notes.iter() {
             let labels = [
@@ -167,28 +159,23 @@ impl Safety {
         if !notes.is_empty() {
             store::record(&self.0.db, tenant, turn, notes, self.0.clock.now()).await?;
         }
-        self.sweep().await
-    }
-
-    /// The newest verdicts of a shop before `before`.
-    pub async fn verdicts(&self, tenant: &TenantId, before: Option<Timestamp>, limit: i64) -> Result<Vec<AuditedVerdict>> {
-        let before = before.unwrap_or(Timestamp(i64::MAX));
-        store::newest(&self.0.db, tenant, self.oldest(), before, limit).await
-    }
-
-    /// Deletes verdicts past their time, once an hour at most.
-    pub async fn sweep(&self) -> Result<()> {
-        let now = self.0.clock.now().0;
-        let last = self.0.swept.load(Ordering::Relaxed);
-        let mine = now - last >= SWEEP_MS && self.0.swept.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if mine {
-            store::forget_before(&self.0.db, self.oldest()).await?;
-        }
         Ok(())
     }
 
-    fn oldest(&self) -> Timestamp {
-        Timestamp(self.0.clock.now().0 - i64::from(self.0.config.audit_days) * DAY_MS)
+    /// The newest verdicts of a shop from `since` on and before `before`.
+    pub async fn verdicts(
+        &self,
+        tenant: &TenantId,
+        since: Timestamp,
+        before: Option<Timestamp>,
+        limit: i64,
+    ) -> Result<Vec<AuditedVerdict>> {
+        store::newest(&self.0.db, tenant, since, before.unwrap_or(Timestamp(i64::MAX)), limit).await
+    }
+
+    /// Deletes a shop's older verdicts; returns how many.
+    pub async fn forget_before(&self, tenant: &TenantId, before: Timestamp) -> Result<u64> {
+        store::forget_before(&self.0.db, tenant, before).await
     }
 
     fn words(&self, tenant: &TenantId) -> &Words {

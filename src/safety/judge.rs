@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 
 use super::chain::about_all;
 use super::{Action, Guardrail, Look, Stage, Verdict};
-use crate::ids::TenantId;
-use crate::ledger::Ledger;
-use crate::models::{Attempts, CompletionRequest, Delta, Message, Model, ModelError, Role, Started, Usage};
+use crate::error::Result;
+use crate::ledger::{Beside, Heard, Ledger};
+use crate::models::{CompletionRequest, Message, Model, Role};
 
 /// A judge that is slower than this is left out, which is audited.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,12 +29,12 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// With the model that the operator named; `ledger` is told what it costs.
+    /// With the model that the operator named; `ledger` allows the calls, and is told what they cost.
     pub fn new(model: Arc<Model>, ledger: Ledger) -> Self {
         Self { model, ledger }
     }
 
-    async fn ask(&self, text: &str, tenant: &TenantId) -> Result<String, ModelError> {
+    async fn ask(&self, text: &str, look: &Look<'_>) -> Result<Heard> {
         let message = |role, content: String| Message { role, content };
         let fenced = format!("<message>\n{}\n</message>", text.replace("</message", "‹/message"));
         let request = CompletionRequest {
@@ -43,21 +42,8 @@ impl Judge {
             max_tokens: Some(ANSWER_TOKENS),
             ..CompletionRequest::default()
         };
-        let prompt_tokens = self.model.count(request.messages.iter().map(|message| message.content.as_str())) as u64;
-        let mut usage = Usage { prompt_tokens, completion_tokens: ANSWER_TOKENS.into(), cached_tokens: 0 };
-        let Started { model, mut deltas } = self.model.stream(request, &Attempts::default()).await?;
-        let mut said = String::new();
-        while let Some(delta) = deltas.next().await {
-            match delta? {
-                Delta::Text(text) => said.push_str(&text),
-                Delta::Usage(told) if told.prompt_tokens > 0 => usage = told,
-                _ => {}
-            }
-        }
-        if let Err(error) = self.ledger.record(tenant, &model, usage).await {
-            tracing::error!(%error, causes = error.causes(), "what the judging model cost could not be written down");
-        }
-        Ok(said)
+        let alone = Beside::default();
+        self.ledger.ask(look.tenant, &self.model, "judge", request, PATIENCE, look.beside.unwrap_or(&alone)).await
     }
 }
 
@@ -67,15 +53,25 @@ impl Guardrail for Judge {
         if look.stage != Stage::Question {
             return Verdict::Allow(Vec::new());
         }
-        match tokio::time::timeout(PATIENCE, self.ask(text, look.tenant)).await {
-            Ok(Ok(said)) if said.to_ascii_uppercase().contains("REFUSE") => Verdict::Refuse(vec![about_all("judge", Action::Refuse)]),
-            Ok(Ok(said)) if said.to_ascii_uppercase().contains("ALLOW") => Verdict::Allow(Vec::new()),
-            Ok(Ok(_)) => Verdict::Allow(vec![about_all("judge.unclear", Action::Flag)]),
-            Ok(Err(error)) => {
-                tracing::warn!(code = error.code(), %error, "the judging model did not answer; the question goes on without it");
-                Verdict::Allow(vec![about_all("judge.failed", Action::Flag)])
+        let left_out = |rule| Verdict::Allow(vec![about_all(rule, Action::Flag)]);
+        let heard = match self.ask(text, look).await {
+            Ok(heard) => heard,
+            Err(error) => {
+                tracing::error!(%error, causes = error.causes(), "the judging model could not be asked; the question goes on without it");
+                return left_out("judge.failed");
             }
-            Err(_) => Verdict::Allow(vec![about_all("judge.slow", Action::Flag)]),
+        };
+        // What it may think before its word is no word.
+        let said = heard.text.to_ascii_uppercase();
+        let said = said.rsplit("</THINK>").next().unwrap_or_default();
+        match heard.broke_off {
+            None if said.contains("REFUSE") => Verdict::Refuse(vec![about_all("judge", Action::Refuse)]),
+            None if said.contains("ALLOW") => Verdict::Allow(Vec::new()),
+            None => left_out("judge.unclear"),
+            Some("cancelled") => Verdict::Allow(Vec::new()),
+            Some("timeout") => left_out("judge.slow"),
+            Some("spend_limit_reached") => left_out("judge.unpaid"),
+            Some(_) => left_out("judge.failed"),
         }
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::ids::TenantId;
+use crate::ledger::Beside;
 use crate::models::Language;
 
 mod chain;
@@ -95,6 +96,8 @@ pub struct Look<'a> {
     pub stage: Stage,
     /// The language placeholders are written in.
     pub language: Language,
+    /// Told of calls that a guardrail makes, and stops them.
+    pub beside: Option<&'a Beside>,
 }
 
 /// Judges whole texts. Rules do it at once; another guardrail may ask a model or a service.

@@ -49,10 +49,10 @@ pub async fn newest(db: &Db, tenant: &TenantId, since: Timestamp, before: Timest
     Ok(on!(db, pool => sqlx::query_as(sql).bind(tenant).bind(since).bind(before).bind(limit).fetch_all(pool).await)?)
 }
 
-/// Deletes what is older; of every tenant, because the time is the server's.
-pub async fn forget_before(db: &Db, before: Timestamp) -> Result<u64> {
-    let sql = "delete from safety_verdicts where created_ms < $1";
-    Ok(on!(db, pool => sqlx::query(sql).bind(before).execute(pool).await?.rows_affected()))
+/// Deletes what is older.
+pub async fn forget_before(db: &Db, tenant: &TenantId, before: Timestamp) -> Result<u64> {
+    let sql = "delete from safety_verdicts where tenant_id = $1 and created_ms < $2";
+    Ok(on!(db, pool => sqlx::query(sql).bind(tenant).bind(before).execute(pool).await?.rows_affected()))
 }
 
 /// The word that a variant serialises to.

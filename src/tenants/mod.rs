@@ -13,11 +13,14 @@ mod identity;
 mod key;
 mod limits;
 mod origin;
+mod retention;
+mod retention_store;
 mod store;
 
 pub use key::{Admission, ApiKey, Credentials, NewKey, origin_not_allowed};
 pub use limits::RateLimits;
 pub use origin::OriginPattern;
+pub use retention::Retention;
 pub use store::{LINK_MS, SESSION_MS, Tenant, Tenants};
 
 /// What a key may do.

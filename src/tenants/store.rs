@@ -37,8 +37,8 @@ pub struct Tenant {
 /// The room's door.
 #[derive(Clone, Debug)]
 pub struct Tenants {
-    db: Db,
-    clock: Clock,
+    pub(super) db: Db,
+    pub(super) clock: Clock,
 }
 
 impl Tenants {

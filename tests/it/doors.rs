@@ -76,6 +76,8 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/usage", "/api/v1/usage", Door::Admin),
     ("GET", "/api/v1/overview", "/api/v1/overview", Door::Admin),
     ("GET", "/api/v1/safety/verdicts", "/api/v1/safety/verdicts", Door::Admin),
+    ("GET", "/api/v1/retention", "/api/v1/retention", Door::Admin),
+    ("PUT", "/api/v1/retention", "/api/v1/retention", Door::Told(400)),
     ("GET", "/api/v1/prompts", "/api/v1/prompts", Door::Admin),
     ("GET", "/api/v1/prompts/{name}", "/api/v1/prompts/answer.en", Door::Admin),
     ("GET", "/api/v1/prompts/{name}/versions", "/api/v1/prompts/answer.en/versions", Door::Admin),
@@ -396,6 +398,45 @@ async fn metrics_are_open_on_this_machine_only() {
     };
     assert_eq!((ask(None).await, ask(Some(&server.member)).await, ask(Some(&server.admin)).await), (401, 403, 200));
     assert!(server.get("/metrics").send().await.unwrap().text().await.unwrap().contains("# TYPE"));
+}
+
+#[tokio::test]
+async fn a_scrape_has_the_names_and_labels_that_are_documented() {
+    let provider = Arc::new(FakeProvider::start());
+    let server = Server::start(Setup { provider: Some(Arc::clone(&provider)), ..Setup::default() }).await;
+    let mut socket = server.session(&server.member).await;
+    for model in ["normal", "silent", "unauthorized"] {
+        socket.ask("退货地址在哪里修改？", json!({"model": model})).await;
+    }
+    let scraped = server.get("/metrics").send().await.unwrap().text().await.unwrap();
+    let line = |name: &str, labels: &[&str]| {
+        let fits = |line: &&str| line.starts_with(&format!("{name}{{")) && labels.iter().all(|label| line.contains(label));
+        scraped.lines().find(fits).unwrap_or_else(|| panic!("{name} {labels:?}: {scraped}")).to_owned()
+    };
+    let demo = r#"tenant="demo""#;
+    for (name, labels) in [
+        ("copilot_http_requests_total", &[r#"route=""#, r#"status="200""#][..]),
+        ("copilot_turns_total", &[demo, r#"decision="grounded""#, r#"status="completed""#]),
+        ("copilot_turns_total", &[demo, r#"status="failed""#]),
+        ("copilot_first_token_seconds_count", &[demo]),
+        ("copilot_turn_seconds_bucket", &[demo, r#"le=""#]),
+        ("copilot_retrieval_seconds_count", &[demo]),
+        ("copilot_retrieval_leg_seconds_count", &[demo, r#"leg="lexical""#]),
+        ("copilot_model_tokens_total", &[demo, r#"model="normal""#, r#"direction="in""#]),
+        ("copilot_model_cost_micros_total", &[demo, r#"model="normal""#, r#"currency="CNY""#]),
+        ("copilot_model_attempts_total", &[r#"model="normal""#, r#"outcome="answered""#]),
+        ("copilot_model_attempts_total", &[r#"model="unauthorized""#, r#"outcome="model_unauthorized""#]),
+        ("copilot_model_errors_total", &[r#"model="silent""#, r#"code="model_stream_broken""#]),
+    ] {
+        line(name, labels);
+    }
+    for kind in ["# TYPE copilot_turns_total counter", "# TYPE copilot_turn_seconds histogram", "# TYPE copilot_sockets gauge"] {
+        assert!(scraped.contains(kind), "{kind}");
+    }
+    // An end without a word is tried again, and counted each time.
+    let silent = line("copilot_model_attempts_total", &[r#"model="silent""#, r#"outcome="model_stream_broken""#]);
+    assert!(silent.rsplit(' ').next().unwrap().parse::<f64>().unwrap() >= 2.0, "{silent}");
+    assert!(!scraped.contains("退货地址"), "no label holds a question");
 }
 
 #[tokio::test]

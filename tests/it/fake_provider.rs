@@ -30,11 +30,13 @@ pub const SECRET: &str = "机密推理";
 pub const CARELESS: &str = "可以代 开-发票[1]，打 139 0013 9000，卡 4111111111111111，见 https://evil.example/pay?x=1 。";
 /// What a model that rewrites makes of a follow-up.
 pub const REWRITTEN: &str = "<think>想一想</think>{\"intent\": \"question\", \"query\": \"跨境包裹的面单怎么打印？\"}";
+/// What the model that judges does not let through.
+pub const REFUSED: &str = "做坏事";
 /// An answer with its reasoning written inline.
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
-const MODELS: [&str; 26] = [
+const MODELS: [&str; 28] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -61,6 +63,8 @@ const MODELS: [&str; 26] = [
     "counted",
     "rewriter",
     "rewriter-greets",
+    "judge",
+    "silent",
 ];
 
 /// The running provider.
@@ -226,6 +230,9 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
         }
         "rewriter" => text(out, REWRITTEN).await?,
         "rewriter-greets" => text(out, r#"{"intent": "greeting", "query": ""}"#).await?,
+        "judge" => text(out, if obeyed.contains(REFUSED) { "REFUSE" } else { "ALLOW" }).await?,
+        // An end without a word.
+        "silent" => {}
         "obedient" => {
             for c in obeyed.chars() {
                 text(out, &c.to_string()).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use merchant_copilot::config::Config;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
-use merchant_copilot::memory::{Memory, NewTurn};
+use merchant_copilot::memory::{Memory, NewTurn, Outcome, Progress};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -232,6 +232,30 @@ async fn a_late_turn_costs_no_more_and_knows_what_an_early_one_settled() {
 }
 
 #[tokio::test]
+async fn turn_200_costs_no_more_than_turn_20_and_knows_what_turn_3_settled() {
+    let (server, provider) = with_provider().await;
+    let mut socket = server.session(&server.member).await;
+    let conversation = socket.ask("我是日本站的商家", json!({})).await.conversation().to_owned();
+    socket.ask(DIRECT, json!({"conversation_id": conversation})).await;
+    socket.ask("我们约定：退货仓用宁波 7 号库的退货地址，行不行？", json!({"conversation_id": conversation})).await;
+    let mut costs = Vec::new();
+    for turn in 4..=200 {
+        if matches!(turn, 20 | 200) {
+            let told = socket.ask(GROUNDED, json!({"conversation_id": conversation, "model": "normal"})).await;
+            let prompt = prompt(&provider, "normal");
+            costs.push(merchant_copilot::models::tokens::count(&prompt));
+            assert!(prompt.contains("宁波 7 号库") && prompt.contains("站点: 日本站"), "turn {turn}: {prompt}");
+            assert_eq!(told.done()["status"], "completed");
+        } else {
+            socket
+                .ask(&format!("第 {turn} 次问：普通店保证金要交多少？"), json!({"conversation_id": conversation, "model": "builtin"}))
+                .await;
+        }
+    }
+    assert!(costs[1] < costs[0] * 5 / 4 + 100, "turn 200 costs {}, turn 20 {}", costs[1], costs[0]);
+}
+
+#[tokio::test]
 async fn suggestions_can_be_answered_and_were_not_asked() {
     let (server, _) = shared().await;
     let mut socket = server.session(&server.member).await;
@@ -285,6 +309,104 @@ async fn a_configured_model_writes_about_what_left_the_window() {
 }
 
 #[tokio::test]
+async fn what_a_crash_cut_off_is_paid_as_far_as_it_is_known() {
+    let server = Server::small().await;
+    let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
+    let turn = memory.record_question(&demo, &question(&OwnerId::from_text("k_gone"))).await.unwrap().turn;
+    let owed = json!({"day": "2026-01-15", "model": "gone", "prompt_tokens": 700, "price_in": 1.0, "price_out": 2.0, "currency": "CNY"});
+    let progress = Progress {
+        tenant: demo.clone(),
+        turn: turn.id.clone(),
+        answer: "保证金是 10,000 元".into(),
+        decision: Some("grounded".into()),
+        sources: json!([]),
+        numbers: json!({}),
+        owed: Some(serde_json::from_value(owed).unwrap()),
+    };
+    memory.note_progress(&[progress]).await.unwrap();
+    assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
+    assert_eq!(memory.end_interrupted(0).await.unwrap(), 0, "once");
+    let usage = memory.turn(&demo, None, &turn.id).await.unwrap().usage;
+    let said = usage["completion_tokens"].as_u64().unwrap();
+    assert!(usage["prompt_tokens"] == 700 && said > 3, "{usage}");
+    let month = server.json("/api/v1/usage?month=2026-01", &server.admin).await;
+    let line = &month["models"][0];
+    assert_eq!(
+        (&line["model"], &line["calls"], &line["prompt_tokens"], &line["completion_tokens"]),
+        (&json!("gone"), &json!(1), &json!(700), &json!(said))
+    );
+    assert!((line["cost"].as_f64().unwrap() - (700.0 + 2.0 * said as f64) / 1e6).abs() < 1e-9, "{month}");
+}
+
+#[tokio::test]
+async fn a_shop_says_how_long_it_keeps_things_and_the_sweeper_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = || Setup { data_dir: Some(folder.path().to_owned()), ..Setup::default() };
+    let mut server = Server::start(setup()).await;
+    let (demo, other, owner) = (TenantId::parse("demo").unwrap(), TenantId::parse("other").unwrap(), OwnerId::from_text("k_gone"));
+    server.tenants.add(&other, "Other").await.unwrap();
+    let fresh = server.session(&server.member).await.ask(DIRECT, json!({})).await.conversation().to_owned();
+    let day = 24 * 60 * 60 * 1000;
+    let old = memory(&server, Clock::fixed(Timestamp(Clock::system().now().0 - 3 * day))).await;
+    old.record_question(&demo, &question(&owner)).await.unwrap();
+    let kept = old.record_question(&other, &question(&owner)).await.unwrap().turn;
+
+    let at_first = server.json("/api/v1/retention", &server.admin).await;
+    let defaults = json!({"conversation_days": 0, "trace_days": 30, "verdict_days": 30});
+    assert_eq!((&at_first["conversation_days"], &at_first["in_force"]), (&Value::Null, &defaults));
+    let set = async |server: &Server, body: Value| {
+        let answer = server.request(Method::PUT, "/api/v1/retention").bearer_auth(&server.admin).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    for wrong in [json!({"trace_days": 40_000}), json!({"trace_days": -1}), json!({"years": 1})] {
+        assert_eq!(set(&server, wrong.clone()).await.0, 400, "{wrong}");
+    }
+    let (status, decided) = set(&server, json!({"conversation_days": 2, "trace_days": 0})).await;
+    assert_eq!((status, &decided["in_force"]), (200, &json!({"conversation_days": 2, "trace_days": 0, "verdict_days": 30})), "{decided}");
+    // It is looked at a start, and every quarter of an hour.
+    server.stop();
+    let server = Server::start(setup()).await;
+    let listed = async || {
+        let page = server.json("/api/v1/conversations", &server.admin).await;
+        page["conversations"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let forgotten = async {
+        while listed().await != [fresh.clone()] {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(super::server::PATIENCE, forgotten).await.expect("the old conversation is still there");
+    assert!(old.turn(&other, None, &kept.id).await.is_ok(), "another shop keeps its own");
+    assert_eq!(server.json("/api/v1/retention", &server.admin).await["conversation_days"], 2);
+}
+
+#[tokio::test]
+async fn a_turn_that_was_ended_stays_as_it_ended() {
+    let server = Server::small().await;
+    let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
+    let turn = memory.record_question(&demo, &question(&OwnerId::from_text("k_gone"))).await.unwrap().turn;
+    let outcome = Outcome { answer: "late".into(), status: "completed".into(), finish_reason: "stop".into(), ..Outcome::default() };
+    assert!(memory.end_if_silent(&demo, &turn.id, 0).await.unwrap());
+    assert!(!memory.record_outcome(&demo, &turn.id, &outcome).await.unwrap());
+    let kept = memory.turn(&demo, None, &turn.id).await.unwrap();
+    assert_eq!((kept.status.as_str(), kept.finish_reason.as_deref(), kept.answer.as_str()), ("incomplete", Some("interrupted"), ""));
+}
+
+fn question(owner: &OwnerId) -> NewTurn<'_> {
+    NewTurn {
+        owner,
+        conversation: None,
+        channel: "ws",
+        client_msg_id: None,
+        question: DIRECT,
+        model: "builtin",
+        market: None,
+        locale: None,
+        instead: None,
+    }
+}
+
+#[tokio::test]
 async fn the_running_server_forgets_what_is_too_old() {
     let folder = tempfile::tempdir().unwrap();
     let setup = |config| Setup { data_dir: Some(folder.path().to_owned()), config, ..Setup::default() };
@@ -294,18 +416,7 @@ async fn the_running_server_forgets_what_is_too_old() {
     let long_ago = Timestamp(Clock::system().now().0 - 3 * 24 * 60 * 60 * 1000);
     let memory = memory(&server, Clock::fixed(long_ago)).await;
     let (demo, owner) = (TenantId::parse("demo").unwrap(), OwnerId::from_text("k_gone"));
-    let new = NewTurn {
-        owner: &owner,
-        conversation: None,
-        channel: "ws",
-        client_msg_id: None,
-        question: DIRECT,
-        model: "builtin",
-        market: None,
-        locale: None,
-        instead: None,
-    };
-    memory.record_question(&demo, &new).await.unwrap();
+    memory.record_question(&demo, &question(&owner)).await.unwrap();
     let listed = async |server: &Server| -> Vec<String> {
         let page = server.json("/api/v1/conversations", &server.admin).await;
         page["conversations"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()

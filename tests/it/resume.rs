@@ -299,6 +299,7 @@ async fn an_answer_of_another_process_is_told_as_it_comes() {
         decision: Some("grounded".into()),
         sources: json!([]),
         numbers: numbers.clone(),
+        owed: None,
     };
     elsewhere.memory.note_progress(&[so_far("退货地址😀")]).await.unwrap();
     let mut reader = Reader { conversation: turn.conversation_id.to_string(), ..Reader::default() };

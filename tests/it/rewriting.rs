@@ -50,6 +50,12 @@ async fn a_model_makes_a_follow_up_stand_alone_and_is_paid() {
     let usage = server.json("/api/v1/usage", &server.admin).await;
     let line = usage["models"].as_array().unwrap().iter().find(|line| line["model"] == "rewriter").unwrap();
     assert_eq!((&line["calls"], &line["prompt_tokens"]), (&json!(1), &json!(100)), "{usage}");
+    let beside = &turn.done()["usage"]["beside"];
+    assert_eq!(
+        (&beside[0]["purpose"], &beside[0]["model"], &beside[0]["prompt_tokens"]),
+        (&json!("rewrite"), &json!("rewriter"), &json!(100))
+    );
+    assert!(beside[0]["cost"].as_f64().unwrap() > 0.0 && beside.as_array().unwrap().len() == 1, "{beside}");
     // Thanks need no model, and another one may answer.
     let (thanks, trace) = follow_up(&server, "谢谢", "builtin").await;
     assert_eq!((thanks.decision(), &trace["intent"]), ("none", &json!("greeting")));
@@ -58,15 +64,25 @@ async fn a_model_makes_a_follow_up_stand_alone_and_is_paid() {
 
 #[tokio::test]
 async fn without_a_usable_reply_the_local_rules_have_the_word() {
-    for (rewriter, why) in
-        [("normal", "unreadable"), ("stall-first", "timeout"), ("unauthorized", "model_unauthorized"), ("stall-middle", "timeout")]
-    {
+    for (rewriter, why, paid) in [
+        ("normal", "unreadable", true),
+        ("stall-first", "timeout", true),
+        ("unauthorized", "model_unauthorized", false),
+        ("stall-middle", "timeout", true),
+    ] {
         let (server, _provider) = server(rewriter).await;
         let started = Instant::now();
         let (turn, trace) = follow_up(&server, "那跨境包裹的面单呢？", "normal").await;
         let rewrite = &trace["rewrite"];
         assert_eq!((&rewrite["by"], &rewrite["why"]), (&json!("rules"), &json!(why)), "{rewriter}: {rewrite}");
         assert_eq!(rewrite["rules"], trace["query"]);
+        let usage = server.json("/api/v1/usage", &server.admin).await;
+        assert_eq!(
+            usage["models"].as_array().unwrap().iter().any(|line| line["model"] == rewriter && rewriter != "normal"),
+            paid && rewriter != "normal",
+            "{usage}"
+        );
+        assert_eq!(turn.done()["usage"]["beside"].is_array(), paid, "{rewriter}");
         assert_eq!(turn.done()["status"], "completed");
         assert!(started.elapsed() < Duration::from_secs(20));
     }

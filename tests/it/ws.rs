@@ -212,6 +212,9 @@ async fn a_cancel_stops_the_provider_and_ends_once() {
     assert_eq!((&end.done()["status"], &end.done()["finish_reason"]), (&json!("cancelled"), &json!("cancelled")));
     assert!(end.done().get("error").is_none());
     assert!(end.text().starts_with('无'), "what came is kept");
+    let usage = &end.done()["usage"];
+    assert!(usage["prompt_tokens"].as_u64().unwrap() > 50 && usage["completion_tokens"].as_u64().unwrap() > 0, "{usage}");
+    assert!(usage["cost"].as_f64().unwrap() > 0.0, "{usage}");
     provider.left("endless-1", 1).await;
     socket.is_quiet().await;
     socket.send(cancel).await;

@@ -104,7 +104,9 @@ export type Citation = { n: number, start: number, end: number, };
 
 export type Status = "completed" | "incomplete" | "cancelled" | "failed";
 
-export type UsageReport = { prompt_tokens: number, completion_tokens: number, cost: number, currency: string, cached?: boolean, };
+export type BesideReport = { purpose: string, model: string, prompt_tokens: number, completion_tokens: number, cost: number, currency: string, };
+
+export type UsageReport = { prompt_tokens: number, completion_tokens: number, cost: number, currency: string, cached?: boolean, beside?: Array<BesideReport>, };
 
 export type Timings = { 
 /**

@@ -14,6 +14,8 @@ use crate::models::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReas
 use crate::safety::SafetyParts;
 use crate::tenants::{Role, Tenants};
 
+mod cached;
+
 const QUESTION: &str = "退货地址在哪里修改？";
 const SENTENCE: &str = "退货地址在店铺设置里修改，保存后立即生效[1]。";
 
@@ -37,18 +39,26 @@ impl ChatModel for Breaks {
 struct Shop {
     engine: ChatEngine,
     memory: Memory,
+    knowledge: Knowledge,
+    tenants: Tenants,
     caller: Caller,
     _folder: TempDir,
 }
 
 impl Shop {
     async fn open(model: Breaks) -> Self {
+        Self::with(Arc::new(model), |_| ()).await
+    }
+
+    async fn with(model: Arc<dyn ChatModel>, change: fn(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::load(None, &Overrides::default()).unwrap();
         config.chat.rewrite_model = "off".to_owned();
+        change(&mut config);
         let (db, clock) = (Db::open("", folder.path()).await.unwrap(), Clock::system());
         let tenant = TenantId::parse("shop").unwrap();
-        Tenants::new(db.clone(), clock.clone()).add(&tenant, "Shop").await.unwrap();
+        let tenants = Tenants::new(db.clone(), clock.clone());
+        tenants.add(&tenant, "Shop").await.unwrap();
         let knowledge = Knowledge::open(KnowledgeParts {
             db: db.clone(),
             clock: clock.clone(),
@@ -68,9 +78,9 @@ impl Shop {
         let memory = Memory::new(db.clone(), clock.clone());
         let safety = SafetyParts { config: &config.safety, judge: None, ledger: ledger.clone(), db: db.clone(), clock: clock.clone() };
         let engine = ChatEngine::new(EngineParts {
-            knowledge,
+            knowledge: knowledge.clone(),
             memory: memory.clone(),
-            models: Arc::new(Models::speaking(&config.models, "breaks", Arc::new(model))),
+            models: Arc::new(Models::speaking(&config.models, "breaks", model)),
             ledger,
             prompts: Prompts::open(db.clone(), clock.clone(), std::path::Path::new("")).await.unwrap(),
             safety: Safety::new(safety).unwrap(),
@@ -81,7 +91,7 @@ impl Shop {
             config: config.chat,
         });
         let caller = Caller { tenant, role: Role::Member, key: KeyId::from_text("k"), owner: OwnerId::from_text("o") };
-        Self { engine, memory, caller, _folder: folder }
+        Self { engine, memory, knowledge, tenants, caller, _folder: folder }
     }
 
     /// Asks and reads until nothing is under way: the turn's id, and what came.

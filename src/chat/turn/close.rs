@@ -1,14 +1,19 @@
 //! The end of a turn: recorded first, then told, so that who sees `response.done` finds it stored.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{Ending, Turning};
-use crate::chat::{Done, ErrorReport, EventKind, Status, suggest};
+use super::{Ending, Turning, words};
+use crate::chat::{Done, ErrorReport, EventKind, Status, UsageReport, suggest};
+use crate::error::Result;
 use crate::memory::Outcome;
 use crate::models::FinishReason;
 
 /// Earlier questions looked through so that none is suggested again.
 const ASKED_BEFORE: i64 = 400;
+/// How long to wait before an end is written down once more.
+const RECORD_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
 impl Turning {
     /// Records the turn, then tells its end: who sees `response.done` finds it stored.
@@ -28,18 +33,20 @@ impl Turning {
             self.outcome.suggestions = json!(self.suggestions().await);
         }
         self.timings.total = self.elapsed();
-        let done = self.done(status, finish_reason, error);
+        let mut done = self.done(status, finish_reason, error);
         self.outcome.usage = json!(done.usage);
         self.outcome.answer = std::mem::take(&mut self.sent.text);
-        self.outcome.status = serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default();
+        self.outcome.status = word(status);
         self.outcome.finish_reason = finish_reason.to_owned();
         self.outcome.error = done.error.as_ref().map(|error| json!(error));
         self.outcome.timings = json!(self.timings);
         self.outcome.numbers = json!(self.so_far.told().numbers);
         normalise(&mut self.outcome);
-        let recorded = self.engine.0.parts.memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await;
-        if let Err(error) = recorded {
+        if let Err(error) = self.record().await {
             tracing::error!(turn = %self.turn.id, %error, causes = error.causes(), "an answer could not be recorded");
+            not_kept(&mut done, &self.outcome.answer, words::not_kept(self.language));
+            self.outcome.error = done.error.as_ref().map(|error| json!(error));
+            self.outcome.status = word(done.status);
         }
         self.audit().await;
         self.measure();
@@ -47,6 +54,26 @@ impl Turning {
         self.log.close(&self.turn.id, self.turn.ordinal, EventKind::ResponseDone(Box::new(done)));
         self.trace();
         self.sum_up().await;
+    }
+
+    /// Writes the end down; again after a moment when that fails, because the database may be busy or just
+    /// starting again.
+    async fn record(&self) -> Result<()> {
+        let memory = &self.engine.0.parts.memory;
+        let mut waits = RECORD_WAITS.iter();
+        loop {
+            let error = match memory.record_outcome(&self.tenant, &self.turn.id, &self.outcome).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {
+                    tracing::warn!(turn = %self.turn.id, "a turn was ended or deleted by somebody else while it was answered");
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let Some(wait) = waits.next() else { return Err(error) };
+            tracing::warn!(turn = %self.turn.id, %error, "an answer is recorded once more");
+            tokio::time::sleep(*wait).await;
+        }
     }
 
     /// What could be asked next.
@@ -59,7 +86,8 @@ impl Turning {
             Some(history) => history.iter().map(|message| message.content.clone()).chain([self.request.text.clone()]).collect(),
             None => parts.memory.questions(&self.tenant, &self.turn.conversation_id, ASKED_BEFORE).await.unwrap_or_default(),
         };
-        suggest::fresh(std::mem::take(&mut self.next), &asked)
+        let next = std::mem::take(&mut self.next);
+        suggest::fresh(self.offerable(next).await, &asked)
     }
 
     /// The answer is told; what leaves the window is summed up before the next turn looks for it.
@@ -73,16 +101,29 @@ impl Turning {
     }
 
     fn done(&self, status: Status, finish_reason: &str, error: Option<ErrorReport>) -> Done {
+        let usage = serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage());
         Done {
             status,
             finish_reason: finish_reason.to_owned(),
-            usage: serde_json::from_value(self.outcome.usage.clone()).unwrap_or_else(|_| self.no_usage()),
+            usage: UsageReport { beside: self.beside(), ..usage },
             citations: serde_json::from_value(self.outcome.citations.clone()).unwrap_or_default(),
             suggestions: serde_json::from_value(self.outcome.suggestions.clone()).unwrap_or_default(),
             timings_ms: self.timings,
             error,
         }
     }
+}
+
+/// An answer that could not be stored is not told as a whole one: nobody will find it again.
+fn not_kept(done: &mut Done, answer: &str, message: String) {
+    done.status = if answer.is_empty() { Status::Failed } else { Status::Incomplete };
+    "error".clone_into(&mut done.finish_reason);
+    done.error = Some(ErrorReport { code: "answer_not_stored".to_owned(), message, retryable: true });
+}
+
+/// The word that is stored.
+fn word(status: Status) -> String {
+    serde_json::to_value(status).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// JSON columns are never null.

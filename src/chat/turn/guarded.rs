@@ -25,7 +25,18 @@ pub(in crate::chat) async fn readable(safety: &Safety, tenant: &TenantId, rows: 
 }
 
 impl Turning {
-    /// A question that is not answered: kindly, without a search and without a model.
+    /// Asks the model that judges questions, where there is one, about what the rules let through. In the turn, not
+    /// before it: a message that was sent twice is judged once, and nobody waits for it to be accepted.
+    pub(super) async fn judge(&mut self) {
+        if self.checked.refused {
+            return;
+        }
+        let judged = self.engine.0.parts.safety.judge(&self.tenant, &self.request.text, &self.beside).await;
+        self.checked.refused = judged.refused;
+        self.checked.notes.merge(&judged.notes);
+    }
+
+    /// A question that is not answered: kindly, without a search and without a model that answers.
     pub(super) fn refuse(&mut self) -> Ending {
         self.outcome.query = self.request.text.clone();
         self.outcome.decision = Some("none".to_owned());
@@ -69,10 +80,28 @@ impl Turning {
     pub(super) fn sayable(&mut self, row: &Hit) -> String {
         let draft = &row.entry.draft;
         let given = [draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
-        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, "");
-        let text = hold.push(&draft.answer) + &hold.finish();
+        self.presentable(&draft.answer, &given)
+    }
+
+    /// A text of a row as it may go to a client: like an answer that is drawn from `given`.
+    pub(super) fn presentable(&mut self, text: &str, given: &[&str]) -> String {
+        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, given, "");
+        let shown = hold.push(text) + &hold.finish();
         self.checked.notes.merge(hold.notes());
-        text
+        shown
+    }
+
+    /// Questions that may be offered as they are: one in which something had to be replaced would find no row.
+    pub(super) async fn offerable(&mut self, questions: Vec<String>) -> Vec<String> {
+        let mut offerable = Vec::with_capacity(questions.len());
+        for question in questions {
+            let checked = self.engine.0.parts.safety.source(&self.tenant, &question).await;
+            self.checked.notes.merge(&checked.notes);
+            if checked.text == question && self.presentable(&question, &[]) == question {
+                offerable.push(question);
+            }
+        }
+        offerable
     }
 
     /// Counts what was found in what was said.

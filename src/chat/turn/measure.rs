@@ -2,6 +2,7 @@
 
 use super::Turning;
 use crate::knowledge::SearchOutcome;
+use crate::ledger;
 use crate::telemetry;
 
 impl Turning {
@@ -40,27 +41,21 @@ impl Turning {
 
     pub(super) fn measure(&self) {
         self.log_line();
-        if let Some(cost) = self.outcome.usage["cost"].as_f64().filter(|cost| *cost > 0.0) {
-            let labels = [
-                ("tenant", self.tenant.to_string()),
-                ("model", self.model.card().id.clone()),
-                ("currency", self.model.card().currency.clone()),
-            ];
-            metrics::counter!(telemetry::MODEL_COST, &labels).increment((cost * 1_000_000.0).round() as u64);
+        if let Some(spent) = &self.outcome.spent {
+            ledger::measure(&self.tenant, spent);
         }
         let (tenant, model) = (self.tenant.to_string(), self.model.card().id.clone());
         let decision = self.outcome.decision.clone().unwrap_or_default();
         let status = self.outcome.status.clone();
         metrics::counter!(telemetry::TURNS, "tenant" => tenant.clone(), "decision" => decision, "status" => status).increment(1);
-        metrics::histogram!(telemetry::FIRST_TOKEN, "tenant" => tenant.clone()).record(self.timings.first_token / 1000.0);
+        // A turn without a word has no first one.
+        if self.timings.first_token > 0.0 {
+            metrics::histogram!(telemetry::FIRST_TOKEN, "tenant" => tenant.clone()).record(self.timings.first_token / 1000.0);
+        }
         metrics::histogram!(telemetry::TURN_SECONDS, "tenant" => tenant.clone()).record(self.timings.total / 1000.0);
         metrics::histogram!(telemetry::RETRIEVAL_SECONDS, "tenant" => tenant.clone()).record(self.timings.retrieval / 1000.0);
-        for (direction, field) in [("in", "prompt_tokens"), ("out", "completion_tokens")] {
-            let tokens = self.outcome.usage[field].as_u64().unwrap_or_default();
-            let labels = [("tenant", tenant.clone()), ("model", model.clone()), ("direction", direction.to_owned())];
-            metrics::counter!(telemetry::MODEL_TOKENS, &labels).increment(tokens);
-        }
-        if let Some(code) = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()) {
+        let failed = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()).filter(|code| code.starts_with("model_"));
+        if let Some(code) = failed {
             metrics::counter!(telemetry::MODEL_ERRORS, "model" => model, "code" => code.to_owned()).increment(1);
         }
     }

@@ -4,9 +4,9 @@
 use serde_json::json;
 
 use super::{Turning, words};
-use crate::chat::{ErrorReport, UsageReport};
+use crate::chat::{BesideReport, ErrorReport, UsageReport};
 use crate::error::Result;
-use crate::ledger::Allowance;
+use crate::ledger::{Allowance, Paid};
 use crate::models::{CompletionRequest, Message, Usage};
 
 impl Turning {
@@ -29,6 +29,12 @@ impl Turning {
         }
     }
 
+    /// Notes what the call that is made now owes, in case nobody is there to count at its end.
+    pub(super) fn owe(&self, prompt: &[Message]) {
+        let prompt_tokens = self.model.count(prompt.iter().map(|message| message.content.as_str())) as u64;
+        self.so_far.told().owed = Some(self.engine.0.parts.ledger.owed(self.model.card(), prompt_tokens));
+    }
+
     /// Tokens and money; counted here when the provider told nothing.
     pub(super) fn count(&mut self, told: Option<Usage>, prompt: &[Message], said: &str) {
         self.outcome.trace["tokens"]["told"] = told.is_some().into();
@@ -40,8 +46,21 @@ impl Turning {
         let (cost, currency) = (self.model.cost(usage), self.model.card().currency.clone());
         self.outcome.spent = Some(self.engine.0.parts.ledger.spending(self.model.card(), usage, cost));
         let (prompt_tokens, completion_tokens) = (usage.prompt_tokens, usage.completion_tokens);
-        let report = UsageReport { prompt_tokens, completion_tokens, cost, currency, cached: false };
+        let report = UsageReport { prompt_tokens, completion_tokens, cost, currency, ..UsageReport::default() };
         self.outcome.usage = json!(report);
+    }
+
+    /// The calls beside the answer, as its usage tells them.
+    pub(super) fn beside(&self) -> Vec<BesideReport> {
+        let report = |paid: Paid| BesideReport {
+            purpose: paid.purpose.to_owned(),
+            model: paid.model,
+            prompt_tokens: paid.usage.prompt_tokens,
+            completion_tokens: paid.usage.completion_tokens,
+            cost: paid.cost,
+            currency: paid.currency,
+        };
+        self.beside.paid().into_iter().map(report).collect()
     }
 
     pub(super) fn no_usage(&self) -> UsageReport {

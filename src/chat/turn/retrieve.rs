@@ -12,6 +12,8 @@ use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
 
 /// Hits looked at beyond the sources, for suggestions and the trace.
 const LOOK_ASIDE: usize = 5;
+/// Characters of a quote that stand for a title.
+const TITLE: usize = 40;
 /// Longest snippet of a source, in characters.
 const SNIPPET: usize = 240;
 
@@ -37,15 +39,35 @@ impl Turning {
         Ok(found)
     }
 
-    /// Numbers the hits that count and tells them before any text.
-    pub(super) fn cite_sources(&mut self, found: &SearchOutcome) -> Vec<Hit> {
+    /// Numbers the hits that count and tells them before any text: the hits, and the same as a model may read them.
+    /// What is shown of a row has passed the guardrails like an answer.
+    pub(super) async fn cite_sources(&mut self, found: &SearchOutcome) -> (Vec<Hit>, Vec<Hit>) {
         let hits = sources_of(found, self.engine.0.parts.sources);
-        let sources: Vec<Source> = (1..).zip(&hits).map(|(n, hit)| source(n, hit)).collect();
+        let readable = self.readable(&hits).await;
+        let mut sources = Vec::with_capacity(hits.len());
+        for (n, hit) in (1..).zip(&readable) {
+            sources.push(self.source(n, hit));
+        }
         self.outcome.sources = json!(sources);
         self.so_far.told().sources = self.outcome.sources.clone();
         self.so_far.told().decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
         self.emit(EventKind::ResponseSources { decision: found.decision, sources });
-        hits
+        (hits, readable)
+    }
+
+    fn source(&mut self, n: u32, hit: &Hit) -> Source {
+        let draft = &hit.entry.draft;
+        let quoted = if draft.answer.contains(&hit.passage) && !hit.passage.is_empty() { &hit.passage } else { &draft.answer };
+        let given = [draft.answer.as_str(), draft.url.as_deref().unwrap_or_default()];
+        let (title, quoted) = (self.presentable(&draft.question, &given), self.presentable(quoted, &given));
+        Source {
+            n,
+            entry_id: hit.entry.id.to_string(),
+            title: if title.is_empty() { quoted.chars().take(TITLE).collect() } else { title },
+            snippet: quoted.chars().take(SNIPPET).collect(),
+            url: draft.url.clone(),
+            score: hit.score,
+        }
     }
 }
 
@@ -65,17 +87,4 @@ pub(super) fn grounded_when_rewritten(mut found: SearchOutcome, asked: &str) -> 
         found.decision = Decision::Grounded;
     }
     found
-}
-
-fn source(n: u32, hit: &Hit) -> Source {
-    let draft = &hit.entry.draft;
-    let quoted = if draft.answer.contains(&hit.passage) && !hit.passage.is_empty() { &hit.passage } else { &draft.answer };
-    Source {
-        n,
-        entry_id: hit.entry.id.to_string(),
-        title: if draft.question.is_empty() { quoted.chars().take(40).collect() } else { draft.question.clone() },
-        snippet: quoted.chars().take(SNIPPET).collect(),
-        url: draft.url.clone(),
-        score: hit.score,
-    }
 }

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Turning, ms, words};
-use crate::chat::aside::Aside;
 use crate::chat::rewrite::Intent;
 use crate::error::Result;
 use crate::memory::Turn;
@@ -48,23 +47,16 @@ impl Turning {
         let started = Instant::now();
         let request = self.asking_to_rewrite(earlier).await?;
         let within = Duration::from_millis(self.engine.0.parts.config.rewrite_ms);
-        let (engine, cancel, attempts) = (self.engine.clone(), self.cancel.clone(), self.asides.clone());
-        let aside = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Aside::Nothing("cancelled"),
-            aside = engine.aside(&model, &self.tenant, request, within, &attempts) => aside?,
-        };
+        let (text, heard) = self.engine.aside(&model, &self.tenant, "rewrite", request, within, &self.beside).await?;
         let mut trace = json!({"model": model.card().id, "rules": by_rules, "ms": ms(started)});
-        let read = match aside {
-            Aside::Said(text, usage) => {
-                trace["usage"] = json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens});
-                trace["cost"] = json!(model.cost(usage));
-                // What asks something is no greeting, whatever the model makes of it.
-                let asks = self.request.text.contains(['?', '？']);
-                reply(&text).filter(|intent| !(asks && *intent == Intent::Greet)).ok_or("unreadable")
-            }
-            Aside::Nothing(why) => Err(why),
-        };
+        if let Some(paid) = &heard.paid {
+            trace["usage"] = json!({"prompt_tokens": paid.usage.prompt_tokens, "completion_tokens": paid.usage.completion_tokens});
+            trace["cost"] = json!(paid.cost);
+        }
+        // What asks something is no greeting, whatever the model makes of it.
+        let asks = self.request.text.contains(['?', '？']);
+        let usable = |text: String| reply(&text).filter(|intent| !(asks && *intent == Intent::Greet)).ok_or("unreadable");
+        let read = text.and_then(usable);
         let (intent, by, why) = match read {
             Ok(intent) => (intent, "model", Value::Null),
             Err(why) => (Intent::Ask(by_rules), "rules", json!(why)),

@@ -65,8 +65,12 @@ impl Turning {
             .fact("copilot.cached", self.outcome.usage["cached"].as_bool().unwrap_or_default());
         turn.error = self.outcome.error.as_ref().and_then(|error| error["code"].as_str()).map(str::to_owned);
         turn.inside.extend(self.searched.iter().map(|searched| searched.step(self.tenant.as_str())));
-        let rewriting = self.asides.all().into_iter().map(|attempt| call(&attempt, &conversation, &self.rewriting["usage"]));
-        turn.inside.extend(rewriting);
+        let paid = self.beside();
+        let beside = self.beside.attempts.all().into_iter().map(|attempt| {
+            let usage = paid.iter().find(|paid| paid.model == attempt.model());
+            call(&attempt, &conversation, &json!(usage))
+        });
+        turn.inside.extend(beside);
         for attempt in self.attempts.all() {
             let mut step = call(&attempt, &conversation, &self.outcome.usage);
             if attempt.first_token().is_some() {

@@ -26,16 +26,25 @@ impl Turning {
         let thoughts = if shown { self.watch(&request) } else { HoldBack::new(Vec::new(), self.language) };
         let mut answer = Answering::new(sources, shown, [thoughts, self.watch(&request)]);
         let mut usage = None;
+        self.owe(&prompt);
         let ending = tokio::select! {
             biased;
             () = cancel.cancelled() => Ending::Cancelled,
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        let ending = match ending {
+            // Thoughts without a word after them are no answer either.
+            Ending::Finished(FinishReason::Stop) if self.sent.text.is_empty() => {
+                Ending::Broken(model_report(&ModelError::Broken("the answer was empty".to_owned())))
+            }
+            ending => ending,
+        };
         if answer.split.saw_stray() {
+            self.model.has_thought();
             tracing::warn!(
                 model = self.model.card().id,
-                "reasoning came without its opening tag and was told: set `thinks_first` for this model"
+                "reasoning came without its opening tag and was told; from now on its text waits for the tag: set `thinks_first` for this model"
             );
         }
         self.note(answer.words.notes());
@@ -66,6 +75,8 @@ impl Turning {
         };
         if by.thinks_first() {
             answer.split = ReasonSplitter::inside();
+        } else if by.may_think() {
+            answer.split = ReasonSplitter::unsure();
         }
         self.answered_by(by);
         let mut finish = FinishReason::Stop;
@@ -90,6 +101,9 @@ impl Turning {
             self.emit(status(Stage::Generating, Some(self.told_model.clone())));
         }
         self.outcome.model = Some(model.card().id.clone());
+        let mut told = self.so_far.told();
+        told.owed = told.owed.take().map(|owed| owed.answered_by(model.card()));
+        drop(told);
         self.model = model;
     }
 }
@@ -121,6 +135,7 @@ impl Answering {
 
     fn reasoning(&mut self, turning: &mut Turning, text: &str) {
         self.said.push_str(text);
+        self.split.sure();
         self.show(turning, text);
     }
 

@@ -8,7 +8,7 @@ use ts_rs::{Config, TS};
 use super::frames::{Limits, ModelInfo, ResponseCancel, ResponseRegenerate, SessionOpen, SessionReady};
 use crate::channels::outgoing::EndpointState;
 use crate::channels::{BotState, Calls, Health, Problem};
-use crate::chat::{ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
+use crate::chat::{BesideReport, ChatEvent, Citation, Decision, Done, ErrorReport, Source, Stage, Status, Timings, UsageReport};
 use crate::config::AiMark;
 use crate::events::store::Delivery;
 use crate::http::feedback::FeedbackCreate;
@@ -160,6 +160,7 @@ fn render() -> String {
         named::<Source>(config, "Source"),
         named::<Citation>(config, "Citation"),
         named::<Status>(config, "Status"),
+        named::<BesideReport>(config, "BesideReport"),
         named::<UsageReport>(config, "UsageReport"),
         named::<Timings>(config, "Timings"),
         named::<ErrorReport>(config, "ErrorReport"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::fake::{Fake, Step, answer, delta, reply, streaming};
+use super::super::fake::{Fake, Step, answer, chunk, delta, ending, reply, streaming};
 use super::super::registry::Models;
 use super::super::registry::tests::{build, config, provider};
 use super::super::{Message, Role};
@@ -187,4 +187,23 @@ async fn an_answer_is_no_longer_than_the_model_may_give() {
         started.deltas.collect::<Vec<_>>().await;
         assert_eq!(fake.seen().last().unwrap().body["max_tokens"], sent);
     }
+}
+
+#[tokio::test]
+async fn an_end_without_a_word_is_no_answer_and_another_model_may_give_one() {
+    let silent = |_| std::iter::once(streaming()).chain(ending()).collect::<Vec<Step>>();
+    let (first, second) = (Fake::start(silent).await, Fake::start(|_| answer(&["second"])).await);
+    let (items, by, attempts) = ask(&two(&first, &second), "m").await;
+    assert_eq!((by.as_deref(), items[0].as_ref().unwrap()), (Some("n"), &Delta::Text("second".into())));
+    assert_eq!(outcomes(&attempts)[0], ("m".to_owned(), "model_stream_broken".to_owned()));
+    assert!(attempts[0].get("first_token_ms").is_none(), "{attempts}");
+    let (items, ..) = ask(&one(&first), "m").await;
+    assert!(matches!(&items[..], [Err(ModelError::Broken(why))] if why == "there was no answer"), "{items:?}");
+
+    // A limit or a filter would end the next call in the same way.
+    let full = chunk(json!({"choices": [{"delta": {}, "finish_reason": "length"}]}));
+    let fake = Fake::start(move |_| vec![streaming(), full.clone(), Step::Send("data: [DONE]\n\n".into())]).await;
+    let (items, ..) = ask(&one(&fake), "m").await;
+    assert!(matches!(&items[..], [Ok(Delta::Finish(FinishReason::Length))]), "{items:?}");
+    assert_eq!(fake.seen().len(), 1);
 }
