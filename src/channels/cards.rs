@@ -131,8 +131,13 @@ impl<'a> Live<'a> {
 pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<usize> {
     let mut left = 0;
     for (card, text) in store.hanging_cards().await? {
-        cards.pace().turn().await;
-        match cards.update(&card, &text, Step::Done).await {
+        let mut outcome = finish(cards, &card, &text).await;
+        if outcome.as_ref().is_err_and(|error| error.kind() == Kind::Invalid) {
+            // Perhaps a slip of the platform, and a card given up hangs for ever: only two refusals count.
+            tokio::time::sleep(FIRST_WAIT).await;
+            outcome = finish(cards, &card, &text).await;
+        }
+        match outcome {
             Ok(()) => store.card_done(&card).await?,
             // It never was, or is no more.
             Err(error) if error.kind() == Kind::Invalid => store.card_done(&card).await?,
@@ -143,6 +148,11 @@ pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<usize> {
         }
     }
     Ok(left)
+}
+
+async fn finish(cards: &dyn Cards, card: &str, text: &str) -> Result<()> {
+    cards.pace().turn().await;
+    cards.update(card, text, Step::Done).await
 }
 
 /// Trying again changes nothing.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use merchant_copilot::config::Config;
-use merchant_copilot::http::local_dingtalk::{LocalDingTalk, Shown};
+use merchant_copilot::http::local_dingtalk::{Fault, LocalDingTalk, Shown};
 use serde_json::{Value, json};
 
-use super::dingtalk::{DIRECT, GROUNDED, address, ask, bot, fault, final_messages, platform, server};
+use super::dingtalk::{DIRECT, GROUNDED, address, bot, fault, final_messages, platform, server};
 use super::fake_provider::FakeProvider;
 use super::server::{PATIENCE, Server, Setup};
 
@@ -175,22 +175,22 @@ async fn a_platform_that_stumbles_in_mid_card_loses_no_answer_and_doubles_none()
     const GROUPS: usize = 6;
     let platform = platform().await;
     let server = slow_server(&platform, CARD).await;
-    let stumble = |status: u16, body: Value| platform.fail_next(fault(STREAMING, status, body));
-    for n in 0..GROUPS {
-        ask(&platform, &server, &platform.message(&format!("cid{n}"), true, "u1", GROUNDED)).await;
-    }
-    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.updates > 0)).await.unwrap();
-    platform.revoke_tokens();
-    for _ in 0..3 {
-        stumble(429, json!({}));
-        stumble(500, json!({}));
-        stumble(403, json!({"code": "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"}));
-        stumble(200, json!({"success": false}));
-        platform.fail_next(merchant_copilot::http::local_dingtalk::Fault {
-            delay: Duration::from_secs(2),
-            ..fault(STREAMING, 502, json!("<html>"))
-        });
-    }
+    let (address, slow) = (address(&server), Duration::from_secs(2));
+    let messages: Vec<Value> = (0..GROUPS).map(|n| platform.message(&format!("cid{n}"), true, "u1", GROUNDED)).collect();
+    let asking = join_all(messages.iter().map(|message| platform.callback(&address, message)));
+    let stumbling = async {
+        platform.until(PATIENCE, |shown| shown.iter().any(|one| one.updates > 0)).await.unwrap();
+        platform.revoke_tokens();
+        platform.fail_next(fault(STREAMING, 200, json!({"success": false})));
+        for _ in 0..2 {
+            platform.fail_next(fault(STREAMING, 429, json!({})));
+            platform.fail_next(fault(STREAMING, 500, json!({})));
+            platform.fail_next(fault(STREAMING, 403, json!({"code": "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi"})));
+            platform.fail_next(Fault { delay: slow, ..fault(STREAMING, 502, json!("<html>")) });
+        }
+    };
+    let (asked, ()) = tokio::join!(asking, stumbling);
+    assert!(asked.into_iter().all(|answer| answer.unwrap().0 == 200));
     // A card whose end was refused is ended by the next sweep, its answer has come as a message by then.
     let whole = |shown: &[Shown]| {
         let answers = told(shown, |one| one.text.contains(SOURCES));

@@ -68,7 +68,7 @@ pub async fn postgres_database(name: &str) -> Option<String> {
 /// The Python that `scripts/test-tools.sh` installed, if it has that package.
 #[expect(clippy::disallowed_methods, reason = "where the tests' tools are is no configuration")]
 pub fn python_with(package: &str) -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    let variable = |name| std::env::var(name).ok().map(PathBuf::from);
     let usual = || Some(variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?.join("merchant-copilot"));
     let python = variable("MC_CACHE").or_else(usual)?.join("peers/venv/bin/python");
     let found = Command::new(&python).args(["-c", &format!("import {package}")]).status().is_ok_and(|status| status.success());
