@@ -9,7 +9,7 @@ use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{TenantId, Timestamp, TurnId};
 use crate::ledger::{self, Owed};
-use crate::{in_tx, on};
+use crate::in_tx;
 
 /// How far a running turn is.
 #[derive(Clone, Debug)]
