@@ -87,15 +87,21 @@ pub struct Calls {
 }
 
 impl Calls {
-    fn new(vitals: &Vitals, pace: Option<&Pace>) -> Self {
+    async fn new(vitals: &Vitals, pace: Option<&Pace>) -> Result<Self> {
         let load = pace.map(Pace::load);
-        Self {
+        let month = match pace {
+            Some(pace) => pace.month().await?,
+            None => None,
+        };
+        let count = |calls: i64| u64::try_from(calls).unwrap_or_default();
+        Ok(Self {
             since_start: vitals.calls,
             per_second: load.map(|load| load.per_second),
             open_cards: load.map(|load| load.open),
             waiting: load.map(|load| load.waiting),
-            ..Self::default()
-        }
+            month_used: month.map(|(used, _)| count(used)),
+            month_limit: month.map(|(_, most)| count(most)),
+        })
     }
 }
 
@@ -162,7 +168,7 @@ async fn state(bot: &Bot<'_>) -> Result<BotState> {
         seen_ms: vitals.seen,
         last_message_ms: last,
         messages_7d: messages,
-        calls: Calls::new(&vitals, parts.channel.quota()),
+        calls: Calls::new(&vitals, parts.channel.quota()).await?,
         last_error: vitals.failed,
         refused: vitals.refused,
         tests_to: tests_to(bot),

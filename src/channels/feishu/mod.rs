@@ -121,4 +121,8 @@ impl Channel for Feishu {
     fn cards(&self) -> Option<&dyn Cards> {
         self.config.cards.then_some(self as &dyn Cards)
     }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
+    }
 }

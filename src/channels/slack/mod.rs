@@ -146,6 +146,10 @@ impl Channel for Slack {
     fn cards(&self) -> Option<&dyn Cards> {
         Some(self)
     }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
+    }
 }
 
 /// A message that is changed is Slack's card.
