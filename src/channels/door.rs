@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -289,7 +290,11 @@ async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
     }
     let streaming = async {
         match bot.channel.mode() {
-            BotMode::Stream => dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop).await,
+            BotMode::Stream => {
+                // Each is opened again by itself; the platform gives a message to one of them.
+                let lines = (0..bot.channel.connections()).map(|_| dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop));
+                join_all(lines).await;
+            }
             BotMode::Webhook => room.stop.cancelled().await,
         }
     };

@@ -58,6 +58,11 @@ impl DingTalk {
         self.config.mode
     }
 
+    /// Lines it keeps open.
+    pub fn connections(&self) -> u32 {
+        self.config.connections
+    }
+
     /// Checks a callback's headers.
     ///
     /// # Errors
