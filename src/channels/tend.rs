@@ -90,6 +90,26 @@ impl Desk {
         }
     }
 
+    /// Notes whether a callback was let in; a refusal is logged with the bot's name.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn heard<T>(&self, outcome: Result<T>) -> Result<T> {
+        self.parts.pulse.callback(self.told(outcome))
+    }
+
+    /// Logs that a message was refused, with the bot's name.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.inspect_err(|error| {
+            if self.parts.pulse.is_news(error) {
+                tracing::warn!(bot = self.parts.bot, code = error.code(), causes = error.causes(), "a callback was refused: {error}");
+            }
+        })
+    }
+
     /// Says that a message is being worked on for as long as what is returned is held.
     pub(super) fn beating(&self, message: &str, attempt: i64) -> AbortOnDropHandle<()> {
         let (store, message) = (self.parts.store.clone(), message.to_owned());

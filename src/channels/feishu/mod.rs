@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::month::Month;
 use super::store::BotStore;
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post};
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, any_told};
 use crate::config::FeishuConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::ids::{Clock, random_token};
 use api::Api;
 use message::{Keys, Read, Signed};
@@ -103,14 +103,14 @@ impl Channel for Feishu {
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
-        let mut told = Err(Error::invalid("no_address", "Nobody is on duty."));
-        if let Some(group) = &duty.group {
-            told = Ok(self.write_to("chat_id", group, message).await?);
+        let (mut group, mut user) = (None, None);
+        if let Some(id) = &duty.group {
+            group = Some(self.write_to("chat_id", id, message).await);
         }
-        if let Some(user) = &duty.user {
-            told = Ok(self.write_to("open_id", user, message).await?);
+        if let Some(id) = &duty.user {
+            user = Some(self.write_to("open_id", id, message).await);
         }
-        told
+        any_told([group, user])
     }
 
     /// A callback has no names, but the platform shows one for an id.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{self, lost};
 use super::store::BotStore;
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step};
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, any_told};
 use crate::config::SlackConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ids::Clock;
@@ -132,10 +132,14 @@ impl Channel for Slack {
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
-        for place in [&duty.group, &duty.user].into_iter().flatten() {
-            self.post(place, "", &message.text).await?;
+        let (mut group, mut user) = (None, None);
+        if let Some(id) = &duty.group {
+            group = Some(self.post(id, "", &message.text).await.map(drop));
         }
-        Ok(())
+        if let Some(id) = &duty.user {
+            user = Some(self.post(id, "", &message.text).await.map(drop));
+        }
+        any_told([group, user])
     }
 
     /// An event has no names, but the platform shows one for an id.
