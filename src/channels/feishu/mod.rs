@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::month::Month;
 use super::store::BotStore;
@@ -99,7 +100,10 @@ impl Channel for Feishu {
     }
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
-        self.reply(to, &random_token("", 32), card::message(message)).await
+        // The same answer said again, also after a restart, is the same message.
+        let hash = Sha256::new().chain_update(&to.message_id).chain_update([0]).chain_update(&message.text).finalize();
+        let uuid: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.reply(to, &uuid, card::message(message)).await
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
