@@ -101,7 +101,7 @@ impl Channel for Feishu {
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
         // The same answer said again, also after a restart, is the same message.
-        let hash = Sha256::new().chain_update(&to.message_id).chain_update([0]).chain_update(&message.text).finalize();
+        let hash = Sha256::new().chain_update(&to.message_id).chain_update([0_u8]).chain_update(&message.text).finalize();
         let uuid: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         self.reply(to, &uuid, card::message(message)).await
     }
