@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::door::{Bot, Channels};
 use super::pulse::{Problem, Vitals};
-use super::{Pace, Post, words};
+use super::{Duty, Pace, Post, words};
 use crate::config::BotMode;
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, Timestamp};
@@ -87,15 +87,21 @@ pub struct Calls {
 }
 
 impl Calls {
-    fn new(vitals: &Vitals, pace: Option<&Pace>) -> Self {
+    async fn new(vitals: &Vitals, pace: Option<&Pace>) -> Result<Self> {
         let load = pace.map(Pace::load);
-        Self {
+        let month = match pace {
+            Some(pace) => pace.month().await?,
+            None => None,
+        };
+        let count = |calls: i64| u64::try_from(calls).unwrap_or_default();
+        Ok(Self {
             since_start: vitals.calls,
             per_second: load.map(|load| load.per_second),
             open_cards: load.map(|load| load.open),
             waiting: load.map(|load| load.waiting),
-            ..Self::default()
-        }
+            month_used: month.map(|(used, _)| count(used)),
+            month_limit: month.map(|(_, most)| count(most)),
+        })
     }
 }
 
@@ -129,12 +135,17 @@ impl Channels {
         let post = Post::new(Language::Zh, words::test(name));
         let desk = bot.desk;
         let late = |_| Error::timeout("platform_timeout", "The platform did not answer in time; the message may have arrived.");
-        let sent = timeout(PATIENCE, desk.parts.channel.alert(&desk.parts.duty, &post)).await.map_err(late).flatten();
-        desk.parts.pulse.called(sent).map_err(|error| {
-            // Whatever its kind: that the platform refuses the bot is no refusal of whoever asked for the test.
-            let message = format!("The platform did not take the message: {}", error.message());
-            Error::unavailable("bot_test_failed", message).with_details(error.body())
-        })?;
+        // Each by itself: a test that reached only one of them has failed.
+        for target in &reached {
+            let Duty { user, group } = desk.parts.duty.clone();
+            let duty = Duty { user: user.filter(|_| *target == "user"), group: group.filter(|_| *target == "group") };
+            let sent = timeout(PATIENCE, desk.parts.channel.alert(&duty, &post)).await.map_err(late).flatten();
+            desk.parts.pulse.called(sent).map_err(|error| {
+                // Whatever its kind: that the platform refuses the bot is no refusal of whoever asked for the test.
+                let message = format!("The platform did not take the message: {}", error.message());
+                Error::unavailable("bot_test_failed", message).with_details(error.body())
+            })?;
+        }
         tracing::info!(bot = desk.parts.bot, "a test message was sent");
         Ok(reached)
     }
@@ -162,16 +173,17 @@ async fn state(bot: &Bot<'_>) -> Result<BotState> {
         seen_ms: vitals.seen,
         last_message_ms: last,
         messages_7d: messages,
-        calls: Calls::new(&vitals, parts.channel.quota()),
+        calls: Calls::new(&vitals, parts.channel.quota()).await?,
         last_error: vitals.failed,
         refused: vitals.refused,
         tests_to: tests_to(bot),
     })
 }
 
-/// WeCom can only write into the group of the webhook; its person is mentioned there.
+/// WeCom writes into the group of the webhook, where its person is mentioned; without one, over its line to the person.
 fn tests_to(bot: &Bot<'_>) -> Vec<&'static str> {
     let duty = &bot.desk.parts.duty;
-    let user = duty.user.is_some() && bot.platform != super::wecom::PLATFORM;
+    let directly = bot.platform != super::wecom::PLATFORM || (bot.mode == BotMode::Stream && duty.group.is_none());
+    let user = duty.user.is_some() && directly;
     [user.then_some("user"), duty.group.is_some().then_some("group")].into_iter().flatten().collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::left_store::Hanging;
 use super::pace::Share;
 use super::store::BotStore;
 use super::{Cards, Inbound, Pulse, Step, markdown, words};
@@ -15,6 +16,12 @@ const PATIENCE_TO_OPEN: Duration = Duration::from_secs(3);
 /// How often an end is tried, and the wait before the second try; it doubles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Cards ended at a time of those that hang; how often one is tried, the wait before its second try, which doubles,
+/// and the longest: some hours of an outage.
+const MOST_SWEPT: usize = 20;
+const MOST_TRIES: i64 = 12;
+const SWEEP_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60 * 60);
 
 /// Where what happens to cards is noted down.
 #[derive(Clone, Copy)]
@@ -69,10 +76,10 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// A call that was answered made no card; one that was not may have.
+    /// A call that was refused made no card; one that the platform did not answer, or not well, may have.
     async fn give_up(&self, error: &Error) -> Result<()> {
         match error.kind() {
-            Kind::Timeout => self.notes.store.card_hangs(&self.id, words::see_below()).await,
+            Kind::Timeout | Kind::Unavailable => self.notes.store.card_hangs(&self.id, words::see_below()).await,
             _ => self.notes.store.card_done(&self.id).await,
         }
     }
@@ -127,10 +134,11 @@ impl<'a> Live<'a> {
     }
 }
 
-/// Ends the cards that could not be ended in their time; returns how many still hang.
-pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<usize> {
-    let mut left = 0;
-    for (card, text) in store.hanging_cards().await? {
+/// Ends the cards that could not be ended in their time, each in its turn. A platform that is not well is left alone
+/// until the next time, so that an outage does not use up the month's calls.
+pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<()> {
+    for _ in 0..MOST_SWEPT {
+        let Some(Hanging { card, text, tries }) = store.next_hanging().await? else { return Ok(()) };
         let mut outcome = finish(cards, &card, &text).await;
         if outcome.as_ref().is_err_and(|error| error.kind() == Kind::Invalid) {
             // Perhaps a slip of the platform, and a card given up hangs for ever: only two refusals count.
@@ -141,13 +149,22 @@ pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<usize> {
             Ok(()) => store.card_done(&card).await?,
             // It never was, or is no more.
             Err(error) if error.kind() == Kind::Invalid => store.card_done(&card).await?,
+            Err(error) if tries >= MOST_TRIES => {
+                tracing::warn!(card, tries, code = error.code(), causes = error.causes(), "a card is left unfinished: {error}");
+                store.card_done(&card).await?;
+            }
             Err(error) => {
-                left += 1;
-                tracing::debug!(code = error.code(), "a card still hangs: {error}");
+                tracing::debug!(card, tries, code = error.code(), "a card still hangs: {error}");
+                store
+                    .card_waits(&card, (SWEEP_WAIT * 2_u32.pow(u32::try_from(tries.clamp(1, 10)).unwrap_or(10) - 1)).min(LONGEST_WAIT))
+                    .await?;
+                if error.retryable() {
+                    return Ok(());
+                }
             }
         }
     }
-    Ok(left)
+    Ok(())
 }
 
 async fn finish(cards: &dyn Cards, card: &str, text: &str) -> Result<()> {

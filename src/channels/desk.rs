@@ -1,6 +1,5 @@
 //! What happens to one message, whatever platform it came from: taken once, understood as a command or a
-//! question, answered by the engine, delivered once. A message that a crash left unanswered is answered
-//! at the next start.
+//! question, answered by the engine, delivered once. What a crash or the platform left undone is `tend.rs`'s.
 
 use std::sync::Arc;
 
@@ -8,15 +7,16 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::cards::{Ended, Live, Notes, sweep};
+use super::cards::{Ended, Live, Notes};
 use super::commands::{self, Command};
 use super::post::Answer;
 use super::store::{BotStore, Thread};
+use super::tend::settled;
 use super::{Channel, Content, Duty, Inbound, Mention, Post, Pulse, words};
 use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
 use crate::config::{AiMark, BotMemory};
 use crate::error::{Error, Result};
-use crate::ids::{KeyId, OwnerId, TenantId, random_token};
+use crate::ids::{KeyId, OwnerId, TenantId, Timestamp, random_token};
 use crate::memory::{Memory, Turn};
 use crate::models::{Language, Models};
 use crate::tenants::{Caller, Role};
@@ -25,8 +25,6 @@ use crate::tenants::{Caller, Role};
 const MOST_AT_ONCE: usize = 200;
 /// Answers in a row that the base did not have, after which a person is called.
 const MISSES: i64 = 2;
-/// Another node's message that is older than this has no node any more.
-const LONGEST_ANSWER_MS: i64 = 10 * 60 * 1000;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +67,10 @@ pub struct DeskParts {
 /// One bot's desk.
 pub struct Desk {
     pub(super) parts: DeskParts,
-    tasks: TaskTracker,
-    seats: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    pub(super) seats: Arc<Semaphore>,
+    /// What nobody touched since is not this server's.
+    pub(super) started: Timestamp,
 }
 
 /// One message on the desk.
@@ -78,6 +78,8 @@ pub(super) struct Case<'a> {
     pub(super) inbound: &'a Inbound,
     pub(super) owner: OwnerId,
     pub(super) language: Language,
+    /// Which try it is.
+    attempt: i64,
     /// The card of an earlier try.
     card: Option<String>,
     early: Option<Early>,
@@ -86,7 +88,8 @@ pub(super) struct Case<'a> {
 impl Desk {
     /// Sets it up.
     pub fn new(parts: DeskParts) -> Arc<Self> {
-        Arc::new(Self { parts, tasks: TaskTracker::new(), seats: Arc::new(Semaphore::new(MOST_AT_ONCE)) })
+        let started = parts.store.now();
+        Arc::new(Self { parts, tasks: TaskTracker::new(), seats: Arc::new(Semaphore::new(MOST_AT_ONCE)), started })
     }
 
     /// Takes a message; returns as soon as it is stored. The answer goes to `early` when it is one
@@ -108,34 +111,12 @@ impl Desk {
             }
             let answering = Arc::clone(&desk);
             desk.tasks.spawn(async move {
-                answering.see_to(&inbound, None, early).await;
+                answering.see_to(&inbound, 1, early).await;
                 drop(seat);
             });
             Ok(Taken::Now)
         });
         taking.await?
-    }
-
-    /// Answers what a crash left unanswered and ends the cards that hang.
-    pub async fn resume(self: &Arc<Self>) -> Result<()> {
-        let left = self.parts.store.unfinished(LONGEST_ANSWER_MS).await?;
-        if !left.is_empty() {
-            tracing::info!(bot = self.parts.bot, messages = left.len(), "messages that a stop left unanswered are answered now");
-        }
-        for unfinished in left {
-            let desk = Arc::clone(self);
-            self.tasks.spawn(async move { desk.see_to(&unfinished.inbound, unfinished.card, None).await });
-        }
-        self.sweep().await?;
-        self.parts.store.forget_old().await
-    }
-
-    /// Ends the cards that the platform would not end in their time.
-    pub async fn sweep(&self) -> Result<()> {
-        if let Some(cards) = self.parts.channel.cards() {
-            sweep(cards, &self.parts.store).await?;
-        }
-        Ok(())
     }
 
     /// How it is doing.
@@ -157,28 +138,19 @@ impl Desk {
         self.tasks.wait().await;
     }
 
-    async fn see_to(&self, inbound: &Inbound, card: Option<String>, early: Option<Early>) {
+    /// Answers a message that is ours, and notes how that came out.
+    pub(super) async fn see_to(&self, inbound: &Inbound, attempt: i64, early: Option<Early>) {
         let said = match &inbound.content {
             Content::Text(text) => text.as_str(),
             Content::Unreadable(_) => "",
         };
-        let case = Case { inbound, owner: self.owner(inbound), language: Language::of(said), card, early };
-        if let Err(error) = self.attend(case, said).await {
-            if error.code() == "answer_interrupted" {
-                return;
-            }
-            let bot = &self.parts.bot;
-            tracing::error!(
-                bot,
-                message = inbound.message_id,
-                code = error.code(),
-                causes = error.causes(),
-                "a message was not answered: {error}"
-            );
-        }
-        if let Err(error) = self.parts.store.mark(&inbound.message_id, "done").await {
-            tracing::error!(code = error.code(), causes = error.causes(), "a message could not be marked as answered: {error}");
-        }
+        let _beating = self.beating(&inbound.message_id, attempt);
+        let outcome = async {
+            let card = if attempt > 1 { self.parts.store.card_of(&inbound.message_id).await? } else { None };
+            let case = Case { inbound, owner: self.owner(inbound), language: Language::of(said), attempt, card, early };
+            self.attend(case, said).await
+        };
+        self.settle(inbound, attempt, outcome.await).await;
     }
 
     async fn attend(&self, case: Case<'_>, said: &str) -> Result<()> {
@@ -342,11 +314,13 @@ impl Desk {
 
     /// Says something where the message came from, once.
     pub(super) async fn say(&self, case: Case<'_>, text: impl Into<String>) -> Result<()> {
-        let Case { inbound, language, early, .. } = case;
+        let Case { inbound, language, attempt, early, .. } = case;
         let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
         let pieces = Post { mention, ..Post::new(language, text) }.pieces(self.parts.channel.limit());
         // From here on it may be out: a crash must not say it twice.
-        self.parts.store.mark(&inbound.message_id, "sending").await?;
+        if !self.parts.store.sending(&inbound.message_id, attempt).await? {
+            return Err(settled());
+        }
         let pieces = match (early, pieces.as_slice()) {
             (Some(early), [_]) => match early.send(pieces.into_iter().next().unwrap_or_else(|| Post::new(language, ""))) {
                 Ok(()) => return Ok(()),
@@ -354,10 +328,7 @@ impl Desk {
             },
             _ => pieces,
         };
-        for piece in &pieces {
-            self.parts.pulse.called(self.parts.channel.send(inbound, piece).await)?;
-        }
-        Ok(())
+        self.deliver(inbound, attempt, &pieces).await
     }
 
     fn caller(&self, owner: &OwnerId) -> Caller {
@@ -403,7 +374,7 @@ async fn follow(accepted: Accepted, mut live: Option<&mut Live<'_>>) -> Result<A
 }
 
 fn interrupted() -> Error {
-    Error::unavailable("answer_interrupted", "The server stopped; the next start answers.")
+    Error::unavailable("answer_interrupted", "The server stopped; the next start or another node answers.")
 }
 
 async fn at(due: Option<tokio::time::Instant>) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,8 +24,8 @@ use crate::memory::Memory;
 use crate::models::Models;
 use crate::tenants::Tenants;
 
-/// How often hanging cards are looked after.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How often what WeCom showed is forgotten.
+const FORGET_SHOWN: Duration = Duration::from_secs(30);
 
 /// What the room is built from.
 #[expect(missing_docs, reason = "each field is a room of that name")]
@@ -274,15 +275,7 @@ fn store(parts: &ChannelsParts<'_>, tenant: &TenantId, bot: String) -> BotStore 
     BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot)
 }
 
-/// Answers what a crash left; whether the bot's shop is there.
-async fn begin(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) -> bool {
-    let there = is_there(room, name, tenant).await;
-    if there {
-        tell(name, desk.resume().await);
-    }
-    there
-}
-
+/// Whether the bot's shop is there.
 async fn is_there(room: &Inner, name: &str, tenant: &TenantId) -> bool {
     let found = room.tenants.get(tenant).await;
     if let Err(error) = &found {
@@ -292,37 +285,33 @@ async fn is_there(room: &Inner, name: &str, tenant: &TenantId) -> bool {
 }
 
 async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
-    if !begin(room, name, &bot.tenant, &bot.desk).await {
+    if !is_there(room, name, &bot.tenant).await {
         return;
     }
     let streaming = async {
         match bot.channel.mode() {
-            BotMode::Stream => dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop).await,
+            BotMode::Stream => {
+                // Each is opened again by itself; the platform gives a message to one of them.
+                let lines = (0..bot.channel.connections()).map(|_| dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop));
+                join_all(lines).await;
+            }
             BotMode::Webhook => room.stop.cancelled().await,
-        }
-    };
-    let sweeping = async {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            tell(name, bot.desk.sweep().await);
         }
     };
     tokio::select! {
         () = streaming => {}
-        () = sweeping => {}
+        () = bot.desk.tend() => {}
     }
 }
 
-/// What a bot does whose messages are delivered: ends the cards that hang.
+/// What a bot does whose messages are delivered: looks after what is left.
 async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) {
-    if !begin(room, name, tenant, desk).await {
+    if !is_there(room, name, tenant).await {
         return;
     }
-    loop {
-        tokio::select! {
-            () = room.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => tell(name, desk.sweep().await),
-        }
+    tokio::select! {
+        () = room.stop.cancelled() => {}
+        () = desk.tend() => {}
     }
 }
 
@@ -338,17 +327,16 @@ async fn keep(room: &Inner, name: &str, bot: WeComBot) {
             BotMode::Webhook => room.stop.cancelled().await,
         }
     };
-    let sweeping = async {
-        tell(name, bot.desk.resume().await);
+    let forgetting = async {
         loop {
-            tokio::time::sleep(SWEEP).await;
-            tell(name, bot.desk.sweep().await);
+            tokio::time::sleep(FORGET_SHOWN).await;
             tell(name, bot.channel.forget_shown().await);
         }
     };
     tokio::select! {
         () = streaming => {}
-        () = sweeping => {}
+        () = bot.desk.tend() => {}
+        () = forgetting => {}
     }
 }
 

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{Timestamp, random_token};
 
 mod bots;
@@ -20,6 +20,7 @@ pub mod feishu;
 mod host;
 mod human;
 mod human_store;
+pub mod left_store;
 mod line;
 mod markdown;
 mod month;
@@ -30,6 +31,7 @@ mod pulse;
 mod rating;
 pub mod slack;
 pub mod store;
+mod tend;
 mod webhook;
 pub mod wecom;
 mod words;
@@ -105,6 +107,24 @@ pub struct Duty {
     pub group: Option<String>,
 }
 
+/// What telling the group and the person on duty comes down to: somebody told is enough.
+fn any_told(outcomes: [Option<Result<()>>; 2]) -> Result<()> {
+    let (mut told, mut failed) = (false, None);
+    for outcome in outcomes.into_iter().flatten() {
+        match outcome {
+            Ok(()) => told = true,
+            Err(error) => {
+                tracing::warn!(code = error.code(), causes = error.causes(), "one on duty could not be told: {error}");
+                failed = Some(error);
+            }
+        }
+    }
+    match told {
+        true => Ok(()),
+        false => Err(failed.unwrap_or_else(|| Error::invalid("no_address", "Nobody is on duty."))),
+    }
+}
+
 /// A chat platform as one bot sees it.
 #[async_trait]
 pub trait Channel: Send + Sync {
@@ -117,7 +137,7 @@ pub trait Channel: Send + Sync {
     /// Shows one message that fits [`Channel::limit`] where the inbound came from.
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()>;
 
-    /// Writes to the person and the group on duty.
+    /// Writes to the group and the person on duty, each whatever became of the other; an error when nobody was reached.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
 
     /// What an asker is called in a message to somebody else.

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use chrono::DateTime;
 
 use super::store::BotStore;
+use crate::error::Result;
 use crate::ids::Timestamp;
 
 /// Platforms count the months of Beijing.
@@ -35,6 +36,14 @@ impl Month {
             Ok(calls) => self.look(month, calls),
             Err(error) => tracing::error!(code = error.code(), causes = error.causes(), "a call was not counted: {error}"),
         }
+    }
+
+    /// Calls of this month, by all nodes, and the most there may be.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn used(&self) -> Result<(i64, i64)> {
+        Ok((self.store.calls(&self.now()).await?, self.most))
     }
 
     /// Whether what is left is for messages only.

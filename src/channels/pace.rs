@@ -12,6 +12,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::Mutex;
 
 use super::month::Month;
+use crate::error::Result;
 
 /// A card is never changed more often.
 const QUICKEST: Duration = Duration::from_millis(700);
@@ -74,6 +75,17 @@ impl Pace {
     pub fn load(&self) -> Load {
         let count = |of: &AtomicUsize| of.load(Ordering::Relaxed);
         Load { per_second: self.0.per_second, open: count(&self.0.open), waiting: count(&self.0.waiting) }
+    }
+
+    /// Calls of this month and the most there may be, where the platform counts by the month.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn month(&self) -> Result<Option<(i64, i64)>> {
+        match &self.0.month {
+            Some(month) => month.used().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Waits until a call may be made, first come, first served.

@@ -1,20 +1,22 @@
 //! From an answer to what a group sees: the text with its markers, the sources by number, the nearest
 //! questions when there is no answer, and that a machine wrote it.
 
+use serde::{Deserialize, Serialize};
+
 use super::words;
 use crate::chat::{ChatEvent, Citation, Decision, Done, EventKind, Source, Status};
 use crate::config::AiMark;
 use crate::models::Language;
 
 /// Somebody a message calls by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mention {
     /// As the platform knows them.
     pub id: String,
 }
 
 /// One message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Post {
     /// For the list of conversations.
     pub title: String,

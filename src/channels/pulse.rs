@@ -1,12 +1,16 @@
 //! How a bot is doing, as this server sees it: whether its line stands, when something came in, and how the last
 //! call to its platform went. Kept in memory; what came in over the last days is counted in the database.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::ids::{Clock, Timestamp};
+
+/// A refusal is not logged again before.
+const QUIET_MS: i64 = 60_000;
 
 /// What one bot's desk and doors note down.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Vitals {
     pub failed: Option<Problem>,
     /// Messages and changes of cards since the start.
     pub calls: u64,
+    /// When a refusal of each code was logged last.
+    logged: BTreeMap<&'static str, Timestamp>,
 }
 
 /// What went wrong, and when.
@@ -81,6 +87,17 @@ impl Pulse {
         outcome
     }
 
+    /// Whether a refusal is to be logged: of each code one a minute, however many forgers there are.
+    pub fn is_news(&self, error: &Error) -> bool {
+        let (mut held, now) = (self.held(), self.clock.now());
+        let last = held.logged.insert(error.code(), now);
+        let is_news = last.is_none_or(|last| now.0 - last.0 >= QUIET_MS);
+        if let Some(last) = last.filter(|_| !is_news) {
+            held.logged.insert(error.code(), last);
+        }
+        is_news
+    }
+
     /// A line was opened; it counts for as long as what is returned is held.
     pub fn line(self: &Arc<Self>) -> OpenLine {
         let mut held = self.held();
@@ -127,6 +144,8 @@ mod tests {
         assert_eq!((failed.code.as_str(), failed.at_ms), ("platform_error", Timestamp(5)));
         assert!(pulse.called(Err::<(), _>(Error::invalid("no_address", "Nobody."))).is_err());
         assert_eq!(pulse.vitals().failed.unwrap().code, "platform_error", "nobody to write to says nothing of the platform");
+        let forged = Error::unauthenticated("bad_signature", "Forged.");
+        assert!(pulse.is_news(&forged) && !pulse.is_news(&forged) && pulse.is_news(&Error::invalid("bad_callback", "Odd.")));
         let lines = (pulse.line(), pulse.line());
         let vitals = pulse.vitals();
         assert_eq!((vitals.lines, vitals.failed, vitals.calls), (2, None, 2));

@@ -4,6 +4,7 @@
 use sqlx::FromRow;
 
 use super::Inbound;
+use super::left_store::STALE_MS;
 use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
@@ -57,15 +58,6 @@ pub struct Shown {
     pub asked_ms: i64,
 }
 
-/// A message that a crash left unanswered.
-#[derive(Clone, Debug)]
-pub struct Unfinished {
-    /// The message.
-    pub inbound: Inbound,
-    /// The card that was opened for it.
-    pub card: Option<String>,
-}
-
 impl BotStore {
     /// The rows of one bot, named `platform/name`.
     pub fn new(db: Db, clock: Clock, tenant: TenantId, bot: String) -> Self {
@@ -74,11 +66,12 @@ impl BotStore {
 
     /// Takes a message; `false` when it had been taken before, by whichever node.
     pub async fn take(&self, inbound: &Inbound) -> Result<bool> {
-        let sql = "insert into channel_messages (tenant_id, bot, message_id, state, payload, attempts, created_ms, updated_ms) \
-             values ($1, $2, $3, 'taken', $4, 1, $5, $5) on conflict (tenant_id, bot, message_id) do nothing";
-        let payload = serde_json::to_string(inbound)?;
+        let sql = "insert into channel_messages (tenant_id, bot, message_id, state, payload, attempts, created_ms, updated_ms, due_ms) \
+             values ($1, $2, $3, 'taken', $4, 1, $5, $5, $6) on conflict (tenant_id, bot, message_id) do nothing";
+        let (payload, now) = (serde_json::to_string(inbound)?, self.clock.now());
         let taken = on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(&inbound.message_id).bind(payload).bind(self.clock.now())
+            .bind(&self.tenant).bind(&self.bot).bind(&inbound.message_id).bind(payload).bind(now)
+            .bind(Timestamp(now.0 + STALE_MS))
             .execute(pool).await?.rows_affected());
         Ok(taken == 1)
     }
@@ -86,50 +79,9 @@ impl BotStore {
     /// When a message was dealt with last, and how many there were, over the days that are remembered.
     pub async fn recent(&self) -> Result<(Option<Timestamp>, i64)> {
         let sql = "select max(updated_ms), count(*) from channel_messages \
-             where tenant_id = $1 and bot = $2 and state in ('taken', 'sending', 'done') and updated_ms >= $3";
+             where tenant_id = $1 and bot = $2 and updated_ms >= $3";
         let since = Timestamp(self.clock.now().0 - KEEP_MS);
         Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).bind(since).fetch_one(pool).await)?)
-    }
-
-    /// How far a message is: `sending`, `done`. What was said is forgotten once it is answered.
-    pub async fn mark(&self, message: &str, state: &str) -> Result<()> {
-        let sql = "update channel_messages set state = $4, payload = case when $4 = 'done' then '' else payload end, updated_ms = $5 \
-             where tenant_id = $1 and bot = $2 and message_id = $3";
-        on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(message).bind(state).bind(self.clock.now())
-            .execute(pool).await.map(drop))?;
-        Ok(())
-    }
-
-    /// Messages that nobody answers any more, each given to one caller. With Postgres another node may
-    /// be answering, so only those untouched for `older_than_ms` are meant there.
-    pub async fn unfinished(&self, older_than_ms: i64) -> Result<Vec<Unfinished>> {
-        let before = match self.db {
-            Db::Sqlite(_) => self.clock.now(),
-            Db::Postgres(_) => Timestamp(self.clock.now().0 - older_than_ms),
-        };
-        let sql = "select message_id, payload from channel_messages \
-             where tenant_id = $1 and bot = $2 and state = 'taken' and updated_ms <= $3 order by created_ms";
-        let rows: Vec<(String, String)> = on!(&self.db, pool => sqlx::query_as(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(before).fetch_all(pool).await)?;
-        let mut mine = Vec::new();
-        for (message, payload) in rows {
-            if self.claim(&message, before).await? {
-                mine.push(Unfinished { inbound: serde_json::from_str(&payload)?, card: self.card_of(&message).await? });
-            }
-        }
-        Ok(mine)
-    }
-
-    async fn claim(&self, message: &str, before: Timestamp) -> Result<bool> {
-        // One millisecond on: the same clock may not have moved, and a second claim must find it changed.
-        let now = Timestamp(self.clock.now().0.max(before.0 + 1));
-        let sql = "update channel_messages set attempts = attempts + 1, updated_ms = $5 \
-             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'taken' and updated_ms <= $4";
-        let claimed = on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(message).bind(before).bind(now)
-            .execute(pool).await?.rows_affected());
-        Ok(claimed == 1)
     }
 
     /// Forgets messages, cards and calls for a person of long ago.
@@ -311,7 +263,8 @@ impl BotStore {
             .bind(&self.tenant).bind(&self.bot).bind(card).fetch_optional(pool).await)?)
     }
 
-    async fn card_of(&self, message: &str) -> Result<Option<String>> {
+    /// The card that was opened for a message and still has to be ended.
+    pub(super) async fn card_of(&self, message: &str) -> Result<Option<String>> {
         let sql = "select card_id from channel_cards \
              where tenant_id = $1 and bot = $2 and message_id = $3 and state <> 'done' order by created_ms desc limit 1";
         Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
@@ -360,12 +313,5 @@ impl BotStore {
         let sql = "delete from channel_lines where tenant_id = $1 and bot = $2 and holder = $3";
         on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(holder).execute(pool).await.map(drop))?;
         Ok(())
-    }
-
-    /// Cards that still have to be ended, with what they have to show.
-    pub async fn hanging_cards(&self) -> Result<Vec<(String, String)>> {
-        let sql = "select card_id, final_text from channel_cards \
-             where tenant_id = $1 and bot = $2 and state = 'hanging' and final_text is not null order by created_ms limit 20";
-        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).fetch_all(pool).await)?)
     }
 }

@@ -199,6 +199,7 @@ fn made_up(tenant: &str) -> DingTalkConfig {
         duty_group: None,
         calls_per_second: 15,
         calls_per_month: None,
+        connections: 1,
         api_base: String::new(),
         session_webhook_hosts: Vec::new(),
     }

@@ -74,6 +74,9 @@ pub struct WeComConfig {
     pub response_hosts: Vec<String>,
 }
 
+/// Lines that one DingTalk bot of one server may keep open.
+const MOST_CONNECTIONS: u32 = 8;
+
 /// `[channels.feishu.<bot>]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +136,8 @@ pub struct DingTalkConfig {
     pub calls_per_second: u32,
     #[serde(default)]
     pub calls_per_month: Option<u32>,
+    #[serde(default = "one")]
+    pub connections: u32,
     #[serde(default = "dingtalk_api")]
     pub api_base: String,
     #[serde(default = "dingtalk_webhooks")]
@@ -166,6 +171,10 @@ fn content() -> String {
 }
 
 /// Below the 20 a second that DingTalk's standard edition allows for an app and API.
+fn one() -> u32 {
+    1
+}
+
 fn dingtalk_calls() -> u32 {
     15
 }
@@ -252,6 +261,9 @@ impl ChannelsConfig {
             }
         }
         for (name, bot) in &self.dingtalk {
+            if !(1..=MOST_CONNECTIONS).contains(&bot.connections) {
+                return wrong(format!("`channels.dingtalk.{name}.connections` must be 1 to {MOST_CONNECTIONS}."));
+            }
             if bot.client_id.is_empty() || bot.client_secret.is_empty() || bot.calls_per_second == 0 {
                 return wrong(format!(
                     "`channels.dingtalk.{name}` needs `client_id`, `client_secret` and `calls_per_second` of at least 1."

@@ -31,8 +31,8 @@ const IN_TIME: Duration = Duration::from_millis(500);
 pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.dingtalk(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    bot.desk.pulse().callback(bot.channel.verify(header("timestamp"), header("sign")))?;
-    let inbound = match read(&body)? {
+    bot.desk.heard(bot.channel.verify(header("timestamp"), header("sign")))?;
+    let inbound = match bot.desk.heard(read(&body))? {
         Read::Message(inbound) => *inbound,
         other => {
             other.tell();
@@ -40,7 +40,7 @@ pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, head
         }
     };
     let (early, answer) = oneshot::channel();
-    match bot.desk.take(inbound, Some(early)).await? {
+    match bot.desk.told(bot.desk.take(inbound, Some(early)).await)? {
         Taken::Now => Ok(Json(in_time(answer).await.as_ref().map_or_else(nothing, markdown_body))),
         Taken::Before => Ok(Json(nothing())),
     }
@@ -65,12 +65,12 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         nonce: header("x-lark-request-nonce"),
         signature: header("x-lark-signature"),
     };
-    match bot.desk.pulse().callback(bot.channel.read(&body, signed))? {
+    match bot.desk.heard(bot.channel.read(&body, signed))? {
         feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         feishu_message::Read::Nothing(why) => tracing::debug!(why, "a message is not answered"),
         feishu_message::Read::Vote(vote) => return Ok(Json(feishu_card::told(bot.desk.rate(&vote).await?))),
         feishu_message::Read::Message(inbound) => {
-            bot.desk.take(*inbound, None).await?;
+            bot.desk.told(bot.desk.take(*inbound, None).await)?;
         }
     }
     Ok(Json(json!({"msg": "success"})))
@@ -80,11 +80,11 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
 pub async fn slack(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>> {
     let bot = state.app.channels.slack(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    match bot.channel.read(&body, header("x-slack-request-timestamp"), header("x-slack-signature"))? {
+    match bot.desk.heard(bot.channel.read(&body, header("x-slack-request-timestamp"), header("x-slack-signature")))? {
         SlackRead::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         SlackRead::Nothing(why) => tracing::debug!(why, "an event is not answered"),
         SlackRead::Message(inbound) => {
-            bot.desk.take(*inbound, None).await?;
+            bot.desk.told(bot.desk.take(*inbound, None).await)?;
         }
     }
     Ok(Json(json!({})))
@@ -109,14 +109,14 @@ impl WeComQuery {
 pub async fn wecom_asks(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>) -> Result<String> {
     let bot = state.app.channels.wecom(&bot)?;
     let opened = bot.channel.open(query.echostr.as_deref().unwrap_or_default(), query.signed());
-    let plain = bot.desk.pulse().callback(opened)?;
+    let plain = bot.desk.heard(opened)?;
     Ok(String::from_utf8_lossy(&plain).into_owned())
 }
 
 /// A WeCom callback: a message, whose answer it asks for again and again; how far that is; or a vote.
 pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, Query(query): Query<WeComQuery>, body: Bytes) -> Result<Response> {
     let bot = state.app.channels.wecom(&bot)?;
-    let reply = match bot.desk.pulse().callback(bot.channel.read(&body, query.signed()))? {
+    let reply = match bot.desk.heard(bot.channel.read(&body, query.signed()))? {
         WeComRead::Message(inbound) => wecom_message(bot, *inbound).await,
         WeComRead::Poll(id) => bot.channel.so_far(&id).await?,
         WeComRead::Entered => bot.channel.greeting(),

@@ -23,7 +23,7 @@ fn bots(platform: &LocalDingTalk) -> ChannelsConfig {
     let base = platform.base();
     let table = format!("client_id = \"dingapp\"\nclient_secret = \"{SECRET}\"\napi_base = \"{base}\"");
     toml::from_str(&format!(
-        "[dingtalk.shop]\n{table}\nduty_group = \"cid_duty\"\nduty_user = \"boss\"\n[dingtalk.line]\n{table}\nmode = \"stream\"\n\
+        "[dingtalk.shop]\n{table}\ncalls_per_month = 5000\nduty_group = \"cid_duty\"\nduty_user = \"boss\"\n[dingtalk.line]\n{table}\nmode = \"stream\"\n\
          [wecom.shop]\ntoken = \"t\"\nencoding_aes_key = \"abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG\"\nduty_user = \"boss\"\n"
     ))
     .unwrap()
@@ -58,7 +58,11 @@ async fn a_shop_sees_how_its_bots_are_doing() {
     let server = Server::start(Setup { channels: bots(&platform), ..Setup::default() }).await;
     let fresh = bot(&server, "dingtalk", "shop").await;
     assert_eq!((&fresh["state"], &fresh["mode"], &fresh["messages_7d"]), (&json!("waiting"), &json!("webhook"), &json!(0)), "{fresh}");
-    assert_eq!((&fresh["last_error"], &fresh["calls"]["month_limit"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&fresh["last_error"], &fresh["calls"]["month_limit"], &fresh["calls"]["month_used"]),
+        (&Value::Null, &json!(5000), &json!(0))
+    );
+    assert_eq!(bot(&server, "dingtalk", "line").await["calls"]["month_limit"], Value::Null, "nothing is counted there");
     becomes(&server, "line", "connected").await;
 
     let address = server.url("/webhooks/dingtalk/shop");
@@ -81,6 +85,7 @@ async fn a_test_message_reaches_whoever_is_on_duty_and_nobody_elses() {
     let shown = platform.shown();
     let places: Vec<&str> = shown.iter().map(|one| one.place.as_str()).collect();
     assert!(shown.len() == 2 && places.contains(&"cid_duty") && shown[0].text.contains("shop"), "{shown:?}");
+    assert_eq!(bot(&server, "dingtalk", "shop").await["calls"]["month_used"], 2);
 
     for nobody in ["dingtalk/line", "wecom/shop"] {
         let (status, answer) = test(&server, &server.admin, nobody).await;

@@ -353,6 +353,41 @@ async fn a_card_left_hanging_is_ended_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn several_lines_stand_at_once_and_each_is_opened_again() {
+    let platform = platform().await;
+    let server = server(&platform, "mode = \"stream\"\nconnections = 3").await;
+    platform.lines(3, PATIENCE).await.unwrap();
+    platform.pull_the_plug().await.unwrap();
+    platform.lines(4, PATIENCE).await.unwrap();
+    let message = platform.message("cid1", true, "u1", DIRECT);
+    for _ in 0..3 {
+        assert_eq!(platform.push(&message, PATIENCE).await.unwrap()["code"], 200);
+    }
+    assert_eq!(final_messages(&platform, 1).await.len(), 1);
+    drop(server);
+}
+
+#[tokio::test]
+async fn an_answer_is_said_again_when_the_platform_is_back_and_never_when_it_may_have_arrived() {
+    let platform = platform().await;
+    let provider = Some(Arc::new(FakeProvider::start()));
+    // Slow, so that no answer goes back in the callback's response.
+    let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+    let server = Server::start(Setup { channels: bot(&platform, ""), provider, config: Some(slow), ..Setup::default() }).await;
+    platform.fail_next(fault(SESSION, 502, json!({})));
+    platform.fail_next(fault(GROUP_SEND, 503, json!({})));
+    ask(&platform, &server, &platform.message("cid1", true, "u1", GROUNDED)).await;
+    let shown = final_messages(&platform, 1).await;
+    assert!(shown.len() == 1 && shown[0].text.contains("出处"), "{shown:?}");
+    // The platform itself does not know: the other way would say it twice.
+    platform.fail_next(fault(SESSION, 504, json!({})));
+    ask(&platform, &server, &platform.message("cid2", true, "u1", GROUNDED)).await;
+    ask(&platform, &server, &platform.message("cid3", true, "u1", GROUNDED)).await;
+    let shown = final_messages(&platform, 2).await;
+    assert_eq!((shown.len(), platform.calls(GROUP_SEND)), (2, 0), "{shown:?}");
+}
+
+#[tokio::test]
 async fn a_custom_robot_is_believed_by_the_platform() {
     let platform = platform().await;
     let address = Secret::new(format!("{}/robot/send?access_token=t", platform.base()));

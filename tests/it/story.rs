@@ -1,5 +1,8 @@
 //! One story, walked on both databases: every store function in the order a shop would use it.
 
+use std::time::Duration;
+
+use merchant_copilot::channels::left_store::{Hanging, STALE_MS};
 use merchant_copilot::channels::store::{BotStore, CardAnswer, Thread};
 use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
 use merchant_copilot::config::{Config, Fusion, Overrides, SpendConfig};
@@ -556,27 +559,54 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(ours.take(&inbound).await.unwrap());
     assert!(!ours.take(&inbound).await.unwrap(), "whoever inserts answers");
     assert!(theirs.take(&inbound).await.unwrap(), "another tenant's bot of the same name is another");
-    theirs.mark("msg1", "done").await.unwrap();
+    assert!(theirs.ends("msg1", 1, "done").await.unwrap());
 
     ours.card_opens("card1", "msg1").await.unwrap();
-    clock.set(Timestamp(clock.now().0 + 1_000));
-    let left = ours.unfinished(100).await.unwrap();
-    assert_eq!((left.len(), &left[0].inbound, left[0].card.as_deref()), (1, &inbound, Some("card1")));
-    assert!(ours.unfinished(100).await.unwrap().is_empty(), "one caller got it");
-    assert!(theirs.unfinished(0).await.unwrap().is_empty());
+    let never = Timestamp(0);
+    assert!(ours.take_over(never, 9).await.unwrap().is_empty(), "its node has it");
+    clock.set(Timestamp(clock.now().0 + STALE_MS - 1));
+    assert!(ours.beat("msg1", 1).await.unwrap(), "and says so");
+    clock.set(Timestamp(clock.now().0 + 1));
+    assert!(ours.take_over(never, 9).await.unwrap().is_empty());
+    if let Db::Sqlite(_) = db {
+        let left = ours.take_over(Timestamp(clock.now().0 + 1), 9).await.unwrap();
+        assert_eq!(left.len(), 1, "one server, so what an earlier start took is nobody's");
+        assert!(ours.let_go("msg1", 2, Duration::ZERO).await.unwrap());
+    } else {
+        clock.set(Timestamp(clock.now().0 + STALE_MS));
+    }
+    let left = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((left.len(), left[0].message_id.as_str(), &left[0].answer), (1, "msg1", &None));
+    assert_eq!(serde_json::from_str::<Inbound>(&left[0].payload).unwrap(), inbound);
+    assert!(ours.take_over(never, 9).await.unwrap().is_empty(), "one caller got it");
+    assert!(theirs.take_over(never, 9).await.unwrap().is_empty());
+    let mine = left[0].attempt;
+    assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
+    assert!(ours.sending("msg1", mine).await.unwrap());
+    assert!(ours.say_later("msg1", mine, "[]", Duration::from_secs(5)).await.unwrap());
+    assert!(ours.take_over(never, 9).await.unwrap().is_empty(), "not yet");
+    clock.set(Timestamp(clock.now().0 + 5_000));
+    let again = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((again.len(), again[0].answer.as_deref(), again[0].attempt), (1, Some("[]"), mine + 1));
+    assert!(ours.broken_off(never).await.unwrap().is_empty());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert_eq!(ours.broken_off(never).await.unwrap(), ["msg1"], "it may have arrived: told once, never said again");
+    assert!(ours.broken_off(never).await.unwrap().is_empty() && ours.take_over(never, 9).await.unwrap().is_empty());
     ours.card_hangs("card1", "the end").await.unwrap();
-    assert_eq!(ours.hanging_cards().await.unwrap(), [("card1".to_owned(), "the end".to_owned())]);
-    assert!(theirs.hanging_cards().await.unwrap().is_empty());
+    assert_eq!(theirs.next_hanging().await.unwrap(), None);
+    let hanging = Hanging { card: "card1".into(), text: "the end".into(), tries: 1 };
+    assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
+    assert_eq!(ours.next_hanging().await.unwrap(), None, "one caller has it");
+    ours.card_waits("card1", Duration::ZERO).await.unwrap();
+    assert_eq!(ours.next_hanging().await.unwrap().unwrap().tries, 2);
+    ours.card_waits("card1", Duration::ZERO).await.unwrap();
     assert_eq!(ours.answer_of_card("card1").await.unwrap(), None, "nothing is answered in it yet");
     let (owner_id, response_id) = (OwnerId::from_text("b_1"), TurnId::from_text("r_1"));
     ours.card_answers("card1", &owner_id, &response_id, Some("boss")).await.unwrap();
     let shown = CardAnswer { owner_id, response_id, rater: Some("boss".into()) };
     assert_eq!((ours.answer_of_card("card1").await.unwrap(), theirs.answer_of_card("card1").await.unwrap()), (Some(shown), None));
     ours.card_done("card1").await.unwrap();
-    assert!(ours.hanging_cards().await.unwrap().is_empty());
-    ours.mark("msg1", "done").await.unwrap();
-    clock.set(Timestamp(clock.now().0 + 1_000));
-    assert!(ours.unfinished(0).await.unwrap().is_empty());
+    assert_eq!(ours.next_hanging().await.unwrap(), None);
 
     let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::month::Month;
 use super::store::BotStore;
-use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, webhook};
+use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, any_told, webhook};
 use crate::config::{BotMode, DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
@@ -56,6 +56,11 @@ impl DingTalk {
     /// How its messages come in.
     pub fn mode(&self) -> BotMode {
         self.config.mode
+    }
+
+    /// Lines it keeps open.
+    pub fn connections(&self) -> u32 {
+        self.config.connections
     }
 
     /// Checks a callback's headers.
@@ -146,13 +151,14 @@ impl Channel for DingTalk {
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
-        if let Some(group) = &duty.group {
-            self.by_api(Some(group), None, message).await?;
+        let (mut group, mut user) = (None, None);
+        if let Some(id) = &duty.group {
+            group = Some(self.by_api(Some(id), None, message).await);
         }
-        if let Some(user) = &duty.user {
-            self.by_api(None, Some(user), message).await?;
+        if let Some(id) = &duty.user {
+            user = Some(self.by_api(None, Some(id), message).await);
         }
-        Ok(())
+        any_told([group, user])
     }
 
     fn cards(&self) -> Option<&dyn Cards> {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::month::Month;
 use super::store::BotStore;
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post};
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, any_told};
 use crate::config::FeishuConfig;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::ids::{Clock, random_token};
 use api::Api;
 use message::{Keys, Read, Signed};
@@ -99,18 +100,21 @@ impl Channel for Feishu {
     }
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
-        self.reply(to, &random_token("", 32), card::message(message)).await
+        // The same answer said again, also after a restart, is the same message.
+        let hash = Sha256::new().chain_update(&to.message_id).chain_update([0_u8]).chain_update(&message.text).finalize();
+        let uuid: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        self.reply(to, &uuid, card::message(message)).await
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
-        let mut told = Err(Error::invalid("no_address", "Nobody is on duty."));
-        if let Some(group) = &duty.group {
-            told = Ok(self.write_to("chat_id", group, message).await?);
+        let (mut group, mut user) = (None, None);
+        if let Some(id) = &duty.group {
+            group = Some(self.write_to("chat_id", id, message).await);
         }
-        if let Some(user) = &duty.user {
-            told = Ok(self.write_to("open_id", user, message).await?);
+        if let Some(id) = &duty.user {
+            user = Some(self.write_to("open_id", id, message).await);
         }
-        told
+        any_told([group, user])
     }
 
     /// A callback has no names, but the platform shows one for an id.
@@ -120,5 +124,9 @@ impl Channel for Feishu {
 
     fn cards(&self) -> Option<&dyn Cards> {
         self.config.cards.then_some(self as &dyn Cards)
+    }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
     }
 }

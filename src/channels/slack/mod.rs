@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{self, lost};
 use super::store::BotStore;
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step};
+use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, any_told};
 use crate::config::SlackConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ids::Clock;
@@ -105,7 +105,11 @@ fn judge(status: u16, body: Value, wait: Option<Duration>) -> Result<Value> {
             Err(Error::unauthenticated("platform_unauthorized", format!("The bot's token was refused: {said}.")))
         }
         (200..=299, _) if body["ok"] == true => Ok(body),
-        (500.., _) | (_, "internal_error" | "fatal_error" | "service_unavailable") => {
+        // The platform's own words: some of it may have been done.
+        (504, _) | (_, "internal_error" | "fatal_error") => {
+            Err(Error::timeout("platform_timeout", format!("The platform does not know whether the call worked: {said}.")))
+        }
+        (500.., _) | (_, "service_unavailable") => {
             Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}.")))
         }
         (403, _) | (_, "missing_scope" | "not_in_channel" | "is_archived") => {
@@ -132,10 +136,14 @@ impl Channel for Slack {
     }
 
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
-        for place in [&duty.group, &duty.user].into_iter().flatten() {
-            self.post(place, "", &message.text).await?;
+        let (mut group, mut user) = (None, None);
+        if let Some(id) = &duty.group {
+            group = Some(self.post(id, "", &message.text).await.map(drop));
         }
-        Ok(())
+        if let Some(id) = &duty.user {
+            user = Some(self.post(id, "", &message.text).await.map(drop));
+        }
+        any_told([group, user])
     }
 
     /// An event has no names, but the platform shows one for an id.
@@ -145,6 +153,10 @@ impl Channel for Slack {
 
     fn cards(&self) -> Option<&dyn Cards> {
         Some(self)
+    }
+
+    fn quota(&self) -> Option<&Pace> {
+        Some(&self.pace)
     }
 }
 
@@ -200,6 +212,7 @@ mod tests {
             (200, json!({"ok": false, "error": "missing_scope"}), Err("platform_forbidden")),
             (200, Value::Null, Err("platform_refused")),
             (503, Value::Null, Err("platform_error")),
+            (200, json!({"ok": false, "error": "fatal_error"}), Err("platform_timeout")),
             (302, json!({"ok": true}), Err("platform_refused")),
         ] {
             assert_eq!(judge(status, body.clone(), None).map(drop).map_err(|error| error.code()), expected, "{status} {body}");

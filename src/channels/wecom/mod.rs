@@ -177,7 +177,7 @@ impl WeCom {
             return Ok(stream(id, words::failed(Language::Zh), true));
         };
         let text = shown.text.clone().unwrap_or_default();
-        let given_up = shown.is_open() && shown.message_state.as_deref() == Some("done");
+        let given_up = shown.is_open() && matches!(shown.message_state.as_deref(), Some("done" | "failed"));
         if !given_up {
             return Ok(stream(id, &text, !shown.is_open()));
         }
