@@ -8,8 +8,8 @@ use super::Memory;
 use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{TenantId, Timestamp, TurnId};
-use crate::ledger::{self, Owed};
 use crate::in_tx;
+use crate::ledger::{self, Owed};
 
 /// How far a running turn is.
 #[derive(Clone, Debug)]

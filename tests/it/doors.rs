@@ -414,8 +414,8 @@ async fn a_scrape_has_the_names_and_labels_that_are_documented() {
         scraped.lines().find(fits).unwrap_or_else(|| panic!("{name} {labels:?}: {scraped}")).to_owned()
     };
     let demo = r#"tenant="demo""#;
-    for (name, labels) in [
-        ("copilot_http_requests_total", &[r#"route=""#, r#"status="200""#][..]),
+    let expected: [(&str, &[&str]); 12] = [
+        ("copilot_http_requests_total", &[r#"route=""#, r#"status="200""#]),
         ("copilot_turns_total", &[demo, r#"decision="grounded""#, r#"status="completed""#]),
         ("copilot_turns_total", &[demo, r#"status="failed""#]),
         ("copilot_first_token_seconds_count", &[demo]),
@@ -427,7 +427,8 @@ async fn a_scrape_has_the_names_and_labels_that_are_documented() {
         ("copilot_model_attempts_total", &[r#"model="normal""#, r#"outcome="answered""#]),
         ("copilot_model_attempts_total", &[r#"model="unauthorized""#, r#"outcome="model_unauthorized""#]),
         ("copilot_model_errors_total", &[r#"model="silent""#, r#"code="model_stream_broken""#]),
-    ] {
+    ];
+    for (name, labels) in expected {
         line(name, labels);
     }
     for kind in ["# TYPE copilot_turns_total counter", "# TYPE copilot_turn_seconds histogram", "# TYPE copilot_sockets gauge"] {

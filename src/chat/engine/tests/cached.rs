@@ -56,9 +56,9 @@ async fn an_answer_given_again_is_of_this_row_shop_market_and_number() {
         shop.knowledge.catch_up().await.unwrap();
         let (mut random, mut grounded, mut again) = (StdRng::seed_from_u64(seed), 0, 0);
         for step in 0..STEPS {
-            let (whose, which) = (random.random_range(0..2), random.random_range(0..2));
+            let (whose, which) = (random.random_range(0..2_usize), random.random_range(0..2_usize));
             let (caller, market) = (&callers[whose], MARKETS[which]);
-            if random.random_range(0..6) == 0 {
+            if random.random_range(0..6_u8) == 0 {
                 versions[whose][which] += 1;
                 let id = EntryId::from_text(format!("address-{market}"));
                 let draft = row(&caller.tenant, market, versions[whose][which]);
@@ -67,7 +67,7 @@ async fn an_answer_given_again_is_of_this_row_shop_market_and_number() {
                 continue;
             }
             let number = NUMBERS[random.random_range(0..NUMBERS.len())];
-            let text = format!("{}满 {number} 件订单的退货地址在哪里修改？", ["", "请问"][random.random_range(0..2)]);
+            let text = format!("{}满 {number} 件订单的退货地址在哪里修改？", ["", "请问"][random.random_range(0..2_usize)]);
             let request = ChatRequest { text: text.clone(), market: Some(market.to_owned()), channel: "test", ..ChatRequest::default() };
             let accepted = shop.engine.answer(caller, request).await.unwrap();
             let batches: Vec<_> = accepted.events.until_idle().collect().await;
