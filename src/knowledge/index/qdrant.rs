@@ -32,8 +32,10 @@ mod stand_in;
 #[cfg(test)]
 mod tests;
 
-/// How many rows are written in one round trip.
-const ROWS: usize = 64;
+/// How much is written in one round trip, about: gRPC servers and proxies read 4 MB unless they are told otherwise.
+const BYTES: usize = 2 * 1024 * 1024;
+/// What a point has beside its dense vector, about.
+const POINT_BYTES: usize = 2048;
 /// An entry has several passages; this many points are taken for each entry that is wanted.
 const PASSAGES_PER_ENTRY: usize = 4;
 /// Most passages of an entry that its score and its support are looked for in.
@@ -162,7 +164,10 @@ impl Cluster {
         let terms = self.vocabulary.of(tenant);
         let scope = Scope::new(tenant, &terms);
         let before = self.server.revision(scope.mark_id()).await?;
-        for rows in changes.chunks(ROWS) {
+        let mut left = changes;
+        while !left.is_empty() {
+            let (rows, later) = left.split_at(rows_of_a_trip(left, self.server.dimensions()));
+            left = later;
             let (scope, terms, rows, dimensions) = (scope.clone(), Arc::clone(&terms), rows.to_vec(), self.server.dimensions());
             // Cutting texts is pure computation.
             let operations = tokio::task::spawn_blocking(move || replace(&scope, &terms, &rows, dimensions)).await?;
@@ -204,6 +209,17 @@ impl Cluster {
             .collect();
         Ok(tokens.iter().map(|token| told.get(token).copied().unwrap_or(unknown)).collect())
     }
+}
+
+/// How many of the first rows go into one round trip, one at least.
+fn rows_of_a_trip(changes: &[Change], dimensions: usize) -> usize {
+    let most = BYTES / (POINT_BYTES + dimensions * size_of::<f32>());
+    let mut points = 0;
+    let fits = |change: &&Change| {
+        points += change.entry.as_ref().map_or(1, |(_, passages)| passages.len().max(1));
+        points <= most
+    };
+    changes.iter().take_while(fits).count().max(1)
 }
 
 #[async_trait]
