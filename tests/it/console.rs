@@ -115,7 +115,7 @@ async fn other_settings_are_tried_without_putting_them_in_force() {
     let before = search("").await;
     assert_eq!(before["decision"], "direct");
     let strict = search("&grounded_threshold=1&direct_threshold=1&weight=0").await;
-    assert_eq!(strict["settings"], json!({"weight": 0.0, "grounded_threshold": 1.0, "direct_threshold": 1.0}));
+    assert_eq!(strict["settings"], json!({"weight": 0.0, "grounded_threshold": 1.0, "direct_threshold": 1.0, "fusion": "weighted"}));
     assert_eq!(search("").await["settings"], before["settings"], "nothing stays");
     let answer = server.get("/api/v1/knowledge/search?q=a&weight=2").bearer_auth(&server.admin).send().await.unwrap();
     assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], "bad_setting");
