@@ -150,6 +150,9 @@ impl Knowledge {
     /// Re-embeds a few entries whose vectors another embedder made; the others keep serving by
     /// their words meanwhile.
     async fn renew_vectors(&self) -> Result<()> {
+        if !self.owns_index() {
+            return Ok(());
+        }
         for tenant in self.store().tenants().await? {
             if !self.may_be_stale(&tenant) {
                 continue;
@@ -169,7 +172,7 @@ impl Knowledge {
                     draft: entry.draft,
                 });
             }
-            self.store().commit(&tenant, self.embedder().id(), &writes, &[]).await?;
+            self.store().renew(&tenant, self.embedder().id(), &writes).await?;
         }
         Ok(())
     }

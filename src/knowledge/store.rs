@@ -278,6 +278,23 @@ impl KnowledgeStore {
         Ok(revision)
     }
 
+    /// Gives entries new passages under one new revision, those whose content is still what was embedded: what
+    /// was changed or deleted meanwhile is left as it is.
+    pub async fn renew(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite]) -> Result<()> {
+        let sql = "update entries set revision = $5 where tenant_id = $1 and id = $2 and content_hash = $3 and deleted = $4";
+        let mut tx = self.db.begin().await?;
+        let revision = bump(&mut tx).await?;
+        for write in writes {
+            let same = in_tx!(&mut tx, conn => sqlx::query(sql)
+                .bind(tenant).bind(&write.id).bind(&write.content_hash).bind(false).bind(revision)
+                .execute(conn).await.map(|done| done.rows_affected()))?;
+            if same == 1 {
+                replace_passages(&mut tx, tenant, embedder, write).await?;
+            }
+        }
+        tx.commit().await
+    }
+
     /// Entries touched after a revision, oldest change first. The last revision in the answer is
     /// complete even when `limit` falls inside it.
     pub async fn changes(&self, tenant: &TenantId, embedder: &str, after: Revision, limit: usize) -> Result<Vec<Change>> {

@@ -14,6 +14,7 @@ use crate::db::Db;
 use crate::ids::Clock;
 use crate::knowledge::export::{ExportFormat, export};
 use crate::knowledge::list_store::Listing;
+use crate::knowledge::store::EntryWrite;
 use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
 use crate::models::{Embedder, embed};
 use crate::tenants::Tenants;
@@ -359,4 +360,33 @@ async fn questions_are_answered_while_the_indexes_are_built_again() {
         }
     }
     assert!(searches > 0);
+}
+
+#[tokio::test]
+async fn new_vectors_do_not_undo_what_was_edited_or_deleted_meanwhile() {
+    let shop = Shop::open().await;
+    shop.import(&shop.file("faq.csv", "问题,答案\n一,甲\n二,乙\n三,丙\n")).await;
+    let store = shop.knowledge.store();
+    let before = shop.entries().await;
+    let passages = split::passages(&before[0].draft);
+    let stale: Vec<EntryWrite> = before
+        .iter()
+        .map(|entry| EntryWrite {
+            id: entry.id.clone(),
+            draft: entry.draft.clone(),
+            question_key: crate::knowledge::text::question_key(&entry.draft.question),
+            content_hash: entry.content_hash.clone(),
+            passages: passages.iter().map(|passage| follow::stored(passage.clone(), vec![1.0])).collect(),
+        })
+        .collect();
+    // While they were embedded, one was edited and one deleted.
+    let edited = EntryDraft { answer: "甲二".into(), ..before[0].draft.clone() };
+    shop.knowledge.change(&shop.tenant, &before[0].id, edited, None, "test").await.unwrap();
+    store.commit(&shop.tenant, "other", &[], &[before[1].id.clone()]).await.unwrap();
+    store.renew(&shop.tenant, "other", &stale).await.unwrap();
+    let after = shop.entries().await;
+    let answers: Vec<_> = after.iter().map(|entry| entry.draft.answer.as_str()).collect();
+    assert_eq!((after.len(), answers.contains(&"甲二")), (2, true), "{answers:?}");
+    let third = after.iter().find(|entry| entry.id == before[2].id).unwrap();
+    assert_eq!((third.updated, third.revision > before[2].revision), (before[2].updated, true), "only its vectors are new");
 }
