@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 
 mod answers;
 mod channels;
+mod embedder;
 mod index;
 mod models;
 mod otel;
@@ -23,6 +24,7 @@ mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
+pub use embedder::EmbedderConfig;
 pub use index::{IndexPlace, QdrantConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use otel::OtelConfig;
@@ -110,15 +112,6 @@ pub struct McpConfig {
 pub struct LogConfig {
     pub filter: String,
     pub format: String,
-}
-
-/// `[embedder]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.toml documents every key")]
-pub struct EmbedderConfig {
-    pub source: String,
-    pub pool: usize,
 }
 
 /// `[chat]`
@@ -269,6 +262,7 @@ impl Config {
             .extract()
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
         config.models.add_usual_providers(Env::var);
+        config.embedder.add_usual_key(Env::var);
         config.rerank.add_usual_key(Env::var);
         config.qdrant.take_key(Env::var);
         config.validate()?;

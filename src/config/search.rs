@@ -79,11 +79,16 @@ const RERANK_KEYS: [(&str, &str); 4] = [
 impl RerankConfig {
     /// A key by its usual name, where the configuration has none.
     pub(super) fn add_usual_key(&mut self, var: impl Fn(&str) -> Option<String>) {
-        let host = self.source.split('/').nth(2).unwrap_or_default();
-        let named = RERANK_KEYS.iter().find(|(owner, _)| self.source.starts_with("https://") && host == *owner);
-        if let (true, Some(key)) = (self.api_key.is_empty(), named.and_then(|(_, name)| var(name))) {
-            self.api_key = Secret::new(key);
-        }
+        usual_key(&self.source, &RERANK_KEYS, &mut self.api_key, var);
+    }
+}
+
+/// Fills an empty key from the environment, for an address whose host is the key's own.
+pub(super) fn usual_key(source: &str, keys: &[(&str, &str)], key: &mut Secret, var: impl Fn(&str) -> Option<String>) {
+    let host = source.split('/').nth(2).unwrap_or_default();
+    let named = keys.iter().find(|(owner, _)| source.starts_with("https://") && host == *owner);
+    if let (true, Some(found)) = (key.is_empty(), named.and_then(|(_, name)| var(name))) {
+        *key = Secret::new(found);
     }
 }
 

@@ -1,5 +1,5 @@
-//! Embeddings in this process, through fastembed: the model compiled in, or a directory with the same
-//! five files. A small pool of copies serves many callers; each copy works on one blocking thread.
+//! Embeddings: in this process, through fastembed, by the model compiled in or a directory with the same
+//! five files; or from an endpoint (`api.rs`). In this process a small pool of copies serves many callers; each copy works on one blocking thread.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, TryLockError};
@@ -15,6 +15,8 @@ use super::{EmbedKind, Embedder, onnx};
 use crate::config::EmbedderConfig;
 use crate::error::{Error, Result};
 
+mod api;
+
 /// The value of `embedder.source` for the model compiled in.
 const BUILTIN: &str = "builtin";
 /// Names the compiled-in vectors; change it whenever `knowledge/embedder/model.onnx` changes.
@@ -27,10 +29,11 @@ const BATCH: usize = 32;
 ///
 /// # Errors
 /// `embedder_missing` naming the file that is not there, `embedder_broken` when the files do not work
-/// together.
+/// together, `bad_config` for an endpoint.
 pub fn open(config: &EmbedderConfig) -> Result<Arc<dyn Embedder>> {
     let files = match config.source.as_str() {
         BUILTIN => Files::builtin(),
+        url if url.starts_with("http://") || url.starts_with("https://") => return Ok(Arc::new(api::ApiEmbedder::open(config)?)),
         directory => Files::read(Path::new(directory))?,
     };
     Ok(Arc::new(LocalEmbedder::open(files, config.pool.max(1))?))
@@ -71,7 +74,7 @@ impl Files {
             let path = directory.join(name);
             std::fs::read(&path).map_err(|error| {
                 let message = format!(
-                    "The embedding model's file {} cannot be read ({error}). `embedder.source` must be `builtin` or a \
+                    "The embedding model's file {} cannot be read ({error}). `embedder.source` must be `builtin`, an address or a \
                      directory with model.onnx, tokenizer.json, config.json, special_tokens_map.json and \
                      tokenizer_config.json.",
                     path.display()
@@ -291,7 +294,7 @@ mod tests {
     use super::*;
 
     fn builtin() -> Arc<dyn Embedder> {
-        open(&EmbedderConfig { source: BUILTIN.to_owned(), pool: 1 }).expect("the built-in model loads")
+        open(&EmbedderConfig::builtin()).expect("the built-in model loads")
     }
 
     async fn embed(model: &dyn Embedder, texts: &[&str]) -> Vec<Vec<f32>> {
@@ -330,7 +333,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_texts_keep_their_order() {
-        let model = open(&EmbedderConfig { source: BUILTIN.to_owned(), pool: 2 }).unwrap();
+        let model = open(&EmbedderConfig { pool: 2, ..EmbedderConfig::builtin() }).unwrap();
         let texts: Vec<String> = (0..100).map(|i| if i % 7 == 0 { String::new() } else { format!("order {i}") }).collect();
         let together = model.embed(texts.clone(), EmbedKind::Passage).await.unwrap();
         for i in [0, 1, 31, 32, 33, 64, 99] {
@@ -342,7 +345,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let config = |path: &Path| EmbedderConfig { source: path.to_string_lossy().into_owned(), pool: 1 };
+        let config = |path: &Path| EmbedderConfig { source: path.to_string_lossy().into_owned(), ..EmbedderConfig::builtin() };
         let error = open(&config(directory.path())).err().expect("there is no model");
         assert_eq!(error.code(), "embedder_missing");
         assert!(error.message().contains("model.onnx"), "{error}");
@@ -358,7 +361,7 @@ mod tests {
                 std::fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
             }
         }
-        let config = EmbedderConfig { source: directory.path().to_string_lossy().into_owned(), pool: 1 };
+        let config = EmbedderConfig { source: directory.path().to_string_lossy().into_owned(), ..EmbedderConfig::builtin() };
         let model = open(&config).unwrap();
         let name = directory.path().file_name().unwrap().to_string_lossy();
         assert!(model.id().starts_with(&format!("dir:{name}:")) && model.id().ends_with(":256"), "{}", model.id());

@@ -113,7 +113,7 @@ mod tests {
     use crate::config::EmbedderConfig;
 
     fn model() -> ExtractiveModel {
-        let config = EmbedderConfig { source: "builtin".into(), pool: 1 };
+        let config = EmbedderConfig::builtin();
         ExtractiveModel::new(embed::open(&config).unwrap())
     }
 
