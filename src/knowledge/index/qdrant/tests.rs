@@ -91,9 +91,9 @@ async fn a_collection_is_made_for_tenants_and_idf() {
 async fn both_legs_are_asked_in_one_round_trip() {
     let (stand_in, cluster) = standing().await;
     let (leg, _) = cluster.legs();
-    leg.apply(&shop(), &rows(150, 1), 1).await.unwrap();
+    leg.apply(&shop(), &rows(1_500, 1), 1).await.unwrap();
     let updates: Vec<_> = stand_in.calls().into_iter().filter(|(call, _)| *call == "update_batch").collect();
-    assert_eq!(updates.len(), 4, "64 rows at a time, and the mark: {updates:?}");
+    assert_eq!(updates.len(), 3, "about 1000 small points a round trip, then the mark: {updates:?}");
     let found = cluster.find(&shop(), &question("保证金", 1), 10).await.unwrap();
     assert_eq!(stand_in.calls(), [("query_batch", 2), ("query_batch", 2)], "rankings, then scores of what the other leg found");
     assert_eq!((found.lexical.len(), found.semantic.len()), (10, 10));
