@@ -12,7 +12,7 @@ from checks import check, end, must
 
 base, key = sys.argv[1:3]
 # Streams, pages and doors with a protocol of their own have tests of their own.
-ELSEWHERE = "^/(ws|mcp|webhooks|console|widget|api/v1/chat|v1/chat)"
+ELSEWHERE = "^/(ws|mcp|webhooks|console|widget|api/v1/chat|api/v1/trials$|v1/chat)"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
