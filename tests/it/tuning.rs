@@ -50,7 +50,8 @@ async fn a_tuning_is_kept_for_one_tenant_and_taken_back() {
 
     let kept = eval(24, true, "demo").await.unwrap().done();
     let (tuned, told) = (&kept.json["tuned"], stats("demo").await);
-    assert_eq!((&tuned["kept"], &told["chosen_on"]), (&json!(true), &json!(24)), "{kept:?}");
+    assert_eq!((&tuned["kept"], &told["chosen_on"]), (&json!(true), &json!(48)), "{kept:?}");
+    assert_eq!((&tuned["folds"], &told["held_out_ndcg10"]), (&json!(5), &tuned["held_out"]["ndcg@10"]), "kept with the figure held out");
     assert_eq!(told["grounded_threshold"], tuned["grounded_threshold"]);
     assert_eq!(stats("other").await, Value::Null);
 

@@ -536,7 +536,7 @@ grounded_threshold: number,
  */
 chosen_on: number, 
 /**
- * nDCG@10 with it on the questions that it was not chosen on.
+ * nDCG@10 of those questions, each under what was chosen without it (cross-validation).
  */
 held_out_ndcg10: number, };
 

@@ -94,10 +94,10 @@ pub enum KbCommand {
     Eval {
         /// Labelled questions: {"query","relevant":[id…],"exclude"?,"kind"?}
         queries: PathBuf,
-        /// Look for better weights and a threshold on one half, report on the other
+        /// Look for better weights and a threshold, judged by cross-validation: no question by what was chosen on it
         #[arg(long)]
         tune: bool,
-        /// Keep what was found for this tenant, if it does as well on the other half as what is in force
+        /// Keep what was found for this tenant, if it does as well on questions held out as what is in force
         #[arg(long, requires = "tune")]
         keep: bool,
         /// Length of the rankings

@@ -180,13 +180,18 @@ fn tuned(tuned: &Tuned) {
             f.answerable_none * 100.0
         ));
     };
-    print::line(format!("tuned on half: {}; on the other half", in_words(&tuned.tuning)));
+    print::line(format!(
+        "tuned on {}: {}; every question judged by what was chosen without its part of {}",
+        count(tuned.tuning.chosen_on, "question"),
+        in_words(&tuned.tuning),
+        tuned.folds
+    ));
     line("tuned", tuned.held_out);
     line("in force", tuned.in_force);
     print::line(match (tuned.kept, tuned.holds) {
         (true, _) => "  kept for this tenant; `kb untune` goes back".to_owned(),
         (false, true) => "  --keep puts it in force for this tenant".to_owned(),
-        (false, false) => format!("  not kept: it does no better on the other half, or there are fewer than {LEAST} questions"),
+        (false, false) => format!("  not kept: it does no better on questions held out, or there are fewer than {LEAST} questions"),
     });
 }
 
@@ -214,7 +219,12 @@ pub fn stats(stats: &Stats, zone: Tz) {
         print::line(format!("{} of its own, {} of synonyms", count(stats.words, "word"), count(stats.synonyms, "group")));
     }
     if let Some(tuning) = &stats.tuning {
-        print::line(format!("tuned on {} questions: {}", tuning.chosen_on, in_words(tuning)));
+        print::line(format!(
+            "tuned on {}: {}; nDCG@10 on questions held out {:.3}",
+            count(tuning.chosen_on, "question"),
+            in_words(tuning),
+            tuning.held_out_ndcg10
+        ));
     }
     for (what, due) in [("expires", &stats.expiring), ("becomes live", &stats.becoming_live)] {
         for entry in due {

@@ -110,7 +110,7 @@ pub struct EvalReport {
     pub kinds: BTreeMap<String, KindReport>,
     /// Time of a whole search.
     pub latency_ms: Latency,
-    /// What `--tune` found, chosen on one half and reported on the other.
+    /// What `--tune` found, with its cross-validated figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuned: Option<Tuned>,
 }
@@ -176,7 +176,7 @@ pub async fn run(
     }
     let mut report = summarise(&samples);
     if tune {
-        report.tuned = Some(tune::on_half(&samples, &knowledge.settings(tenant).await?));
+        report.tuned = Some(tune::cross_validated(&samples, &knowledge.settings(tenant).await?));
     }
     Ok(report)
 }

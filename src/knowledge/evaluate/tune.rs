@@ -1,32 +1,40 @@
-//! Looks for weights and a threshold that do better on labelled questions: chosen on one half of them,
-//! reported on the other beside what is in force.
+//! Looks for weights and a threshold that do better on labelled questions, by cross-validation: every
+//! question is judged once by settings that were chosen without it, beside what is in force.
+
+use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{Sample, ids_of_fused, mean_figures, share};
+use super::{Sample, figures, ids_of_fused};
 use crate::config::{Fusion, SearchConfig};
-use crate::ids::EntryId;
 use crate::knowledge::fuse::Weights;
+use crate::knowledge::plan::fingerprint;
 use crate::knowledge::tuning::Tuning;
 
 /// Weights tried lie this far apart.
 const STEPS: u16 = 20;
-/// Answerable questions of the tuning half that the threshold may lose.
+/// Answerable questions that the threshold may lose of those it is chosen on.
 const MOST_LOST: f64 = 0.04;
-/// nDCG@10 that a tuning may cost on the other half; less than chance moves it.
+/// nDCG@10 that a tuning may cost; less than chance moves it.
 const SLACK: f64 = 0.003;
-/// With fewer labelled questions a half says nothing.
+/// Parts that the questions fall into.
+pub const FOLDS: usize = 5;
+/// Part of what decides which question falls into which part, so that every run has the same.
+const SEED: &str = "2026-11-26";
+/// With fewer labelled questions a part says nothing.
 pub const LEAST: usize = 20;
 
 /// The outcome of tuning.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Tuned {
-    /// What was chosen.
+    /// What was chosen on all questions.
     #[serde(flatten)]
     pub tuning: Tuning,
-    /// The other half with it.
+    /// Parts that were held out, one after the other.
+    pub folds: usize,
+    /// Every question under what was chosen without its part.
     pub held_out: HeldOut,
-    /// The other half with what is in force.
+    /// Every question under what is in force.
     pub in_force: HeldOut,
     /// Whether it does at least as well as what is in force.
     pub holds: bool,
@@ -34,7 +42,7 @@ pub struct Tuned {
     pub kept: bool,
 }
 
-/// Figures of the questions that nothing was chosen on.
+/// Figures of questions under settings that were not chosen on them.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct HeldOut {
     /// Fused nDCG@10.
@@ -46,23 +54,31 @@ pub struct HeldOut {
     pub unanswerable_none: f64,
 }
 
-/// Chooses on the even questions, reports on the odd ones.
-pub(super) fn on_half(samples: &[Sample], in_force: &SearchConfig) -> Tuned {
-    let half = |rest: usize| samples.iter().enumerate().filter(move |(i, _)| i % 2 == rest).map(|(_, sample)| sample).collect::<Vec<_>>();
-    let (chosen_on, other) = (half(0), half(1));
-    let weights = choose_weights(&chosen_on, in_force.into());
-    let grounded_threshold = choose_threshold(&chosen_on);
-    let held_out = held_out(&other, weights, grounded_threshold);
-    let before = self::held_out(&other, in_force.into(), in_force.grounded_threshold);
+/// Chooses without each part in turn and judges that part; what is proposed in the end is chosen on all.
+pub(super) fn cross_validated(samples: &[Sample], in_force: &SearchConfig) -> Tuned {
+    let mut gains = Gains::of(samples);
+    let part_of = folds(&samples.iter().map(|sample| (sample.answerable(), sample.query.query.as_str())).collect::<Vec<_>>());
+    let parted = |fold: usize| (0..samples.len()).partition::<Vec<_>, _>(|&question| part_of[question] == fold);
+    let mut judged = Vec::new();
+    for fold in 0..FOLDS {
+        let (out, rest) = parted(fold);
+        let (weights, threshold) = choose(&mut gains, &rest, in_force);
+        judged.extend(gains.outcomes(&out, weights, threshold));
+    }
+    let all: Vec<usize> = (0..samples.len()).collect();
+    let (weights, grounded_threshold) = choose(&mut gains, &all, in_force);
+    let held_out = HeldOut::of(&judged);
+    let before = HeldOut::of(&gains.outcomes(&all, in_force.into(), in_force.grounded_threshold));
     Tuned {
         tuning: Tuning {
             fusion: weights.fusion,
             lexical_weight: weights.lexical,
             lexical_weight_bare: weights.lexical_bare,
             grounded_threshold,
-            chosen_on: chosen_on.len(),
+            chosen_on: samples.len(),
             held_out_ndcg10: held_out.ndcg10,
         },
+        folds: FOLDS,
         holds: samples.len() >= LEAST && held_out.ndcg10 >= before.ndcg10 - SLACK,
         held_out,
         in_force: before,
@@ -70,49 +86,133 @@ pub(super) fn on_half(samples: &[Sample], in_force: &SearchConfig) -> Tuned {
     }
 }
 
+/// The part of each question, given whether it is answerable and its text: as many of either kind in every
+/// part, and the same whatever the order of the file.
+fn folds(questions: &[(bool, &str)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..questions.len()).collect();
+    order.sort_by_cached_key(|&at| (questions[at].0, fingerprint(&format!("{SEED}{}", questions[at].1))));
+    let mut part_of = vec![0; questions.len()];
+    for (place, question) in order.into_iter().enumerate() {
+        part_of[question] = place % FOLDS;
+    }
+    part_of
+}
+
+fn choose(gains: &mut Gains<'_>, group: &[usize], in_force: &SearchConfig) -> (Weights, f32) {
+    (choose_weights(gains, group, in_force.into()), choose_threshold(gains.samples, group))
+}
+
 /// One weight after the other, then fusion by ranks; a change must gain something.
-fn choose_weights(group: &[&Sample], in_force: Weights) -> Weights {
+fn choose_weights(gains: &mut Gains<'_>, group: &[usize], in_force: Weights) -> Weights {
     let steps = || (0..=STEPS).map(|step| f32::from(step) / f32::from(STEPS));
     let base = Weights { fusion: Fusion::Weighted, ..in_force };
-    let mut best = (ndcg(group, in_force), in_force);
-    let lexical = steps().map(|lexical| Weights { lexical, ..base }).collect();
-    try_all(group, lexical, &mut best);
+    let mut best = (gains.mean(group, in_force), in_force);
+    let mut try_all = |candidates: Vec<Weights>, best: &mut (f64, Weights)| {
+        for weights in candidates {
+            let figure = gains.mean(group, weights);
+            if figure > best.0 {
+                *best = (figure, weights);
+            }
+        }
+    };
+    try_all(steps().map(|lexical| Weights { lexical, ..base }).collect(), &mut best);
     let bare = steps().map(|lexical_bare| Weights { lexical_bare, ..Weights { fusion: Fusion::Weighted, ..best.1 } }).collect();
-    try_all(group, bare, &mut best);
-    try_all(group, vec![Weights { fusion: Fusion::Rrf, ..in_force }], &mut best);
+    try_all(bare, &mut best);
+    try_all(vec![Weights { fusion: Fusion::Rrf, ..in_force }], &mut best);
     best.1
 }
 
-fn try_all(group: &[&Sample], candidates: Vec<Weights>, best: &mut (f64, Weights)) {
-    for weights in candidates {
-        let figure = ndcg(group, weights);
-        if figure > best.0 {
-            *best = (figure, weights);
+/// The highest that loses at most a few of the answerable.
+fn choose_threshold(samples: &[Sample], group: &[usize]) -> f32 {
+    let answerable: Vec<f32> = group.iter().map(|&at| &samples[at]).filter(|s| s.answerable()).map(|s| s.confidence).collect();
+    let lost = |threshold: f32| answerable.iter().filter(|confidence| **confidence < threshold).count() as f64;
+    let mut thresholds = (0..=100u16).rev().map(|step| f32::from(step) / 100.0);
+    thresholds.find(|threshold| lost(*threshold) <= MOST_LOST * answerable.len() as f64).unwrap_or(0.0)
+}
+
+/// nDCG@10 of every question under the weights asked for, each computed once for all parts.
+struct Gains<'a> {
+    samples: &'a [Sample],
+    known: HashMap<(bool, u32, u32), Vec<f64>>,
+}
+
+impl<'a> Gains<'a> {
+    fn of(samples: &'a [Sample]) -> Self {
+        Self { samples, known: HashMap::new() }
+    }
+
+    fn under(&mut self, weights: Weights) -> &[f64] {
+        let key = (weights.fusion == Fusion::Rrf, weights.lexical.to_bits(), weights.lexical_bare.to_bits());
+        let gain = |sample: &Sample| figures(&ids_of_fused(&sample.ranking.fused(weights), 10), &sample.query.relevant).ndcg10;
+        self.known.entry(key).or_insert_with(|| self.samples.iter().map(gain).collect())
+    }
+
+    /// Over the answerable questions of a group.
+    fn mean(&mut self, group: &[usize], weights: Weights) -> f64 {
+        let samples = self.samples;
+        let gains = self.under(weights);
+        mean(group.iter().filter(|&&at| samples[at].answerable()).map(|&at| gains[at]))
+    }
+
+    fn outcomes(&mut self, group: &[usize], weights: Weights, threshold: f32) -> Vec<Outcome> {
+        let samples = self.samples;
+        let gains = self.under(weights);
+        let outcome =
+            |&at: &usize| Outcome { answerable: samples[at].answerable(), gain: gains[at], refused: samples[at].confidence < threshold };
+        group.iter().map(outcome).collect()
+    }
+}
+
+/// What one question came to.
+struct Outcome {
+    answerable: bool,
+    gain: f64,
+    refused: bool,
+}
+
+impl HeldOut {
+    fn of(outcomes: &[Outcome]) -> Self {
+        let refused = |answerable: bool| {
+            mean(outcomes.iter().filter(|outcome| outcome.answerable == answerable).map(|outcome| f64::from(u8::from(outcome.refused))))
+        };
+        Self {
+            ndcg10: mean(outcomes.iter().filter(|outcome| outcome.answerable).map(|outcome| outcome.gain)),
+            answerable_none: refused(true),
+            unanswerable_none: refused(false),
         }
     }
 }
 
-/// The highest that loses at most a few of the answerable.
-fn choose_threshold(group: &[&Sample]) -> f32 {
-    let mut thresholds = (0..=100u16).rev().map(|step| f32::from(step) / 100.0);
-    thresholds.find(|threshold| refused(group, true, *threshold) <= MOST_LOST).unwrap_or(0.0)
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    if count == 0.0 { 0.0 } else { sum / count }
 }
 
-fn held_out(group: &[&Sample], weights: Weights, threshold: f32) -> HeldOut {
-    HeldOut {
-        ndcg10: ndcg(group, weights),
-        answerable_none: refused(group, true, threshold),
-        unanswerable_none: refused(group, false, threshold),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_has_its_share_of_either_kind_whatever_the_order() {
+        let texts: Vec<String> = (0..40).map(|i| format!("问题 {i}")).collect();
+        let questions: Vec<(bool, &str)> = texts.iter().enumerate().map(|(i, text)| (i < 25, text.as_str())).collect();
+        let parts = folds(&questions);
+        for fold in 0..FOLDS {
+            let of = |answerable: bool| questions.iter().zip(&parts).filter(|((a, _), part)| *a == answerable && **part == fold).count();
+            assert_eq!((of(true), of(false)), (5, 3), "part {fold}");
+        }
+        let turned: Vec<_> = questions.iter().rev().copied().collect();
+        let mut again = folds(&turned);
+        again.reverse();
+        assert_eq!(parts, again);
+        assert!(folds(&[]).is_empty());
     }
-}
 
-fn refused(group: &[&Sample], answerable: bool, threshold: f32) -> f64 {
-    share(group.iter().filter(|sample| sample.answerable() == answerable).map(|sample| sample.confidence < threshold))
-}
-
-fn ndcg(group: &[&Sample], weights: Weights) -> f64 {
-    let answerable = group.iter().filter(|sample| sample.answerable());
-    let orders: Vec<(Vec<EntryId>, &[String])> =
-        answerable.map(|sample| (ids_of_fused(&sample.ranking.fused(weights), 10), sample.query.relevant.as_slice())).collect();
-    mean_figures(orders.iter().map(|(order, relevant)| (order.as_slice(), *relevant))).ndcg10
+    #[test]
+    fn figures_are_those_of_all_parts_together() {
+        let outcome = |answerable, gain, refused| Outcome { answerable, gain, refused };
+        let all = HeldOut::of(&[outcome(true, 1.0, false), outcome(true, 0.5, true), outcome(false, 0.0, true)]);
+        assert_eq!((all.ndcg10, all.answerable_none, all.unanswerable_none), (0.75, 0.5, 1.0));
+        assert_eq!(HeldOut::of(&[]).ndcg10, 0.0);
+    }
 }

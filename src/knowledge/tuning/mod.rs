@@ -28,7 +28,7 @@ pub struct Tuning {
     pub grounded_threshold: f32,
     /// Labelled questions that it was chosen on.
     pub chosen_on: usize,
-    /// nDCG@10 with it on the questions that it was not chosen on.
+    /// nDCG@10 of those questions, each under what was chosen without it (cross-validation).
     pub held_out_ndcg10: f64,
 }
 
