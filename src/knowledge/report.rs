@@ -49,7 +49,13 @@ pub struct ImportReport {
     pub skipped: u64,
     /// In a plan: what changed rows said before, and would say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub changes: Vec<AnswerChange>,
+    pub changes: Vec<RowChange>,
+    /// The first duplicates, each with the row or entry that it repeats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub duplicated: Vec<Problem>,
+    /// The first of the rows counted in `deleted`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deletions: Vec<Deletion>,
     /// What people should know about a file as a whole.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -81,7 +87,7 @@ pub struct Problem {
 
 /// What a changed row said and would say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnswerChange {
+pub struct RowChange {
     /// The file as it was named.
     pub file: String,
     /// From 1, the header counted.
@@ -92,6 +98,30 @@ pub struct AnswerChange {
     pub old: String,
     /// Its answer in the file.
     pub new: String,
+    /// Every field that differs, as its cell would be written.
+    pub fields: Vec<FieldChange>,
+}
+
+/// One field of a changed row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Its name in a table.
+    pub field: String,
+    /// In the base; empty when it was not set.
+    pub old: String,
+    /// In the file; empty when it clears it.
+    pub new: String,
+}
+
+/// A row that its source no longer has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// The entry.
+    pub id: EntryId,
+    /// Its question, or the beginning of its answer when it has none.
+    pub question: String,
+    /// Its source.
+    pub source: String,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -100,11 +130,24 @@ fn is_zero(count: &u64) -> bool {
 }
 
 impl ImportReport {
-    /// Notes a changed answer, as long as the list is not full.
-    pub fn add_change(&mut self, change: AnswerChange) {
-        if self.changes.len() < LISTED {
-            self.changes.push(change);
-        }
+    /// Notes a changed row, as long as the list is not full.
+    pub fn add_change(&mut self, change: RowChange) {
+        list(&mut self.changes, change);
+    }
+
+    /// Notes a duplicate, as long as the list is not full; it is counted where it is judged.
+    pub fn add_duplicate(&mut self, problem: Problem) {
+        list(&mut self.duplicated, problem);
+    }
+
+    /// Notes a deletion, as long as the list is not full; it is counted where it is done.
+    pub fn add_deletion(&mut self, deletion: Deletion) {
+        list(&mut self.deletions, deletion);
+    }
+
+    /// How many deletions the list has room for.
+    pub fn deletions_left(&self) -> usize {
+        LISTED - self.deletions.len()
     }
 
     /// Rows read.
@@ -130,10 +173,10 @@ impl ImportReport {
     }
 }
 
-fn list(problems: &mut Vec<Problem>, problem: Problem) -> bool {
-    let fits = problems.len() < LISTED;
+fn list<T>(listed: &mut Vec<T>, one: T) -> bool {
+    let fits = listed.len() < LISTED;
     if fits {
-        problems.push(problem);
+        listed.push(one);
     }
     fits
 }

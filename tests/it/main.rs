@@ -23,6 +23,7 @@ mod mcp;
 mod models;
 mod openai;
 mod outgoing;
+mod plans;
 mod process;
 mod prompts;
 mod remembering;

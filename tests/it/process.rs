@@ -95,8 +95,15 @@ impl Shop {
     }
 }
 
-/// The binary with nothing of the caller's own environment that it would listen to.
+/// The binary as programs run it.
 pub fn command(data: &Path) -> Command {
+    let mut command = as_people_run_it(data);
+    command.arg("--json");
+    command
+}
+
+/// The binary with nothing of the caller's own environment that it would listen to.
+pub fn as_people_run_it(data: &Path) -> Command {
     let mut command = Command::new(BINARY);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -104,7 +111,7 @@ pub fn command(data: &Path) -> Command {
             command.env_remove(&name);
         }
     }
-    command.arg("--data-dir").arg(data).arg("--json").stdin(Stdio::null());
+    command.arg("--data-dir").arg(data).stdin(Stdio::null());
     command
 }
 
@@ -113,7 +120,7 @@ pub fn run<S: AsRef<OsStr>>(data: &Path, arguments: impl IntoIterator<Item = S>)
     finish(command(data).args(arguments))
 }
 
-fn finish(command: &mut Command) -> Ran {
+pub fn finish(command: &mut Command) -> Ran {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (out, err) = (text(output.stdout), text(output.stderr));

@@ -7,7 +7,7 @@ use crate::config::Fusion;
 use crate::ids::Timestamp;
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
-use crate::knowledge::report::ImportReport;
+use crate::knowledge::report::{FieldChange, ImportReport};
 use crate::knowledge::store::Stats;
 use crate::knowledge::tuning::Tuning;
 use crate::knowledge::{Decision, Hit, LegRank, SearchOutcome};
@@ -36,24 +36,60 @@ pub fn import(report: &ImportReport) {
             count(deleted, "row")
         ));
     }
+    for gone in report.deletions.iter().take(SHOWN) {
+        print::line(format!("    `{}` of {}: {}", gone.id, gone.source, short(&gone.question)));
+    }
+    more(report.deleted.unwrap_or_default(), "deleted", "");
     for change in report.changes.iter().take(SHOWN) {
         print::line(format!("  {} row {} changes `{}`", change.file, change.row, change.id));
-        print::line(format!("    before  {}", short(&change.old)));
-        print::line(format!("    after   {}", short(&change.new)));
+        for FieldChange { field, old, new } in &change.fields {
+            let (old, new) = around_the_change(old, new);
+            print::line(format!("    {field:<11} before  {}", said(&old)));
+            print::line(format!("    {:<11} after   {}", "", said(&new)));
+        }
     }
+    if !report.changes.is_empty() {
+        more(report.changed, "changed", "");
+    }
+    for problem in report.duplicated.iter().take(SHOWN) {
+        print::line(format!("  {} row {}: {} [{}]", problem.file, problem.row, problem.message, problem.code));
+    }
+    more(report.duplicates, "duplicate", "");
     for note in &report.notes {
         print::line(format!("  note  {note}"));
     }
     for problem in report.errors.iter().chain(&report.conflicting).take(SHOWN) {
         print::line(format!("  {} row {}: {} [{}]", problem.file, problem.row, problem.message, problem.code));
     }
-    let more = (report.failed + report.conflicts).saturating_sub(SHOWN as u64);
-    if more > 0 {
-        print::line(format!("  … and {more} more; --report FILE writes all of them."));
-    }
+    more(report.failed + report.conflicts, "failed or conflicting", "; --report FILE writes all of them");
     if report.interrupted {
         print::line("Stopped before the end. Run the same command again: it goes on where it stopped.");
     }
+}
+
+/// How many of a kind are not shown.
+fn more(of: u64, kind: &str, hint: &str) {
+    let more = of.saturating_sub(SHOWN as u64);
+    if more > 0 {
+        print::line(format!("  … and {more} more {kind}{hint}."));
+    }
+}
+
+/// Two long texts from shortly before the place where they part, so that the lines show what changed.
+fn around_the_change(old: &str, new: &str) -> (String, String) {
+    const BEFORE: usize = 40;
+    let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count();
+    let skip = same.saturating_sub(BEFORE);
+    let from = |text: &str| {
+        let rest: String = text.chars().skip(skip).collect();
+        if skip > 0 { format!("…{rest}") } else { rest }
+    };
+    (from(old), from(new))
+}
+
+/// A field in a line; one that is not set is told so.
+fn said(text: &str) -> String {
+    if text.is_empty() { "–".to_owned() } else { short(text) }
 }
 
 /// An answer in a line.

@@ -345,7 +345,7 @@ impl<'a> Run<'a> {
             match *status {
                 "failed" => self.report.add_failed(problem.clone()),
                 "conflicting" => self.report.add_conflict(problem.clone()),
-                _ => {}
+                _ => self.report.add_duplicate(problem.clone()),
             }
         }
         self.plan_failed(&left).await?;

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
+use chrono_tz::Tz;
+
 use super::{Judged, Left, Run};
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
-use crate::knowledge::KnowledgeEntry;
 use crate::knowledge::export::object;
 use crate::knowledge::imports::planned::Planned;
 use crate::knowledge::plan::{Place, Verdict};
-use crate::knowledge::report::AnswerChange;
+use crate::knowledge::read::{Cells, Field};
+use crate::knowledge::report::{FieldChange, RowChange};
+use crate::knowledge::{EntryDraft, KnowledgeEntry};
 
 impl Run<'_> {
     /// Notes what would become of each row, with what is in its place now.
@@ -26,8 +29,15 @@ impl Run<'_> {
             let Place { file, row } = judged.row.place;
             let name = self.files.get(file as usize).cloned().unwrap_or_default();
             if let (Verdict::Changed(known), Some(old)) = (verdict, old) {
-                let (old, new) = (old.draft.answer.clone(), judged.row.draft.answer.clone());
-                self.report.add_change(AnswerChange { file: name.clone(), row, id: known.id.clone(), old, new });
+                let new = &judged.row.draft;
+                self.report.add_change(RowChange {
+                    file: name.clone(),
+                    row,
+                    id: known.id.clone(),
+                    old: old.draft.answer.clone(),
+                    new: new.answer.clone(),
+                    fields: changed_fields(&old.draft, new, self.zone),
+                });
             }
             let (fate, code, message) = verdict.told();
             planned.push(Planned {
@@ -76,4 +86,13 @@ impl Run<'_> {
         self.plan = Some(written.await??);
         Ok(())
     }
+}
+
+/// What differs between an entry and the row that changes it, but for its name.
+fn changed_fields(old: &EntryDraft, new: &EntryDraft, zone: Tz) -> Vec<FieldChange> {
+    let (old, new) = (Cells::of(old, zone), Cells::of(new, zone));
+    let changed = Field::ALL.into_iter().filter(|field| *field != Field::Id && old.get(*field) != new.get(*field));
+    let change =
+        |field: Field| FieldChange { field: field.name().to_owned(), old: old.get(field).to_owned(), new: new.get(field).to_owned() };
+    changed.map(change).collect()
 }

@@ -5,13 +5,17 @@ use std::collections::{BTreeSet, HashSet};
 use super::{Run, Written};
 use crate::error::Result;
 use crate::ids::EntryId;
+use crate::knowledge::KnowledgeEntry;
 use crate::knowledge::export::object;
 use crate::knowledge::imports::planned::Planned;
 use crate::knowledge::plan::{Candidate, Verdict, fingerprint};
+use crate::knowledge::report::Deletion;
 use crate::knowledge::store::Selection;
 
 /// Entries deleted at once.
 const DELETED_AT_ONCE: usize = 1_000;
+/// Characters of the answer that name an entry without a question.
+const NAMED_BY: usize = 80;
 
 /// What the files have.
 #[derive(Default)]
@@ -63,9 +67,16 @@ impl Run<'_> {
     }
 
     async fn delete(&mut self, source: &str, ids: &[EntryId]) -> Result<()> {
+        let zone = self.zone;
+        // All of them for a plan on disk, else only those that the report names.
+        let shown = if self.plan.is_some() { ids.len() } else { self.report.deletions_left().min(ids.len()) };
+        let mut gone = self.knowledge.store().entries(self.tenant, &ids[..shown]).await?;
+        gone.sort_by(|a, b| a.id.cmp(&b.id));
+        for KnowledgeEntry { id, draft, .. } in &gone {
+            let question = if draft.question.is_empty() { draft.answer.chars().take(NAMED_BY).collect() } else { draft.question.clone() };
+            self.report.add_deletion(Deletion { id: id.clone(), question, source: source.to_owned() });
+        }
         if self.plan.is_some() {
-            let zone = self.zone;
-            let gone = self.knowledge.store().entries(self.tenant, ids).await?;
             let planned = gone.into_iter().map(|entry| Planned {
                 fate: "deleted".to_owned(),
                 file: source.to_owned(),
