@@ -36,8 +36,11 @@ impl Knowledge {
         let row = Candidate::new(draft, Place { file: 0, row: 1 });
         let known = self.store().known(tenant, self.embedder().id(), &row.ids).await?;
         let same_question = self.store().with_question_keys(tenant, std::slice::from_ref(&row.question_key)).await?;
+        self.store().fill_near_keys(tenant).await?;
+        let nearly = self.store().with_near_keys(tenant, std::slice::from_ref(&row.near_key)).await?;
         let rules = Rules { accept_conflicts, as_is: false };
-        let verdict = Planner::new(rules, Vec::new()).judge([&row], &Base::new(known, same_question)).pop();
+        let base = Base::new(known, same_question).with_nearly(nearly);
+        let verdict = Planner::new(rules, Vec::new()).judge([&row], &base).pop();
         match verdict {
             Some(Verdict::Added(id)) => self.write(tenant, id, row, by).await,
             Some(Verdict::Changed(known) | Verdict::Unchanged(known)) => {

@@ -58,7 +58,7 @@ const UNITS: &[(&str, &str)] = &[
     ("week", WEEK),
     ("个月", "month"),
     ("month", "month"),
-    ("月", DATE),
+    ("月", CALENDAR),
     ("年", "year"),
     ("year", "year"),
     ("小时", "hour"),
@@ -81,8 +81,10 @@ const UNITS: &[(&str, &str)] = &[
     ("倍", "fold"),
     ("折", "discount"),
 ];
-const WEEK: &str = "week";
-const DATE: &str = "date";
+/// What [`unit`] calls weeks.
+pub(super) const WEEK: &str = "week";
+/// What [`unit`] calls months of the year.
+pub(super) const CALENDAR: &str = "date";
 
 /// Every number of a text that has a unit, and dates of the year (`11月11日`, `双十一`).
 pub fn amounts(text: &str) -> Amounts {
@@ -114,7 +116,7 @@ pub fn amounts(text: &str) -> Amounts {
             continue;
         };
         match unit(&text, end) {
-            Some((DATE, after)) => {
+            Some((CALENDAR, after)) => {
                 let day = number(&text, after);
                 dates.insert(day.map_or_else(|| value.to_string(), |(day, _)| format!("{value}-{day}")));
                 at = day.map_or(after, |(_, end)| end + usize::from(matches!(text.get(end), Some('日' | '号'))));
@@ -135,7 +137,7 @@ pub fn amounts(text: &str) -> Amounts {
         }
     }
     if !dates.is_empty() {
-        found.insert(DATE, dates);
+        found.insert(CALENDAR, dates);
     }
     found
 }
@@ -145,7 +147,7 @@ fn starts(text: &[char], at: usize, with: &str) -> bool {
 }
 
 /// The unit behind a number, and where it ends; a Latin one must be the whole word.
-fn unit(text: &[char], mut at: usize) -> Option<(&'static str, usize)> {
+pub(super) fn unit(text: &[char], mut at: usize) -> Option<(&'static str, usize)> {
     while text.get(at) == Some(&' ') {
         at += 1;
     }
@@ -165,7 +167,7 @@ fn unit(text: &[char], mut at: usize) -> Option<(&'static str, usize)> {
 }
 
 /// A number in digits (`1,000`, `1.5万`) or in characters (`一百二十`), and where it ends.
-fn number(text: &[char], at: usize) -> Option<(f64, usize)> {
+pub(super) fn number(text: &[char], at: usize) -> Option<(f64, usize)> {
     let run = |from: usize, of: fn(char) -> bool| from + text[from.min(text.len())..].iter().take_while(|c| of(**c)).count();
     if text.get(at)?.is_ascii_digit() {
         let mut end = run(at, |c| c.is_ascii_digit() || matches!(c, '.' | ','));

@@ -22,6 +22,8 @@ pub mod imports;
 pub mod index;
 pub mod ingest;
 pub mod list_store;
+mod near;
+mod near_store;
 mod owner;
 pub mod places;
 pub mod plan;

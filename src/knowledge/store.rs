@@ -8,6 +8,7 @@ use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use super::events_store::Telling;
+use super::near::near_key;
 use super::tuning::Tuning;
 use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
@@ -357,7 +358,7 @@ impl KnowledgeStore {
         self.entries_where(tenant, "question_key", &keys).await
     }
 
-    async fn entries_where(&self, tenant: &TenantId, column: &'static str, keys: &[&str]) -> Result<Vec<KnowledgeEntry>> {
+    pub(super) async fn entries_where(&self, tenant: &TenantId, column: &'static str, keys: &[&str]) -> Result<Vec<KnowledgeEntry>> {
         let mut entries = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
@@ -506,14 +507,14 @@ pub(super) async fn bump(tx: &mut Tx) -> Result<Revision> {
 
 async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
     let sql = "insert into entries (tenant_id, id, question, answer, \"similar\", negative, category, tags, market, locale, \
-         valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20) \
+         valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms, near_key) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20, $21) \
          on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
          \"similar\" = excluded.\"similar\", negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
          market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
          valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
          question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \
-         revision = excluded.revision, updated_ms = excluded.updated_ms";
+         revision = excluded.revision, updated_ms = excluded.updated_ms, near_key = excluded.near_key";
     let draft = &write.draft;
     let similar = serde_json::to_string(&draft.similar)?;
     let negative = serde_json::to_string(&draft.negative)?;
@@ -522,7 +523,7 @@ async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revisi
         .bind(tenant).bind(&write.id).bind(&draft.question).bind(&draft.answer).bind(similar).bind(negative)
         .bind(&draft.category).bind(tags).bind(&draft.market).bind(&draft.locale).bind(draft.valid_from)
         .bind(draft.valid_to).bind(&draft.source).bind(&draft.url).bind(draft.direct).bind(&write.question_key)
-        .bind(&write.content_hash).bind(false).bind(revision).bind(now)
+        .bind(&write.content_hash).bind(false).bind(revision).bind(now).bind(near_key(&draft.question))
         .execute(conn).await.map(drop))?;
     Ok(())
 }

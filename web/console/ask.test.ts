@@ -63,6 +63,9 @@ it('says why a row is held back in the page’s language, without flags of the c
   const row = { code: 'conflicting', message: '… import with --accept-conflicts.', details: { entry: 'e_1', source: '规则.xlsx', here: ['20000'], there: ['10000', '3'] } };
   expect(reasonOf(row, words.zh)).toContain('条目 e_1（来自 规则.xlsx）是同样的问题，答案却不同（这里是 20000、那里是 10000、3）');
   expect(reasonOf({ ...row, details: { row: 4 } }, words.en)).toContain('The same question as row 4, with another answer. ');
+  const near = { ...row, details: { ...row.details, near: true, here: ['七天'] } };
+  expect(reasonOf(near, words.zh)).toContain('条目 e_1（来自 规则.xlsx）问的几乎一样，答案却相互矛盾（这里是 七天、');
+  expect(reasonOf(near, words.en)).toContain('Nearly the same question as entry e_1 from 规则.xlsx, with a contrary answer (here 七天, ');
   for (const say of [words.zh, words.en]) expect(reasonOf(row, say)).not.toContain('--');
   expect(noteOf('a.csv: columns not used: `x`', words.zh)).toBe('a.csv：没有用到的列：`x`');
   expect(noteOf('anything else', words.zh)).toBe('anything else');

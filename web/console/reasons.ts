@@ -12,10 +12,12 @@ interface Clash {
   source?: string | null;
   here?: string[];
   there?: string[];
+  near?: boolean;
 }
 
 export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details'>, say: Words): string {
-  const words = say.rowProblems[row.code ?? ''];
+  const near = (row.details as Clash | undefined)?.near ? '_nearly' : '';
+  const words = say.rowProblems[`${row.code ?? ''}${near}`];
   if (!row.details || !words) return words ?? row.message ?? '';
   const { row: line, file, entry, source, here = [], there = [] } = row.details as Clash;
   const other = entry ? fill(source ? say.otherEntryFrom : say.otherEntry, { entry, source: source ?? '' }) : fill(file ? say.place : say.otherRow, { row: line ?? '', file: file ?? '' });

@@ -212,6 +212,9 @@ impl<'a> Run<'a> {
             None => None,
         };
         let files: Vec<_> = sources.iter().map(|source| source.name.clone()).collect();
+        if !options.as_is {
+            knowledge.store().fill_near_keys(tenant).await?;
+        }
         let plan = match options.plan.clone() {
             Some(path) => Some(tokio::task::spawn_blocking(move || PlanWriter::create(&path)).await??),
             None => None,

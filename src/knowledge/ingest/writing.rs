@@ -74,7 +74,13 @@ impl Run<'_> {
         }
         let keys: HashSet<&String> = rows.iter().map(|row| &row.question_key).filter(|key| !key.is_empty()).collect();
         let keys: Vec<String> = keys.into_iter().cloned().collect();
-        Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_partly(partly))
+        // What is stored as it is contradicts nobody anew.
+        let unchanged: HashSet<&String> = known.iter().map(|known| &known.content_hash).collect();
+        let fresh = rows.iter().filter(|row| row.may_contradict() && !unchanged.contains(&row.content_hash));
+        let near: HashSet<&String> = fresh.map(|row| &row.near_key).collect();
+        let near: Vec<String> = near.into_iter().cloned().collect();
+        let nearly = store.with_near_keys(self.tenant, &near).await?;
+        Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_nearly(nearly).with_partly(partly))
     }
 
     pub(super) async fn write(&mut self, rows: Vec<Write>) -> Result<()> {

@@ -4,17 +4,18 @@
 use serde_json::{Value, json};
 
 use super::Candidate;
-use crate::knowledge::{KnowledgeEntry, text};
+use super::facts::{Facts, Kind};
+use crate::knowledge::KnowledgeEntry;
 
-/// Differing numbers that a conflict names on each side.
-const NUMBERS: usize = 5;
+const WHAT_TO_DO: &str = "Keep one of them, give them different markets or dates, or import with --accept-conflicts.";
 
 /// Another row or entry in the way.
 #[derive(Clone, Debug)]
 pub struct Clash {
     /// For people: what it is and what to do.
     pub message: String,
-    /// `row` (and `file`) or `entry` (and `source`) of the other; the numbers that only are `here` and `there`.
+    /// `row` (and `file`) or `entry` (and `source`) of the other; what only is `here` and `there`, as written, and in
+    /// what they `differ` (`number`, `date`, `currency`, `negation`); `near` when the questions are not the same.
     pub details: Value,
 }
 
@@ -41,6 +42,13 @@ impl Named {
             None => Self { text: format!("entry `{}`", entry.id), details },
         }
     }
+
+    /// With its question, where that is another.
+    pub(super) fn asking(mut self, question: &str) -> Self {
+        self.text.push_str(&format!(" (“{question}”)"));
+        self.details["question"] = json!(question);
+        self
+    }
 }
 
 impl Clash {
@@ -55,38 +63,27 @@ impl Clash {
         if answer == row.answer {
             return Self { message: format!("The same question and answer as {name}."), details: details.clone() };
         }
-        let (here, there) = their_answer.map(|theirs| differing(&row.draft.answer, theirs)).unwrap_or_default();
-        let message = format!(
-            "The same question is answered differently in {name}{}. Keep one of them, give them different markets or dates, or import with --accept-conflicts.",
-            difference(&here, &there)
-        );
+        let facts = |answer: &str| Facts::of(&row.draft.question, answer);
+        let differing = their_answer.map(|theirs| facts(&row.draft.answer).differing(&facts(theirs))).unwrap_or_default();
+        let message = format!("The same question is answered differently in {name}{}. {WHAT_TO_DO}", differing.in_words());
         let mut details = details.clone();
-        (details["here"], details["there"]) = (json!(here), json!(there));
+        differing.put_into(&mut details);
         Self { message, details }
     }
-}
 
-/// The numbers that only one of two answers has: what merchants would argue about.
-fn differing(ours: &str, theirs: &str) -> (Vec<String>, Vec<String>) {
-    let (ours, theirs) = (text::numbers(ours), text::numbers(theirs));
-    let only = |these: &[String], those: &[String]| {
-        let mut only: Vec<String> = Vec::new();
-        for number in these.iter().filter(|number| !those.contains(number)) {
-            if !only.contains(number) {
-                only.push(number.clone());
-            }
-        }
-        only.truncate(NUMBERS);
-        only
-    };
-    (only(&ours, &theirs), only(&theirs, &ours))
-}
-
-fn difference(here: &[String], there: &[String]) -> String {
-    match (here.join(", "), there.join(", ")) {
-        (a, b) if a.is_empty() && b.is_empty() => String::new(),
-        (a, b) if b.is_empty() => format!(" (only here: {a})"),
-        (a, b) if a.is_empty() => format!(" (only there: {b})"),
-        (a, b) => format!(" (here {a}; there {b})"),
+    /// A row and an answer to nearly its question that contradicts it in these kinds.
+    pub(super) fn nearly(other: &Named, row: &Candidate, kinds: &[Kind], theirs: Option<&Facts>) -> Self {
+        let ours = Facts::of(&row.draft.question, &row.draft.answer);
+        let differing = theirs.map(|theirs| ours.differing(theirs)).unwrap_or_default();
+        let message = format!(
+            "Nearly the same question is answered with a different {} in {}{}. {WHAT_TO_DO}",
+            kinds.iter().map(|kind| kind.in_words()).collect::<Vec<_>>().join(" and "),
+            other.text,
+            differing.in_words()
+        );
+        let mut details = other.details.clone();
+        differing.put_into(&mut details);
+        (details["near"], details["differ"]) = (json!(true), json!(kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>()));
+        Self { message, details }
     }
 }

@@ -2,26 +2,32 @@
 //! duplicate, conflicting or failed. Pure: what the base holds comes in as [`Base`], so that a dry
 //! run and the import itself judge alike.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::near::near_key;
 use super::read::Given;
 use super::store::Known;
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
 
+mod base;
 mod clash;
 mod complete;
+mod facts;
 mod identity;
+mod nearly;
 mod seen;
 
+pub use base::Base;
 pub use clash::Clash;
 pub use identity::content_hash;
 pub use seen::Place;
 
+use base::Stored;
 use clash::Named;
+use facts::{Brief, Facts};
 pub use identity::fingerprint;
 use seen::{Answered, Scope, Seen, Taken};
 
@@ -45,6 +51,8 @@ pub struct Candidate {
     pub content_hash: String,
     /// The normalised question; empty when there is none.
     pub question_key: String,
+    /// What nearly the same questions share; empty when there is no question.
+    pub near_key: String,
     /// Ids it may have, the preferred one first.
     pub ids: Vec<EntryId>,
     /// Somebody decided to write it although it conflicts.
@@ -57,6 +65,8 @@ pub struct Candidate {
     content: u128,
     key: u128,
     answer: u128,
+    /// What its answer says that another may contradict.
+    facts: Brief,
 }
 
 impl Candidate {
@@ -67,6 +77,8 @@ impl Candidate {
         let key = identity::key(&question_key, &draft.answer);
         Self {
             ids: identity::candidates(&draft, &key, &content_hash),
+            near_key: near_key(&draft.question),
+            facts: Facts::of(&draft.question, &draft.answer).brief(),
             question_key,
             key: fingerprint(&key),
             answer: fingerprint(&text::normalise(&draft.answer)),
@@ -82,66 +94,6 @@ impl Candidate {
 
     fn taken(&self, live: bool) -> Taken {
         Taken { content: self.content, place: self.place, live }
-    }
-}
-
-/// What the base already holds about a batch of rows.
-#[derive(Debug, Default)]
-pub struct Base {
-    known: HashMap<EntryId, Known>,
-    /// Entries by normalised question.
-    stored: HashMap<String, Vec<Stored>>,
-    /// Entries that rows say only a part of.
-    partly: HashMap<EntryId, KnowledgeEntry>,
-}
-
-/// An entry that answers the question of a row.
-#[derive(Debug)]
-struct Stored {
-    entry: KnowledgeEntry,
-    answer: u128,
-    scope: Scope,
-}
-
-impl Base {
-    /// From what the store says about the candidates' ids and question keys.
-    pub fn new(known: Vec<Known>, same_question: Vec<KnowledgeEntry>) -> Self {
-        let mut stored: HashMap<_, Vec<_>> = HashMap::new();
-        for entry in same_question {
-            let (answer, scope) = (fingerprint(&text::normalise(&entry.draft.answer)), Scope::of(&entry.draft));
-            stored.entry(text::question_key(&entry.draft.question)).or_default().push(Stored { entry, answer, scope });
-        }
-        Self { known: known.into_iter().map(|known| (known.id.clone(), known)).collect(), stored, partly: HashMap::new() }
-    }
-
-    /// With the entries that rows say only a part of.
-    #[must_use]
-    pub fn with_partly(mut self, entries: Vec<KnowledgeEntry>) -> Self {
-        self.partly = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
-        self
-    }
-
-    /// Whether the entry of that id is stored with this content.
-    fn has(&self, id: &EntryId, row: &Candidate) -> bool {
-        let Some(known) = self.known.get(id) else { return false };
-        known.content_hash == row.content_hash || self.seen_whole(row, id).content_hash == known.content_hash
-    }
-
-    /// The row with what its file does not say taken from the entry of that id.
-    pub fn whole(&self, row: Candidate, id: &EntryId) -> Candidate {
-        match self.partly.get(id) {
-            Some(entry) if row.is_partial() => row.completed(entry),
-            _ => row,
-        }
-    }
-
-    fn seen_whole<'a>(&self, row: &'a Candidate, id: &EntryId) -> Cow<'a, Candidate> {
-        let partly = row.is_partial() && self.partly.contains_key(id);
-        if partly { Cow::Owned(self.whole(row.clone(), id)) } else { Cow::Borrowed(row) }
-    }
-
-    fn same_question(&self, key: &str) -> &[Stored] {
-        self.stored.get(key).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -245,7 +197,7 @@ impl Planner {
         let same = known.is_some_and(|known| known.content_hash == row.content_hash);
         if !same
             && !self.rules.as_is
-            && let Some(verdict) = self.rival(row, &id, base)
+            && let Some(verdict) = self.rival(row, &id, base).or_else(|| self.nearly_asked(row, &id, base))
         {
             if row.draft.id.is_some() {
                 self.seen.take(&id, row.taken(false));
@@ -253,7 +205,11 @@ impl Planner {
             return verdict;
         }
         self.seen.take(&id, row.taken(true));
-        self.seen.answer(row.key, Answered { answer: row.answer, scope: Scope::of(&row.draft), place: row.place });
+        let answered = Answered { answer: row.answer, scope: Scope::of(&row.draft), place: row.place };
+        self.seen.answer(row.key, answered);
+        if !self.rules.as_is && row.may_contradict() {
+            self.seen.nearly(fingerprint(&row.near_key), row.key, answered, row.facts.clone());
+        }
         self.recent.insert(row.answer, row.draft.answer.clone());
         match known {
             Some(known) if same => Verdict::Unchanged(known.clone()),

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use crate::ids::EntryId;
 use crate::knowledge::EntryDraft;
 
+use super::facts::Brief;
 use super::identity::fingerprint;
 
 /// Where a row stands: which file of the import, and which row in it.
@@ -77,15 +78,59 @@ struct Noted {
     scope: u32,
 }
 
+/// An answer to nearly the same question.
+#[derive(Clone, Debug)]
+pub struct Nearly {
+    /// Fingerprint of the question itself.
+    pub question: u128,
+    /// Its answer.
+    pub answered: Answered,
+    /// What it says that another may contradict.
+    pub facts: Brief,
+}
+
+/// [`Nearly`], as [`Noted`].
+#[derive(Clone, Debug)]
+struct NotedNearly {
+    question: u128,
+    noted: Noted,
+    facts: Brief,
+}
+
 /// Everything read so far.
 #[derive(Debug, Default)]
 pub struct Seen {
     ids: HashMap<u128, Taken>,
-    /// The first answer to each question, without a list of its own, because few have another.
-    first: HashMap<u128, Noted>,
-    more: HashMap<u128, Vec<Noted>>,
+    answers: Several<Noted>,
+    nearly: Several<NotedNearly>,
     scopes: Vec<Scope>,
     numbers: HashMap<Scope, u32>,
+}
+
+/// Values by key; the first of each without a list of its own, because few keys have another.
+#[derive(Debug)]
+struct Several<T> {
+    first: HashMap<u128, T>,
+    more: HashMap<u128, Vec<T>>,
+}
+
+impl<T> Default for Several<T> {
+    fn default() -> Self {
+        Self { first: HashMap::new(), more: HashMap::new() }
+    }
+}
+
+impl<T> Several<T> {
+    fn get(&self, key: u128) -> impl Iterator<Item = &T> {
+        self.first.get(&key).into_iter().chain(self.more.get(&key).into_iter().flatten())
+    }
+
+    fn add(&mut self, key: u128, value: T) {
+        match self.first.entry(key) {
+            Entry::Vacant(free) => drop(free.insert(value)),
+            Entry::Occupied(_) => self.more.entry(key).or_default().push(value),
+        }
+    }
 }
 
 impl Seen {
@@ -96,10 +141,13 @@ impl Seen {
 
     /// The answers given to a question so far.
     pub fn answers(&self, key: u128) -> impl Iterator<Item = Answered> {
-        let more = self.more.get(&key).into_iter().flatten();
-        self.first.get(&key).into_iter().chain(more).filter_map(|noted| {
-            let scope = *self.scopes.get(noted.scope as usize)?;
-            Some(Answered { answer: noted.answer, scope, place: Place { file: noted.file, row: noted.row } })
+        self.answers.get(key).filter_map(|noted| self.answered(noted))
+    }
+
+    /// The answers given so far to questions that share a near key.
+    pub fn nearly_answered(&self, near_key: u128) -> impl Iterator<Item = Nearly> {
+        self.nearly.get(near_key).filter_map(|NotedNearly { question, noted, facts }| {
+            Some(Nearly { question: *question, answered: self.answered(noted)?, facts: facts.clone() })
         })
     }
 
@@ -110,17 +158,27 @@ impl Seen {
 
     /// Notes that a row answers a question.
     pub fn answer(&mut self, key: u128, answered: Answered) {
+        let noted = self.note(answered);
+        self.answers.add(key, noted);
+    }
+
+    /// Notes what an answer says, for nearly the same questions.
+    pub fn nearly(&mut self, near_key: u128, question: u128, answered: Answered, facts: Brief) {
+        let noted = self.note(answered);
+        self.nearly.add(near_key, NotedNearly { question, noted, facts });
+    }
+
+    fn answered(&self, noted: &Noted) -> Option<Answered> {
+        let scope = *self.scopes.get(noted.scope as usize)?;
+        Some(Answered { answer: noted.answer, scope, place: Place { file: noted.file, row: noted.row } })
+    }
+
+    fn note(&mut self, answered: Answered) -> Noted {
         let Answered { answer, scope, place } = answered;
         let scope = *self.numbers.entry(scope).or_insert_with(|| {
             self.scopes.push(scope);
             u32::try_from(self.scopes.len() - 1).unwrap_or(u32::MAX)
         });
-        let noted = Noted { answer, row: place.row, file: place.file, scope };
-        match self.first.entry(key) {
-            Entry::Vacant(free) => {
-                free.insert(noted);
-            }
-            Entry::Occupied(_) => self.more.entry(key).or_default().push(noted),
-        }
+        Noted { answer, row: place.row, file: place.file, scope }
     }
 }

@@ -15,7 +15,9 @@ impl Shop {
     fn base(&self, rows: &[Candidate]) -> Base {
         let known = rows.iter().flat_map(|row| &row.ids).filter_map(|id| self.entries.get(id)).map(known).collect();
         let asked = |entry: &&KnowledgeEntry| rows.iter().any(|row| row.question_key == text::question_key(&entry.draft.question));
+        let nearly = |entry: &&KnowledgeEntry| rows.iter().any(|row| row.near_key == near_key(&entry.draft.question));
         Base::new(known, self.entries.values().filter(asked).cloned().collect())
+            .with_nearly(self.entries.values().filter(nearly).cloned().collect())
     }
 
     /// Imports rows in batches of two and tells each row's verdict by its first letters.
@@ -123,9 +125,47 @@ fn contradictions_are_held_back_and_explained() {
     let candidate = Candidate::new(other, Place { file: 0, row: 9 });
     let verdict = Planner::new(STRICT, vec!["new.csv".into()]).judge([&candidate], &shop.base(std::slice::from_ref(&candidate))).remove(0);
     let Verdict::Conflicting { clash: Clash { message, .. }, .. } = verdict else { panic!("{verdict:?}") };
-    assert!(message.contains("from faq.csv (here 3000, 30; there 1000)"), "{message}");
+    assert!(message.contains("from faq.csv (here 3,000 元, 30 天; there 1,000 元)"), "{message}");
     assert_eq!(shop.import(ACCEPT, &rows), ["unchanged", "unchanged", "added"]);
     assert_eq!(shop.import(ACCEPT, &rows), ["unchanged", "unchanged", "unchanged"]);
+}
+
+#[test]
+fn nearly_the_same_question_with_a_contrary_answer_is_held_back() {
+    let mut shop = Shop::default();
+    let rows = [
+        row("保证金要交多少？", "本地店 1,000 元。"),
+        row("别的", "x"),
+        row("请问保证金需要交多少呢", "本地店 1,000 美元。"),
+        row("我的保证金交多少", "本地店一千元，关店后退还。"),
+        row("跨境店保证金要交多少", "9,000 元。"),
+        row("可以退货吗", "可以，请先申请。"),
+        row("能不能退货？", "不可以，除非有质量问题。"),
+    ];
+    let told = ["added", "added", "conflicting", "added", "added", "added", "conflicting"];
+    assert_eq!(shop.import(STRICT, &rows), told);
+    let again = shop.import(STRICT, &rows);
+    assert_eq!(again, ["unchanged", "unchanged", "conflicting", "unchanged", "unchanged", "unchanged", "conflicting"]);
+    assert_eq!(shop.import(ACCEPT, &rows)[2], "added");
+    assert_eq!(shop.import(STRICT, &rows)[2], "unchanged", "what was accepted stays so");
+
+    let other = EntryDraft { source: Some("new.csv".into()), ..row("保证金我要交多少呢", "本地店 2,000 元。") };
+    let candidate = Candidate::new(other, Place { file: 0, row: 9 });
+    let verdict = Planner::new(STRICT, vec!["new.csv".into()]).judge([&candidate], &shop.base(std::slice::from_ref(&candidate))).remove(0);
+    let Verdict::Conflicting { clash: Clash { message, details }, with: Some(_) } = verdict else { panic!("{verdict:?}") };
+    assert!(message.starts_with("Nearly the same question is answered with a different number"), "{message}");
+    assert!(message.contains("here 2,000 元; there ") && message.contains("from faq.csv (“"), "{message}");
+    assert_eq!((&details["near"], &details["differ"][0]), (&Value::Bool(true), &Value::from("number")), "{details}");
+}
+
+#[test]
+fn a_file_that_changes_both_of_two_near_questions_is_not_held_back() {
+    let mut shop = Shop::default();
+    let rows = |amount: &str| [row("保证金要交多少？", amount), row("别的", "x"), row("别的二", "y"), row("请问保证金需要交多少", amount)];
+    assert_eq!(shop.import(STRICT, &rows("本地店 1,000 元。")), ["added"; 4]);
+    assert_eq!(shop.import(STRICT, &rows("本地店 2,000 元。")), ["changed", "unchanged", "unchanged", "changed"]);
+    let half = [row("保证金要交多少？", "本地店 3,000 元。"), row("请问保证金需要交多少", "本地店 4,000 元。")];
+    assert_eq!(shop.import(STRICT, &half), ["changed", "conflicting"]);
 }
 
 #[test]

@@ -120,6 +120,7 @@ export const zh = {
   },
   rowProblems: {
     conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以勾选写入。',
+    conflicting_nearly: '和{other}问的几乎一样，答案却相互矛盾{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以勾选写入。',
     duplicate: '和{other}说的一样。',
     missing_answer: '缺少答案，已跳过。补上后重新导入即可。',
     bad_date: '日期看不懂。请写成 2026-11-30 这样的格式。',
@@ -261,5 +262,6 @@ export const en: typeof zh = {
   },
   rowProblems: {
     conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or tick it to write it all the same.',
+    conflicting_nearly: 'Nearly the same question as {other}, with a contrary answer{numbers}. Keep one of them, give them different markets or dates, or tick it to write it all the same.',
   },
 };

@@ -1,0 +1,38 @@
+//! Entries that are asked for in nearly the same words, in SQL. Rows of before that column are given theirs
+//! when an import first looks.
+
+use super::KnowledgeEntry;
+use super::near::near_key;
+use super::store::KnowledgeStore;
+use crate::error::Result;
+use crate::ids::{EntryId, TenantId};
+use crate::{in_tx, on};
+
+/// Rows given their key in one transaction.
+const AT_ONCE: i64 = 500;
+
+impl KnowledgeStore {
+    /// Live entries whose question has one of these near keys.
+    pub async fn with_near_keys(&self, tenant: &TenantId, keys: &[String]) -> Result<Vec<KnowledgeEntry>> {
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.entries_where(tenant, "near_key", &keys).await
+    }
+
+    /// Gives every entry of before its near key.
+    pub async fn fill_near_keys(&self, tenant: &TenantId) -> Result<()> {
+        let without = "select id, question from entries where tenant_id = $1 and near_key is null limit $2";
+        let fill = "update entries set near_key = $3 where tenant_id = $1 and id = $2 and near_key is null";
+        loop {
+            let rows: Vec<(EntryId, String)> =
+                on!(&self.db, pool => sqlx::query_as(without).bind(tenant).bind(AT_ONCE).fetch_all(pool).await)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            let mut tx = self.db.begin().await?;
+            for (id, question) in &rows {
+                in_tx!(&mut tx, conn => sqlx::query(fill).bind(tenant).bind(id).bind(near_key(question)).execute(conn).await.map(drop))?;
+            }
+            tx.commit().await?;
+        }
+    }
+}
