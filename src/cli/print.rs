@@ -13,7 +13,11 @@ pub fn line(text: impl Display) {
 /// How many of a thing, as `1 row` or `2 rows`.
 pub fn count(n: impl TryInto<u64>, thing: &str) -> String {
     let n = n.try_into().unwrap_or(u64::MAX);
-    format!("{n} {thing}{}", if n == 1 { "" } else { "s" })
+    match thing.strip_suffix("ry") {
+        _ if n == 1 => format!("1 {thing}"),
+        Some(stem) => format!("{n} {stem}ries"),
+        None => format!("{n} {thing}s"),
+    }
 }
 
 /// A piece of result without a line's end, at once.

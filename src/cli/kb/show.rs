@@ -247,8 +247,11 @@ fn local(at: Timestamp, zone: Tz) -> String {
 /// What is in the base.
 pub fn stats(stats: &Stats, zone: Tz) {
     print::line(format!(
-        "{} entries, {} passages, revision {}, embedder {}",
-        stats.entries, stats.passages, stats.revision, stats.embedder
+        "{}, {}, revision {}, embedder {}",
+        count(stats.entries, "entry"),
+        count(stats.passages, "passage"),
+        stats.revision,
+        stats.embedder
     ));
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
     if stats.words + stats.synonyms > 0 {
