@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::left_store::Hanging;
 use super::pace::Share;
 use super::store::BotStore;
+use super::tend::settled;
 use super::{Cards, Inbound, Pulse, Step, markdown, words};
 use crate::error::{Error, Kind, Result};
 
@@ -22,6 +23,8 @@ const MOST_SWEPT: usize = 20;
 const MOST_TRIES: i64 = 12;
 const SWEEP_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(4 * 60 * 60);
+/// The wait where the platform forbids the call.
+const FORBIDDEN_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// Where what happens to cards is noted down.
 #[derive(Clone, Copy)]
@@ -38,6 +41,7 @@ pub struct Live<'a> {
     notes: Notes<'a>,
     id: String,
     message: String,
+    attempt: i64,
     share: Share,
     due: Instant,
     shown: String,
@@ -53,13 +57,13 @@ pub enum Ended {
 
 impl<'a> Live<'a> {
     /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
-    pub async fn open(cards: &'a dyn Cards, notes: Notes<'a>, to: &Inbound, earlier: Option<String>) -> Result<Option<Self>> {
+    pub async fn open(cards: &'a dyn Cards, notes: Notes<'a>, to: &Inbound, attempt: i64, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
         let share = cards.pace().share().await.or_else(|| reopened.then(|| cards.pace().any_share()));
         let Some(share) = share else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
         let message = to.message_id.clone();
-        let live = Self { cards, notes, id, message, share, due: Instant::now(), shown: String::new() };
+        let live = Self { cards, notes, id, message, attempt, share, due: Instant::now(), shown: String::new() };
         if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
             return Ok(None);
         }
@@ -118,8 +122,11 @@ impl<'a> Live<'a> {
             self.cards.pace().turn().await;
             match self.notes.pulse.called(self.cards.update(&self.id, &first, step).await) {
                 Ok(()) => {
-                    self.notes.store.card_answered(&self.id, &self.message).await?;
-                    return Ok(Ended::Shown(pieces));
+                    // Who has taken the message over says the rest.
+                    return match self.notes.store.card_answered(&self.id, &self.message, self.attempt).await? {
+                        true => Ok(Ended::Shown(pieces)),
+                        false => Err(settled()),
+                    };
                 }
                 Err(error) if attempt == TRIES || is_final(&error) => {
                     tracing::warn!(code = error.code(), causes = error.causes(), "a card could not be ended, a message instead: {error}");
@@ -149,6 +156,11 @@ pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<()> {
             Ok(()) => store.card_done(&card).await?,
             // It never was, or is no more.
             Err(error) if error.kind() == Kind::Invalid => store.card_done(&card).await?,
+            // A quota that is used up says nothing about the card, nor would the next one have more luck.
+            Err(error) if error.kind() == Kind::Forbidden => {
+                tracing::debug!(card, code = error.code(), "cards wait: {error}");
+                return store.card_waits(&card, FORBIDDEN_WAIT, false).await;
+            }
             Err(error) if tries >= MOST_TRIES => {
                 tracing::warn!(card, tries, code = error.code(), causes = error.causes(), "a card is left unfinished: {error}");
                 store.card_done(&card).await?;
@@ -156,7 +168,11 @@ pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<()> {
             Err(error) => {
                 tracing::debug!(card, tries, code = error.code(), "a card still hangs: {error}");
                 store
-                    .card_waits(&card, (SWEEP_WAIT * 2_u32.pow(u32::try_from(tries.clamp(1, 10)).unwrap_or(10) - 1)).min(LONGEST_WAIT))
+                    .card_waits(
+                        &card,
+                        (SWEEP_WAIT * 2_u32.pow(u32::try_from(tries.clamp(1, 10)).unwrap_or(10) - 1)).min(LONGEST_WAIT),
+                        true,
+                    )
                     .await?;
                 if error.retryable() {
                     return Ok(());

@@ -144,13 +144,13 @@ impl Desk {
             Content::Text(text) => text.as_str(),
             Content::Unreadable(_) => "",
         };
-        let _beating = self.beating(&inbound.message_id, attempt);
-        let outcome = async {
+        let answering = async {
             let card = if attempt > 1 { self.parts.store.card_of(&inbound.message_id).await? } else { None };
             let case = Case { inbound, owner: self.owner(inbound), language: Language::of(said), attempt, card, early };
             self.attend(case, said).await
         };
-        self.settle(inbound, attempt, outcome.await).await;
+        let outcome = self.while_ours(&inbound.message_id, attempt, answering).await;
+        self.settle(inbound, attempt, outcome).await;
     }
 
     async fn attend(&self, case: Case<'_>, said: &str) -> Result<()> {
@@ -220,7 +220,7 @@ impl Desk {
 
     async fn ask(&self, mut case: Case<'_>, question: &str) -> Result<()> {
         let mut live = match self.parts.channel.cards() {
-            Some(cards) => Live::open(cards, self.notes(), case.inbound, case.card.take()).await?,
+            Some(cards) => Live::open(cards, self.notes(), case.inbound, case.attempt, case.card.take()).await?,
             None => None,
         };
         let (mut text, whole) = match self.answer(&case, question, live.as_mut()).await {

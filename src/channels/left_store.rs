@@ -127,23 +127,29 @@ impl BotStore {
         Ok(changed == 1)
     }
 
-    /// The card whose turn it is to be ended, given to one caller.
+    /// The card whose turn it is to be ended, given to one caller. One whose message is still being answered waits:
+    /// the next try goes on with it.
     pub async fn next_hanging(&self) -> Result<Option<Hanging>> {
         let sql = "update channel_cards set tries = tries + 1, due_ms = $4 \
              where tenant_id = $1 and bot = $2 and state = 'hanging' and final_text is not null and due_ms <= $3 \
              and card_id = (select card_id from channel_cards where tenant_id = $1 and bot = $2 and state = 'hanging' \
-             and final_text is not null and due_ms <= $3 order by due_ms, created_ms, card_id limit 1) \
+             and final_text is not null and due_ms <= $3 and not exists (select 1 from channel_messages m \
+             where m.tenant_id = channel_cards.tenant_id and m.bot = channel_cards.bot \
+             and m.message_id = channel_cards.message_id and m.state = 'taken') \
+             order by due_ms, created_ms, card_id limit 1) \
              returning card_id, final_text, tries";
         let now = self.clock.now();
         Ok(on!(&self.db, pool => sqlx::query_as(sql)
             .bind(&self.tenant).bind(&self.bot).bind(now).bind(Timestamp(now.0 + ENDING_MS)).fetch_optional(pool).await)?)
     }
 
-    /// A card is not tried again before so long: others have their turn.
-    pub async fn card_waits(&self, card: &str, wait: Duration) -> Result<()> {
-        let sql = "update channel_cards set due_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3 and state = 'hanging'";
+    /// A card is not tried again before so long: others have their turn. A try that was none is not `counted`.
+    pub async fn card_waits(&self, card: &str, wait: Duration, counted: bool) -> Result<()> {
+        let sql = "update channel_cards set due_ms = $4, tries = tries - $5 \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and state = 'hanging'";
         on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.after(wait)).execute(pool).await.map(drop))?;
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.after(wait)).bind(i64::from(!counted))
+            .execute(pool).await.map(drop))?;
         Ok(())
     }
 }

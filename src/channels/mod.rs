@@ -137,6 +137,12 @@ pub trait Channel: Send + Sync {
     /// Shows one message that fits [`Channel::limit`] where the inbound came from.
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()>;
 
+    /// Whether this node can send at all; what it cannot, another node does. A platform that allows one line only
+    /// is reached by the node that has it.
+    fn can_send(&self) -> bool {
+        true
+    }
+
     /// Writes to the group and the person on duty, each whatever became of the other; an error when nobody was reached.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
 

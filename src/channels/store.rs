@@ -188,18 +188,24 @@ impl BotStore {
         self.card_becomes(card, "done", None).await
     }
 
-    /// The card shows the answer to its message: from here on a crash must not answer it once more.
-    pub async fn card_answered(&self, card: &str, message: &str) -> Result<()> {
+    /// The card shows the answer to its message: from here on a crash must not answer it once more. `false`, and
+    /// nothing noted, when somebody else has the message.
+    pub async fn card_answered(&self, card: &str, message: &str, attempt: i64) -> Result<bool> {
         let done = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
         let sending = "update channel_messages set state = 'sending', updated_ms = $4 \
-             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'taken'";
+             where tenant_id = $1 and bot = $2 and message_id = $3 and attempts = $5 and state = 'taken'";
         let mut tx = self.db.begin().await?;
-        for (sql, id) in [(done, card), (sending, message)] {
-            in_tx!(&mut tx, conn => sqlx::query(sql)
-                .bind(&self.tenant).bind(&self.bot).bind(id).bind(self.clock.now())
-                .execute(conn).await.map(drop))?;
+        let ours = in_tx!(&mut tx, conn => sqlx::query(sending)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(self.clock.now()).bind(attempt)
+            .execute(conn).await.map(|done| done.rows_affected()))?;
+        if ours == 0 {
+            return Ok(false);
         }
-        tx.commit().await
+        in_tx!(&mut tx, conn => sqlx::query(done)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.clock.now())
+            .execute(conn).await.map(drop))?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The card could not be ended; `text` is what it still has to show.

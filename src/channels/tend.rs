@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::cards::sweep;
 use super::desk::Desk;
@@ -20,9 +19,11 @@ const LOOK: Duration = Duration::from_secs(10);
 const FORGET: Duration = Duration::from_secs(60 * 60);
 /// Messages taken over at a time.
 const AT_ONCE: usize = 20;
-/// How often an answer is tried, and the wait before the second try; each further one is three times as long.
-const TRIES: i64 = 6;
+/// How often an answer is tried, and the wait before the second try; each further one is three times as long, up to
+/// the longest: an outage of three quarters of an hour is survived.
+const TRIES: i64 = 10;
 const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
 /// A message that was begun this often and never ended may be what stops the server.
 const MOST_BEGUN: i64 = 10;
 
@@ -55,6 +56,10 @@ impl Desk {
         for message in store.broken_off(self.started).await? {
             tracing::error!(bot, message, "the server stopped while an answer was being sent: it may not have arrived");
         }
+        // Whoever can say the answers takes them; a try that cannot succeed would be one less.
+        if !self.parts.channel.can_send() {
+            return Ok(());
+        }
         let free = self.seats.available_permits().min(AT_ONCE);
         let left = store.take_over(self.started, i64::try_from(free).unwrap_or_default()).await?;
         if !left.is_empty() {
@@ -78,9 +83,9 @@ impl Desk {
         };
         match left.answer {
             Some(answer) => {
-                let _beating = self.beating(&inbound.message_id, left.attempt);
-                let outcome = async { self.deliver(&inbound, left.attempt, &serde_json::from_str::<Vec<Post>>(&answer)?).await };
-                self.settle(&inbound, left.attempt, outcome.await).await;
+                let saying = async { self.deliver(&inbound, left.attempt, &serde_json::from_str::<Vec<Post>>(&answer)?).await };
+                let outcome = self.while_ours(&inbound.message_id, left.attempt, saying).await;
+                self.settle(&inbound, left.attempt, outcome).await;
             }
             None if left.attempt > MOST_BEGUN => {
                 let endless = Error::internal("answer_never_ended", "The message was begun too often without ever being answered.");
@@ -110,17 +115,27 @@ impl Desk {
         })
     }
 
-    /// Says that a message is being worked on for as long as what is returned is held.
-    pub(super) fn beating(&self, message: &str, attempt: i64) -> AbortOnDropHandle<()> {
-        let (store, message) = (self.parts.store.clone(), message.to_owned());
-        AbortOnDropHandle::new(tokio::spawn(async move {
+    /// Does the work on a message and says all the while that it is being done. Work that somebody else has taken
+    /// over, because that could not be said in time, is dropped: what it would still say would be said twice.
+    pub(super) async fn while_ours(&self, message: &str, attempt: i64, work: impl Future<Output = Result<()>>) -> Result<()> {
+        let lost = async {
             loop {
                 tokio::time::sleep(BEAT).await;
-                if let Err(error) = store.beat(&message, attempt).await {
-                    tracing::warn!(message, code = error.code(), causes = error.causes(), "{error}");
+                match self.parts.store.beat(message, attempt).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => tracing::warn!(message, code = error.code(), causes = error.causes(), "{error}"),
                 }
             }
-        }))
+        };
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = lost => {
+                tracing::warn!(bot = self.parts.bot, message, attempt, "another node has taken a message over; it is left to that one");
+                Err(settled())
+            }
+        }
     }
 
     /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice.
@@ -174,8 +189,8 @@ impl Desk {
     /// Ends the cards that the platform would not end in their time.
     async fn sweep(&self) -> Result<()> {
         match self.parts.channel.cards() {
-            Some(cards) => sweep(cards, &self.parts.store).await,
-            None => Ok(()),
+            Some(cards) if self.parts.channel.can_send() => sweep(cards, &self.parts.store).await,
+            _ => Ok(()),
         }
     }
 }
@@ -186,12 +201,25 @@ pub(super) fn settled() -> Error {
 }
 
 fn wait(attempt: i64) -> Duration {
-    FIRST_WAIT * 3_u32.pow(u32::try_from(attempt.clamp(1, TRIES) - 1).unwrap_or_default())
+    (FIRST_WAIT * 3_u32.pow(u32::try_from(attempt.clamp(1, TRIES) - 1).unwrap_or_default())).min(LONGEST_WAIT)
 }
 
 fn language_of(inbound: &Inbound) -> Language {
     match &inbound.content {
         super::Content::Text(text) => Language::of(text),
         super::Content::Unreadable(_) => Language::Zh,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_ten_minutes_and_last_most_of_an_hour() {
+        assert_eq!((wait(1), wait(2), wait(5)), (FIRST_WAIT, FIRST_WAIT * 3, Duration::from_secs(405)));
+        assert_eq!((wait(6), wait(i64::MAX)), (LONGEST_WAIT, LONGEST_WAIT));
+        let all: Duration = (1..TRIES).map(wait).sum();
+        assert!(all >= Duration::from_secs(45 * 60) && all <= Duration::from_secs(60 * 60), "{all:?}");
     }
 }

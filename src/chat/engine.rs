@@ -21,7 +21,7 @@ use super::turn::Turning;
 use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
 use crate::knowledge::Knowledge;
 use crate::ledger::Ledger;
@@ -315,25 +315,39 @@ impl ChatEngine {
         }
         let (engine, tenant) = (self.clone(), caller.tenant.clone());
         self.0.tasks.spawn(async move {
-            match engine.ended(&tenant, &turn.id).await {
-                Ok(turn) => tell(&turn),
-                Err(error) => tracing::warn!(code = error.code(), causes = error.causes(), "a repeated message could not be followed"),
-            }
+            // Who waits is told an end in any case: one that broke off when there is no turn any more.
+            tell(&engine.ended(&tenant, &turn.id).await.unwrap_or(turn));
         });
         events
     }
 
-    /// A turn of another process once it has ended, or once nobody is at work on it any more.
-    async fn ended(&self, tenant: &TenantId, turn: &TurnId) -> Result<Turn> {
-        loop {
-            let found = self.0.parts.memory.turn(tenant, None, turn).await?;
-            if found.status != "running" {
-                return Ok(found);
+    /// A turn of another process once it has ended, or once nobody is at work on it any more; none when it was
+    /// deleted or this server stops. A database that is not well is asked again.
+    async fn ended(&self, tenant: &TenantId, turn: &TurnId) -> Option<Turn> {
+        let memory = &self.0.parts.memory;
+        let look = || async {
+            let found = memory.turn(tenant, None, turn).await?;
+            if found.status == "running" {
+                memory.end_if_silent(tenant, turn, SILENT_MS).await?;
             }
-            self.0.parts.memory.end_if_silent(tenant, turn, SILENT_MS).await?;
+            Ok::<_, Error>(found)
+        };
+        let mut failing = false;
+        loop {
+            match look().await {
+                Ok(found) if found.status != "running" => return Some(found),
+                Ok(_) => failing = false,
+                Err(error) if error.kind() == Kind::NotFound => return None,
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(code = error.code(), causes = error.causes(), "a repeated message cannot be followed; trying on");
+                    }
+                    failing = true;
+                }
+            }
             tokio::select! {
                 () = tokio::time::sleep(LOOK_EVERY) => {}
-                () = self.0.closing.cancelled() => return Ok(found),
+                () = self.0.closing.cancelled() => return None,
             }
         }
     }

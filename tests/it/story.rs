@@ -581,6 +581,9 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(ours.take_over(never, 9).await.unwrap().is_empty(), "one caller got it");
     assert!(theirs.take_over(never, 9).await.unwrap().is_empty());
     let mine = left[0].attempt;
+    ours.card_hangs("card1", "see below").await.unwrap();
+    assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is still being answered, in that card");
+    assert!(!ours.card_answered("card1", "msg1", mine - 1).await.unwrap(), "who was slow has not answered it");
     assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
     assert!(ours.sending("msg1", mine).await.unwrap());
     assert!(ours.say_later("msg1", mine, "[]", Duration::from_secs(5)).await.unwrap());
@@ -597,9 +600,10 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let hanging = Hanging { card: "card1".into(), text: "the end".into(), tries: 1 };
     assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
     assert_eq!(ours.next_hanging().await.unwrap(), None, "one caller has it");
-    ours.card_waits("card1", Duration::ZERO).await.unwrap();
+    ours.card_waits("card1", Duration::ZERO, true).await.unwrap();
     assert_eq!(ours.next_hanging().await.unwrap().unwrap().tries, 2);
-    ours.card_waits("card1", Duration::ZERO).await.unwrap();
+    ours.card_waits("card1", Duration::ZERO, false).await.unwrap();
+    assert_eq!(ours.next_hanging().await.unwrap().unwrap().tries, 2, "a try that was none is not counted");
     assert_eq!(ours.answer_of_card("card1").await.unwrap(), None, "nothing is answered in it yet");
     let (owner_id, response_id) = (OwnerId::from_text("b_1"), TurnId::from_text("r_1"));
     ours.card_answers("card1", &owner_id, &response_id, Some("boss")).await.unwrap();

@@ -98,7 +98,14 @@ impl Api {
             return Ok(token.clone());
         }
         let body = json!({"appKey": self.client_id, "appSecret": self.client_secret.reveal()});
-        let answer = self.post(self.url("/v1.0/oauth2/accessToken"), &body).await?;
+        // It says 400 where it means that the credentials are wrong.
+        let wrong = |error: Error| match error.kind() {
+            Kind::Invalid => {
+                Error::unauthenticated("platform_unauthorized", format!("The bot's credentials were refused: {}", error.message()))
+            }
+            _ => error,
+        };
+        let answer = self.post(self.url("/v1.0/oauth2/accessToken"), &body).await.map_err(wrong)?;
         let text =
             answer["accessToken"].as_str().ok_or_else(|| Error::unavailable("no_access_token", "The platform gave no access token."))?;
         let lives_ms = answer["expireIn"].as_i64().unwrap_or(7200) * 1000;

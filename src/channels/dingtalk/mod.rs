@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::month::Month;
 use super::store::BotStore;
@@ -88,10 +89,12 @@ impl DingTalk {
         self.config.robot_code.as_deref().unwrap_or(&self.config.client_id)
     }
 
-    async fn by_webhook(&self, url: &Url, message: &Post) -> Result<()> {
+    async fn by_webhook(&self, url: &Url, to: &Inbound, message: &Post) -> Result<()> {
         let mut body = markdown_body(message);
-        // The same id again is the same message.
-        body["msgUuid"] = json!(random_token("", 32));
+        // The same id again is the same message, also when it is said again after a restart.
+        let parts = [&to.message_id, &message.title, &message.text];
+        let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part).chain_update([0_u8])).finalize();
+        body["msgUuid"] = json!(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
         let mut patience = Patience::default();
         while let Err(error) = self.api.post(url.clone(), &body).await {
             patience.after(error).await?;
@@ -137,7 +140,7 @@ impl Channel for DingTalk {
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
         if let Some(url) = webhook::usable(&to.reply, &self.config.session_webhook_hosts, self.clock.now()) {
-            match self.by_webhook(&url, message).await {
+            match self.by_webhook(&url, to, message).await {
                 Ok(()) => return Ok(()),
                 // It may have arrived: a second one would answer twice.
                 Err(error) if error.kind() == Kind::Timeout => return Err(error),

@@ -269,6 +269,10 @@ impl Channel for WeCom {
         self.api.post(&url, &message.text).await
     }
 
+    fn can_send(&self) -> bool {
+        self.mode() == BotMode::Webhook || self.wire.stands()
+    }
+
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
         if let (BotMode::Stream, None, Some(user)) = (self.mode(), &self.config.duty_webhook, &duty.user) {
             return self.wire.send(user, &message.text).await;

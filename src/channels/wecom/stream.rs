@@ -54,6 +54,11 @@ struct Call {
 }
 
 impl Wire {
+    /// Whether this node has the line.
+    pub fn stands(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Says something to the message with this request id. What may be left out is not `urgent`.
     pub async fn respond(&self, request: &str, body: Value, urgent: bool) -> Result<()> {
         self.call(RESPOND, request.to_owned(), body, urgent).await

@@ -126,7 +126,8 @@ async fn every_row_is_counted_once_and_only_news_is_embedded() {
     let errors: Vec<_> = report.errors.iter().map(|error| (error.row, error.code)).collect();
     assert_eq!(errors, [(7, "missing_answer"), (8, "bad_date")]);
     assert!(
-        report.conflicting[0].message.contains("differently in row 3 (") && report.conflicting[0].message.contains("here 2000; there 1000")
+        report.conflicting[0].message.contains("differently in row 3 (")
+            && report.conflicting[0].message.contains("here 2000 元; there 1000 元")
     );
     assert_eq!(shop.embedded(), 3 + 2 + 3);
     let again = shop.import(&path).await;
