@@ -33,10 +33,10 @@ fn a_plan_names_fields_duplicates_and_deletions() {
     let told = planned(as_people_run_it(&shop.data), &file).done().out;
     for line in [
         "    `c` of rules.csv: 几点发货？",
-        "  rules.csv row 2 changes `a`",
+        "/rules.csv row 2 changes `a`",
         "    question    before  保证金多少？\n                after   保证金要多少？",
         "    category    before  开店\n                after   –",
-        "  rules.csv row 4: The same question and answer as row 3. [duplicate]",
+        "/rules.csv row 4: The same question and answer as row 3. [duplicate]",
     ] {
         assert!(told.contains(line), "{line}\nis not in\n{told}");
     }
