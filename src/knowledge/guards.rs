@@ -81,9 +81,9 @@ const UNITS: &[(&str, &str)] = &[
     ("倍", "fold"),
     ("折", "discount"),
 ];
-/// What [`unit`] calls weeks.
+/// What [`unit()`] calls weeks.
 pub(super) const WEEK: &str = "week";
-/// What [`unit`] calls months of the year.
+/// What [`unit()`] calls months of the year.
 pub(super) const CALENDAR: &str = "date";
 
 /// Every number of a text that has a unit, and dates of the year (`11月11日`, `双十一`).
