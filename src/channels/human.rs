@@ -72,6 +72,10 @@ impl Desk {
             return self.say(case, words::only_on_duty(language)).await;
         }
         let calls = self.parts.store.open_calls().await?;
+        let code = code_of(said);
+        if !calls.iter().any(|call| call.code == code) && self.parts.store.is_call(&code).await? {
+            return self.say(case, words::answered_before(language)).await;
+        }
         let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
             return self.say(case, words::which_call(language, &listed(&calls))).await;
         };
@@ -114,13 +118,23 @@ impl Desk {
     }
 }
 
+/// What marks a code as one.
+const MARKS: [char; 2] = ['#', '＃'];
+
+/// The first word as a call would be named by it.
+fn code_of(said: &str) -> String {
+    said.split_whitespace().next().unwrap_or_default().trim_start_matches(MARKS).to_lowercase()
+}
+
 /// The call that is meant, and what is said to it: the one named, else the newest of this chat, else the only one.
+/// One that is named and not there is no other: what is meant for one asker must not reach another.
 fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&'a Call, &'a str)> {
-    let said = said.trim();
-    let (first, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
-    let code = first.trim_start_matches(['#', '＃']).to_lowercase();
+    let (said, code) = (said.trim(), code_of(said));
     if let Some(named) = calls.iter().find(|call| call.code == code) {
-        return Some((named, rest.trim()));
+        return Some((named, said.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim())));
+    }
+    if said.starts_with(MARKS) {
+        return None;
     }
     let only = || calls.first().filter(|_| calls.len() == 1);
     calls.iter().find(|call| call.conversation == conversation).or_else(only).map(|call| (call, said))
@@ -156,6 +170,7 @@ mod tests {
         assert_eq!(chosen(&calls, "cid1", "#EF56 十五天\n以内"), is("ef56", "十五天\n以内"));
         assert_eq!(chosen(&calls, "cid2", "十五天 以内"), is("cd34", "十五天 以内"));
         assert_eq!(chosen(&calls, "elsewhere", "十五天"), None);
+        assert_eq!(chosen(&calls[..1], "cid1", "#zz99 十五天"), None, "meant for somebody else");
         assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), is("ab12", "十五天"));
         assert_eq!(chosen(&calls, "cid1", "ab12"), is("ab12", ""));
         assert_eq!(chosen(&[], "cid1", "十五天"), None);

@@ -58,6 +58,14 @@ impl BotStore {
         }
     }
 
+    /// Whether there is, or lately was, a call of that name.
+    pub async fn is_call(&self, code: &str) -> Result<bool> {
+        let sql = "select count(*) from human_calls where tenant_id = $1 and bot = $2 and code = $3";
+        let calls: i64 =
+            on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(code).fetch_one(pool).await)?;
+        Ok(calls > 0)
+    }
+
     /// The calls that nobody has answered, the newest first.
     pub async fn open_calls(&self) -> Result<Vec<Call>> {
         let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \

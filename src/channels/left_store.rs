@@ -10,7 +10,7 @@ use super::store::BotStore;
 use crate::db::Db;
 use crate::error::Result;
 use crate::ids::Timestamp;
-use crate::on;
+use crate::{in_tx, on};
 
 /// Who answers a message says so this often.
 pub const BEAT: Duration = Duration::from_secs(20);
@@ -102,14 +102,35 @@ impl BotStore {
         self.becomes(message, attempt, &Step { from: "sending", to: Some("unsent"), due, answer: Some(answer) }).await
     }
 
-    /// It is `done`, or has `failed` for good. What was said is forgotten; `false` when somebody else has it.
-    pub async fn ends(&self, message: &str, attempt: i64, state: &str) -> Result<bool> {
-        let sql = "update channel_messages set state = $5, payload = '', answer = null, updated_ms = $6 \
+    /// It is done. What was said is forgotten; `false` when somebody else has it.
+    pub async fn ends(&self, message: &str, attempt: i64) -> Result<bool> {
+        let sql = "update channel_messages set state = 'done', payload = '', answer = null, updated_ms = $5 \
              where tenant_id = $1 and bot = $2 and message_id = $3 and attempts = $4 and state in ('taken', 'sending')";
         let ended = on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(message).bind(attempt).bind(state).bind(self.clock.now())
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(attempt).bind(self.clock.now())
             .execute(pool).await?.rows_affected());
         Ok(ended == 1)
+    }
+
+    /// It has failed for good, and a card that was opened for it has to say so: both or neither, whatever stops the
+    /// server in between. `false` when somebody else has it.
+    pub async fn fails(&self, message: &str, attempt: i64, card_says: &str) -> Result<bool> {
+        let failed = "update channel_messages set state = 'failed', payload = '', answer = null, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and attempts = $4 and state in ('taken', 'sending')";
+        let hangs = "update channel_cards set state = 'hanging', final_text = $4, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state <> 'done'";
+        let (now, mut tx) = (self.clock.now(), self.db.begin().await?);
+        let ours = in_tx!(&mut tx, conn => sqlx::query(failed)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(attempt).bind(now)
+            .execute(conn).await.map(|done| done.rows_affected()))?;
+        if ours == 0 {
+            return Ok(false);
+        }
+        in_tx!(&mut tx, conn => sqlx::query(hangs)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(card_says).bind(now)
+            .execute(conn).await.map(drop))?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     fn after(&self, wait: Duration) -> Timestamp {
@@ -127,15 +148,15 @@ impl BotStore {
         Ok(changed == 1)
     }
 
-    /// The card whose turn it is to be ended, given to one caller. One whose message is still being answered waits:
-    /// the next try goes on with it.
+    /// The card whose turn it is to be ended, given to one caller. One whose message is not over waits: the next try
+    /// goes on with it, or it has to say something else.
     pub async fn next_hanging(&self) -> Result<Option<Hanging>> {
         let sql = "update channel_cards set tries = tries + 1, due_ms = $4 \
              where tenant_id = $1 and bot = $2 and state = 'hanging' and final_text is not null and due_ms <= $3 \
              and card_id = (select card_id from channel_cards where tenant_id = $1 and bot = $2 and state = 'hanging' \
              and final_text is not null and due_ms <= $3 and not exists (select 1 from channel_messages m \
              where m.tenant_id = channel_cards.tenant_id and m.bot = channel_cards.bot \
-             and m.message_id = channel_cards.message_id and m.state = 'taken') \
+             and m.message_id = channel_cards.message_id and m.state not in ('done', 'failed')) \
              order by due_ms, created_ms, card_id limit 1) \
              returning card_id, final_text, tries";
         let now = self.clock.now();

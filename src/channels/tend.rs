@@ -159,7 +159,7 @@ impl Desk {
     pub(super) async fn settle(&self, inbound: &Inbound, attempt: i64, outcome: Result<()>) {
         let (store, message) = (&self.parts.store, &inbound.message_id);
         let noted = match outcome {
-            Ok(()) => store.ends(message, attempt, "done").await.map(drop),
+            Ok(()) => store.ends(message, attempt).await.map(drop),
             // The next start or another node goes on with it at once.
             Err(error) if error.code() == "answer_interrupted" => store.let_go(message, attempt, Duration::ZERO).await.map(drop),
             Err(error) if error.code() == "answer_settled" => Ok(()),
@@ -176,14 +176,11 @@ impl Desk {
     /// For good; once. A card that was opened for it says so.
     async fn give_up(&self, message: &str, attempt: i64, language: Language, error: &Error) -> Result<()> {
         let (store, bot) = (&self.parts.store, &self.parts.bot);
-        if !store.ends(message, attempt, "failed").await? {
+        if !store.fails(message, attempt, words::failed(language)).await? {
             return Ok(());
         }
         tracing::error!(bot, message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
-        match store.card_of(message).await? {
-            Some(card) => store.card_hangs(&card, words::failed(language)).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Ends the cards that the platform would not end in their time.

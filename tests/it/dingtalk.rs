@@ -469,9 +469,13 @@ async fn a_persons_reply_reaches_the_asker_and_stays_with_the_conversation() {
     assert!(say("cidDuty", "u9", &format!("/回复 #{code} 量子计算机不能煮鸡蛋"), false).await.contains("已经转达"));
     let told = platform.shown().into_iter().rfind(|one| one.place == "cid1").unwrap();
     assert!(told.text.contains("人工答复") && told.text.contains("量子计算机不能煮鸡蛋") && told.at == ["u1"], "{told:?}");
-    assert!(say("cidDuty", "u9", &format!("/回复 {code} 再说一次"), false).await.contains("没有人在等"), "it is answered");
+    assert!(say("cidDuty", "u9", &format!("/回复 {code} 再说一次"), false).await.contains("已经有人答复"), "it is answered");
     // In the asker's own chat a reply that quotes and mentions the bot is enough.
     say("cid1", "u1", "转人工", false).await;
+    // The only one who waits now is not who that code names.
+    assert!(say("cidDuty", "u9", &format!("/回复 {code} 再说一次"), false).await.contains("已经有人答复"));
+    assert!(say("cidDuty", "u9", "/回复 #zzzzz 再说一次", false).await.contains("请写明"));
+    assert!(platform.shown().iter().all(|one| one.place != "cid1" || !one.text.contains("再说一次")));
     assert!(say("cid1", "boss", "明天有人联系您", true).await.contains("已经转达"));
     let all = server.json("/api/v1/conversations", &server.admin).await["conversations"].clone();
     let theirs = all.as_array().unwrap().iter().find(|one| one["title"] == UNKNOWN).unwrap();

@@ -559,7 +559,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(ours.take(&inbound).await.unwrap());
     assert!(!ours.take(&inbound).await.unwrap(), "whoever inserts answers");
     assert!(theirs.take(&inbound).await.unwrap(), "another tenant's bot of the same name is another");
-    assert!(theirs.ends("msg1", 1, "done").await.unwrap());
+    assert!(theirs.ends("msg1", 1).await.unwrap());
 
     ours.card_opens("card1", "msg1").await.unwrap();
     let never = Timestamp(0);
@@ -582,7 +582,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(theirs.take_over(never, 9).await.unwrap().is_empty());
     let mine = left[0].attempt;
     ours.card_hangs("card1", "see below").await.unwrap();
-    assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is still being answered, in that card");
+    assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is not over");
     assert!(!ours.card_answered("card1", "msg1", mine - 1).await.unwrap(), "who was slow has not answered it");
     assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
     assert!(ours.sending("msg1", mine).await.unwrap());
@@ -611,6 +611,17 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!((ours.answer_of_card("card1").await.unwrap(), theirs.answer_of_card("card1").await.unwrap()), (Some(shown), None));
     ours.card_done("card1").await.unwrap();
     assert_eq!(ours.next_hanging().await.unwrap(), None);
+
+    // Given up: the message and its card together, by whoever has it.
+    let second = Inbound { message_id: "msg2".into(), ..inbound.clone() };
+    assert!(ours.take(&second).await.unwrap());
+    ours.card_opens("card2", "msg2").await.unwrap();
+    assert!(!ours.fails("msg2", 2, "sorry").await.unwrap() && !theirs.fails("msg2", 1, "sorry").await.unwrap());
+    assert_eq!(ours.next_hanging().await.unwrap(), None);
+    assert!(ours.fails("msg2", 1, "sorry").await.unwrap() && !ours.fails("msg2", 1, "sorry").await.unwrap());
+    let hanging = Hanging { card: "card2".into(), text: "sorry".into(), tries: 1 };
+    assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
+    ours.card_done("card2").await.unwrap();
 
     let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
