@@ -83,8 +83,15 @@ impl<'a> Live<'a> {
     /// A call that was refused made no card; one that the platform did not answer, or not well, may have.
     async fn give_up(&self, error: &Error) -> Result<()> {
         match error.kind() {
-            Kind::Timeout | Kind::Unavailable => self.notes.store.card_hangs(&self.id, words::see_below()).await,
+            Kind::Timeout | Kind::Unavailable => self.hangs().await,
             _ => self.notes.store.card_done(&self.id).await,
+        }
+    }
+
+    async fn hangs(&self) -> Result<()> {
+        match self.notes.store.card_hangs(&self.id, &self.message, self.attempt, words::see_below()).await? {
+            true => Ok(()),
+            false => Err(settled()),
         }
     }
 
@@ -120,6 +127,10 @@ impl<'a> Live<'a> {
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES {
             self.cards.pace().turn().await;
+            // The turn may have been long in coming.
+            if !self.notes.store.beat(&self.message, self.attempt).await? {
+                return Err(settled());
+            }
             match self.notes.pulse.called(self.cards.update(&self.id, &first, step).await) {
                 Ok(()) => {
                     // Who has taken the message over says the rest.
@@ -136,7 +147,7 @@ impl<'a> Live<'a> {
             }
             wait *= 2;
         }
-        self.notes.store.card_hangs(&self.id, words::see_below()).await?;
+        self.hangs().await?;
         Ok(Ended::Refused)
     }
 }

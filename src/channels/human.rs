@@ -2,7 +2,7 @@
 //! into the conversation, ready to become knowledge.
 
 use super::commands;
-use super::desk::{Case, Desk};
+use super::desk::{Case, Desk, digest};
 use super::human_store::{Call, NewCall};
 use super::{Inbound, Mention, Post, words};
 use crate::error::Result;
@@ -10,7 +10,7 @@ use crate::memory::NewHumanReply;
 use crate::models::Language;
 
 impl Desk {
-    /// Tells whoever is on duty; what the asker is told.
+    /// Tells whoever is on duty, once for a message; what the asker is told.
     pub(super) async fn call_a_human(&self, case: &Case<'_>, said: &str) -> Result<&'static str> {
         let (duty, language) = (&self.parts.duty, case.language);
         if !self.has_duty() {
@@ -26,13 +26,17 @@ impl Desk {
             response_id: last.as_ref().map(|turn| &turn.id),
             question: &what,
         };
-        let code = self.parts.store.call(&call).await?;
+        let kept = self.parts.store.call(&call).await?;
+        if kept.told {
+            return Ok(words::called(language));
+        }
         let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
         let place = case.inbound.title.as_deref().unwrap_or(unnamed);
         let who = self.parts.channel.name_of(&case.inbound.asker);
-        let note = Post::new(language, words::alert(language, &who, place, &what, &code));
+        let note = Post::new(language, words::alert(language, &who, place, &what, &kept.code));
         match self.parts.pulse.called(self.parts.channel.alert(duty, &note).await) {
-            Ok(()) => Ok(words::called(language)),
+            // A crash before this is noted tells them twice; the other way round they might never hear of it.
+            Ok(()) => self.parts.store.call_is_told(&kept.code).await.map(|()| words::called(language)),
             Err(error) => {
                 tracing::error!(
                     bot = self.parts.bot,
@@ -55,7 +59,9 @@ impl Desk {
         if !inbound.quotes || commands::read(said).is_some() || !self.is_on_duty(inbound) {
             return Ok(false);
         }
-        Ok(self.parts.store.open_calls().await?.iter().any(|call| call.conversation == inbound.conversation))
+        let store = &self.parts.store;
+        Ok(store.call_of_reply(&self.reply_id(inbound)).await?.is_some()
+            || store.open_calls().await?.iter().any(|call| call.conversation == inbound.conversation))
     }
 
     /// Who is on duty: the person wherever they write, and everybody in the group.
@@ -71,51 +77,99 @@ impl Desk {
         if !self.is_on_duty(case.inbound) {
             return self.say(case, words::only_on_duty(language)).await;
         }
-        let calls = self.parts.store.open_calls().await?;
+        let (store, id) = (&self.parts.store, self.reply_id(case.inbound));
+        // An earlier try of this message has chosen its call already.
+        let calls = match store.call_of_reply(&id).await? {
+            Some(call) => vec![call],
+            None => store.open_calls().await?,
+        };
         let code = code_of(said);
-        if !calls.iter().any(|call| call.code == code) && self.parts.store.is_call(&code).await? {
+        if !calls.iter().any(|call| call.code == code) && store.is_call(&code).await? {
             return self.say(case, words::answered_before(language)).await;
         }
         let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
             return self.say(case, words::which_call(language, &listed(&calls))).await;
         };
-        // Of two people, or two deliveries after a crash, one is passed on.
-        if !self.parts.store.call_becomes(&call.code, "answered").await? {
+        let elsewhere = call.conversation != case.inbound.conversation;
+        let pieces = if elsewhere { Some(self.pieces(call, text)?) } else { None };
+        // Of two people one is passed on.
+        if !store.answer_call(call, &id, pieces.as_deref()).await? {
             return self.say(case, words::answered_before(language)).await;
         }
-        if call.conversation != case.inbound.conversation
-            && let Err(error) = self.show(call, text).await
-        {
-            let bot = &self.parts.bot;
-            tracing::error!(bot, code = error.code(), causes = error.causes(), "a person's reply did not reach the asker: {error}");
-            self.parts.store.call_becomes(&call.code, "open").await?;
-            return self.say(case, words::not_passed_on(language)).await;
-        }
-        let kept = self.keep(call, text, &case.inbound.asker.name).await?;
-        self.say(case, if kept { words::passed_on_and_kept(language) } else { words::passed_on(language) }).await
+        let said = match if elsewhere { self.carry(&id).await? } else { Carried::There } {
+            Carried::Nowhere => {
+                store.call_reopens(&call.code).await?;
+                words::not_passed_on(language)
+            }
+            carried => {
+                let kept = self.keep(call, &id, text, &case.inbound.asker.name).await?;
+                match carried {
+                    Carried::Waits => words::passed_on_later(language),
+                    _ if kept => words::passed_on_and_kept(language),
+                    _ => words::passed_on(language),
+                }
+            }
+        };
+        self.say(case, said).await
     }
 
-    async fn show(&self, call: &Call, text: &str) -> Result<()> {
+    /// What the asker is shown of a reply.
+    fn pieces(&self, call: &Call, text: &str) -> Result<Vec<Post>> {
         let inbound: Inbound = serde_json::from_str(&call.inbound)?;
         let language = Language::of(&call.question);
-        let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
+        let mention = inbound.asker.staff_id.filter(|_| inbound.group).map(|id| Mention { id });
         let post = Post { mention, ..Post::new(language, words::reply_of_a_human(language, &call.question, text)) };
-        for piece in post.pieces(self.parts.channel.limit()) {
-            self.parts.channel.send(&inbound, &piece).await?;
+        Ok(post.pieces(self.parts.channel.limit()))
+    }
+
+    /// Sends a reply that waits: like any answer, again and again where the platform does not take it (`tend.rs`).
+    async fn carry(&self, reply: &str) -> Result<Carried> {
+        if self.parts.channel.can_send()
+            && let Some(left) = self.parts.store.take_up(reply).await?
+        {
+            let asker: Inbound = serde_json::from_str(&left.payload)?;
+            self.say_rest(reply, &asker, left.attempt, left.answer.as_deref().unwrap_or_default()).await;
         }
-        Ok(())
+        Ok(match self.parts.store.state_of(reply).await?.as_deref() {
+            Some("done") => Carried::There,
+            Some("failed") => Carried::Nowhere,
+            _ => Carried::Waits,
+        })
+    }
+
+    /// Tells whoever is on duty that a reply, if it was one, never arrived.
+    pub(super) async fn reply_is_lost(&self, message: &str) -> Result<()> {
+        let Some(call) = self.parts.store.call_of_reply(message).await? else { return Ok(()) };
+        self.parts.store.call_reopens(&call.code).await?;
+        let language = Language::of(&call.question);
+        let note = Post::new(language, words::never_passed_on(language, &call.question, &call.code));
+        self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await)
+    }
+
+    /// A reply's own id follows from the message that it came as.
+    fn reply_id(&self, inbound: &Inbound) -> String {
+        format!("h_{}", digest(&[&self.parts.bot, &inbound.message_id]))
     }
 
     /// Whether there was a conversation to keep it with.
-    async fn keep(&self, call: &Call, text: &str, said_by: &str) -> Result<bool> {
+    async fn keep(&self, call: &Call, id: &str, text: &str, said_by: &str) -> Result<bool> {
         let Some(conversation) = &call.conversation_id else { return Ok(false) };
-        let reply = NewHumanReply { response_id: call.response_id.as_ref(), question: &call.question, text, said_by };
+        let reply = NewHumanReply { id, response_id: call.response_id.as_ref(), question: &call.question, text, said_by };
         match self.parts.turns.add_human_reply(&self.parts.tenant, &call.owner_id, conversation, &reply).await {
             // It was deleted since.
             Err(error) if error.code() == "conversation_not_found" => Ok(false),
             outcome => outcome.map(|()| true),
         }
     }
+}
+
+/// What became of a reply on its way.
+enum Carried {
+    There,
+    /// The platform does not take it now.
+    Waits,
+    /// It never will.
+    Nowhere,
 }
 
 /// What marks a code as one.

@@ -64,6 +64,17 @@ impl BotStore {
             .fetch_all(pool).await)?)
     }
 
+    /// Takes up one answer that waits to be said; none when it is not its time, or somebody else has it.
+    pub async fn take_up(&self, message: &str) -> Result<Option<Left>> {
+        let sql = "update channel_messages set attempts = attempts + 1, updated_ms = $4, due_ms = $5, state = 'sending' \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'unsent' and due_ms <= $4 \
+             returning message_id, payload, answer, attempts";
+        let now = self.clock.now();
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(now).bind(Timestamp(now.0 + STALE_MS))
+            .fetch_optional(pool).await)?)
+    }
+
     /// Gives up what a crash broke off while it was being said: it may have arrived. Returns the messages' ids.
     pub async fn broken_off(&self, started: Timestamp) -> Result<Vec<String>> {
         let sql = "update channel_messages set state = 'failed', payload = '', answer = null, updated_ms = $4 \

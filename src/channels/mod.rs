@@ -19,7 +19,7 @@ mod door;
 pub mod feishu;
 mod host;
 mod human;
-mod human_store;
+pub mod human_store;
 pub mod left_store;
 mod line;
 mod markdown;

@@ -2,6 +2,7 @@
 //! ends the cards that hang, and forgets what is old. A message is answered, or given up once and loudly.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,7 +39,14 @@ impl Desk {
                 self.tell(self.parts.store.forget_old().await);
                 forgot = Some(Instant::now());
             }
-            tokio::time::sleep(LOOK).await;
+            let look = tokio::time::sleep(LOOK);
+            tokio::pin!(look);
+            loop {
+                tokio::select! {
+                    () = &mut look => break,
+                    () = self.freed.notified() => self.tell(self.go_on().await),
+                }
+            }
         }
     }
 
@@ -55,22 +63,29 @@ impl Desk {
         let (store, bot) = (&self.parts.store, &self.parts.bot);
         for message in store.broken_off(self.started).await? {
             tracing::error!(bot, message, "the server stopped while an answer was being sent: it may not have arrived");
+            self.tell(self.reply_is_lost(&message).await);
         }
         // Whoever can say the answers takes them; a try that cannot succeed would be one less.
         if !self.parts.channel.can_send() {
             return Ok(());
         }
         let free = self.seats.available_permits().min(AT_ONCE);
+        let crowded = self.crowded.swap(false, Ordering::AcqRel);
         let left = store.take_over(self.started, i64::try_from(free).unwrap_or_default()).await?;
+        if crowded && left.len() == free {
+            self.crowded.store(true, Ordering::Release);
+        }
         if !left.is_empty() {
-            tracing::info!(bot, messages = left.len(), "messages that were left are gone on with");
+            tracing::info!(bot, messages = left.len(), "messages that waited or were left are gone on with");
         }
         // No pause between here and the tasks: who is taken over is answered.
         for left in left {
             let (desk, seat) = (Arc::clone(self), Arc::clone(&self.seats).try_acquire_owned().ok());
             self.tasks.spawn(async move {
                 desk.take_over(left).await;
-                drop(seat);
+                if let Some(seat) = seat {
+                    desk.leave(seat);
+                }
             });
         }
         Ok(())
@@ -82,17 +97,20 @@ impl Desk {
             Err(error) => return self.tell(self.give_up(&left.message_id, left.attempt, Language::Zh, &error.into()).await),
         };
         match left.answer {
-            Some(answer) => {
-                let saying = async { self.deliver(&inbound, left.attempt, &serde_json::from_str::<Vec<Post>>(&answer)?).await };
-                let outcome = self.while_ours(&inbound.message_id, left.attempt, saying).await;
-                self.settle(&inbound, left.attempt, outcome).await;
-            }
+            Some(answer) => self.say_rest(&left.message_id, &inbound, left.attempt, &answer).await,
             None if left.attempt > MOST_BEGUN => {
                 let endless = Error::internal("answer_never_ended", "The message was begun too often without ever being answered.");
                 self.tell(self.give_up(&inbound.message_id, left.attempt, Language::Zh, &endless).await);
             }
             None => self.see_to(&inbound, left.attempt, None).await,
         }
+    }
+
+    /// Says what of an answer waits, its pieces as JSON.
+    pub(super) async fn say_rest(&self, message: &str, inbound: &Inbound, attempt: i64, answer: &str) {
+        let saying = async { self.deliver(message, inbound, attempt, &serde_json::from_str::<Vec<Post>>(answer)?).await };
+        let outcome = self.while_ours(message, attempt, saying).await;
+        self.settle(message, inbound, attempt, outcome).await;
     }
 
     /// Notes whether a callback was let in; a refusal is logged with the bot's name.
@@ -139,8 +157,8 @@ impl Desk {
     }
 
     /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice.
-    pub(super) async fn deliver(&self, inbound: &Inbound, attempt: i64, pieces: &[Post]) -> Result<()> {
-        let (parts, message) = (&self.parts, &inbound.message_id);
+    pub(super) async fn deliver(&self, message: &str, inbound: &Inbound, attempt: i64, pieces: &[Post]) -> Result<()> {
+        let parts = &self.parts;
         for (at, piece) in pieces.iter().enumerate() {
             let Err(error) = parts.pulse.called(parts.channel.send(inbound, piece).await) else { continue };
             if attempt < TRIES && matches!(error.kind(), Kind::Unavailable | Kind::RateLimited) {
@@ -156,8 +174,8 @@ impl Desk {
     }
 
     /// Notes how a message came out.
-    pub(super) async fn settle(&self, inbound: &Inbound, attempt: i64, outcome: Result<()>) {
-        let (store, message) = (&self.parts.store, &inbound.message_id);
+    pub(super) async fn settle(&self, message: &str, inbound: &Inbound, attempt: i64, outcome: Result<()>) {
+        let store = &self.parts.store;
         let noted = match outcome {
             Ok(()) => store.ends(message, attempt).await.map(drop),
             // The next start or another node goes on with it at once.
@@ -180,7 +198,8 @@ impl Desk {
             return Ok(());
         }
         tracing::error!(bot, message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
-        Ok(())
+        // At the first try whoever replied still listens (`human.rs`).
+        if attempt > 1 { self.reply_is_lost(message).await } else { Ok(()) }
     }
 
     /// Ends the cards that the platform would not end in their time.

@@ -23,6 +23,7 @@ mod mcp;
 mod models;
 mod openai;
 mod outgoing;
+mod people;
 mod plans;
 mod process;
 mod prompts;

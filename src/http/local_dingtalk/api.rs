@@ -178,6 +178,9 @@ async fn faulty(state: &State, path: &'static str) -> Option<Response> {
     })?;
     let Fault { status, body, delay, .. } = fault;
     tokio::time::sleep(delay).await;
+    if status == 0 {
+        return None;
+    }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Some(match body.as_str() {
         Some(address) if status.is_redirection() => (status, [(header::LOCATION, address.to_owned())]).into_response(),

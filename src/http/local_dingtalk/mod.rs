@@ -54,7 +54,7 @@ pub struct Shown {
 pub struct Fault {
     /// The path it is for.
     pub path: &'static str,
-    /// Its status.
+    /// Its status; 0 lets the call through, so that a later one is met.
     pub status: u16,
     /// Its body; for a redirect the address.
     pub body: Value,
