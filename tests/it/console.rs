@@ -94,15 +94,22 @@ async fn the_overview_counts_what_was_asked() {
     let server = Server::small().await;
     let mut socket = server.socket(Some(PAGE)).await.unwrap();
     socket.open(json!({"token": server.site})).await;
-    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？"] {
-        socket.ask(question, json!({})).await;
+    let mut greeted = String::new();
+    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？", "你好"] {
+        greeted = socket.ask(question, json!({})).await.conversation().to_owned();
     }
     let seen = server.json("/api/v1/overview?days=7", &server.admin).await;
     assert_eq!(seen["days"].as_array().unwrap().len(), 7);
     let total = &seen["total"];
-    assert_eq!((&total["questions"], &total["answered"], &total["refused"]), (&json!(3), &json!(2), &json!(1)), "{seen}");
+    // A greeting is answered with a courtesy: it is none of what the knowledge lacks, here and in the list.
+    assert_eq!((&total["questions"], &total["answered"], &total["refused"]), (&json!(4), &json!(3), &json!(1)), "{seen}");
+    let refused = server.json("/api/v1/conversations?outcome=refused", &server.admin).await;
+    let refused: Vec<&Value> = refused["conversations"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert!(refused.len() == 1 && refused[0] != &json!(greeted), "{refused:?}");
+    let told = server.json(&format!("/api/v1/conversations/{greeted}"), &server.admin).await;
+    assert!(told["turns"][0]["decision"].is_null(), "{told}");
     assert!(total["total_p50"].is_u64());
-    assert_eq!((&seen["channels"][0]["name"], &seen["channels"][0]["questions"]), (&json!("ws"), &json!(3)));
+    assert_eq!((&seen["channels"][0]["name"], &seen["channels"][0]["questions"]), (&json!("ws"), &json!(4)));
     assert_eq!((&seen["questions"][0]["question"], &seen["questions"][0]["count"]), (&json!("普通店保证金要交多少"), &json!(2)));
     assert_eq!(server.json("/api/v1/overview?channel=openai", &server.admin).await["total"]["questions"], 0);
 }
