@@ -22,7 +22,7 @@ async fn the_table_is_searched_narrowed_down_and_paged() {
     assert_eq!((all["total"].as_u64(), all["next"].is_null()), (Some(3), true));
     let (status, row) = send(
         server.request(reqwest::Method::POST, "/api/v1/knowledge/entries").bearer_auth(&server.admin),
-        &json!({"id": "100%", "question": "满减 100% 怎么设？", "answer": "在营销中心设置。", "valid_to": "2020-01-01", "market": "JP"}),
+        &json!({"id": "100%", "question": "满减 100% 怎么设？", "answer": "在营销中心（Marketing）设置。", "valid_to": "2020-01-01", "market": "JP"}),
     )
     .await;
     assert_eq!(status, 201, "{row}");
@@ -32,6 +32,7 @@ async fn the_table_is_searched_narrowed_down_and_paged() {
         ("q=100%25", vec!["100%"]),
         ("q=1_0", vec![]),
         ("q=label", vec!["label"]),
+        ("q=mARKETING", vec!["100%"]),
         ("category=入驻", vec!["deposit"]),
         ("direct=true", vec!["deposit"]),
         ("market=JP", vec!["100%"]),
