@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { SessionInfo } from '../shared/wire';
 import { ApiError, call } from './api';
 import { explain, known } from './load';
@@ -28,13 +28,15 @@ export function SignIn({ say, token, note, signedIn }: Props): VNode {
     } catch (error) {
       setProblem(known(error).status === 401 ? wrong : known(error));
       setBusy(false);
-      field.current?.focus();
     }
   };
   useEffect(() => {
     if (token) void signIn(token, 'signInUsed');
-    else field.current?.focus();
   }, []);
+  // With the drawing: while it is tried the box takes no focus.
+  useLayoutEffect(() => {
+    if (!busy) field.current?.focus();
+  }, [busy]);
 
   return (
     <main class="sign-in">
