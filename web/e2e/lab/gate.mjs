@@ -24,6 +24,8 @@ export async function gate({ browser, base, member, shot }) {
         };
         await id('key').waitFor();
         await judge(page, 'the empty form');
+        const cut = await page.locator('.hint code').evaluate((code) => code.scrollWidth - code.clientWidth);
+        must(cut <= 0, `the command is cut off by ${cut} px`);
         await shot(page, `sign-in-${screen}-${lang}`);
         await knock('mc_admin_wrong', SAYS[lang].wrong);
         await judge(page, 'a wrong key');
