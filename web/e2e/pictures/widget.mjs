@@ -11,8 +11,8 @@ const SCREENS = {
 };
 /** Chinese is taken by day and English at night, so that both lights are seen. */
 const SAYS = {
-  zh: { locale: 'zh-CN', colorScheme: 'light', first: '跨境店保证金要交多少？', model: '被扣分了怎么申诉？', none: '保证金能用比特币交吗？', comment: '没说要多久' },
-  en: { locale: 'en-GB', colorScheme: 'dark', first: 'How do I appeal a violation?', model: 'Who pays for return shipping?', none: 'Can I pay the deposit in bitcoin?', comment: 'no time limit' },
+  zh: { locale: 'zh-CN', colorScheme: 'light', first: '跨境店保证金要交多少？', model: '被扣分了怎么申诉？', none: '保证金能用比特币交吗？', steps: '被扣分后可以申诉：\n\n1. 进入 **商家后台 > 违规管理**，找到处罚单[1]。\n2. 点“申诉”，在 7 天内上传聊天记录、物流底单和进货凭证[1]。\n3. 平台在 3 个工作日内复核，结果发站内信[2]。', comment: '没说要多久' },
+  en: { locale: 'en-GB', colorScheme: 'dark', first: 'How do I appeal a violation?', model: 'Who pays for return shipping?', none: 'Can I pay the deposit in bitcoin?', steps: 'It depends on who is at fault:\n\n1. The item is **wrong or broken**: you pay, and the parcel comes back within 15 days[1].\n2. The buyer changed their mind: the buyer pays, unless freight insurance is on[1].\n3. Nobody agrees: open a dispute, and support decides within 3 working days[2].', comment: 'no time limit' },
 };
 /** What the panel has around it on a desktop. */
 const MARGIN = 20;
@@ -33,7 +33,7 @@ export async function pictureWidget({ browser, binary, open, picture }) {
       for (const [lang, say] of Object.entries(SAYS)) {
         const { locale, colorScheme } = say;
         const shown = { ...options, locale, colorScheme };
-        await states({ browser, open, server, say, lang, shown }, (page, name, clip) => picture(page, `widget/${name}-${screen}-${lang}`, clip));
+        await states({ browser, open, server, provider, say, lang, shown }, (page, name, clip) => picture(page, `widget/${name}-${screen}-${lang}`, clip));
         const page = await open(browser, `${shop.url}/?${new URLSearchParams({ mode: 'page', 'page-lang': lang, starters: say.first })}`, shown);
         await page.getByTestId('starter').click();
         await ended(page, 1);
@@ -57,14 +57,10 @@ const ended = (page, count) =>
     return answers.length === count && !['waiting', 'sent', 'accepted', 'running'].includes(answers.at(-1).dataset.status);
   }, count);
 
-async function states({ browser, open, server, say, lang, shown }, picture) {
+async function states({ browser, open, server, provider, say, lang, shown }, picture) {
   /** The line as this script wants it: cut, or full of errors. */
   const line = { cut: false, busy: false, sockets: new Set() };
   const page = await open(browser, `${server.url}/?lang=${lang}`, shown, async (context) => {
-    await context.route(/\/\?lang=/, async (route) => {
-      const reply = await route.fetch();
-      await route.fulfill({ response: reply, body: (await reply.text()).replace('<script src="/widget.js"', '<script src="/widget.js" data-contact="/people"') });
-    });
     await context.routeWebSocket(/\/ws$/, (socket) => {
       if (line.cut) return socket.close({ code: 4000 });
       line.sockets.add(socket);
@@ -92,7 +88,11 @@ async function states({ browser, open, server, say, lang, shown }, picture) {
     await rest(page);
     await picture(page, name, await clipOf(page));
   };
-  await page.evaluate(() => window.MerchantCopilot.open());
+  // The demo page knows no person; a shop does.
+  await page.evaluate(() => {
+    document.querySelector('script[data-key]').dataset.contact = '/people';
+    window.MerchantCopilot.open();
+  });
   await page.locator('[data-testid=connection][data-state=up]').waitFor();
   await take('welcome');
 
@@ -114,7 +114,8 @@ async function states({ browser, open, server, say, lang, shown }, picture) {
 
   await id('new-conversation').click();
   told = 0;
-  await choose('slow');
+  provider.say = say.steps;
+  await choose('reader');
   await ask(say.model);
   await page.locator('[data-testid=answer] .md').first().waitFor();
   await page.waitForFunction(() => document.querySelector('merchant-copilot').shadowRoot.querySelector('.md')?.textContent.length > 60);
