@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { bars, reach } from './Bars';
+import { across, bars, reach } from './Bars';
 
 it('draws from zero, the highest as high as the chart, and nothing where there is no value', () => {
   const drawn = bars([{ name: 'a', value: 5 }, { name: 'b', value: null }, { name: 'c', value: 10 }, { name: 'd', value: 0 }], 100, 50);
@@ -15,4 +15,8 @@ it('lets the longest lying bar reach to the end and gives nothing to what has no
   expect(reach([{ name: 'a', value: 2 }, { name: 'b', value: null }, { name: 'c', value: 8 }])).toEqual([0.25, 0, 1]);
   expect(reach([{ name: 'a', value: 0 }])).toEqual([0]);
   expect(reach([])).toEqual([]);
+});
+
+it('leaves no chart alone in its row', () => {
+  for (let charts = 2; charts <= 9; charts++) expect(charts % across(charts), `${charts} charts`).not.toBe(1);
 });

@@ -71,13 +71,19 @@ export function Lying({ name, points, show }: { name: string; points: Point[]; s
         {points.map((point, i) => (
           <li key={point.name}>
             <span>{point.name}</span>
-            <span class="figure">{point.value === null ? '–' : show(point.value)}</span>
+            <span>{point.value === null ? '–' : show(point.value)}</span>
             <span class="track">{shares[i]! > 0 && <span class="bar" style={{ width: `${shares[i]! * 100}%` }} />}</span>
           </li>
         ))}
       </ul>
     </figure>
   );
+}
+
+/** Most of these charts in a row, so that none is left alone in the last one. */
+export function across(charts: number): number {
+  if (charts <= 5) return Math.max(1, charts);
+  return charts % 4 === 0 || charts % 3 === 1 ? 4 : 3;
 }
 
 /** 2026-11-03 → 11-03 */

@@ -5,7 +5,7 @@ import { useContext } from 'preact/hooks';
 import { fill, type Lang } from '../shared/i18n';
 import type { Figures, Overview as Days, OverviewPart } from '../shared/wire';
 import { query } from './api';
-import { Bars, Lying } from './Bars';
+import { across, Bars, Lying } from './Bars';
 import { channelName } from './Conversations';
 import { Desk, Part, useLoad } from './load';
 import { address, change } from './route';
@@ -78,6 +78,8 @@ function Shown({ days }: { days: Days }): VNode {
   const { say, lang } = useContext(Desk);
   const { total } = days;
   const shown = columns(total, say, lang);
+  // What never happened needs no picture of it.
+  const drawn = shown.filter(([, value]) => days.days.some((day) => value(day)));
   const channels = days.channels.map((part) => ({ ...part, name: channelName(part.name, say.channels) }));
   const figures: [name: string, value: string, small?: string, where?: Record<string, string>][] = [
     [say.questions, total.questions.toLocaleString()],
@@ -100,8 +102,8 @@ function Shown({ days }: { days: Days }): VNode {
           </div>
         ))}
       </dl>
-      <div class="charts" data-testid="charts">
-        {shown.filter(([, value]) => days.days.some((day) => value(day))).map(([name, value, show]) => (
+      <div class="charts" style={{ '--across': across(drawn.length) }} data-testid="charts">
+        {drawn.map(([name, value, show]) => (
           <Bars key={name} name={name} points={days.days.map((day) => ({ name: day.name, value: value(day) }))} show={show} />
         ))}
       </div>
@@ -112,8 +114,8 @@ function Shown({ days }: { days: Days }): VNode {
       {days.channels.length > 1 && (
         <section class="part">
           <h2>{say.byChannel}</h2>
-          <div class="charts" data-testid="channel-charts">
-            {shown.filter(([, value]) => channels.some((part) => value(part))).map(([name, value, show]) => (
+          <div class="charts" style={{ '--across': across(drawn.length) }} data-testid="channel-charts">
+            {drawn.map(([name, value, show]) => (
               <Lying key={name} name={name} points={channels.map((part) => ({ name: part.name, value: value(part) }))} show={show} />
             ))}
           </div>

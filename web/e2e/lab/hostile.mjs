@@ -17,7 +17,7 @@ const strangers = () => {
     if (/^(script|img|image|iframe|object|embed|base|meta|link|style|video|audio|source|marquee|math|template|noscript|slot|animate|x-evil|merchant-copilot|b)$/.test(tag)) found.push(tag);
     if (tag === 'svg' && !element.matches('.chart svg')) found.push('svg');
     for (const { name, value } of element.attributes) {
-      if (/^on|^srcdoc$|^formaction$/.test(name) || (name === 'style' && !element.matches('.bar'))) found.push(`${tag} ${name}`);
+      if (/^on|^srcdoc$|^formaction$/.test(name) || (name === 'style' && !element.matches('.bar, .charts'))) found.push(`${tag} ${name}`);
       if (name !== 'href') continue;
       const own = /^(#|\/(?!\/))/.test(value);
       const away = /^https?:\/\//.test(value) && element.target === '_blank' && element.rel.includes('noopener');
