@@ -119,6 +119,9 @@ async function tour(page, lang, picture) {
     if (name) await picture(name);
   };
   await see('overview', 'charts', 'overview');
+  await id('channel-charts').evaluate((part) => part.scrollIntoView());
+  await page.waitForTimeout(200);
+  await picture('overview-channels');
   await see('knowledge', 'rows', 'knowledge');
   await page.locator('[data-testid=rows] tbody a').first().click();
   await id('answer').waitFor();
