@@ -96,7 +96,8 @@ async fn the_overview_counts_what_was_asked() {
     let mut socket = server.socket(Some(PAGE)).await.unwrap();
     socket.open(json!({"token": server.site})).await;
     let mut greeted = String::new();
-    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？", "你好"] {
+    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？", "你好"]
+    {
         greeted = socket.ask(question, json!({})).await.conversation().to_owned();
     }
     let seen = server.json("/api/v1/overview?days=7", &server.admin).await;
