@@ -583,7 +583,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let mine = left[0].attempt;
     ours.card_hangs("card1", "see below").await.unwrap();
     assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is not over");
-    assert!(!ours.card_answered("card1", "msg1", mine - 1).await.unwrap(), "who was slow has not answered it");
+    assert!(!ours.card_answered("card1", "msg1", mine - 1, "[]").await.unwrap(), "who was slow has not answered it");
     assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
     assert!(ours.sending("msg1", mine).await.unwrap());
     assert!(ours.say_later("msg1", mine, "[]", Duration::from_secs(5)).await.unwrap());
@@ -622,6 +622,27 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let hanging = Hanging { card: "card2".into(), text: "sorry".into(), tries: 1 };
     assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
     ours.card_done("card2").await.unwrap();
+
+    // Broken off behind a card, or between two pieces: the rest is said, the piece that was on its way is not.
+    let third = Inbound { message_id: "msg3".into(), ..inbound.clone() };
+    assert!(ours.take(&third).await.unwrap());
+    ours.card_opens("card3", "msg3").await.unwrap();
+    assert!(ours.card_answered("card3", "msg3", 1, "[2,3]").await.unwrap());
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "its node has it");
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.broken_off(never).await.unwrap().is_empty() && theirs.rest_of_broken_off(never).await.unwrap().is_empty());
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert!(!ours.has_still_to_say("msg3", 1, "[]").await.unwrap(), "who was slow says nothing more");
+    let left = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((left.len(), left[0].answer.as_deref(), left[0].attempt), (1, Some("[2,3]"), 2));
+    assert!(ours.has_still_to_say("msg3", 2, "[3]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert_eq!(ours.take_over(never, 9).await.unwrap()[0].answer.as_deref(), Some("[3]"));
+    assert!(ours.has_still_to_say("msg3", 3, "[]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "nothing is left");
+    assert_eq!(ours.broken_off(never).await.unwrap(), ["msg3"]);
 
     let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
