@@ -3,6 +3,7 @@ say. wecom_sdk.py PORT, where PORT is that of the server's bot `wecom/line`.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 
 from checks import check, end, must
 from websockets.asyncio.server import serve
+from websockets.exceptions import ConnectionClosed
 from wecom_bot import bot
 
 URL, SECRETS = f"ws://127.0.0.1:{sys.argv[1]}", {"sdk": "sdk-secret", "peer-line": "peer-line-secret"}
@@ -33,15 +35,19 @@ class Gateway:
         before, self.lines[name] = self.lines.get(name), socket
         self.frames.append((name, first))
         self.opened.append(name)
-        if before:
-            event = {"msgtype": "event", "event": {"eventtype": "disconnected_event"}}
-            await before.send(json.dumps({"cmd": "aibot_event_callback", "headers": {"req_id": "over"}, "body": event}))
-            await before.close()
-        async for text in socket:
-            frame = json.loads(text)
-            self.frames.append((name, frame))
-            known = frame["cmd"] in ("ping", "aibot_send_msg") or frame["headers"]["req_id"] in self.requests
-            await self.acknowledge(socket, frame, 0 if known else 846605)
+        with contextlib.suppress(ConnectionClosed):
+            if before:
+                event = {"msgtype": "event", "event": {"eventtype": "disconnected_event"}}
+                await before.send(json.dumps({"cmd": "aibot_event_callback", "headers": {"req_id": "over"}, "body": event}))
+                await before.close()
+        with contextlib.suppress(ConnectionClosed):
+            async for text in socket:
+                frame = json.loads(text)
+                self.frames.append((name, frame))
+                known = frame["cmd"] in ("ping", "aibot_send_msg") or frame["headers"]["req_id"] in self.requests
+                await self.acknowledge(socket, frame, 0 if known else 846605)
+        if self.lines[name] is socket:
+            self.lines[name] = None
 
     async def acknowledge(self, socket, frame, code):
         await socket.send(json.dumps({"headers": {"req_id": frame["headers"]["req_id"]}, "errcode": code, "errmsg": "…"}))
@@ -132,7 +138,8 @@ def _():
 
 @check("the SDK comes back when its line is cut, and leaves it to another when it is told so")
 def _():
-    do(gateway.lines["sdk"].close())
+    # After a close that is in order it would stay away.
+    do(gateway.lines["sdk"].close(1011))
     until(lambda: gateway.opened == ["sdk", "sdk"], "the line again")
     other, gone = bot(URL, "sdk", SECRETS["sdk"]), []
     client.on("event.disconnected_event", gone.append)
