@@ -463,7 +463,7 @@ async fn as_many_turns_are_taken_as_calls_are_made() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let calls = server.json("/api/v1/bots", &server.admin).await["bots"][0]["calls"]["month_used"].clone();
         assert_eq!(calls, json!(platform.asked()), "{mode}");
-        assert!(platform.asked() > 10, "{}", platform.asked());
+        assert!(platform.asked() > 6, "{}", platform.asked());
     }
 }
 
