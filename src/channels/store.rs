@@ -214,15 +214,15 @@ impl BotStore {
         Ok(())
     }
 
-    /// The card shows the answer to its message: from here on a crash must not answer it once more. `false`, and
-    /// nothing noted, when somebody else has the message.
-    pub async fn card_answered(&self, card: &str, message: &str, attempt: i64) -> Result<bool> {
+    /// The card shows the answer to its message: from here on a crash must not answer it once more. What did not fit,
+    /// `rest` as JSON, is said also after one. `false`, and nothing noted, when somebody else has the message.
+    pub async fn card_answered(&self, card: &str, message: &str, attempt: i64, rest: &str) -> Result<bool> {
         let done = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
-        let sending = "update channel_messages set state = 'sending', updated_ms = $4 \
+        let sending = "update channel_messages set state = 'sending', answer = $6, updated_ms = $4 \
              where tenant_id = $1 and bot = $2 and message_id = $3 and attempts = $5 and state = 'taken'";
         let mut tx = self.db.begin().await?;
         let ours = in_tx!(&mut tx, conn => sqlx::query(sending)
-            .bind(&self.tenant).bind(&self.bot).bind(message).bind(self.clock.now()).bind(attempt)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(self.clock.now()).bind(attempt).bind(rest)
             .execute(conn).await.map(|done| done.rows_affected()))?;
         if ours == 0 {
             return Ok(false);

@@ -61,8 +61,17 @@ impl Desk {
             return Ok(());
         }
         let (store, bot) = (&self.parts.store, &self.parts.bot);
+        for message in store.rest_of_broken_off(self.started).await? {
+            tracing::warn!(
+                bot,
+                message,
+                "the server stopped while an answer was being sent: one piece may not have arrived, the rest is said"
+            );
+        }
         for message in store.broken_off(self.started).await? {
-            tracing::error!(bot, message, "the server stopped while an answer was being sent: it may not have arrived");
+            let error = Error::timeout("answer_broken_off", "The server stopped while an answer was being sent; it may not have arrived.");
+            self.parts.pulse.lost(&error);
+            tracing::error!(bot, message, code = error.code(), "{error}");
             self.tell(self.reply_is_lost(&message).await);
         }
         // Whoever can say the answers takes them; a try that cannot succeed would be one less.
@@ -113,26 +122,6 @@ impl Desk {
         self.settle(message, inbound, attempt, outcome).await;
     }
 
-    /// Notes whether a callback was let in; a refusal is logged with the bot's name.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn heard<T>(&self, outcome: Result<T>) -> Result<T> {
-        self.parts.pulse.callback(self.told(outcome))
-    }
-
-    /// Logs that a message was refused, with the bot's name.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.inspect_err(|error| {
-            if self.parts.pulse.is_news(error) {
-                tracing::warn!(bot = self.parts.bot, code = error.code(), causes = error.causes(), "a callback was refused: {error}");
-            }
-        })
-    }
-
     /// Does the work on a message and says all the while that it is being done. Work that somebody else has taken
     /// over, because that could not be said in time, is dropped: what it would still say would be said twice.
     pub(super) async fn while_ours(&self, message: &str, attempt: i64, work: impl Future<Output = Result<()>>) -> Result<()> {
@@ -156,21 +145,47 @@ impl Desk {
         }
     }
 
-    /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice.
+    /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice, and what comes
+    /// after it is said all the same. Before each piece the rest is kept, so that a crash loses at most that piece.
     pub(super) async fn deliver(&self, message: &str, inbound: &Inbound, attempt: i64, pieces: &[Post]) -> Result<()> {
-        let parts = &self.parts;
+        let (parts, mut unsure) = (&self.parts, None);
         for (at, piece) in pieces.iter().enumerate() {
-            let Err(error) = parts.pulse.called(parts.channel.send(inbound, piece).await) else { continue };
-            if attempt < TRIES && matches!(error.kind(), Kind::Unavailable | Kind::RateLimited) {
-                tracing::warn!(bot = parts.bot, message, code = error.code(), causes = error.causes(), "an answer waits: {error}");
-                let rest = serde_json::to_string(pieces.get(at..).unwrap_or_default())?;
-                parts.store.say_later(message, attempt, &rest, wait(attempt)).await?;
-            } else {
-                self.give_up(message, attempt, language_of(inbound), &error).await?;
+            let from = |at: usize| serde_json::to_string(pieces.get(at..).unwrap_or_default());
+            if !parts.store.has_still_to_say(message, attempt, &from(at + 1)?).await? {
+                return Err(settled());
             }
-            return Err(settled());
+            let Err(error) = parts.pulse.called(parts.channel.send(inbound, piece).await) else { continue };
+            match error.kind() {
+                Kind::Timeout => {
+                    let (piece, of) = (at + 1, pieces.len());
+                    tracing::warn!(
+                        bot = parts.bot,
+                        message,
+                        piece,
+                        of,
+                        code = error.code(),
+                        causes = error.causes(),
+                        "a piece may be lost: {error}"
+                    );
+                    unsure = Some(error);
+                }
+                Kind::Unavailable | Kind::RateLimited if attempt < TRIES => {
+                    tracing::warn!(bot = parts.bot, message, code = error.code(), causes = error.causes(), "an answer waits: {error}");
+                    parts.store.say_later(message, attempt, &from(at)?, wait(attempt)).await?;
+                    if let Some(unsure) = unsure {
+                        parts.pulse.lost(&unsure);
+                    }
+                    return Err(settled());
+                }
+                _ => {
+                    self.give_up(message, attempt, language_of(inbound), &error).await?;
+                    return Err(settled());
+                }
+            }
         }
-        Ok(())
+        let Some(error) = unsure else { return Ok(()) };
+        self.give_up(message, attempt, language_of(inbound), &error).await?;
+        Err(settled())
     }
 
     /// Notes how a message came out.
@@ -197,6 +212,7 @@ impl Desk {
         if !store.fails(message, attempt, words::failed(language)).await? {
             return Ok(());
         }
+        self.parts.pulse.lost(error);
         tracing::error!(bot, message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
         // At the first try whoever replied still listens (`human.rs`).
         if attempt > 1 { self.reply_is_lost(message).await } else { Ok(()) }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use merchant_copilot::config::Secret;
-use merchant_copilot::http::local_dingtalk::{LocalDingTalk, Shown};
+use merchant_copilot::http::local_dingtalk::{Fault, LocalDingTalk, Shown};
 
 use super::fake_provider::FakeProvider;
 use super::killed::kills;
@@ -126,4 +126,40 @@ async fn a_node_killed_in_mid_card_is_taken_over_by_the_other() {
     places.sort_unstable();
     places.dedup();
     assert!(met > 0 && platform.shown().len() == ALL && places.len() == ALL, "one answer a group: {:?}", platform.shown());
+}
+
+/// The card has all that fits, the first message of the rest is on its way: a kill loses at most that one.
+#[tokio::test]
+async fn a_kill_behind_a_full_card_loses_none_of_the_rest_but_what_was_on_its_way() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let platform = LocalDingTalk::start("dingapp", &Secret::new(SECRET)).await.unwrap();
+    let base = platform.base();
+    let host = base.trim_start_matches("http://");
+    let shop = Shop::new();
+    let table = format!("[channels.dingtalk.shop]\nclient_id = \"dingapp\"\nclient_secret = \"{SECRET}\"\napi_base = \"{base}\"\n");
+    let config = format!("{table}session_webhook_hosts = [\"{host}\"]\ncard_template_id = \"t.schema\"\ncalls_per_second = 100\n");
+    let config = shop.file("bots.toml", config);
+    let long: String = (0..900).map(|n| format!("第{n:03}句是完整的规则说明。")).collect();
+    shop.import(&shop.file("long.csv", format!("id,question,answer,direct,category\nlong,长答案的问题是什么？,{long},yes,x\n"))).done();
+    let environment = [("COPILOT_CONFIG", config.to_str().unwrap())];
+    let mut serving = Serving::start_with(&shop.data, &environment);
+    serving.ready().await;
+    // The platform takes it and says so late: nobody here knows.
+    let (path, body) = ("/robot/sendBySession", serde_json::json!({"errcode": 0}));
+    platform.fail_next(Fault { path, status: 200, body, delay: Duration::from_secs(30) });
+    let message = platform.message("cid1", true, "u1", "长答案的问题是什么？");
+    assert_eq!(platform.callback(&format!("{}/webhooks/dingtalk/shop", serving.url), &message).await.unwrap().0, 200);
+    platform.until(PATIENCE, |shown| shown.first().is_some_and(|card| card.state == "done")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    serving.kill();
+    let again = Serving::start_with(&shop.data, &environment);
+    again.ready().await;
+    let last = format!("第{:03}句", 899);
+    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.kind == "message" && one.text.contains(&last))).await.unwrap();
+    let text: String = platform.shown().iter().map(|one| one.text.as_str()).collect();
+    let told = |n: usize| text.matches(&format!("第{n:03}句")).count();
+    let lost: Vec<usize> = (0..900).filter(|n| told(*n) == 0).collect();
+    println!("{} of 900 sentences were on their way", lost.len());
+    assert!((0..900).all(|n| told(n) <= 1), "nothing is said twice");
+    assert!(!lost.is_empty() && lost.len() < 400 && lost.windows(2).all(|pair| pair[1] == pair[0] + 1), "{lost:?}");
 }

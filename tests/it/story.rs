@@ -620,7 +620,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(!ours.card_hangs("card1", "msg1", mine - 1, "see below").await.unwrap(), "nor says what the card shows");
     assert!(ours.card_hangs("card1", "msg1", mine, "see below").await.unwrap());
     assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is not over");
-    assert!(!ours.card_answered("card1", "msg1", mine - 1).await.unwrap(), "who was slow has not answered it");
+    assert!(!ours.card_answered("card1", "msg1", mine - 1, "[]").await.unwrap(), "who was slow has not answered it");
     assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
     assert!(ours.sending("msg1", mine).await.unwrap());
     assert!(ours.say_later("msg1", mine, "[]", Duration::from_secs(5)).await.unwrap());
@@ -660,6 +660,27 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
     ours.card_done("card2").await.unwrap();
 
+    // Broken off behind a card, or between two pieces: the rest is said, the piece that was on its way is not.
+    let third = Inbound { message_id: "msg3".into(), ..inbound.clone() };
+    assert!(ours.take(&third, true).await.unwrap());
+    ours.card_opens("card3", "msg3").await.unwrap();
+    assert!(ours.card_answered("card3", "msg3", 1, "[2,3]").await.unwrap());
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "its node has it");
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.broken_off(never).await.unwrap().is_empty() && theirs.rest_of_broken_off(never).await.unwrap().is_empty());
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert!(!ours.has_still_to_say("msg3", 1, "[]").await.unwrap(), "who was slow says nothing more");
+    let left = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((left.len(), left[0].answer.as_deref(), left[0].attempt), (1, Some("[2,3]"), 2));
+    assert!(ours.has_still_to_say("msg3", 2, "[3]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert_eq!(ours.take_over(never, 9).await.unwrap()[0].answer.as_deref(), Some("[3]"));
+    assert!(ours.has_still_to_say("msg3", 3, "[]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "nothing is left");
+    assert_eq!(ours.broken_off(never).await.unwrap(), ["msg3"]);
+
     let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, Some(&conversation)).await.unwrap();
@@ -677,13 +698,13 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     calls_for_a_person(clock, &ours, &theirs, &inbound).await;
 
     // One that nobody has time for waits for whoever has it first.
-    let third = Inbound { message_id: "msg3".into(), ..inbound.clone() };
+    let fourth = Inbound { message_id: "msg4".into(), ..inbound.clone() };
     assert_eq!(ours.unanswered().await.unwrap(), 0);
-    assert!(ours.take(&third, false).await.unwrap() && !ours.take(&third, true).await.unwrap());
+    assert!(ours.take(&fourth, false).await.unwrap() && !ours.take(&fourth, true).await.unwrap());
     assert_eq!((ours.unanswered().await.unwrap(), theirs.unanswered().await.unwrap()), (1, 0));
     let waited = ours.take_over(never, 9).await.unwrap();
     assert_eq!((waited.len(), waited[0].attempt), (1, 1), "its first try");
-    assert!(ours.ends("msg3", 1).await.unwrap());
+    assert!(ours.ends("msg4", 1).await.unwrap());
 
     assert_eq!((ours.next_change("card1").await.unwrap(), ours.platform_card("card1").await.unwrap()), (None, None));
     ours.card_is("card1", "p1").await.unwrap();

@@ -296,7 +296,7 @@ async fn who_has_the_wrong_secret_is_not_let_in_and_tries_on() {
 async fn the_vendors_own_client_is_content_with_the_gateway() {
     let Some(python) = super::python_with("wecom_aibot_sdk") else { return };
     let gateway = Gateway::start().await;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/wecom_sdk.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/wecom_bot.py");
     let mut client = std::process::Command::new(python).arg(script).arg(gateway.address.get().unwrap()).arg(SECRET).spawn().unwrap();
     gateway.until("a line", |seen| seen.lines == 1).await;
     gateway.say("m1", "u1", true, GROUNDED);

@@ -113,9 +113,9 @@ pub async fn run(channel: &Arc<WeCom>, desk: &Arc<Desk>, stop: &CancellationToke
             drop(open);
         }
     };
-    line::keep("wecom", stop, connect, serve).await;
+    line::keep(&desk.parts.bot, stop, connect, serve).await;
     if let Err(error) = channel.store.let_line_go(&node).await {
-        tracing::warn!(code = error.code(), causes = error.causes(), "the line is another node's only after a moment: {error}");
+        desk.log().warn("the line is another node's only after a moment", &error);
     }
 }
 
@@ -178,7 +178,7 @@ impl Line {
                     Some(Ok(Message::Close(_))) | None => break,
                     Some(Ok(_)) => None,
                     Some(Err(error)) => {
-                        tracing::debug!(%error, "the line to WeCom broke");
+                        tracing::debug!(bot = self.desk.parts.bot, %error, "the line broke");
                         break;
                     }
                 },
@@ -223,25 +223,19 @@ impl Line {
     /// Whether the platform still answers, and no other node took the line over.
     async fn still_ours(&mut self) -> bool {
         if self.missed >= MOST_MISSED {
-            tracing::warn!("the line to WeCom is silent, opening another");
+            tracing::warn!(bot = self.desk.parts.bot, "the line is silent, opening another");
             return false;
         }
         self.missed += 1;
         self.channel.store.hold_line(&self.node, LEASE_MS).await.unwrap_or_else(|error| {
-            tracing::warn!(code = error.code(), causes = error.causes(), "{error}");
+            self.desk.log().warn("whose line it is cannot be asked", &error);
             true
         })
     }
 
     /// Takes a frame; what is to be said to it at once.
     async fn hear(&mut self, text: &str) -> Option<Value> {
-        let frame: Value = match serde_json::from_str(text) {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::warn!(%error, "a frame that is not JSON was left out");
-                return None;
-            }
-        };
+        let frame = self.desk.told(line::frame(text)).ok()?;
         self.leaving.heard();
         self.missed = 0;
         let id = frame["headers"]["req_id"].as_str().unwrap_or_default().to_owned();
@@ -264,7 +258,10 @@ impl Line {
 
     async fn happened(&mut self, id: String, body: &Value) -> Option<Value> {
         if body["event"]["eventtype"] == "disconnected_event" {
-            tracing::error!("another program opened a line with this bot's secret; ours is tried again in a minute");
+            let message = "Another program opened a line with this bot's secret; ours is tried again in a minute.";
+            let error = Error::conflict("line_taken_over", message);
+            self.desk.pulse().no_line(&error);
+            self.desk.log().error("the line is gone", &error);
             self.leaving.pause(TAKEN_OVER);
             self.leaving.leave();
             return None;
@@ -274,17 +271,18 @@ impl Line {
             Ok(Read::Entered) => Some(self::frame(WELCOME, &id, self.channel.greeting())),
             Ok(Read::Vote(vote)) => {
                 if let Err(error) = self.desk.rate(&vote).await {
-                    tracing::error!(code = error.code(), causes = error.causes(), "a vote was not kept: {error}");
+                    self.desk.vote_lost(&error);
                 }
                 None
             }
             Ok(Read::Poll(_)) => None,
             Ok(Read::Nothing(why)) => {
-                tracing::debug!(why, "a frame is not answered");
+                self.desk.passed_over(why);
                 None
             }
             Err(error) => {
-                tracing::warn!(code = error.code(), "{error}");
+                // Only to be logged: there is nobody to refuse it to.
+                let _ = self.desk.told(Err::<(), _>(error));
                 None
             }
         }
@@ -295,7 +293,7 @@ impl Line {
         inbound.reply.request = Some(id.clone());
         let taken = async {
             self.channel.expect(&inbound).await?;
-            if let Err(error) = self.desk.take(inbound.clone(), None).await
+            if let Err(error) = self.desk.receive(inbound.clone(), None).await
                 && !self.channel.is_taken(&inbound).await?
             {
                 return Err(error);
@@ -303,7 +301,7 @@ impl Line {
             Ok(())
         };
         let error: Error = taken.await.err()?;
-        tracing::error!(message = inbound.message_id, code = error.code(), causes = error.causes(), "a message was not taken: {error}");
+        self.desk.log().error("a message was not taken, which its asker is told", &error);
         Some(frame(RESPOND, &id, self.channel.refused(&inbound)))
     }
 }

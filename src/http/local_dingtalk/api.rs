@@ -19,6 +19,7 @@ const TOO_FAST: &str = "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi";
 
 /// `POST /v1.0/oauth2/accessToken`
 pub async fn token(Shared(state): Shared<Arc<State>>, Json(body): Json<Value>) -> Response {
+    state.change(|seen| seen.asked += 1);
     if let Some(answer) = faulty(&state, "/v1.0/oauth2/accessToken").await {
         return answer;
     }
@@ -150,6 +151,7 @@ pub async fn stream_card(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
 
 /// Token, quota, planned faults.
 async fn called(state: &State, headers: &HeaderMap, path: &'static str) -> Result<(), Response> {
+    state.change(|seen| seen.asked += 1);
     if let Some(answer) = faulty(state, path).await {
         return Err(answer);
     }
