@@ -184,8 +184,8 @@ impl Desk {
             let text = words::empty(case.language);
             return self.say(case, text).await;
         }
-        if self.is_reply_of_a_human(case.inbound, said).await? {
-            return self.pass_on(case, said).await;
+        if let Some(reply) = self.reply_without_command(case.inbound, said).await? {
+            return self.pass_on(case, &reply).await;
         }
         match commands::read(said) {
             Some(command) => self.obey(case, command, said).await,
@@ -202,7 +202,7 @@ impl Desk {
                 self.parts.store.continue_with(&case.owner, None).await?;
                 words::fresh(language).to_owned()
             }
-            Command::Human => self.call_a_human(&case, said).await?.to_owned(),
+            Command::Human(_) => self.call_a_human(&case, said).await?.to_owned(),
             Command::Answer(reply) => return self.pass_on(case, &reply).await,
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };

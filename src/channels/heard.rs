@@ -17,6 +17,14 @@ impl Desk {
         self.parts.pulse.callback(self.told(outcome))
     }
 
+    /// Notes that what came in could not be read. That it could says nothing of who sent it.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn received<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.or_else(|error| self.heard(Err(error)))
+    }
+
     /// Logs that something that came in was refused.
     ///
     /// # Errors

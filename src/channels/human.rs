@@ -1,7 +1,7 @@
 //! A person where the copilot has no answer: whoever is on duty is told, and their reply goes to the asker and
 //! into the conversation, ready to become knowledge.
 
-use super::commands;
+use super::commands::{self, Command};
 use super::desk::{Case, Desk, digest};
 use super::human_store::{Call, NewCall};
 use super::{Inbound, Mention, Post, words};
@@ -17,8 +17,17 @@ impl Desk {
             return Ok(words::nobody(language));
         }
         let last = self.last_turn(&case.owner).await?;
-        let asked = last.as_ref().filter(|_| commands::read(said).is_some()).map(|turn| turn.question.as_str());
-        let what = asked.unwrap_or(said).replace('\n', " ");
+        // With a command it is about what was asked before, and what the command says beside its name.
+        let what = match commands::read(said) {
+            Some(command) => {
+                let more = if let Command::Human(more) = command { more } else { String::new() };
+                let asked = last.as_ref().map(|turn| turn.question.clone()).filter(|asked| *asked != more);
+                let both: Vec<String> = [asked, Some(more)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+                if both.is_empty() { said.to_owned() } else { both.join(" / ") }
+            }
+            None => said.to_owned(),
+        };
+        let what = what.replace('\n', " ");
         let call = NewCall {
             inbound: case.inbound,
             owner: &case.owner,
@@ -54,21 +63,34 @@ impl Desk {
         self.parts.duty.user.is_some() || self.parts.duty.group.is_some()
     }
 
-    /// Whether a message is a person's reply without saying so: on duty, quoting, where somebody waits.
-    pub(super) async fn is_reply_of_a_human(&self, inbound: &Inbound, said: &str) -> Result<bool> {
+    /// What a message says to an asker though it does not name the command: somebody on duty quotes where somebody
+    /// waits, or what told them of it. Nothing to say is a reply of which nobody knows whom it is for.
+    pub(super) async fn reply_without_command(&self, inbound: &Inbound, said: &str) -> Result<Option<String>> {
         if !inbound.quotes || commands::read(said).is_some() || !self.is_on_duty(inbound) {
-            return Ok(false);
+            return Ok(None);
         }
         let store = &self.parts.store;
-        Ok(store.call_of_reply(&self.reply_id(inbound)).await?.is_some()
-            || store.open_calls().await?.iter().any(|call| call.conversation == inbound.conversation))
+        if let Some(code) = inbound.quoted.as_deref().and_then(told_code)
+            && store.is_call(&code).await?
+        {
+            return Ok(Some(format!("#{code} {said}")));
+        }
+        if store.call_of_reply(&self.reply_id(inbound)).await?.is_some() {
+            return Ok(Some(said.to_owned()));
+        }
+        let open = store.open_calls().await?;
+        if open.iter().any(|call| call.conversation == inbound.conversation) {
+            return Ok(Some(said.to_owned()));
+        }
+        let perhaps = inbound.quoted.is_none() && !open.is_empty();
+        Ok(perhaps.then(String::new))
     }
 
     /// Who is on duty: the person wherever they write, and everybody in the group.
     fn is_on_duty(&self, inbound: &Inbound) -> bool {
         let duty = &self.parts.duty;
         let person = duty.user.is_some() && duty.user == inbound.asker.staff_id;
-        person || (inbound.group && duty.group.as_ref() == Some(&inbound.conversation))
+        person || (inbound.group && duty.group.as_deref() == Some(self.parts.channel.group_of(inbound)))
     }
 
     /// Takes a person's reply to the asker and keeps it. `said` may begin with the code of the call.
@@ -79,14 +101,15 @@ impl Desk {
         }
         let (store, id) = (&self.parts.store, self.reply_id(case.inbound));
         // An earlier try of this message has chosen its call already.
+        let code = code_of(said);
         let calls = match store.call_of_reply(&id).await? {
             Some(call) => vec![call],
-            None => store.open_calls().await?,
+            None => match store.open_call(&code).await? {
+                Some(named) => vec![named],
+                None if store.is_call(&code).await? => return self.say(case, words::answered_before(language)).await,
+                None => store.open_calls().await?,
+            },
         };
-        let code = code_of(said);
-        if !calls.iter().any(|call| call.code == code) && store.is_call(&code).await? {
-            return self.say(case, words::answered_before(language)).await;
-        }
         let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
             return self.say(case, words::which_call(language, &listed(&calls))).await;
         };
@@ -98,7 +121,7 @@ impl Desk {
         }
         let said = match if elsewhere { self.carry(&id).await? } else { Carried::There } {
             Carried::Nowhere => {
-                store.call_reopens(&call.code).await?;
+                store.call_reopens(&call.code, &id).await?;
                 words::not_passed_on(language)
             }
             carried => {
@@ -137,13 +160,16 @@ impl Desk {
         })
     }
 
-    /// Tells whoever is on duty that a reply, if it was one, never arrived.
-    pub(super) async fn reply_is_lost(&self, message: &str) -> Result<()> {
-        let Some(call) = self.parts.store.call_of_reply(message).await? else { return Ok(()) };
-        self.parts.store.call_reopens(&call.code).await?;
-        let language = Language::of(&call.question);
-        let note = Post::new(language, words::never_passed_on(language, &call.question, &call.code));
-        self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await)
+    /// Tells whoever is on duty of the replies that never arrived; their calls wait again.
+    pub(super) async fn tell_lost_replies(&self) -> Result<()> {
+        for call in self.parts.store.lost_replies().await? {
+            let language = Language::of(&call.question);
+            let note = Post::new(language, words::never_passed_on(language, &call.question, &call.code));
+            if let Err(error) = self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
+                self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error);
+            }
+        }
+        Ok(())
     }
 
     /// A reply's own id follows from the message that it came as.
@@ -172,6 +198,8 @@ enum Carried {
     Nowhere,
 }
 
+/// Calls that are listed for a reply that names none.
+const LISTED: usize = 10;
 /// What marks a code as one.
 const MARKS: [char; 2] = ['#', '＃'];
 
@@ -194,8 +222,16 @@ fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&
     calls.iter().find(|call| call.conversation == conversation).or_else(only).map(|call| (call, said))
 }
 
+/// The newest few.
 fn listed(calls: &[Call]) -> String {
-    calls.iter().map(|call| format!("\n- `{}`: {}", call.code, call.question)).collect()
+    calls.iter().take(LISTED).map(|call| format!("\n- `{}`: {}", call.code, words::brief(&call.question))).collect()
+}
+
+/// The code in the note that told of a call (`words::alert`, `words::never_passed_on`).
+fn told_code(note: &str) -> Option<String> {
+    let after = ["/回复 ", "/answer "].iter().find_map(|command| note.rsplit_once(command))?.1;
+    let code: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
+    Some(code.to_lowercase()).filter(|code| !code.is_empty())
 }
 
 #[cfg(test)]
@@ -228,5 +264,14 @@ mod tests {
         assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), is("ab12", "十五天"));
         assert_eq!(chosen(&calls, "cid1", "ab12"), is("ab12", ""));
         assert_eq!(chosen(&[], "cid1", "十五天"), None);
+    }
+
+    #[test]
+    fn a_note_that_is_quoted_names_its_call() {
+        for language in [Language::Zh, Language::En] {
+            assert_eq!(told_code(&words::alert(language, "Ann", "a group", "q /answer", "ab12")).as_deref(), Some("ab12"));
+            assert_eq!(told_code(&words::never_passed_on(language, "q", "cd34")).as_deref(), Some("cd34"));
+        }
+        assert_eq!((told_code("/answer"), told_code("/answer …"), told_code("")), (None, None, None));
     }
 }

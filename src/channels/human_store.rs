@@ -83,6 +83,14 @@ impl BotStore {
         Ok(())
     }
 
+    /// The call of that name, if somebody still waits.
+    pub async fn open_call(&self, code: &str) -> Result<Option<Call>> {
+        let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \
+             where tenant_id = $1 and bot = $2 and code = $3 and state = 'open'";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(code).fetch_optional(pool).await)?)
+    }
+
     /// Whether there is, or lately was, a call of that name.
     pub async fn is_call(&self, code: &str) -> Result<bool> {
         let sql = "select count(*) from human_calls where tenant_id = $1 and bot = $2 and code = $3";
@@ -91,7 +99,7 @@ impl BotStore {
         Ok(calls > 0)
     }
 
-    /// The calls that nobody has answered, the newest first.
+    /// The newest of the calls that nobody has answered.
     pub async fn open_calls(&self) -> Result<Vec<Call>> {
         let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \
              where tenant_id = $1 and bot = $2 and state = 'open' order by created_ms desc, code limit $3";
@@ -131,10 +139,21 @@ impl BotStore {
     }
 
     /// A call waits for a person again: the reply to it did not arrive.
-    pub async fn call_reopens(&self, code: &str) -> Result<()> {
-        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $4 where tenant_id = $1 and bot = $2 and code = $3";
+    pub async fn call_reopens(&self, code: &str, reply: &str) -> Result<()> {
+        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and code = $3 and reply_id = $4";
         on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(code).bind(self.clock.now()).execute(pool).await.map(drop))?;
+            .bind(&self.tenant).bind(&self.bot).bind(code).bind(reply).bind(self.clock.now()).execute(pool).await.map(drop))?;
         Ok(())
+    }
+
+    /// Opens the calls again whose reply failed for good, each for one caller, however many nodes look.
+    pub async fn lost_replies(&self) -> Result<Vec<Call>> {
+        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $3 \
+             where tenant_id = $1 and bot = $2 and state = 'answered' and reply_id in \
+             (select message_id from channel_messages where tenant_id = $1 and bot = $2 and state = 'failed') \
+             returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(self.clock.now()).fetch_all(pool).await)?)
     }
 }

@@ -67,6 +67,9 @@ pub struct Inbound {
     /// Whether it quotes another message.
     #[serde(default)]
     pub quotes: bool,
+    /// What that says, where the platform tells.
+    #[serde(default)]
+    pub quoted: Option<String>,
     /// Where the answer goes.
     pub reply: ReplyTo,
 }
@@ -151,6 +154,11 @@ pub trait Channel: Send + Sync {
 
     /// Writes to the group and the person on duty, each whatever became of the other; an error when nobody was reached.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
+
+    /// The group that a message is from, as `duty_group` names it.
+    fn group_of<'a>(&self, inbound: &'a Inbound) -> &'a str {
+        &inbound.conversation
+    }
 
     /// What an asker is called in a message to somebody else.
     fn name_of(&self, asker: &Asker) -> String {

@@ -64,16 +64,16 @@ impl Desk {
         for message in store.rest_of_broken_off(self.started).await? {
             tracing::warn!(
                 bot,
-                message,
+                message_id = message,
                 "the server stopped while an answer was being sent: one piece may not have arrived, the rest is said"
             );
         }
         for message in store.broken_off(self.started).await? {
             let error = Error::timeout("answer_broken_off", "The server stopped while an answer was being sent; it may not have arrived.");
             self.parts.pulse.lost(&error);
-            tracing::error!(bot, message, code = error.code(), "{error}");
-            self.tell(self.reply_is_lost(&message).await);
+            tracing::error!(bot, message_id = message, code = error.code(), "{error}");
         }
+        self.tell_lost_replies().await?;
         // Whoever can say the answers takes them; a try that cannot succeed would be one less.
         if !self.parts.channel.can_send() {
             return Ok(());
@@ -131,7 +131,7 @@ impl Desk {
                 match self.parts.store.beat(message, attempt).await {
                     Ok(true) => {}
                     Ok(false) => return,
-                    Err(error) => tracing::warn!(message, code = error.code(), causes = error.causes(), "{error}"),
+                    Err(error) => tracing::warn!(message_id = message, code = error.code(), causes = error.causes(), "{error}"),
                 }
             }
         };
@@ -139,7 +139,7 @@ impl Desk {
             biased;
             outcome = work => outcome,
             () = lost => {
-                tracing::warn!(bot = self.parts.bot, message, attempt, "another node has taken a message over; it is left to that one");
+                tracing::warn!(bot = self.parts.bot, message_id = message, attempt, "another node has taken a message over; it is left to that one");
                 Err(settled())
             }
         }
@@ -160,7 +160,7 @@ impl Desk {
                     let (piece, of) = (at + 1, pieces.len());
                     tracing::warn!(
                         bot = parts.bot,
-                        message,
+                        message_id = message,
                         piece,
                         of,
                         code = error.code(),
@@ -170,7 +170,13 @@ impl Desk {
                     unsure = Some(error);
                 }
                 Kind::Unavailable | Kind::RateLimited if attempt < TRIES => {
-                    tracing::warn!(bot = parts.bot, message, code = error.code(), causes = error.causes(), "an answer waits: {error}");
+                    tracing::warn!(
+                        bot = parts.bot,
+                        message_id = message,
+                        code = error.code(),
+                        causes = error.causes(),
+                        "an answer waits: {error}"
+                    );
                     parts.store.say_later(message, attempt, &from(at)?, wait(attempt)).await?;
                     if let Some(unsure) = unsure {
                         parts.pulse.lost(&unsure);
@@ -198,7 +204,13 @@ impl Desk {
             Err(error) if error.code() == "answer_settled" => Ok(()),
             Err(error) if attempt < TRIES => {
                 let bot = &self.parts.bot;
-                tracing::warn!(bot, message, code = error.code(), causes = error.causes(), "a message is begun again later: {error}");
+                tracing::warn!(
+                    bot,
+                    message_id = message,
+                    code = error.code(),
+                    causes = error.causes(),
+                    "a message is begun again later: {error}"
+                );
                 store.let_go(message, attempt, wait(attempt)).await.map(drop)
             }
             Err(error) => self.give_up(message, attempt, language_of(inbound), &error).await,
@@ -213,9 +225,8 @@ impl Desk {
             return Ok(());
         }
         self.parts.pulse.lost(error);
-        tracing::error!(bot, message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
-        // At the first try whoever replied still listens (`human.rs`).
-        if attempt > 1 { self.reply_is_lost(message).await } else { Ok(()) }
+        tracing::error!(bot, message_id = message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
+        Ok(())
     }
 
     /// Ends the cards that the platform would not end in their time.

@@ -261,9 +261,20 @@ pub fn model_set(language: Language, id: &str) -> String {
 
 /// After `/model` with a name that is none.
 pub fn model_unknown(language: Language, id: &str) -> String {
+    let id = brief(id);
     match language {
         Zh => format!("没有叫 `{id}` 的模型。\n\n"),
         En => format!("There is no model `{id}`.\n\n"),
+    }
+}
+
+/// The beginning of somebody's words, on one line and without marks, to be shown among ours.
+pub fn brief(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain = text.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
+    match plain.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", plain[..at].trim_end()),
+        None => plain,
     }
 }
 

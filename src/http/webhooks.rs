@@ -36,7 +36,7 @@ type Received = std::result::Result<Bytes, BytesRejection>;
 pub async fn dingtalk(State(state): State<Shared>, Path(bot): Path<String>, headers: HeaderMap, body: Received) -> Result<Json<Value>> {
     let bot = state.app.channels.dingtalk(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let body = bot.desk.heard(body.map_err(unread))?;
+    let body = bot.desk.received(body.map_err(unread))?;
     bot.desk.heard(bot.channel.verify(header("timestamp"), header("sign")))?;
     let Some(inbound) = bot.desk.heard(read(&body))?.message(&bot.desk) else { return Ok(Json(nothing())) };
     let (early, answer) = oneshot::channel();
@@ -55,7 +55,7 @@ pub async fn dingtalk_card(
 ) -> Result<Json<Value>> {
     let bot = state.app.channels.dingtalk(&bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let body = bot.desk.heard(body.map_err(unread))?;
+    let body = bot.desk.received(body.map_err(unread))?;
     let genuine = bot.channel.verify_card(header("x-ddpaas-signature-timestamp"), header("x-ddpaas-signature"));
     bot.desk.heard(genuine)?;
     Ok(Json(button::press(&bot.desk, &String::from_utf8_lossy(&body)).await))
@@ -71,7 +71,7 @@ pub async fn feishu(State(state): State<Shared>, Path(bot): Path<String>, header
         nonce: header("x-lark-request-nonce"),
         signature: header("x-lark-signature"),
     };
-    let body = bot.desk.heard(body.map_err(unread))?;
+    let body = bot.desk.received(body.map_err(unread))?;
     match bot.desk.heard(bot.channel.read(&body, signed))? {
         feishu_message::Read::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge}))),
         feishu_message::Read::Nothing(why) => bot.desk.passed_over(why),
@@ -101,7 +101,7 @@ pub async fn slack(State(state): State<Shared>, Path(bot): Path<String>, headers
 async fn slack_event(state: &Shared, bot: &str, headers: &HeaderMap, body: Received) -> Result<Response> {
     let bot = state.app.channels.slack(bot)?;
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let body = bot.desk.heard(body.map_err(unread))?;
+    let body = bot.desk.received(body.map_err(unread))?;
     match bot.desk.heard(bot.channel.read(&body, header("x-slack-request-timestamp"), header("x-slack-signature")))? {
         SlackRead::Challenge(challenge) => return Ok(Json(json!({"challenge": challenge})).into_response()),
         SlackRead::Nothing(why) => bot.desk.passed_over(why),
@@ -147,7 +147,7 @@ pub async fn wecom_asks(State(state): State<Shared>, Path(bot): Path<String>, qu
 pub async fn wecom(State(state): State<Shared>, Path(bot): Path<String>, query: Asked, body: Received) -> Result<Response> {
     let bot = state.app.channels.wecom(&bot)?;
     let Query(query) = bot.desk.heard(query.map_err(|_| wecom::forged()))?;
-    let body = bot.desk.heard(body.map_err(unread))?;
+    let body = bot.desk.received(body.map_err(unread))?;
     let reply = match bot.desk.heard(bot.channel.read(&body, query.signed()))? {
         WeComRead::Message(inbound) => wecom_message(bot, *inbound).await,
         WeComRead::Poll(id) => bot.channel.so_far(&id).await?,

@@ -1,6 +1,7 @@
 //! DingTalk bots against the local platform: who is let in, that every message is answered exactly once
 //! whatever the platform does, and what the group sees.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -491,9 +492,7 @@ async fn server_with_a_long_answer(platform: &LocalDingTalk) -> Server {
     let long = format!("id,question,answer,direct,category\nlong,长答案的问题是什么？,{},yes,x\n", "这是一句完整的规则说明。".repeat(700));
     let file = server.data_dir.join("long.csv");
     std::fs::write(&file, long).unwrap();
-    let data_dir = server.data_dir.display().to_string();
-    let import = ["merchant-copilot", "kb", "import", &file.display().to_string(), "--data-dir", &data_dir].map(Into::into);
-    assert_eq!(merchant_copilot::cli::run(import).await, 0);
+    super::process::run(&server.data_dir, [OsStr::new("kb"), OsStr::new("import"), file.as_os_str()]).done();
     Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: bot(platform, ""), ..Setup::default() }).await
 }
 

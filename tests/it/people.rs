@@ -95,3 +95,69 @@ async fn whoever_could_not_be_told_is_told_at_the_next_miss_and_once() {
     let fourth = say(&platform, &server, "cid1", "u1", UNKNOWN).await;
     assert!(!fourth.contains("连续两次") && told(&platform, "cidDuty").len() == 1, "counted from the beginning: {fourth}");
 }
+
+#[tokio::test]
+async fn a_reply_that_is_lost_later_is_told_to_whoever_is_on_duty() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    let code = called(&platform, &server).await;
+    platform.fail_next(fault(SESSION, 502, json!({})));
+    platform.fail_next(fault(GROUP_SEND, 503, json!({})));
+    assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} 十五天")).await.contains("稍后会自动转达"));
+    // By the next try the bot is no more in the group.
+    for path in [SESSION, GROUP_SEND] {
+        platform.fail_next(fault(path, 403, json!({"code": "Forbidden.AccessDenied"})));
+    }
+    let lost = |shown: &[Shown]| shown.iter().any(|one| one.place == "cidDuty" && one.text.contains("没能送到"));
+    platform.until(PATIENCE, lost).await.unwrap();
+    assert_eq!(self::code(&told(&platform, "cidDuty").pop().unwrap()), code);
+    assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} 二十天")).await.contains("已经转达"));
+    assert_eq!((replies(&platform, "十五天"), replies(&platform, "二十天")), (0, 1));
+}
+
+#[tokio::test]
+async fn quoting_what_told_of_a_call_is_a_reply_to_it() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    let code = called(&platform, &server).await;
+    called(&platform, &server).await;
+    let alert = told(&platform, "cidDuty").into_iter().find(|text| text.contains(&code)).unwrap();
+    let quoting = |said: &str, quoted: Value| {
+        let mut message = platform.message("cidDuty", true, "u9", said);
+        message["text"]["isReplyMsg"] = json!(true);
+        message["text"]["repliedMsg"] = quoted;
+        message
+    };
+    let heard = async |message: Value| {
+        let before = told(&platform, "cidDuty").len();
+        ask(&platform, &server, &message).await;
+        let enough = |shown: &[Shown]| shown.iter().filter(|one| one.place == "cidDuty").count() > before;
+        platform.until(PATIENCE, enough).await.unwrap();
+        told(&platform, "cidDuty").pop().unwrap()
+    };
+    assert!(heard(quoting("十五天内处理", json!({"content": {"text": alert}}))).await.contains("已经转达"));
+    assert_eq!(replies(&platform, "十五天内处理"), 1);
+    // Nobody knows what is quoted: better asked than said to the wrong one, or answered by the copilot.
+    assert!(heard(quoting("二十天", json!({"msgType": "unknownMsgType"}))).await.contains("请写明"));
+    // Something else is quoted: a question like any other.
+    let other = heard(quoting("普通店保证金要交多少？", json!({"content": {"text": "保证金"}}))).await;
+    assert!(other.contains("10,000"), "{other}");
+    assert_eq!(replies(&platform, "二十天"), 0);
+}
+
+#[tokio::test]
+async fn a_call_says_what_for_and_a_text_without_an_end_is_cut() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    say(&platform, &server, "cid1", "u1", UNKNOWN).await;
+    say(&platform, &server, "cid1", "u1", "/human 我的保证金被错扣了 500 元").await;
+    let alert = told(&platform, "cidDuty").pop().unwrap();
+    assert!(alert.contains("量子") && alert.contains("错扣了 500 元"), "{alert}");
+    // A fence whose opening line is longer than a message once kept the server busy for ever.
+    let answer = say(&platform, &server, "cid1", "u1", &format!("/model a\n```{}", "x".repeat(5_000))).await;
+    assert!(answer.contains("没有叫 `a`"), "{answer}");
+    let code = code(&alert);
+    assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} ```{}", "y".repeat(5_000))).await.contains("已经转达"));
+    let shown: usize = told(&platform, "cid1").iter().map(|text| text.matches('y').count()).sum();
+    assert_eq!(shown, 5_000);
+}

@@ -231,3 +231,26 @@ async fn buttons_under_an_answer_are_feedback_and_only_who_pressed_is_told() {
     assert_eq!(told, [("C1/1.1", Some("U2")), ("C1/1.1", Some("U1")), ("C1/1.1", Some("U1")), ("C1/1.1", Some("U1"))]);
     assert!(said[1].texts[0].contains("Only who asked") && said[2].texts[0].contains("Thank you"), "{said:?}");
 }
+
+#[tokio::test]
+async fn whoever_is_in_the_group_on_duty_replies_in_any_thread_of_it() {
+    let platform = Platform::start().await;
+    let mut channels = platform.bot();
+    channels.slack.get_mut("shop").unwrap().duty_group = Some("C9".into());
+    let server = Server::start(Setup { channels, ..Setup::default() }).await;
+    assert_eq!(deliver(&server, &mention("Ev1", "/human my shop is closed", "1.1"), SECRET, 0).await.0, 200);
+    let says = |word: &'static str| move |said: &BTreeMap<usize, Said>| said.values().any(|one| one.texts.last().unwrap().contains(word));
+    let said = platform.until(says("/answer ")).await;
+    let alert = said.iter().find(|one| one.place.starts_with("C9/")).unwrap().texts.last().unwrap().clone();
+    assert!(alert.contains("my shop is closed"), "{alert}");
+    let code = alert.split("/answer ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let reply = |id: &str, channel: &str| {
+        let event = json!({"type": "app_mention", "user": "U5", "text": format!("<@U0> /answer {code} it opens again on Monday"), "channel": channel, "ts": "2.1"});
+        json!({"type": "event_callback", "event_id": id, "authorizations": [{"user_id": "U0"}], "event": event}).to_string()
+    };
+    assert_eq!(deliver(&server, &reply("Ev2", "C2"), SECRET, 0).await.0, 200);
+    platform.until(says("on duty can use")).await;
+    assert_eq!(deliver(&server, &reply("Ev3", "C9"), SECRET, 0).await.0, 200);
+    let said = platform.until(says("opens again on Monday")).await;
+    assert!(said.iter().any(|one| one.place == "C1/1.1" && one.texts.last().unwrap().contains("Monday")), "{said:?}");
+}

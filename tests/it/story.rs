@@ -574,9 +574,25 @@ async fn calls_for_a_person(clock: &Clock, ours: &BotStore, theirs: &BotStore, i
     assert_eq!(ours.take_up("h_1").await.unwrap().unwrap().attempt, 2);
     assert!(ours.fails("h_1", 2, "").await.unwrap());
     assert_eq!(ours.state_of("h_1").await.unwrap().as_deref(), Some("failed"));
-    ours.call_reopens(&first.code).await.unwrap();
+    assert!(theirs.lost_replies().await.unwrap().is_empty());
+    let lost = ours.lost_replies().await.unwrap();
+    assert_eq!((lost.len(), &lost[0].code), (1, &first.code), "told once, and open again");
+    assert!(ours.lost_replies().await.unwrap().is_empty());
     assert_eq!(ours.open_calls().await.unwrap().len(), 1);
     assert!(ours.answer_call(&open[0], "h_3", None).await.unwrap());
+    ours.call_reopens(&first.code, "h_2").await.unwrap();
+    assert!(ours.open_calls().await.unwrap().is_empty(), "it was another's reply");
+    ours.call_reopens(&first.code, "h_3").await.unwrap();
+    // However many wait, each is found by its name.
+    for n in 0..60 {
+        let another = Inbound { message_id: format!("many{n}"), ..inbound.clone() };
+        ours.call(&NewCall { inbound: &another, ..call }).await.unwrap();
+        clock.set(Timestamp(clock.now().0 + 1));
+    }
+    let newest = ours.open_calls().await.unwrap();
+    assert!(newest.len() == 50 && newest.iter().all(|one| one.code != first.code));
+    assert_eq!(ours.open_call(&first.code).await.unwrap().unwrap().code, first.code);
+    assert!(theirs.open_call(&first.code).await.unwrap().is_none());
 }
 
 async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
@@ -590,6 +606,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
         asker: Asker { id: "a".into(), staff_id: None, name: "Ann".into() },
         content: Content::Text("deposit?".into()),
         quotes: false,
+        quoted: None,
         reply: ReplyTo::default(),
     };
     assert!(ours.take(&inbound, true).await.unwrap());

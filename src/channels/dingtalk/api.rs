@@ -157,13 +157,16 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<Value> {
     let busy = || Error::rate_limited("platform_busy", format!("Too many calls: {said}."), Duration::from_secs(1));
     let refused = || Error::invalid("platform_refused", format!("A call was refused: {said}."));
     let too_often = status == StatusCode::TOO_MANY_REQUESTS
-        || code == "410100"
-        || ["QpsLimit", "too.fast", "tooFast"].iter().any(|mark| code.contains(mark));
+        || ["410100", "90018", "90002", "-1"].contains(&code.as_str())
+        || ["QpsLimit", "too.fast", "tooFast", "too.many"].iter().any(|mark| code.contains(mark));
     if too_often {
         return Err(busy());
     }
     if status == StatusCode::GATEWAY_TIMEOUT || code == "unknown.send.result" {
         return Err(Error::timeout("platform_timeout", format!("The platform does not know whether the call worked: {said}.")));
+    }
+    if code == "system.error" {
+        return Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}.")));
     }
     match status.as_u16() {
         200..=299 => {}
@@ -244,6 +247,12 @@ mod tests {
             (200, json!({"success": false}), "platform_refused"),
             (200, json!({"success": true, "result": {"deliverResults": [{"success": false}]}}), "platform_refused"),
             (200, json!({"errcode": 410100}), "platform_busy"),
+            (200, json!({"errcode": 90018}), "platform_busy"),
+            (200, json!({"errcode": 90002}), "platform_busy"),
+            (200, json!({"errcode": -1}), "platform_busy"),
+            (400, json!({"code": "too.many.group"}), "platform_busy"),
+            (400, json!({"code": "too.many.people"}), "platform_busy"),
+            (400, json!({"code": "system.error"}), "platform_error"),
             (200, json!({}), "platform_refused"),
             (200, json!({"success": null}), "platform_refused"),
             (200, json!([]), "platform_refused"),

@@ -84,6 +84,7 @@ pub fn read(body: &[u8]) -> Result<Read> {
             name: callback.sender_nick.unwrap_or_default(),
         },
         content,
+        quoted: callback.text.as_ref().and_then(|text| text["repliedMsg"]["content"]["text"].as_str()).map(str::to_owned),
         quotes: callback.text.as_ref().is_some_and(|text| text["isReplyMsg"] == Value::Bool(true)),
         reply: ReplyTo {
             request: None,

@@ -162,6 +162,7 @@ fn message(event: &Value) -> Result<Read> {
         asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
         content,
         quotes: message.parent_id.is_some_and(|id| !id.is_empty()),
+        quoted: None,
         reply: ReplyTo::default(),
     })))
 }

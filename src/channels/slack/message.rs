@@ -154,6 +154,7 @@ impl Event {
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
             quotes: false,
+            quoted: None,
             reply: ReplyTo { url: None, expires: None, request: Some(format!("{channel}/{}", thread.unwrap_or_default())) },
         })))
     }

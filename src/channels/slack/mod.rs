@@ -167,6 +167,11 @@ impl Channel for Slack {
         PLATFORM
     }
 
+    /// A conversation in a channel is a thread of it.
+    fn group_of<'a>(&self, inbound: &'a Inbound) -> &'a str {
+        inbound.conversation.split('/').next().unwrap_or_default()
+    }
+
     fn limit(&self) -> Limit {
         MESSAGE
     }

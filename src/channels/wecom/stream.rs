@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::SplitStream;
@@ -34,8 +35,9 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What came over a line that takes nothing any more is there at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Somebody outside opened another line with the bot's secret: coming back at once would only end theirs.
-const TAKEN_OVER: Duration = Duration::from_secs(60);
+/// Somebody outside opened another line with the bot's secret. The platform says not to come back: that ends theirs. In
+/// case it was a test and is gone, one more try after this long.
+const TAKEN_OVER: Duration = Duration::from_secs(60 * 60);
 
 const SUBSCRIBE: &str = "aibot_subscribe";
 const RESPOND: &str = "aibot_respond_msg";
@@ -51,6 +53,8 @@ struct Call {
     id: String,
     frame: Value,
     acknowledged: oneshot::Sender<Value>,
+    /// Set when it goes out.
+    written: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -71,7 +75,7 @@ impl Wire {
     }
 
     /// Has a frame acknowledged. One that went down with its line goes out over the next: the same stream shown twice
-    /// is one, and a message that may come twice is better than one that never comes.
+    /// is one. A message of its own does so only when it had not gone out: it may have arrived.
     async fn call(&self, command: &str, id: String, body: Value, urgent: bool) -> Result<()> {
         let down = || Error::unavailable("line_down", "There is no line to the platform now.");
         let unsure = || Error::timeout("platform_timeout", "The platform did not acknowledge in time; the frame may have arrived.");
@@ -84,17 +88,24 @@ impl Wire {
                 _ => return Err(down()),
             };
             let (acknowledged, answer) = oneshot::channel();
-            let call = Call { id: id.clone(), frame: frame.clone(), acknowledged };
-            let was_queued = line.send(call).await.is_ok();
-            match timeout(ACKNOWLEDGED, answer).await {
+            let written = Arc::new(AtomicBool::new(false));
+            let call = Call { id: id.clone(), frame: frame.clone(), acknowledged, written: Arc::clone(&written) };
+            // A line that is no more drops it, and with it the sender of the answer.
+            let _ = line.send(call).await;
+            let has_gone_out = || written.load(Ordering::SeqCst);
+            // By itself, so that nobody listens any more when it is asked whether the frame has gone out.
+            let heard = timeout(ACKNOWLEDGED, answer).await;
+            match heard {
                 Ok(Ok(answer)) => return judge(200, &answer),
-                Err(_) => return Err(unsure()),
-                Ok(Err(_)) if Instant::now() >= deadline => return Err(if was_queued { unsure() } else { down() }),
+                Err(_) if has_gone_out() => return Err(unsure()),
+                Ok(Err(_)) if command == SEND && has_gone_out() => return Err(unsure()),
+                Err(_) => return Err(down()),
+                Ok(Err(_)) if Instant::now() >= deadline => return Err(if has_gone_out() { unsure() } else { down() }),
                 Ok(Err(_)) => {}
             }
             let is_another = |now: &Option<mpsc::Sender<Call>>| now.as_ref().is_none_or(|now| !now.same_channel(&line));
             if timeout_at(deadline, lines.wait_for(is_another)).await.is_err() {
-                return Err(unsure());
+                return Err(if has_gone_out() { unsure() } else { down() });
             }
         }
     }
@@ -183,7 +194,12 @@ impl Line {
                     }
                 },
                 Some(call) = outgoing.recv() => {
-                    let Call { id, frame, acknowledged } = call;
+                    let Call { id, frame, acknowledged, written } = call;
+                    written.store(true, Ordering::SeqCst);
+                    // Whoever gave up waiting before that says it again later.
+                    if acknowledged.is_closed() {
+                        continue;
+                    }
                     self.asked.entry(id).or_default().push_back(acknowledged);
                     Some(frame)
                 }
@@ -258,7 +274,8 @@ impl Line {
 
     async fn happened(&mut self, id: String, body: &Value) -> Option<Value> {
         if body["event"]["eventtype"] == "disconnected_event" {
-            let message = "Another program opened a line with this bot's secret; ours is tried again in a minute.";
+            let message =
+                "Another program opened a line with this bot's secret; ours is tried again in an hour, or when the server starts again.";
             let error = Error::conflict("line_taken_over", message);
             self.desk.pulse().no_line(&error);
             self.desk.log().error("the line is gone", &error);
