@@ -179,7 +179,8 @@ mod tests {
                 proptest::prop_assert!(limit.fits(piece), "{piece:?}");
             }
             let count = |text: &str| text.chars().filter(|c| matches!(c, '字' | '。' | 'w')).count();
-            proptest::prop_assert_eq!(pieces.iter().map(|piece| count(piece)).sum::<usize>(), count(&text));
+            // More, where an opening line is repeated.
+            proptest::prop_assert!(pieces.iter().map(|piece| count(piece)).sum::<usize>() >= count(&text));
         }
     }
 
