@@ -194,7 +194,10 @@ impl Desk {
     }
 
     async fn obey(&self, mut case: Case<'_>, command: Command, said: &str) -> Result<()> {
-        case.language = self.language_of_command(&case, said).await?;
+        case.language = match &command {
+            Command::Human(more) if !more.is_empty() => Language::of(more),
+            _ => self.language_of_command(&case, said).await?,
+        };
         let language = case.language;
         let text = match command {
             Command::Help => words::help(language).to_owned(),

@@ -108,7 +108,7 @@ async fn a_reply_that_is_lost_later_is_told_to_whoever_is_on_duty() {
     for path in [SESSION, GROUP_SEND] {
         platform.fail_next(fault(path, 403, json!({"code": "Forbidden.AccessDenied"})));
     }
-    let lost = |shown: &[Shown]| shown.iter().any(|one| one.place == "cidDuty" && one.text.contains("没能送到"));
+    let lost = |shown: &[Shown]| shown.iter().any(|one| one.place == "cidDuty" && one.text.contains("人工答复没能送到"));
     platform.until(PATIENCE, lost).await.unwrap();
     assert_eq!(self::code(&told(&platform, "cidDuty").pop().unwrap()), code);
     assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} 二十天")).await.contains("已经转达"));

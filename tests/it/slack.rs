@@ -249,7 +249,7 @@ async fn whoever_is_in_the_group_on_duty_replies_in_any_thread_of_it() {
         json!({"type": "event_callback", "event_id": id, "authorizations": [{"user_id": "U0"}], "event": event}).to_string()
     };
     assert_eq!(deliver(&server, &reply("Ev2", "C2"), SECRET, 0).await.0, 200);
-    platform.until(says("on duty can use")).await;
+    platform.until(says("只有值班同事")).await;
     assert_eq!(deliver(&server, &reply("Ev3", "C9"), SECRET, 0).await.0, 200);
     let said = platform.until(says("opens again on Monday")).await;
     assert!(said.iter().any(|one| one.place == "C1/1.1" && one.texts.last().unwrap().contains("Monday")), "{said:?}");
