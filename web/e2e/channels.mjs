@@ -82,9 +82,9 @@ async function channels(page) {
     must((await id('endpoints').innerText()).includes('erp'), 'the receiver is not listed');
   });
   await check('one that was given up is sent again under the same id', async () => {
-    house.platform.refuse = 410;
+    house.platform.reject = 410;
     await api('POST', '/knowledge/entries', { question: '渠道测试二？', answer: '渠道测试二的答案。' });
-    await until(() => !house.platform.refuse, 'the receiver was not asked');
+    await until(() => !house.platform.reject, 'the receiver was not asked');
     await id('filter-state').selectOption('failed');
     await page.waitForURL(/state=failed/);
     await shown(deliveries('failed'), 'nothing was given up');

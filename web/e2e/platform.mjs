@@ -10,29 +10,29 @@ import { startServer } from './embed/house.mjs';
 
 const SECRET = 'a-secret-of-the-app';
 
-/** The platform and the receiver behind one address; `refuse` is the status of the next message or event. */
+/** The platform and the receiver behind one address; `refuse` is the status of the next message, `reject` of the next event. */
 async function startPlatform() {
-  const platform = { said: [], heard: [], refuse: 0 };
+  const platform = { said: [], heard: [], refuse: 0, reject: 0 };
   const http = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
     const answer = (status, value) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-    const refused = () => {
-      const status = platform.refuse;
-      platform.refuse = 0;
+    const once = (what) => {
+      const status = platform[what];
+      platform[what] = 0;
       return status;
     };
     switch (new URL(request.url, 'http://platform').pathname) {
       case '/v1.0/oauth2/accessToken':
         return answer(200, { accessToken: 'token', expireIn: 7200 });
       case '/v1.0/robot/groupMessages/send': {
-        const status = refused();
+        const status = once('refuse');
         if (status) return answer(status, { code: 'Forbidden.AccessDenied', message: 'no' });
         platform.said.push(JSON.parse(JSON.parse(body).msgParam).text);
         return answer(200, { processQueryKey: 'key' });
       }
       case '/hooks': {
-        const status = refused();
+        const status = once('reject');
         if (!status) platform.heard.push(JSON.parse(body));
         return answer(status || 200, {});
       }
