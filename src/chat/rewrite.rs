@@ -37,6 +37,12 @@ fn is_small_talk(message: &str) -> bool {
     words.iter().all(fills) && words.iter().any(|word| SMALL_TALK.contains(&word.as_str()))
 }
 
+/// Whether small talk gives thanks.
+pub fn thanks(message: &str) -> bool {
+    let normal = text::normalise(message);
+    ["谢", "thank", "thx"].iter().any(|word| normal.contains(word))
+}
+
 /// The query to search with.
 pub fn standalone(before: Option<&str>, question: &str) -> String {
     match before {

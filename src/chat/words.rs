@@ -4,7 +4,15 @@ use crate::ledger::Limit;
 use crate::memory::facts::{Fact, Slot};
 use crate::models::{Language, ModelError};
 
-/// A greeting, or thanks.
+/// To thanks.
+pub fn welcome(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "不客气。还有开店、发货、清关、退款、结算方面的问题，随时问我。",
+        Language::En => "You are welcome. Ask me any time about opening a shop, shipping, customs, refunds or settlement.",
+    }
+}
+
+/// A greeting.
 pub fn greeting(language: Language) -> &'static str {
     match language {
         Language::Zh => "你好，我是商家助手。开店、保证金、发货、清关、退款、结算这些规则都可以问我，答案会附上出处。",

@@ -59,7 +59,7 @@ struct Options {
     /// sqlite://… or postgres://… [env: COPILOT_DATABASE]
     #[arg(long, global = true, value_name = "URL")]
     database: Option<String>,
-    /// embedded: [env: COPILOT_INDEX]
+    /// `embedded:` or the address of a Qdrant server, http://host:6334 [env: COPILOT_INDEX]
     #[arg(long, global = true, value_name = "URL")]
     index: Option<String>,
 }

@@ -194,7 +194,8 @@ enum Written {
     Xlsx(Box<Book>),
 }
 
-const PLACE: [&str; 6] = ["file", "sheet", "row", "status", "code", "message"];
+/// What a report says of each row before its cells.
+pub const PLACE: [&str; 6] = ["file", "sheet", "row", "status", "code", "message"];
 
 impl RowTable {
     /// Begins the table, over an older one of that name.

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::{Ending, Turning, words};
-use crate::chat::{EventKind, cite, suggest};
+use crate::chat::{EventKind, cite, rewrite, suggest};
 use crate::knowledge::{Decision, Hit};
 use crate::models::FinishReason;
 
@@ -14,7 +14,8 @@ impl Turning {
         // Nothing was searched, so nothing was decided: whoever counts what has no answer counts no greetings.
         self.outcome.trace = json!({"intent": "greeting", "rewrite": self.rewriting});
         self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
-        self.say(words::greeting(self.language));
+        let thanked = rewrite::thanks(&self.request.text);
+        self.say(if thanked { words::welcome(self.language) } else { words::greeting(self.language) });
         Ending::Finished(FinishReason::Stop)
     }
 

@@ -4,7 +4,7 @@ use chrono_tz::Tz;
 
 use super::print::{self, count};
 use crate::config::Fusion;
-use crate::ids::Timestamp;
+use crate::ids::{EntryId, Timestamp};
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
 use crate::knowledge::report::{FieldChange, ImportReport};
@@ -181,6 +181,11 @@ pub fn eval(report: &EvalReport) {
         ));
     };
     print::line(count(report.queries, "question"));
+    if !report.unknown.is_empty() {
+        let some: Vec<&str> = report.unknown.iter().take(5).map(EntryId::as_str).collect();
+        let more = if report.unknown.len() > some.len() { ", …" } else { "" };
+        print::line(format!("{} in `relevant` that no row has: {}{more}", count(report.unknown.len(), "id"), some.join(", ")));
+    }
     if report.answerable == 0 {
         print::line("none of them has a row that answers it (`relevant` is empty), so there is no order to measure");
     } else {

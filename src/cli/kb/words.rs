@@ -70,7 +70,9 @@ async fn set(words: Words, knowledge: &Knowledge, tenant: &TenantId, json: bool)
     if json {
         print::json(&json!({"words": words.words, "synonyms": words.synonyms, "revision": revision}));
     } else {
-        print::line(format!("{} words and {} groups of synonyms (revision {revision}).", words.words.len(), words.synonyms.len()));
+        let (single, groups) = (words.words.len(), words.synonyms.len());
+        let (s, gs) = (if single == 1 { "" } else { "s" }, if groups == 1 { "" } else { "s" });
+        print::line(format!("{single} word{s} and {groups} group{gs} of synonyms (revision {revision})."));
     }
     Ok(DONE)
 }

@@ -1,7 +1,7 @@
 //! How good is retrieval? Ranking quality per leg and fused (nDCG, MRR, recall), and how often the
 //! decision refuses what the base cannot answer and what it can. Ranking is scored before thresholds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +93,9 @@ pub struct Legs {
 /// The contract's `kb eval` JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EvalReport {
+    /// Ids in `relevant` that no row has: slips of the pen look like rows that are not found.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<EntryId>,
     /// Questions asked.
     pub queries: usize,
     /// Those of them that some row answers.
@@ -169,12 +172,16 @@ pub async fn run(
     tune: bool,
     progress: impl Fn(usize),
 ) -> Result<EvalReport> {
+    let named: BTreeSet<&String> = queries.iter().flat_map(|query| &query.relevant).collect();
+    let named: Vec<EntryId> = named.into_iter().map(EntryId::from_text).collect();
+    let there: HashSet<EntryId> = knowledge.store().entries(tenant, &named).await?.into_iter().map(|entry| entry.id).collect();
+    let unknown = named.into_iter().filter(|id| !there.contains(id)).collect();
     let mut samples = Vec::with_capacity(queries.len());
     for (i, query) in queries.into_iter().enumerate() {
         samples.push(ask(knowledge, tenant, query, top).await?);
         progress(i + 1);
     }
-    let mut report = summarise(&samples);
+    let mut report = EvalReport { unknown, ..summarise(&samples) };
     if tune {
         report.tuned = Some(tune::cross_validated(&samples, &knowledge.settings(tenant).await?));
     }
@@ -231,6 +238,7 @@ fn summarise(samples: &[Sample]) -> EvalReport {
     let mut times: Vec<f64> = samples.iter().map(|sample| sample.millis).collect();
     times.sort_by(f64::total_cmp);
     EvalReport {
+        unknown: Vec::new(),
         queries: samples.len(),
         answerable: answerable.len(),
         figures: legs.reranked.unwrap_or(legs.fused),

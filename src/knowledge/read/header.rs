@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::error::{Error, Result};
+use crate::knowledge::report::PLACE;
 use crate::knowledge::text;
 
 /// A field of a knowledge row.
@@ -207,10 +208,12 @@ fn is_chosen(found: &[Option<(Field, usize)>], at: usize) -> bool {
 }
 
 fn notes(headers: &[&str], fields: &[Option<Field>]) -> Vec<String> {
+    // A report of ours that comes back says where its rows were: nobody has to be told.
+    let ours = PLACE.iter().all(|place| headers.contains(place));
     let ignored: Vec<_> = headers
         .iter()
         .zip(fields)
-        .filter(|(header, field)| field.is_none() && !header.is_empty())
+        .filter(|(header, field)| field.is_none() && !header.is_empty() && !(ours && PLACE.contains(header)))
         .map(|(header, _)| format!("`{header}`"))
         .collect();
     if ignored.is_empty() { Vec::new() } else { vec![format!("columns not used: {}", ignored.join(", "))] }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::super::Grounding;
 use super::units::{Kind, Unit, units};
 
-/// An answer up to this many characters is quoted whole.
+/// An answer up to this length is quoted whole: in Chinese characters, of which a Latin letter counts half.
 const SHORT: usize = 220;
 /// Most characters quoted of a longer one, unless one piece alone is longer.
 const QUOTE: usize = 300;
@@ -215,7 +215,7 @@ fn defuse(text: &str) -> String {
 }
 
 fn is_short(text: &str) -> bool {
-    text.trim().chars().count() <= SHORT
+    text.trim().chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>() <= 2 * SHORT
 }
 
 /// Words that every question has.
