@@ -21,6 +21,7 @@ use crate::memory::summary::Remembered;
 use crate::memory::{Outcome, Turn};
 use crate::models::{Attempts, FinishReason, Language, Model};
 use crate::safety::Checked;
+use crate::safety::personal::searchable;
 use crate::telemetry::traces;
 
 mod again;
@@ -165,14 +166,15 @@ impl Turning {
         let earlier = self.earlier().await?;
         let remembered = self.remembered().await?;
         let before = recall::earlier_query(&earlier, self.request.history.as_deref());
-        let understood = match rewrite::read(before.as_deref(), &self.request.text) {
+        let asked = searchable(&self.request.text);
+        let understood = match rewrite::read(before.as_deref(), &asked) {
             Intent::Ask(by_rules) => self.understood(by_rules, before.is_some(), &earlier).await?,
             Intent::Greet => Intent::Greet,
         };
         let Intent::Ask(query) = understood else { return Ok(self.greet()) };
         let mut found = self.search(&query).await?;
         if found.decision == Decision::None
-            && query == self.request.text.trim()
+            && query == asked
             && let Some(together) = rewrite::with_what_it_points_at(before.as_deref(), &query)
         {
             found = self.search(&together).await?;
@@ -180,7 +182,7 @@ impl Turning {
         if self.cancel.is_cancelled() {
             return Ok(Ending::Cancelled);
         }
-        let found = retrieve::grounded_when_rewritten(found, self.request.text.trim());
+        let found = retrieve::grounded_when_rewritten(found, &asked);
         let (sources, readable) = self.cite_sources(&found).await;
         match found.decision {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),

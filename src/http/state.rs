@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -36,6 +37,8 @@ pub struct HttpState {
     pub metrics: PrometheusHandle,
     /// Since when it serves.
     pub started: Timestamp,
+    /// The minute in which a page of a foreign origin was logged last.
+    pub foreign_told: AtomicI64,
     /// The one run of labelled questions there may be.
     pub evaluating: Semaphore,
 }
@@ -50,6 +53,7 @@ impl HttpState {
             closing: CancellationToken::new(),
             metrics: telemetry::metrics(),
             started: app.clock.now(),
+            foreign_told: AtomicI64::new(0),
             evaluating: Semaphore::new(1),
             app,
             demo_key,

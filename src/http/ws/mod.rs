@@ -2,6 +2,7 @@
 //! [`session`]'s.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
@@ -95,6 +96,12 @@ impl FromRequestParts<Shared> for Visit {
 async fn check_origin(origin: &str, parts: &Parts, state: &Shared) -> Result<()> {
     if is_own_origin(origin, parts, &state.app.config) || state.app.tenants.is_known_origin(origin).await? {
         return Ok(());
+    }
+    // Browsers show a page nothing of a refused handshake; whoever set the page up looks here.
+    let minute = state.app.clock.now().0 / 60_000;
+    if state.foreign_told.swap(minute, Ordering::Relaxed) != minute {
+        let origin: String = origin.chars().take(120).collect();
+        tracing::warn!(origin, "a page of an origin that no key allows was refused (told once a minute)");
     }
     Err(origin_not_allowed(Some(origin)))
 }
