@@ -2,7 +2,7 @@
 //! entries, their passages and the next revision in one transaction, so that commit order is revision
 //! order and indexes can follow by "what changed since n".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
@@ -107,14 +107,28 @@ pub struct Stats {
     pub expiring: Vec<Due>,
     /// The first of those that will be served later, soonest first.
     pub becoming_live: Vec<Due>,
-    /// The embedder whose vectors are current.
+    /// The embedder whose vectors are searched.
     pub embedder: String,
+    /// How far new vectors are, while they are being made.
+    pub renewal: Option<Renewal>,
     /// Words of the shop's own dictionary.
     pub words: usize,
     /// Its groups of synonyms.
     pub synonyms: usize,
     /// What `kb eval --tune --keep` has put in place of the configuration.
     pub tuning: Option<Tuning>,
+}
+
+/// Vectors that are being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Renewal {
+    /// The embedder that makes them.
+    pub embedder: String,
+    /// Live entries that have theirs.
+    pub done: u64,
+    /// Live entries.
+    pub of: u64,
 }
 
 /// An entry whose validity begins or ends soon.
@@ -275,25 +289,13 @@ impl KnowledgeStore {
             delete_passages(&mut tx, tenant, id).await?;
         }
         told.record(&mut tx, tenant, &change).await?;
+        if !writes.is_empty() {
+            // Rows in the space of an embedder that no longer serves have to be renewed.
+            let late = "update tenant_embedders set wanted = embedder where tenant_id = $1 and embedder <> $2 and wanted is null";
+            in_tx!(&mut tx, conn => sqlx::query(late).bind(tenant).bind(embedder).execute(conn).await.map(drop))?;
+        }
         tx.commit().await?;
         Ok(revision)
-    }
-
-    /// Gives entries new passages under one new revision, those whose content is still what was embedded: what
-    /// was changed or deleted meanwhile is left as it is.
-    pub async fn renew(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite]) -> Result<()> {
-        let sql = "update entries set revision = $5 where tenant_id = $1 and id = $2 and content_hash = $3 and deleted = $4";
-        let mut tx = self.db.begin().await?;
-        let revision = bump(&mut tx).await?;
-        for write in writes {
-            let same = in_tx!(&mut tx, conn => sqlx::query(sql)
-                .bind(tenant).bind(&write.id).bind(&write.content_hash).bind(false).bind(revision)
-                .execute(conn).await.map(|done| done.rows_affected()))?;
-            if same == 1 {
-                replace_passages(&mut tx, tenant, embedder, write).await?;
-            }
-        }
-        tx.commit().await
     }
 
     /// Entries touched after a revision, oldest change first. The last revision in the answer is
@@ -324,7 +326,7 @@ impl KnowledgeStore {
             .collect()
     }
 
-    async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
+    pub(super) async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
         let mut by_entry: BTreeMap<String, Vec<StoredPassage>> = BTreeMap::new();
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
@@ -336,11 +338,18 @@ impl KnowledgeStore {
                 for id in chunk { query = query.bind(id); }
                 query.fetch_all(pool).await
             })?;
+            // What another embedder made is of no use; this one's may be kept beside it.
+            let others: BTreeSet<&str> = rows.iter().filter(|row| row.embedder != embedder).map(|row| row.entry_id.as_str()).collect();
+            let others: Vec<&str> = if embedder.is_empty() { Vec::new() } else { others.into_iter().collect() };
+            let mut beside = self.beside(tenant, embedder, &others).await?;
             for row in rows {
-                let vector = row.vector.filter(|_| row.embedder == embedder).map(|bytes| floats(&bytes));
-                let passage =
-                    Passage { seq: u32::try_from(row.seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(&row.kind), text: row.text };
-                by_entry.entry(row.entry_id.as_str().to_owned()).or_default().push(StoredPassage { passage, vector });
+                let (entry, seq) = (row.entry_id.as_str().to_owned(), u32::try_from(row.seq).unwrap_or(u32::MAX));
+                let vector = match row.vector {
+                    Some(bytes) if row.embedder == embedder => Some(floats(&bytes)),
+                    _ => beside.remove(&(entry.clone(), seq)).flatten(),
+                };
+                let passage = Passage { seq, kind: PassageKind::from_word(&row.kind), text: row.text };
+                by_entry.entry(entry).or_default().push(StoredPassage { passage, vector });
             }
         }
         Ok(by_entry)
@@ -384,6 +393,8 @@ impl KnowledgeStore {
             let sql = format!(
                 "select e.id, e.content_hash, e.question_key, count(p.seq) as stale from entries e \
                  left join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id and p.embedder <> $2 \
+                 and not exists (select 1 from passage_vectors v where v.tenant_id = e.tenant_id and v.embedder = $2 \
+                 and v.entry_id = e.id and v.content_hash = e.content_hash) \
                  where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash, e.question_key",
                 placeholders(4, chunk.len())
             );
@@ -415,15 +426,6 @@ impl KnowledgeStore {
                 Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(false).fetch_all(pool).await)?)
             }
         }
-    }
-
-    /// A page of live entries with vectors of another embedder (or none of this one yet).
-    pub async fn stale(&self, tenant: &TenantId, embedder: &str, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let sql = "select distinct entry_id from passages where tenant_id = $1 and embedder <> $2 limit $3";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let ids: Vec<EntryId> =
-            on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(embedder).bind(limit).fetch_all(pool).await)?;
-        self.entries(tenant, &ids).await
     }
 
     /// The markets that live entries are for.
@@ -535,7 +537,7 @@ async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result
 }
 
 /// Passages of one statement; an entry rarely has more, and a database takes few parameters at once.
-const PASSAGES_AT_ONCE: usize = 64;
+pub(super) const PASSAGES_AT_ONCE: usize = 64;
 
 async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write: &EntryWrite) -> Result<()> {
     delete_passages(tx, tenant, &write.id).await?;
@@ -559,14 +561,14 @@ pub(super) fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
-fn bytes(vector: &[f32]) -> Vec<u8> {
+pub(super) fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
 }
 
-fn unsigned(count: i64) -> u64 {
+pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
 }

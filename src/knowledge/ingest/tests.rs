@@ -16,7 +16,7 @@ use crate::knowledge::export::{ExportFormat, export};
 use crate::knowledge::list_store::Listing;
 use crate::knowledge::store::EntryWrite;
 use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
-use crate::models::{Embedder, embed};
+use crate::models::{EmbedKind, Embedder, embed};
 use crate::tenants::Tenants;
 
 const ZONE: Tz = Tz::Asia__Shanghai;
@@ -60,6 +60,7 @@ impl Shop {
             db,
             clock: Clock::system(),
             embedder: embedder.clone(),
+            embedding: config.embedder.clone(),
             reranker: None,
             index_dir: folder.path().join("index"),
             index: config.index_place(),
