@@ -8,8 +8,8 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::embedders::Space;
 use super::decide::{Asked, Doubt, decide, evidence, is_asking};
+use super::embedders::Space;
 use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::gist::{self, Gist};
 use super::index::both::Found;

@@ -326,7 +326,12 @@ impl KnowledgeStore {
             .collect()
     }
 
-    pub(super) async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
+    pub(super) async fn passages(
+        &self,
+        tenant: &TenantId,
+        embedder: &str,
+        ids: &[EntryId],
+    ) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
         let mut by_entry: BTreeMap<String, Vec<StoredPassage>> = BTreeMap::new();
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(

@@ -248,7 +248,11 @@ async fn an_old_embedder_that_refuses_costs_no_answer() {
         n += 1;
         assert!(began.elapsed() < PATIENCE);
     }
-    process.until("/api/v1/knowledge/search?q=%E7%AC%AC3%E5%8F%B7", &asker.key, |status, body| status == 200 && body["hits"][0]["semantic"]["rank"].is_u64()).await;
+    process
+        .until("/api/v1/knowledge/search?q=%E7%AC%AC3%E5%8F%B7", &asker.key, |status, body| {
+            status == 200 && body["hits"][0]["semantic"]["rank"].is_u64()
+        })
+        .await;
     for n in 0..40 {
         assert!(asker.asks(&process, n).await.is_some(), "row {n}");
     }
@@ -285,7 +289,8 @@ pub async fn story(store: &KnowledgeStore, shop: &TenantId, other: &TenantId) ->
     assert_eq!((whole.len(), whole[0].1.len(), whole[0].0.draft.question.as_str()), (1, 1, "保证金"));
 
     // Vectors beside are seen by their embedder only, and only while the content is theirs.
-    let filled = |id: &EntryId, hash: &str, vector: Vec<f32>| Filled { id: id.clone(), content_hash: hash.into(), vectors: vec![(0, Some(vector))] };
+    let filled =
+        |id: &EntryId, hash: &str, vector: Vec<f32>| Filled { id: id.clone(), content_hash: hash.into(), vectors: vec![(0, Some(vector))] };
     let vectors = async |embedder: &str| -> Vec<Option<Vec<f32>>> {
         let changes = store.changes(shop, embedder, 0, 9).await.unwrap();
         changes.into_iter().map(|change| change.entry.unwrap().1[0].vector.clone()).collect()

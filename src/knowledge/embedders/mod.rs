@@ -222,7 +222,9 @@ impl Knowledge {
     /// other has everything here too.
     pub(super) async fn learn_embedder(&self, tenant: &TenantId) -> Result<()> {
         let embedder = self.writer(tenant).await?;
-        let Some(known) = self.spaces().learnt(tenant) else { return self.spaces().space(embedder).map(|space| self.spaces().set(tenant, space)) };
+        let Some(known) = self.spaces().learnt(tenant) else {
+            return self.spaces().space(embedder).map(|space| self.spaces().set(tenant, space));
+        };
         if known.embedder.id() == embedder.id() {
             return Ok(());
         }

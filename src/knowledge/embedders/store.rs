@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{AssertSqlSafe, FromRow};
 
+use crate::config::EmbedderSource;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, PASSAGES_AT_ONCE, bump, bytes, floats, placeholders, unsigned};
-use crate::config::EmbedderSource;
 use crate::knowledge::{KnowledgeEntry, Passage, Revision};
 use crate::{in_tx, on};
 
@@ -155,8 +155,7 @@ impl KnowledgeStore {
     pub async fn all_renewed(&self, tenant: &TenantId, embedder: &str, through: Revision) -> Result<bool> {
         let sql = "update tenant_embedders set wanted = null where tenant_id = $1 and embedder = $2 \
              and not exists (select 1 from entries e where e.tenant_id = $1 and e.revision > $3)";
-        let done =
-            on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(embedder).bind(through).execute(pool).await.map(|done| done.rows_affected()))?;
+        let done = on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(embedder).bind(through).execute(pool).await.map(|done| done.rows_affected()))?;
         Ok(done > 0)
     }
 
@@ -276,8 +275,7 @@ impl KnowledgeStore {
         let forget = "delete from passage_vectors where tenant_id = $1 and embedder = $2 and entry_id = $3";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut tx = self.db.begin().await?;
-        let some: Vec<(String, EntryId)> =
-            in_tx!(&mut tx, conn => sqlx::query_as(next).bind(tenant).bind(limit).fetch_all(conn).await)?;
+        let some: Vec<(String, EntryId)> = in_tx!(&mut tx, conn => sqlx::query_as(next).bind(tenant).bind(limit).fetch_all(conn).await)?;
         for (embedder, id) in &some {
             if embedder == serving {
                 in_tx!(&mut tx, conn => sqlx::query(AssertSqlSafe(take.clone()))

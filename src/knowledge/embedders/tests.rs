@@ -105,8 +105,9 @@ impl Place {
 }
 
 async fn add(knowledge: &Knowledge, n: usize) {
-    let draft =
-        EntryDraft { question: format!("第{n}号仓库由谁盘点？"), answer: format!("由 {n} 组盘点。"), ..EntryDraft::default() };
+    let draft = EntryDraft {
+        question: format!("第{n}号仓库由谁盘点？"), answer: format!("由 {n} 组盘点。"), ..EntryDraft::default()
+    };
     knowledge.add(&shop(), draft, true, "test").await.unwrap();
 }
 
@@ -187,7 +188,8 @@ async fn the_old_vectors_serve_until_the_new_ones_are_complete() {
 
 /// Texts of a row of [`add`].
 fn passages() -> usize {
-    let draft = EntryDraft { question: "第1号仓库由谁盘点？".into(), answer: "由 1 组盘点。".into(), ..EntryDraft::default() };
+    let draft =
+        EntryDraft { question: "第1号仓库由谁盘点？".into(), answer: "由 1 组盘点。".into(), ..EntryDraft::default() };
     crate::knowledge::split::passages(&draft).len()
 }
 
