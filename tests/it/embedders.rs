@@ -28,6 +28,9 @@ const ROWS: usize = 600;
 /// Rows embedded in one step (`embedders/change.rs`): what a kill may cost.
 const STEP: usize = 64;
 
+/// Who asks all the time is not held up.
+const UNHURRIED: [(&str, &str); 2] = [("COPILOT_LIMITS__ADDRESS_PER_MINUTE", "1000000"), ("COPILOT_LIMITS__KEY_PER_MINUTE", "1000000")];
+
 /// An embeddings endpoint that takes its time; it notes every text.
 struct Endpoint {
     address: SocketAddr,
@@ -39,6 +42,8 @@ struct Endpoint {
 struct Seen {
     texts: Mutex<Vec<String>>,
     refuses: AtomicBool,
+    /// Rows wait; questions do not.
+    holds: AtomicBool,
 }
 
 impl Endpoint {
@@ -67,12 +72,14 @@ impl Endpoint {
             ("COPILOT_EMBEDDER__SOURCE", format!("http://{}/v1/embeddings", self.address)),
             ("COPILOT_EMBEDDER__MODEL", "pairs".to_owned()),
             ("COPILOT_EMBEDDER__DIMENSIONS", DIMENSIONS.to_string()),
+            ("COPILOT_EMBEDDER__TIMEOUT_MS", "120000".to_owned()),
         ]
     }
 
     fn serve(&self, shop: &Shop) -> Process {
         let environment = self.environment();
-        Process::start_with(&shop.data, &environment.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>())
+        let environment = environment.iter().map(|(name, value)| (*name, value.as_str())).chain(UNHURRIED);
+        Process::start_with(&shop.data, &environment.collect::<Vec<_>>())
     }
 
     /// How often each text was sent.
@@ -96,7 +103,12 @@ async fn embeddings(State(seen): State<Arc<Seen>>, Json(body): Json<Value>) -> (
         return (StatusCode::UNAUTHORIZED, Json(json!({"error": {"message": "no such key"}})));
     }
     let texts: Vec<String> = body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
-    tokio::time::sleep(Duration::from_millis(25)).await;
+    if !texts.iter().any(|text| text.starts_with("请问")) {
+        while seen.holds.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
     let data: Vec<Value> = texts.iter().enumerate().map(|(i, text)| json!({"index": i, "embedding": pairs(text)})).collect();
     seen.texts.lock().unwrap().extend(texts);
     (StatusCode::OK, Json(json!({"data": data, "model": body["model"], "usage": {"total_tokens": 1}})))
@@ -185,12 +197,14 @@ async fn a_changed_embedder_embeds_beside_and_every_question_finds_its_row_meanw
         halfway.insert(done);
         assert!(began.elapsed() < PATIENCE * 6, "{stats}");
         if done >= 100 && !imported {
+            endpoint.seen.holds.store(true, Ordering::Relaxed);
             let late = shop.file("late.csv", rows(ROWS..ROWS + 1));
             assert_eq!(as_is(&late).done().counts(), [1, 0, 0, 0, 0, 0]);
             imported = true;
             // Searchable within a second of its commit.
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(asker.asks(&process, ROWS).await.is_some(), "a new row is found by its meaning at once");
+            endpoint.seen.holds.store(false, Ordering::Relaxed);
         }
         if done >= 250 && !killed {
             process.kill();
@@ -233,7 +247,7 @@ async fn an_old_embedder_that_refuses_costs_no_answer() {
     finish(import.envs(endpoint.environment()).args(["kb", "import", "--as-is"]).arg(&file)).done();
     endpoint.seen.refuses.store(true, Ordering::Relaxed);
     let asker = Asker::of(&shop);
-    let process = Process::start_with(&shop.data, &[]);
+    let process = Process::start_with(&shop.data, &UNHURRIED);
     process.ready().await;
     let began = Instant::now();
     let mut n = 0;
@@ -248,11 +262,8 @@ async fn an_old_embedder_that_refuses_costs_no_answer() {
         n += 1;
         assert!(began.elapsed() < PATIENCE);
     }
-    process
-        .until("/api/v1/knowledge/search?q=%E7%AC%AC3%E5%8F%B7", &asker.key, |status, body| {
-            status == 200 && body["hits"][0]["semantic"]["rank"].is_u64()
-        })
-        .await;
+    // The last rows are followed within a second.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     for n in 0..40 {
         assert!(asker.asks(&process, n).await.is_some(), "row {n}");
     }
@@ -312,6 +323,7 @@ pub async fn story(store: &KnowledgeStore, shop: &TenantId, other: &TenantId) ->
     assert_eq!(store.serving(shop).await.unwrap().unwrap().embedder, "e1");
     let revision = store.revision().await.unwrap();
     assert!(store.change_embedder(shop, "e2", &source, Some(1), false).await.unwrap());
+    assert!(!store.keep_beside(shop, "e2", &[filled(&b, "hash of 清关", of_a.clone())]).await.unwrap(), "it serves now");
     let now = store.serving(shop).await.unwrap().unwrap();
     assert_eq!((now.embedder.as_str(), now.wanted, store.revision().await.unwrap()), ("e2", None, revision + 1));
     assert_eq!((vectors("e2").await, vectors("e1").await), (vec![Some(of_a.clone()), Some(of_b.clone())], before.to_vec()));

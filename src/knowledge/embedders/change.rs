@@ -141,9 +141,7 @@ impl Knowledge {
         let window = self.store().lacking(tenant, wanted, &walk.place, LOOKED_AT).await?;
         for some in window.lacking.chunks(AT_ONCE) {
             let rows = self.embed_anew(tenant, some).await?;
-            if changing {
-                self.store().keep_beside(tenant, wanted, &rows).await?;
-            } else {
+            if !(changing && self.store().keep_beside(tenant, wanted, &rows).await?) {
                 self.store().renew(tenant, wanted, &rows).await?;
                 self.nudge();
             }
@@ -205,6 +203,9 @@ impl Knowledge {
 
     async fn change_over(&self, tenant: &TenantId, through: Revision) -> Result<()> {
         let space = self.coming(tenant)?;
+        if self.serving(tenant).await?.embedder == space.embedder.id() {
+            return Ok(());
+        }
         // Rows behind `through` have no vector yet.
         self.fill_space(&space, tenant, Some(through)).await?;
         let wanted = space.embedder.id();
@@ -220,10 +221,11 @@ impl Knowledge {
         if serving.embedder == wanted || !self.renewer().lock.owns() {
             return Ok(());
         }
-        let space = self.spaces().space(Arc::clone(self.embedder()))?;
-        self.fill_space(&space, tenant, None).await?;
+        // The record first: from here on a vector that is made is told to the indexes.
         self.store().change_embedder(tenant, wanted, &self.spaces().source(), None, true).await?;
         tracing::warn!(%tenant, from = serving.embedder, to = wanted, "the new embedder serves at once; rows are found by their words until they have its vectors");
+        let space = self.spaces().space(Arc::clone(self.embedder()))?;
+        self.fill_space(&space, tenant, None).await?;
         self.put_in_place(tenant, space);
         Ok(())
     }

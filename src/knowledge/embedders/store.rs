@@ -187,10 +187,18 @@ impl KnowledgeStore {
         Ok(self.entries(tenant, ids).await?.into_iter().map(|entry| (own(&entry.id), entry)).map(|(own, entry)| (entry, own)).collect())
     }
 
-    /// Keeps vectors beside those that serve.
-    pub async fn keep_beside(&self, tenant: &TenantId, embedder: &str, rows: &[Filled]) -> Result<()> {
+    /// Keeps vectors beside those that serve; not once theirs serve, because an index that has been filled would
+    /// never hear of them.
+    pub async fn keep_beside(&self, tenant: &TenantId, embedder: &str, rows: &[Filled]) -> Result<bool> {
+        // The record is held until these are there.
+        let another_serves = "update tenant_embedders set embedder = embedder where tenant_id = $1 and embedder <> $2";
         let forget = "delete from passage_vectors where tenant_id = $1 and embedder = $2 and entry_id = $3";
         let mut tx = self.db.begin().await?;
+        let beside = in_tx!(&mut tx, conn => sqlx::query(another_serves)
+            .bind(tenant).bind(embedder).execute(conn).await.map(|done| done.rows_affected()))?;
+        if beside == 0 {
+            return Ok(false);
+        }
         for Filled { id, content_hash, vectors } in rows {
             in_tx!(&mut tx, conn => sqlx::query(forget).bind(tenant).bind(embedder).bind(id).execute(conn).await.map(drop))?;
             for some in vectors.chunks(PASSAGES_AT_ONCE) {
@@ -208,7 +216,8 @@ impl KnowledgeStore {
                 })?;
             }
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Gives entries the vectors they are searched by, under one new revision, those whose content is still what

@@ -212,6 +212,7 @@ async fn another_process_takes_the_change_over_and_nobody_changes_back() {
     knows(&first, &new);
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     second.renew_to_the_end(&shop()).await.unwrap();
+    second.catch_up().await.unwrap();
     assert!(finds(&first, 1).await, "it goes on in its own space");
     first.catch_up().await.unwrap();
     assert_eq!(first.space(&shop()).unwrap().embedder.id(), "pairs:96");
@@ -267,4 +268,32 @@ async fn an_embedder_that_is_gone_is_replaced_at_once_and_rows_are_found_by_thei
     for n in 0..5 {
         assert!(finds(&third, n).await, "{n}");
     }
+}
+
+#[tokio::test]
+async fn vectors_that_were_being_made_when_the_old_embedder_was_given_up_are_searched() {
+    let place = Place::new(false).await;
+    let (old, new) = (embedder(64), embedder(96));
+    let first = place.process("a", old.clone()).await;
+    for n in 0..4 {
+        add(&first, n).await;
+    }
+    drop(first);
+    let second = place.process("a", new.clone()).await;
+    knows(&second, &old);
+    second.catch_up().await.unwrap();
+    assert!(second.renewer().lock.take().await.unwrap());
+    // The step has read the record; then the change is made at once; then the step goes on.
+    let before = second.serving(&shop()).await.unwrap();
+    second.spaces().put_due(&shop(), Due::GivenUp);
+    second.change_as_due().await.unwrap();
+    let mut walk = change::Walk::default();
+    while second.renew_tenant(&shop(), &before, &mut walk).await.unwrap() {}
+    second.change_as_due().await.unwrap();
+    second.catch_up().await.unwrap();
+    for n in 0..4 {
+        assert!(finds(&second, n).await, "{n}");
+    }
+    second.renew_to_the_end(&shop()).await.unwrap();
+    assert_eq!((serving(&second).await, new.texts.load(Ordering::Relaxed)), (("pairs:96".into(), None), 4 * passages() + 4));
 }
