@@ -23,7 +23,7 @@ mod search;
 mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
-pub use channels::{BotMemory, BotMode, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
+pub use channels::{BotMemory, BotMode, BotTable, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
 pub use embedder::{EmbedderConfig, EmbedderSource};
 pub use index::{IndexPlace, QdrantConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};

@@ -74,6 +74,16 @@ macro_rules! in_tx {
 const BUSY: Duration = Duration::from_secs(30);
 
 impl Db {
+    /// In SQL: whether a column has the words of a pattern from [`containing`], be its letters large or small.
+    /// SQLite's `like` takes them as one by itself, and for the very letters that its `lower` knows; on a hundred
+    /// thousand rows the copies that `lower` makes are a third of the time.
+    pub fn contains(&self, column: &str, pattern: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("{column} like {pattern} escape '\\'"),
+            Self::Postgres(_) => format!("lower({column}) like {pattern} escape '\\'"),
+        }
+    }
+
     /// Opens and migrates the database behind `url`; an empty one means `copilot.db` in `data_dir`.
     ///
     /// # Errors
@@ -179,7 +189,7 @@ impl Tx {
     }
 }
 
-/// A pattern for `lower(column) like $1 escape '\\'`: these words somewhere, with nothing special about `%` and `_`.
+/// A pattern for [`Db::contains`]: these words somewhere, with nothing special about `%` and `_`.
 pub fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.to_lowercase().chars() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::door::{Bot, Channels};
+use super::door::{Channels, Entry};
 use super::pulse::{Problem, Vitals};
 use super::{Duty, Pace, Post, words};
 use crate::config::BotMode;
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct BotState {
-    /// `dingtalk`, `feishu`, `wecom`.
+    /// `dingtalk`, `feishu`, `slack`, `wecom`.
     pub platform: &'static str,
     /// As the configuration calls it.
     pub name: String,
@@ -37,7 +37,7 @@ pub struct BotState {
     pub last_message_ms: Option<Timestamp>,
     /// Messages within seven days.
     pub messages_7d: i64,
-    /// Why it is failing.
+    /// Why it is failing; when it is not, the last message since the start that was given up or may be lost.
     pub last_error: Option<Problem>,
     /// The last callback that was refused: somebody else's, or a sign of a wrong secret.
     pub refused: Option<Problem>,
@@ -113,7 +113,7 @@ impl Channels {
     pub async fn bots(&self, tenant: &TenantId) -> Result<Vec<BotState>> {
         let mut states = Vec::new();
         for bot in self.all().filter(|bot| &bot.desk.parts.tenant == tenant) {
-            states.push(state(&bot).await?);
+            states.push(state(bot).await?);
         }
         Ok(states)
     }
@@ -123,17 +123,17 @@ impl Channels {
     /// # Errors
     /// `bot_not_found`, `nobody_on_duty`, `bot_test_failed` with the platform's error.
     pub async fn test(&self, tenant: &TenantId, platform: &str, name: &str) -> Result<Vec<&'static str>> {
-        let own = |bot: &Bot<'_>| &bot.desk.parts.tenant == tenant && bot.platform == platform && bot.name == name;
+        let own = |bot: &&Entry| &bot.desk.parts.tenant == tenant && bot.platform() == platform && bot.name == name;
         let missing =
             || Error::not_found("bot_not_found", "There is no such bot. `[channels.PLATFORM.NAME]` in the configuration makes one.");
         let bot = self.all().find(own).ok_or_else(missing)?;
-        let reached = tests_to(&bot);
+        let reached = tests_to(bot);
         if reached.is_empty() {
             let message = "A test message has nowhere to go: nobody is on duty for this bot. Put `duty_user` or `duty_group` (WeCom: `duty_webhook`) into its table, or write to the bot and see it answer.";
             return Err(Error::invalid("nobody_on_duty", message));
         }
         let post = Post::new(Language::Zh, words::test(name));
-        let desk = bot.desk;
+        let desk = &bot.desk;
         let late = |_| Error::timeout("platform_timeout", "The platform did not answer in time; the message may have arrived.");
         // Each by itself: a test that reached only one of them has failed.
         for target in &reached {
@@ -151,21 +151,21 @@ impl Channels {
     }
 }
 
-async fn state(bot: &Bot<'_>) -> Result<BotState> {
+async fn state(bot: &Entry) -> Result<BotState> {
     let parts = &bot.desk.parts;
     let (last, messages) = parts.store.recent().await?;
     let vitals = parts.pulse.vitals();
-    let health = match bot.mode {
-        _ if vitals.failed.is_some() => Health::Failing,
+    let health = match bot.mode() {
+        _ if vitals.is_failing() => Health::Failing,
         BotMode::Stream if vitals.lines > 0 => Health::Connected,
         BotMode::Stream => Health::Connecting,
         BotMode::Webhook if vitals.seen.is_some() || messages > 0 => Health::Ready,
         BotMode::Webhook => Health::Waiting,
     };
     Ok(BotState {
-        platform: bot.platform,
-        name: bot.name.to_owned(),
-        mode: match bot.mode {
+        platform: bot.platform(),
+        name: bot.name.clone(),
+        mode: match bot.mode() {
             BotMode::Webhook => "webhook",
             BotMode::Stream => "stream",
         },
@@ -174,16 +174,16 @@ async fn state(bot: &Bot<'_>) -> Result<BotState> {
         last_message_ms: last,
         messages_7d: messages,
         calls: Calls::new(&vitals, parts.channel.quota()).await?,
-        last_error: vitals.failed,
+        last_error: vitals.problem().cloned(),
         refused: vitals.refused,
         tests_to: tests_to(bot),
     })
 }
 
 /// WeCom writes into the group of the webhook, where its person is mentioned; without one, over its line to the person.
-fn tests_to(bot: &Bot<'_>) -> Vec<&'static str> {
+fn tests_to(bot: &Entry) -> Vec<&'static str> {
     let duty = &bot.desk.parts.duty;
-    let directly = bot.platform != super::wecom::PLATFORM || (bot.mode == BotMode::Stream && duty.group.is_none());
+    let directly = bot.platform() != super::wecom::PLATFORM || (bot.mode() == BotMode::Stream && duty.group.is_none());
     let user = duty.user.is_some() && directly;
     [user.then_some("user"), duty.group.is_some().then_some("group")].into_iter().flatten().collect()
 }

@@ -9,8 +9,9 @@ use super::left_store::Hanging;
 use super::pace::Share;
 use super::store::BotStore;
 use super::tend::settled;
-use super::{Cards, Inbound, Pulse, Step, markdown, words};
+use super::{Cards, Inbound, Mention, Post, Pulse, Step, markdown, words};
 use crate::error::{Error, Kind, Result};
+use crate::models::Language;
 
 /// Longer than this for a free call, and a plain message is the better answer.
 const PATIENCE_TO_OPEN: Duration = Duration::from_secs(3);
@@ -41,6 +42,7 @@ pub struct Live<'a> {
     notes: Notes<'a>,
     id: String,
     message: String,
+    mention: Option<Mention>,
     attempt: i64,
     share: Share,
     due: Instant,
@@ -63,7 +65,8 @@ impl<'a> Live<'a> {
         let Some(share) = share else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
         let message = to.message_id.clone();
-        let live = Self { cards, notes, id, message, attempt, share, due: Instant::now(), shown: String::new() };
+        let mention = to.asker.staff_id.clone().filter(|_| to.group).map(|id| Mention { id });
+        let live = Self { cards, notes, id, message, mention, attempt, share, due: Instant::now(), shown: String::new() };
         if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
             return Ok(None);
         }
@@ -73,7 +76,7 @@ impl<'a> Live<'a> {
         match notes.pulse.called(opened) {
             Ok(()) => Ok(Some(live)),
             Err(error) => {
-                tracing::warn!(code = error.code(), causes = error.causes(), "no card, a plain message instead: {error}");
+                notes.pulse.log().warn("no card, a plain message instead", &error);
                 live.give_up(&error).await?;
                 Ok(None)
             }
@@ -83,8 +86,15 @@ impl<'a> Live<'a> {
     /// A call that was refused made no card; one that the platform did not answer, or not well, may have.
     async fn give_up(&self, error: &Error) -> Result<()> {
         match error.kind() {
-            Kind::Timeout | Kind::Unavailable => self.notes.store.card_hangs(&self.id, words::see_below()).await,
+            Kind::Timeout | Kind::Unavailable => self.hangs().await,
             _ => self.notes.store.card_done(&self.id).await,
+        }
+    }
+
+    async fn hangs(&self) -> Result<()> {
+        match self.notes.store.card_hangs(&self.id, &self.message, self.attempt, words::see_below()).await? {
+            true => Ok(()),
+            false => Err(settled()),
         }
     }
 
@@ -108,7 +118,7 @@ impl<'a> Live<'a> {
         match self.notes.pulse.called(self.cards.update(&self.id, &text, Step::Writing).await) {
             Ok(()) => self.shown = text,
             // The next update or the end makes up for it.
-            Err(error) => tracing::debug!(code = error.code(), "a card's update was left out: {error}"),
+            Err(error) => self.notes.pulse.log().warn("a card's update was left out", &error),
         }
     }
 
@@ -116,27 +126,40 @@ impl<'a> Live<'a> {
     pub async fn end(self, text: &str, whole: bool) -> Result<Ended> {
         let mut pieces = markdown::split(text, self.cards.limit());
         let first = pieces.remove(0);
+        // Kept together with the card's end, or a crash between the two would lose it.
+        let posts: Vec<Post> = match pieces.is_empty() {
+            true => Vec::new(),
+            false => {
+                let rest = Post::new(Language::of(text), pieces.join("\n\n"));
+                Post { mention: self.mention.clone(), ..rest }.pieces(self.cards.limit())
+            }
+        };
+        let rest = serde_json::to_string(&posts)?;
         let step = if whole { Step::Done } else { Step::Failed };
         let mut wait = FIRST_WAIT;
         for attempt in 1..=TRIES {
             self.cards.pace().turn().await;
+            // The turn may have been long in coming.
+            if !self.notes.store.beat(&self.message, self.attempt).await? {
+                return Err(settled());
+            }
             match self.notes.pulse.called(self.cards.update(&self.id, &first, step).await) {
                 Ok(()) => {
                     // Who has taken the message over says the rest.
-                    return match self.notes.store.card_answered(&self.id, &self.message, self.attempt).await? {
+                    return match self.notes.store.card_answered(&self.id, &self.message, self.attempt, &rest).await? {
                         true => Ok(Ended::Shown(pieces)),
                         false => Err(settled()),
                     };
                 }
                 Err(error) if attempt == TRIES || is_final(&error) => {
-                    tracing::warn!(code = error.code(), causes = error.causes(), "a card could not be ended, a message instead: {error}");
+                    self.notes.pulse.log().warn("a card could not be ended, a message instead", &error);
                     break;
                 }
                 Err(_) => tokio::time::sleep(wait).await,
             }
             wait *= 2;
         }
-        self.notes.store.card_hangs(&self.id, words::see_below()).await?;
+        self.hangs().await?;
         Ok(Ended::Refused)
     }
 }
@@ -158,15 +181,22 @@ pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<()> {
             Err(error) if error.kind() == Kind::Invalid => store.card_done(&card).await?,
             // A quota that is used up says nothing about the card, nor would the next one have more luck.
             Err(error) if error.kind() == Kind::Forbidden => {
-                tracing::debug!(card, code = error.code(), "cards wait: {error}");
+                tracing::debug!(bot = store.bot, card, code = error.code(), "cards wait: {error}");
                 return store.card_waits(&card, FORBIDDEN_WAIT, false).await;
             }
             Err(error) if tries >= MOST_TRIES => {
-                tracing::warn!(card, tries, code = error.code(), causes = error.causes(), "a card is left unfinished: {error}");
+                tracing::warn!(
+                    bot = store.bot,
+                    card,
+                    tries,
+                    code = error.code(),
+                    causes = error.causes(),
+                    "a card is left unfinished: {error}"
+                );
                 store.card_done(&card).await?;
             }
             Err(error) => {
-                tracing::debug!(card, tries, code = error.code(), "a card still hangs: {error}");
+                tracing::debug!(bot = store.bot, card, tries, code = error.code(), "a card still hangs: {error}");
                 store
                     .card_waits(
                         &card,

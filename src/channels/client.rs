@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// A platform answers in well under a second; a call that takes this long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
+/// The code of a call that was certainly never made.
+pub const UNREACHABLE: &str = "platform_unreachable";
 
 /// An encrypted address, or one on this machine: what `secure` and `plain` are called there (`https`, `http`).
 pub fn address(text: &str, secure: &str, plain: &str) -> Option<Url> {
@@ -48,7 +50,7 @@ pub fn client(local: bool) -> Result<Client> {
 pub fn lost(error: reqwest::Error) -> Error {
     let error = error.without_url();
     if error.is_connect() || error.is_builder() {
-        return Error::unavailable("platform_unreachable", "The platform cannot be reached.").because(error);
+        return Error::unavailable(UNREACHABLE, "The platform cannot be reached.").because(error);
     }
     if error.is_timeout() {
         return Error::timeout("platform_timeout", "The platform did not answer in time; the call may have worked.").because(error);

@@ -2,9 +2,10 @@
 //! question, answered by the engine, delivered once. What a crash or the platform left undone is `tend.rs`'s.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::cards::{Ended, Live, Notes};
@@ -21,8 +22,10 @@ use crate::memory::{Memory, Turn};
 use crate::models::{Language, Models};
 use crate::tenants::{Caller, Role};
 
-/// Messages a bot answers at the same time; a platform delivers the others again.
+/// Messages a bot answers at the same time. Others wait, up to so many with those that are being answered; beyond
+/// that a platform has to deliver them again.
 const MOST_AT_ONCE: usize = 200;
+const MOST_WAITING: i64 = 5_000;
 /// Answers in a row that the base did not have, after which a person is called.
 const MISSES: i64 = 2;
 
@@ -69,6 +72,9 @@ pub struct Desk {
     pub(super) parts: DeskParts,
     pub(super) tasks: TaskTracker,
     pub(super) seats: Arc<Semaphore>,
+    /// Whether messages wait for a seat, and that one has become free.
+    pub(super) crowded: AtomicBool,
+    pub(super) freed: Notify,
     /// What nobody touched since is not this server's.
     pub(super) started: Timestamp,
 }
@@ -89,7 +95,8 @@ impl Desk {
     /// Sets it up.
     pub fn new(parts: DeskParts) -> Arc<Self> {
         let started = parts.store.now();
-        Arc::new(Self { parts, tasks: TaskTracker::new(), seats: Arc::new(Semaphore::new(MOST_AT_ONCE)), started })
+        let seats = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        Arc::new(Self { parts, tasks: TaskTracker::new(), seats, crowded: AtomicBool::new(false), freed: Notify::new(), started })
     }
 
     /// Takes a message; returns as soon as it is stored. The answer goes to `early` when it is one
@@ -101,22 +108,38 @@ impl Desk {
         if self.tasks.is_closed() {
             return Err(Error::unavailable("shutting_down", "The server is restarting. Deliver the message again in a moment."));
         }
-        let busy = |_| Error::unavailable("bot_busy", "This bot has as many questions as it can answer. Deliver the message again later.");
-        let seat = Arc::clone(&self.seats).try_acquire_owned().map_err(busy)?;
         let desk = Arc::clone(self);
         // A task of its own: a platform that hangs up while the message is being stored would take its answer along.
         let taking = self.tasks.spawn(async move {
-            if !desk.parts.store.take(&inbound).await? {
+            let store = &desk.parts.store;
+            let seat = Arc::clone(&desk.seats).try_acquire_owned().ok();
+            if seat.is_none() && store.unanswered().await? >= MOST_WAITING {
+                let sentence = "This bot has as many questions as it can answer. Deliver the message again later.";
+                return Err(Error::unavailable("bot_busy", sentence));
+            }
+            if !store.take(&inbound, seat.is_some()).await? {
                 return Ok(Taken::Before);
             }
+            let Some(seat) = seat else {
+                desk.crowded.store(true, Ordering::Release);
+                return Ok(Taken::Now);
+            };
             let answering = Arc::clone(&desk);
             desk.tasks.spawn(async move {
                 answering.see_to(&inbound, 1, early).await;
-                drop(seat);
+                answering.leave(seat);
             });
             Ok(Taken::Now)
         });
         taking.await?
+    }
+
+    /// Makes room for who waits.
+    pub(super) fn leave(&self, seat: OwnedSemaphorePermit) {
+        drop(seat);
+        if self.crowded.load(Ordering::Acquire) {
+            self.freed.notify_one();
+        }
     }
 
     /// How it is doing.
@@ -150,7 +173,7 @@ impl Desk {
             self.attend(case, said).await
         };
         let outcome = self.while_ours(&inbound.message_id, attempt, answering).await;
-        self.settle(inbound, attempt, outcome).await;
+        self.settle(&inbound.message_id, inbound, attempt, outcome).await;
     }
 
     async fn attend(&self, case: Case<'_>, said: &str) -> Result<()> {
@@ -161,8 +184,8 @@ impl Desk {
             let text = words::empty(case.language);
             return self.say(case, text).await;
         }
-        if self.is_reply_of_a_human(case.inbound, said).await? {
-            return self.pass_on(case, said).await;
+        if let Some(reply) = self.reply_without_command(case.inbound, said).await? {
+            return self.pass_on(case, &reply).await;
         }
         match commands::read(said) {
             Some(command) => self.obey(case, command, said).await,
@@ -179,7 +202,7 @@ impl Desk {
                 self.parts.store.continue_with(&case.owner, None).await?;
                 words::fresh(language).to_owned()
             }
-            Command::Human => self.call_a_human(&case, said).await?.to_owned(),
+            Command::Human(_) => self.call_a_human(&case, said).await?.to_owned(),
             Command::Answer(reply) => return self.pass_on(case, &reply).await,
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };
@@ -253,11 +276,17 @@ impl Desk {
 
     /// Counts what the base did not have; the second time in a row calls a person and says so.
     async fn after(&self, case: &Case<'_>, answer: &Answer, question: &str) -> Result<String> {
-        let misses = self.parts.store.count(&case.owner, answer.is_miss()).await?;
-        if misses != MISSES || !self.has_duty() || self.call_a_human(case, question).await? != words::called(case.language) {
+        let (store, message) = (&self.parts.store, &case.inbound.message_id);
+        let misses = store.count(&case.owner, message, answer.is_miss()).await?;
+        if !answer.is_miss() || !self.has_duty() {
             return Ok(String::new());
         }
-        self.parts.store.count(&case.owner, false).await?;
+        // An earlier try of this message may have called and counted from the beginning.
+        let due = misses >= MISSES || store.called_for(message).await?.is_some();
+        if !due || self.call_a_human(case, question).await? != words::called(case.language) {
+            return Ok(String::new());
+        }
+        store.forget_misses(&case.owner).await?;
         Ok(format!("\n\n{}", words::called_after_misses(case.language)))
     }
 
@@ -328,7 +357,7 @@ impl Desk {
             },
             _ => pieces,
         };
-        self.deliver(inbound, attempt, &pieces).await
+        self.deliver(&inbound.message_id, inbound, attempt, &pieces).await
     }
 
     fn caller(&self, owner: &OwnerId) -> Caller {
@@ -389,7 +418,8 @@ fn message_key(message: &str) -> String {
     format!("m_{}", digest(&[message]))
 }
 
-fn digest(parts: &[&str]) -> String {
+/// A name for these texts together.
+pub(super) fn digest(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

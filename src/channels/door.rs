@@ -1,31 +1,28 @@
-//! The room's door: builds the configured bots, starts what runs on its own, and stops it all.
+//! The room's door: builds the configured bots, starts what runs on its own, and stops it all. Each platform has one
+//! arm here: a field, a line of `build` and its look-up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::desk::DeskParts;
-use super::dingtalk::{self, DingTalk};
-use super::feishu::{self, Feishu};
-use super::slack::{self, Slack};
+use super::dingtalk::DingTalk;
+use super::feishu::Feishu;
+use super::log::Log;
+use super::slack::Slack;
 use super::store::BotStore;
 use super::wecom::WeCom;
-use super::{Channel, Desk, Duty, Pulse, wecom};
+use super::{Channel, Desk, Duty, Pulse, dingtalk, feishu, slack, wecom};
 use crate::chat::ChatEngine;
-use crate::config::{AnswersConfig, BotMode, ChannelsConfig};
+use crate::config::{AnswersConfig, BotMode, BotTable, ChannelsConfig};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, TenantId};
 use crate::memory::Memory;
 use crate::models::Models;
 use crate::tenants::Tenants;
-
-/// How often what WeCom showed is forgotten.
-const FORGET_SHOWN: Duration = Duration::from_secs(30);
 
 /// What the room is built from.
 #[expect(missing_docs, reason = "each field is a room of that name")]
@@ -45,65 +42,62 @@ pub struct ChannelsParts<'a> {
 pub struct Channels(Arc<Inner>);
 
 struct Inner {
-    dingtalk: BTreeMap<String, DingTalkBot>,
-    feishu: BTreeMap<String, FeishuBot>,
-    wecom: BTreeMap<String, WeComBot>,
-    slack: BTreeMap<String, SlackBot>,
+    dingtalk: Bots<DingTalk>,
+    feishu: Bots<Feishu>,
+    wecom: Bots<WeCom>,
+    slack: Bots<Slack>,
+    /// All of them, by platform and name.
+    all: Vec<Entry>,
+    /// Calls of bots that there are none of.
+    strangers: Log,
     tenants: Tenants,
     stop: CancellationToken,
     loops: TaskTracker,
 }
 
-/// A DingTalk bot with its desk.
-#[derive(Clone)]
-pub struct DingTalkBot {
+/// The bots of a platform, by the name in their address.
+type Bots<C> = BTreeMap<String, Bot<C>>;
+
+/// A bot.
+pub struct Bot<C> {
     /// What happens to its messages.
     pub desk: Arc<Desk>,
     /// Its platform.
-    pub channel: Arc<DingTalk>,
-    tenant: TenantId,
+    pub channel: Arc<C>,
 }
 
-/// A Feishu bot with its desk.
+/// A bot, whatever its platform.
 #[derive(Clone)]
-pub struct FeishuBot {
+pub struct Entry {
+    /// As the configuration calls it.
+    pub name: String,
     /// What happens to its messages.
     pub desk: Arc<Desk>,
-    /// Its platform.
-    pub channel: Arc<Feishu>,
-    tenant: TenantId,
 }
 
-/// A WeCom bot with its desk.
-#[derive(Clone)]
-pub struct WeComBot {
-    /// What happens to its messages.
-    pub desk: Arc<Desk>,
-    /// Its platform.
-    pub channel: Arc<WeCom>,
-    tenant: TenantId,
-}
-
-/// A Slack bot with its desk.
-#[derive(Clone)]
-pub struct SlackBot {
-    /// What happens to its messages.
-    pub desk: Arc<Desk>,
-    /// Its platform.
-    pub channel: Arc<Slack>,
-    tenant: TenantId,
-}
-
-/// Any bot.
-pub struct Bot<'a> {
+impl Entry {
     /// Its platform's name.
-    pub platform: &'static str,
-    /// Its own.
-    pub name: &'a str,
+    pub fn platform(&self) -> &'static str {
+        self.desk.parts.channel.platform()
+    }
+
     /// How its messages come in.
-    pub mode: BotMode,
-    /// What happens to them.
-    pub desk: &'a Arc<Desk>,
+    pub fn mode(&self) -> BotMode {
+        self.desk.parts.channel.mode()
+    }
+
+    /// What it does until `stop`: what its platform wants, by which also what a crash left is answered, and that.
+    async fn run(&self, tenants: &Tenants, stop: &CancellationToken) {
+        let parts = &self.desk.parts;
+        if let Err(error) = tenants.get(&parts.tenant).await {
+            tracing::error!(bot = parts.bot, code = error.code(), "this bot's messages cannot be answered: {error}");
+            return;
+        }
+        tokio::select! {
+            () = Arc::clone(&parts.channel).run(&self.desk, stop) => {}
+            () = self.desk.tend() => {}
+        }
+    }
 }
 
 impl Channels {
@@ -112,112 +106,62 @@ impl Channels {
     /// # Errors
     /// `bad_config` when a bot's addresses cannot be used.
     pub fn build(parts: &ChannelsParts<'_>) -> Result<Self> {
-        let mut dingtalk = BTreeMap::new();
-        for (name, config) in &parts.config.dingtalk {
-            let tenant = TenantId::parse(&config.tenant)?;
-            let store = store(parts, &tenant, format!("{}/{name}", dingtalk::PLATFORM));
-            let channel = Arc::new(DingTalk::new(name, config, parts.clock.clone(), store)?);
-            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
-            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
-            dingtalk.insert(name.clone(), DingTalkBot { desk, channel, tenant });
-        }
-        let mut feishu = BTreeMap::new();
-        for (name, config) in &parts.config.feishu {
-            let tenant = TenantId::parse(&config.tenant)?;
-            let store = store(parts, &tenant, format!("{}/{name}", feishu::PLATFORM));
-            let channel = Arc::new(Feishu::new(name, config, parts.clock.clone(), store)?);
-            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
-            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
-            feishu.insert(name.clone(), FeishuBot { desk, channel, tenant });
-        }
-        let mut wecom_bots = BTreeMap::new();
-        for (name, config) in &parts.config.wecom {
-            let tenant = TenantId::parse(&config.tenant)?;
-            let store = store(parts, &tenant, format!("{}/{name}", wecom::PLATFORM));
-            let channel = Arc::new(WeCom::new(name, config, parts.clock.clone(), store)?);
-            let duty = Duty { user: config.duty_user.clone(), group: config.duty_webhook.as_ref().map(|_| name.clone()) };
-            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
-            wecom_bots.insert(name.clone(), WeComBot { desk, channel, tenant });
-        }
-        let mut slack_bots = BTreeMap::new();
-        for (name, config) in &parts.config.slack {
-            let tenant = TenantId::parse(&config.tenant)?;
-            let store = store(parts, &tenant, format!("{}/{name}", slack::PLATFORM));
-            let channel = Arc::new(Slack::new(name, config, parts.clock.clone(), store)?);
-            let duty = Duty { user: config.duty_user.clone(), group: config.duty_group.clone() };
-            let desk = desk(parts, name, &tenant, config.memory, duty, Arc::clone(&channel) as Arc<dyn Channel>);
-            slack_bots.insert(name.clone(), SlackBot { desk, channel, tenant });
-        }
-        let (stop, loops) = (CancellationToken::new(), TaskTracker::new());
-        Ok(Self(Arc::new(Inner { dingtalk, feishu, wecom: wecom_bots, slack: slack_bots, tenants: parts.tenants.clone(), stop, loops })))
+        let (config, mut all) = (parts.config, Vec::new());
+        Ok(Self(Arc::new(Inner {
+            dingtalk: bots(parts, dingtalk::PLATFORM, &config.dingtalk, DingTalk::new, &mut all)?,
+            feishu: bots(parts, feishu::PLATFORM, &config.feishu, Feishu::new, &mut all)?,
+            wecom: bots(parts, wecom::PLATFORM, &config.wecom, WeCom::new, &mut all)?,
+            slack: bots(parts, slack::PLATFORM, &config.slack, Slack::new, &mut all)?,
+            all,
+            strangers: Log::new("none", parts.clock.clone()),
+            tenants: parts.tenants.clone(),
+            stop: CancellationToken::new(),
+            loops: TaskTracker::new(),
+        })))
     }
 
     /// A DingTalk bot by the name in its address.
     ///
     /// # Errors
-    /// `bot_not_found`.
-    pub fn dingtalk(&self, name: &str) -> Result<&DingTalkBot> {
-        let missing =
-            || Error::not_found("bot_not_found", "There is no such bot. `[channels.dingtalk.NAME]` in the configuration makes one.");
-        self.0.dingtalk.get(name).ok_or_else(missing)
+    /// `bot_not_found`, logged.
+    pub fn dingtalk(&self, name: &str) -> Result<&Bot<DingTalk>> {
+        self.0.find(dingtalk::PLATFORM, &self.0.dingtalk, name)
     }
 
     /// A Feishu bot by the name in its address.
     ///
     /// # Errors
-    /// `bot_not_found`.
-    pub fn feishu(&self, name: &str) -> Result<&FeishuBot> {
-        let missing =
-            || Error::not_found("bot_not_found", "There is no such bot. `[channels.feishu.NAME]` in the configuration makes one.");
-        self.0.feishu.get(name).ok_or_else(missing)
+    /// `bot_not_found`, logged.
+    pub fn feishu(&self, name: &str) -> Result<&Bot<Feishu>> {
+        self.0.find(feishu::PLATFORM, &self.0.feishu, name)
     }
 
     /// A WeCom bot by the name in its address.
     ///
     /// # Errors
-    /// `bot_not_found`.
-    pub fn wecom(&self, name: &str) -> Result<&WeComBot> {
-        let missing = || Error::not_found("bot_not_found", "There is no such bot. `[channels.wecom.NAME]` in the configuration makes one.");
-        self.0.wecom.get(name).ok_or_else(missing)
+    /// `bot_not_found`, logged.
+    pub fn wecom(&self, name: &str) -> Result<&Bot<WeCom>> {
+        self.0.find(wecom::PLATFORM, &self.0.wecom, name)
     }
 
     /// A Slack bot by the name in its address.
     ///
     /// # Errors
-    /// `bot_not_found`.
-    pub fn slack(&self, name: &str) -> Result<&SlackBot> {
-        let missing = || Error::not_found("bot_not_found", "There is no such bot. `[channels.slack.NAME]` in the configuration makes one.");
-        self.0.slack.get(name).ok_or_else(missing)
+    /// `bot_not_found`, logged.
+    pub fn slack(&self, name: &str) -> Result<&Bot<Slack>> {
+        self.0.find(slack::PLATFORM, &self.0.slack, name)
     }
 
     /// Every bot, by platform and name.
-    pub(super) fn all(&self) -> impl Iterator<Item = Bot<'_>> {
-        let room = &*self.0;
-        let dingtalk = room.dingtalk.iter().map(|(name, bot)| (name, bot.channel.mode(), &bot.desk));
-        let feishu = room.feishu.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
-        let wecom = room.wecom.iter().map(|(name, bot)| (name, bot.channel.mode(), &bot.desk));
-        let slack = room.slack.iter().map(|(name, bot)| (name, BotMode::Webhook, &bot.desk));
-        let all = dingtalk.chain(feishu).chain(wecom).chain(slack);
-        all.map(|(name, mode, desk)| Bot { platform: desk.parts.channel.platform(), name, mode, desk })
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.0.all.iter()
     }
 
     /// Starts what bots do on their own: open streams, answer what a crash left, end hanging cards.
     pub fn start(&self) {
-        for (name, bot) in &self.0.dingtalk {
-            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { run(&room, &name, bot).await });
-        }
-        for (name, bot) in &self.0.feishu {
-            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
-        }
-        for (name, bot) in &self.0.slack {
-            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { look_after(&room, &name, &bot.tenant, &bot.desk).await });
-        }
-        for (name, bot) in &self.0.wecom {
-            let (room, name, bot) = (Arc::clone(&self.0), name.clone(), bot.clone());
-            self.0.loops.spawn(async move { keep(&room, &name, bot).await });
+        for bot in &self.0.all {
+            let (room, bot) = (Arc::clone(&self.0), bot.clone());
+            self.0.loops.spawn(async move { bot.run(&room.tenants, &room.stop).await });
         }
     }
 
@@ -225,123 +169,57 @@ impl Channels {
     pub fn close(&self) {
         self.0.stop.cancel();
         self.0.loops.close();
-        self.0.desks().for_each(|desk| desk.close());
+        self.0.all.iter().for_each(|bot| bot.desk.close());
     }
 
     /// Waits until what was taken is answered.
     pub async fn drained(&self) {
         self.0.loops.wait().await;
-        for desk in self.0.desks() {
-            desk.drained().await;
+        for bot in &self.0.all {
+            bot.desk.drained().await;
         }
     }
 }
 
 impl Inner {
-    fn desks(&self) -> impl Iterator<Item = &Arc<Desk>> {
-        let dingtalk = self.dingtalk.values().map(|bot| &bot.desk);
-        dingtalk
-            .chain(self.feishu.values().map(|bot| &bot.desk))
-            .chain(self.wecom.values().map(|bot| &bot.desk))
-            .chain(self.slack.values().map(|bot| &bot.desk))
+    fn find<'a, C>(&self, platform: &'static str, bots: &'a Bots<C>, name: &str) -> Result<&'a Bot<C>> {
+        bots.get(name).ok_or_else(|| {
+            self.strangers.unknown(platform, name);
+            let message = format!("There is no such bot. `[channels.{platform}.NAME]` in the configuration makes one.");
+            Error::not_found("bot_not_found", message)
+        })
     }
 }
 
-fn desk(
+/// The bots of a platform; each is added to `all` as well.
+fn bots<C: Channel + 'static, T: BotTable>(
     parts: &ChannelsParts<'_>,
-    name: &str,
-    tenant: &TenantId,
-    memory: crate::config::BotMemory,
-    duty: Duty,
-    channel: Arc<dyn Channel>,
-) -> Arc<Desk> {
-    let bot = format!("{}/{name}", channel.platform());
-    Desk::new(DeskParts {
-        store: store(parts, tenant, bot.clone()),
-        bot,
-        tenant: tenant.clone(),
-        memory,
-        duty,
-        channel,
-        engine: parts.engine.clone(),
-        models: Arc::clone(parts.models),
-        turns: parts.memory.clone(),
-        mark: parts.answers.ai_mark(tenant.as_str()).clone(),
-        pulse: Arc::new(Pulse::new(parts.clock.clone())),
-    })
-}
-
-fn store(parts: &ChannelsParts<'_>, tenant: &TenantId, bot: String) -> BotStore {
-    BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot)
-}
-
-/// Whether the bot's shop is there.
-async fn is_there(room: &Inner, name: &str, tenant: &TenantId) -> bool {
-    let found = room.tenants.get(tenant).await;
-    if let Err(error) = &found {
-        tracing::error!(bot = name, code = error.code(), "this bot's messages cannot be answered: {error}");
+    platform: &str,
+    tables: &BTreeMap<String, T>,
+    new: impl Fn(&str, &T, Clock, BotStore) -> Result<C>,
+    all: &mut Vec<Entry>,
+) -> Result<Bots<C>> {
+    let mut bots = Bots::new();
+    for (name, table) in tables {
+        let (tenant, bot) = (TenantId::parse(table.tenant())?, format!("{platform}/{name}"));
+        let store = BotStore::new(parts.db.clone(), parts.clock.clone(), tenant.clone(), bot.clone());
+        let channel = Arc::new(new(name, table, parts.clock.clone(), store.clone())?);
+        let (user, group) = table.duty();
+        let desk = Desk::new(DeskParts {
+            pulse: Arc::new(Pulse::new(&bot, parts.clock.clone())),
+            mark: parts.answers.ai_mark(tenant.as_str()).clone(),
+            bot,
+            tenant,
+            memory: table.memory(),
+            duty: Duty { user, group },
+            channel: Arc::clone(&channel) as Arc<dyn Channel>,
+            store,
+            engine: parts.engine.clone(),
+            models: Arc::clone(parts.models),
+            turns: parts.memory.clone(),
+        });
+        all.push(Entry { name: name.clone(), desk: Arc::clone(&desk) });
+        bots.insert(name.clone(), Bot { desk, channel });
     }
-    found.is_ok()
-}
-
-async fn run(room: &Inner, name: &str, bot: DingTalkBot) {
-    if !is_there(room, name, &bot.tenant).await {
-        return;
-    }
-    let streaming = async {
-        match bot.channel.mode() {
-            BotMode::Stream => {
-                // Each is opened again by itself; the platform gives a message to one of them.
-                let lines = (0..bot.channel.connections()).map(|_| dingtalk::stream::run(&bot.channel, &bot.desk, &room.stop));
-                join_all(lines).await;
-            }
-            BotMode::Webhook => room.stop.cancelled().await,
-        }
-    };
-    tokio::select! {
-        () = streaming => {}
-        () = bot.desk.tend() => {}
-    }
-}
-
-/// What a bot does whose messages are delivered: looks after what is left.
-async fn look_after(room: &Inner, name: &str, tenant: &TenantId, desk: &Arc<Desk>) {
-    if !is_there(room, name, tenant).await {
-        return;
-    }
-    tokio::select! {
-        () = room.stop.cancelled() => {}
-        () = desk.tend() => {}
-    }
-}
-
-/// What a WeCom bot does on its own: keeps its line, by which also what a crash left is answered, and forgets
-/// what was shown.
-async fn keep(room: &Inner, name: &str, bot: WeComBot) {
-    if !is_there(room, name, &bot.tenant).await {
-        return;
-    }
-    let streaming = async {
-        match bot.channel.mode() {
-            BotMode::Stream => wecom::stream::run(&bot.channel, &bot.desk, &room.stop).await,
-            BotMode::Webhook => room.stop.cancelled().await,
-        }
-    };
-    let forgetting = async {
-        loop {
-            tokio::time::sleep(FORGET_SHOWN).await;
-            tell(name, bot.channel.forget_shown().await);
-        }
-    };
-    tokio::select! {
-        () = streaming => {}
-        () = bot.desk.tend() => {}
-        () = forgetting => {}
-    }
-}
-
-fn tell(bot: &str, outcome: Result<()>) {
-    if let Err(error) = outcome {
-        tracing::error!(bot, code = error.code(), causes = error.causes(), "{error}");
-    }
+    Ok(bots)
 }

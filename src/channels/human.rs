@@ -1,8 +1,8 @@
 //! A person where the copilot has no answer: whoever is on duty is told, and their reply goes to the asker and
 //! into the conversation, ready to become knowledge.
 
-use super::commands;
-use super::desk::{Case, Desk};
+use super::commands::{self, Command};
+use super::desk::{Case, Desk, digest};
 use super::human_store::{Call, NewCall};
 use super::{Inbound, Mention, Post, words};
 use crate::error::Result;
@@ -10,15 +10,24 @@ use crate::memory::NewHumanReply;
 use crate::models::Language;
 
 impl Desk {
-    /// Tells whoever is on duty; what the asker is told.
+    /// Tells whoever is on duty, once for a message; what the asker is told.
     pub(super) async fn call_a_human(&self, case: &Case<'_>, said: &str) -> Result<&'static str> {
         let (duty, language) = (&self.parts.duty, case.language);
         if !self.has_duty() {
             return Ok(words::nobody(language));
         }
         let last = self.last_turn(&case.owner).await?;
-        let asked = last.as_ref().filter(|_| commands::read(said).is_some()).map(|turn| turn.question.as_str());
-        let what = asked.unwrap_or(said).replace('\n', " ");
+        // With a command it is about what was asked before, and what the command says beside its name.
+        let what = match commands::read(said) {
+            Some(command) => {
+                let more = if let Command::Human(more) = command { more } else { String::new() };
+                let asked = last.as_ref().map(|turn| turn.question.clone()).filter(|asked| *asked != more);
+                let both: Vec<String> = [asked, Some(more)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+                if both.is_empty() { said.to_owned() } else { both.join(" / ") }
+            }
+            None => said.to_owned(),
+        };
+        let what = what.replace('\n', " ");
         let call = NewCall {
             inbound: case.inbound,
             owner: &case.owner,
@@ -26,13 +35,17 @@ impl Desk {
             response_id: last.as_ref().map(|turn| &turn.id),
             question: &what,
         };
-        let code = self.parts.store.call(&call).await?;
+        let kept = self.parts.store.call(&call).await?;
+        if kept.told {
+            return Ok(words::called(language));
+        }
         let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
         let place = case.inbound.title.as_deref().unwrap_or(unnamed);
         let who = self.parts.channel.name_of(&case.inbound.asker);
-        let note = Post::new(language, words::alert(language, &who, place, &what, &code));
+        let note = Post::new(language, words::alert(language, &who, place, &what, &kept.code));
         match self.parts.pulse.called(self.parts.channel.alert(duty, &note).await) {
-            Ok(()) => Ok(words::called(language)),
+            // A crash before this is noted tells them twice; the other way round they might never hear of it.
+            Ok(()) => self.parts.store.call_is_told(&kept.code).await.map(|()| words::called(language)),
             Err(error) => {
                 tracing::error!(
                     bot = self.parts.bot,
@@ -50,19 +63,34 @@ impl Desk {
         self.parts.duty.user.is_some() || self.parts.duty.group.is_some()
     }
 
-    /// Whether a message is a person's reply without saying so: on duty, quoting, where somebody waits.
-    pub(super) async fn is_reply_of_a_human(&self, inbound: &Inbound, said: &str) -> Result<bool> {
+    /// What a message says to an asker though it does not name the command: somebody on duty quotes where somebody
+    /// waits, or what told them of it. Nothing to say is a reply of which nobody knows whom it is for.
+    pub(super) async fn reply_without_command(&self, inbound: &Inbound, said: &str) -> Result<Option<String>> {
         if !inbound.quotes || commands::read(said).is_some() || !self.is_on_duty(inbound) {
-            return Ok(false);
+            return Ok(None);
         }
-        Ok(self.parts.store.open_calls().await?.iter().any(|call| call.conversation == inbound.conversation))
+        let store = &self.parts.store;
+        if let Some(code) = inbound.quoted.as_deref().and_then(told_code)
+            && store.is_call(&code).await?
+        {
+            return Ok(Some(format!("#{code} {said}")));
+        }
+        if store.call_of_reply(&self.reply_id(inbound)).await?.is_some() {
+            return Ok(Some(said.to_owned()));
+        }
+        let open = store.open_calls().await?;
+        if open.iter().any(|call| call.conversation == inbound.conversation) {
+            return Ok(Some(said.to_owned()));
+        }
+        let perhaps = inbound.quoted.is_none() && !open.is_empty();
+        Ok(perhaps.then(String::new))
     }
 
     /// Who is on duty: the person wherever they write, and everybody in the group.
     fn is_on_duty(&self, inbound: &Inbound) -> bool {
         let duty = &self.parts.duty;
         let person = duty.user.is_some() && duty.user == inbound.asker.staff_id;
-        person || (inbound.group && duty.group.as_ref() == Some(&inbound.conversation))
+        person || (inbound.group && duty.group.as_deref() == Some(self.parts.channel.group_of(inbound)))
     }
 
     /// Takes a person's reply to the asker and keeps it. `said` may begin with the code of the call.
@@ -71,45 +99,88 @@ impl Desk {
         if !self.is_on_duty(case.inbound) {
             return self.say(case, words::only_on_duty(language)).await;
         }
-        let calls = self.parts.store.open_calls().await?;
+        let (store, id) = (&self.parts.store, self.reply_id(case.inbound));
+        // An earlier try of this message has chosen its call already.
         let code = code_of(said);
-        if !calls.iter().any(|call| call.code == code) && self.parts.store.is_call(&code).await? {
-            return self.say(case, words::answered_before(language)).await;
-        }
+        let calls = match store.call_of_reply(&id).await? {
+            Some(call) => vec![call],
+            None => match store.open_call(&code).await? {
+                Some(named) => vec![named],
+                None if store.is_call(&code).await? => return self.say(case, words::answered_before(language)).await,
+                None => store.open_calls().await?,
+            },
+        };
         let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
             return self.say(case, words::which_call(language, &listed(&calls))).await;
         };
-        // Of two people, or two deliveries after a crash, one is passed on.
-        if !self.parts.store.call_becomes(&call.code, "answered").await? {
+        let elsewhere = call.conversation != case.inbound.conversation;
+        let pieces = if elsewhere { Some(self.pieces(call, text)?) } else { None };
+        // Of two people one is passed on.
+        if !store.answer_call(call, &id, pieces.as_deref()).await? {
             return self.say(case, words::answered_before(language)).await;
         }
-        if call.conversation != case.inbound.conversation
-            && let Err(error) = self.show(call, text).await
-        {
-            let bot = &self.parts.bot;
-            tracing::error!(bot, code = error.code(), causes = error.causes(), "a person's reply did not reach the asker: {error}");
-            self.parts.store.call_becomes(&call.code, "open").await?;
-            return self.say(case, words::not_passed_on(language)).await;
-        }
-        let kept = self.keep(call, text, &case.inbound.asker.name).await?;
-        self.say(case, if kept { words::passed_on_and_kept(language) } else { words::passed_on(language) }).await
+        let said = match if elsewhere { self.carry(&id).await? } else { Carried::There } {
+            Carried::Nowhere => {
+                store.call_reopens(&call.code, &id).await?;
+                words::not_passed_on(language)
+            }
+            carried => {
+                let kept = self.keep(call, &id, text, &case.inbound.asker.name).await?;
+                match carried {
+                    Carried::Waits => words::passed_on_later(language),
+                    _ if kept => words::passed_on_and_kept(language),
+                    _ => words::passed_on(language),
+                }
+            }
+        };
+        self.say(case, said).await
     }
 
-    async fn show(&self, call: &Call, text: &str) -> Result<()> {
+    /// What the asker is shown of a reply.
+    fn pieces(&self, call: &Call, text: &str) -> Result<Vec<Post>> {
         let inbound: Inbound = serde_json::from_str(&call.inbound)?;
         let language = Language::of(&call.question);
-        let mention = inbound.asker.staff_id.clone().filter(|_| inbound.group).map(|id| Mention { id });
+        let mention = inbound.asker.staff_id.filter(|_| inbound.group).map(|id| Mention { id });
         let post = Post { mention, ..Post::new(language, words::reply_of_a_human(language, &call.question, text)) };
-        for piece in post.pieces(self.parts.channel.limit()) {
-            self.parts.channel.send(&inbound, &piece).await?;
+        Ok(post.pieces(self.parts.channel.limit()))
+    }
+
+    /// Sends a reply that waits: like any answer, again and again where the platform does not take it (`tend.rs`).
+    async fn carry(&self, reply: &str) -> Result<Carried> {
+        if self.parts.channel.can_send()
+            && let Some(left) = self.parts.store.take_up(reply).await?
+        {
+            let asker: Inbound = serde_json::from_str(&left.payload)?;
+            self.say_rest(reply, &asker, left.attempt, left.answer.as_deref().unwrap_or_default()).await;
+        }
+        Ok(match self.parts.store.state_of(reply).await?.as_deref() {
+            Some("done") => Carried::There,
+            Some("failed") => Carried::Nowhere,
+            _ => Carried::Waits,
+        })
+    }
+
+    /// Tells whoever is on duty of the replies that never arrived; their calls wait again.
+    pub(super) async fn tell_lost_replies(&self) -> Result<()> {
+        for call in self.parts.store.lost_replies().await? {
+            let language = Language::of(&call.question);
+            let note = Post::new(language, words::never_passed_on(language, &call.question, &call.code));
+            if let Err(error) = self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
+                self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error);
+            }
         }
         Ok(())
     }
 
+    /// A reply's own id follows from the message that it came as.
+    fn reply_id(&self, inbound: &Inbound) -> String {
+        format!("h_{}", digest(&[&self.parts.bot, &inbound.message_id]))
+    }
+
     /// Whether there was a conversation to keep it with.
-    async fn keep(&self, call: &Call, text: &str, said_by: &str) -> Result<bool> {
+    async fn keep(&self, call: &Call, id: &str, text: &str, said_by: &str) -> Result<bool> {
         let Some(conversation) = &call.conversation_id else { return Ok(false) };
-        let reply = NewHumanReply { response_id: call.response_id.as_ref(), question: &call.question, text, said_by };
+        let reply = NewHumanReply { id, response_id: call.response_id.as_ref(), question: &call.question, text, said_by };
         match self.parts.turns.add_human_reply(&self.parts.tenant, &call.owner_id, conversation, &reply).await {
             // It was deleted since.
             Err(error) if error.code() == "conversation_not_found" => Ok(false),
@@ -118,6 +189,17 @@ impl Desk {
     }
 }
 
+/// What became of a reply on its way.
+enum Carried {
+    There,
+    /// The platform does not take it now.
+    Waits,
+    /// It never will.
+    Nowhere,
+}
+
+/// Calls that are listed for a reply that names none.
+const LISTED: usize = 10;
 /// What marks a code as one.
 const MARKS: [char; 2] = ['#', '＃'];
 
@@ -140,8 +222,16 @@ fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&
     calls.iter().find(|call| call.conversation == conversation).or_else(only).map(|call| (call, said))
 }
 
+/// The newest few.
 fn listed(calls: &[Call]) -> String {
-    calls.iter().map(|call| format!("\n- `{}`: {}", call.code, call.question)).collect()
+    calls.iter().take(LISTED).map(|call| format!("\n- `{}`: {}", call.code, words::brief(&call.question))).collect()
+}
+
+/// The code in the note that told of a call (`words::alert`, `words::never_passed_on`).
+fn told_code(note: &str) -> Option<String> {
+    let after = ["/回复 ", "/answer "].iter().find_map(|command| note.rsplit_once(command))?.1;
+    let code: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
+    Some(code.to_lowercase()).filter(|code| !code.is_empty())
 }
 
 #[cfg(test)]
@@ -174,5 +264,14 @@ mod tests {
         assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), is("ab12", "十五天"));
         assert_eq!(chosen(&calls, "cid1", "ab12"), is("ab12", ""));
         assert_eq!(chosen(&[], "cid1", "十五天"), None);
+    }
+
+    #[test]
+    fn a_note_that_is_quoted_names_its_call() {
+        for language in [Language::Zh, Language::En] {
+            assert_eq!(told_code(&words::alert(language, "Ann", "a group", "q /answer", "ab12")).as_deref(), Some("ab12"));
+            assert_eq!(told_code(&words::never_passed_on(language, "q", "cd34")).as_deref(), Some("cd34"));
+        }
+        assert_eq!((told_code("/answer"), told_code("/answer …"), told_code("")), (None, None, None));
     }
 }

@@ -2,11 +2,11 @@
 
 use sqlx::FromRow;
 
-use super::Inbound;
 use super::store::BotStore;
+use super::{Inbound, Post};
 use crate::error::Result;
 use crate::ids::{ConversationId, OwnerId, TurnId, random_token};
-use crate::on;
+use crate::{in_tx, on};
 
 /// Calls a person can choose from without naming one.
 const MOST: i64 = 50;
@@ -39,23 +39,56 @@ pub struct NewCall<'a> {
     pub question: &'a str,
 }
 
+/// A call that is kept.
+#[derive(Clone, Debug, FromRow)]
+pub struct Kept {
+    /// What the person names it by.
+    pub code: String,
+    /// Whether whoever is on duty knows of it.
+    pub told: bool,
+}
+
 impl BotStore {
-    /// Remembers a call; returns the code it is named by.
-    pub async fn call(&self, call: &NewCall<'_>) -> Result<String> {
+    /// Remembers a call, one for each message.
+    pub async fn call(&self, call: &NewCall<'_>) -> Result<Kept> {
         let sql = "insert into human_calls (tenant_id, bot, code, conversation, inbound, owner_id, conversation_id, response_id, \
-             question, state, created_ms, updated_ms) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', $10, $10) \
-             on conflict (tenant_id, bot, code) do nothing";
+             question, message_id, state, created_ms, updated_ms) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'open', $11, $11) on conflict do nothing";
         let payload = serde_json::to_string(call.inbound)?;
         loop {
             let code = random_token("", 4).to_lowercase();
-            let kept = on!(&self.db, pool => sqlx::query(sql)
+            on!(&self.db, pool => sqlx::query(sql)
                 .bind(&self.tenant).bind(&self.bot).bind(&code).bind(&call.inbound.conversation).bind(&payload).bind(call.owner)
-                .bind(call.conversation_id).bind(call.response_id).bind(call.question).bind(self.clock.now())
-                .execute(pool).await?.rows_affected());
-            if kept == 1 {
-                return Ok(code);
+                .bind(call.conversation_id).bind(call.response_id).bind(call.question).bind(&call.inbound.message_id)
+                .bind(self.clock.now()).execute(pool).await.map(drop))?;
+            // None: another call has that code.
+            if let Some(kept) = self.called_for(&call.inbound.message_id).await? {
+                return Ok(kept);
             }
         }
+    }
+
+    /// The call that was made for a message.
+    pub async fn called_for(&self, message: &str) -> Result<Option<Kept>> {
+        let sql = "select code, told_ms is not null as told from human_calls where tenant_id = $1 and bot = $2 and message_id = $3";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
+    }
+
+    /// Whoever is on duty knows of a call.
+    pub async fn call_is_told(&self, code: &str) -> Result<()> {
+        let sql = "update human_calls set told_ms = $4, updated_ms = $4 where tenant_id = $1 and bot = $2 and code = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(code).bind(self.clock.now()).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// The call of that name, if somebody still waits.
+    pub async fn open_call(&self, code: &str) -> Result<Option<Call>> {
+        let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \
+             where tenant_id = $1 and bot = $2 and code = $3 and state = 'open'";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(code).fetch_optional(pool).await)?)
     }
 
     /// Whether there is, or lately was, a call of that name.
@@ -66,19 +99,61 @@ impl BotStore {
         Ok(calls > 0)
     }
 
-    /// The calls that nobody has answered, the newest first.
+    /// The newest of the calls that nobody has answered.
     pub async fn open_calls(&self) -> Result<Vec<Call>> {
         let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \
              where tenant_id = $1 and bot = $2 and state = 'open' order by created_ms desc, code limit $3";
         Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(&self.tenant).bind(&self.bot).bind(MOST).fetch_all(pool).await)?)
     }
 
-    /// A call becomes `answered`, or `open` again; `false` when it was so already.
-    pub async fn call_becomes(&self, code: &str, state: &str) -> Result<bool> {
-        let sql = "update human_calls set state = $4, updated_ms = $5 where tenant_id = $1 and bot = $2 and code = $3 and state <> $4";
-        let changed = on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(code).bind(state).bind(self.clock.now())
-            .execute(pool).await?.rows_affected());
-        Ok(changed == 1)
+    /// The call that a reply answered.
+    pub async fn call_of_reply(&self, reply: &str) -> Result<Option<Call>> {
+        let sql = "select code, conversation, inbound, owner_id, conversation_id, response_id, question from human_calls \
+             where tenant_id = $1 and bot = $2 and reply_id = $3";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(reply).fetch_optional(pool).await)?)
+    }
+
+    /// A call becomes answered by a reply, and `pieces`, what the asker has to be shown elsewhere, wait to be sent: both
+    /// or neither, whatever stops the server. The same reply again changes nothing; `false` when another was first.
+    pub async fn answer_call(&self, call: &Call, reply: &str, pieces: Option<&[Post]>) -> Result<bool> {
+        let answered = "update human_calls set state = 'answered', reply_id = $4, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and code = $3 and (state = 'open' or reply_id = $4)";
+        let waits = "insert into channel_messages (tenant_id, bot, message_id, state, payload, answer, attempts, created_ms, updated_ms, \
+             due_ms) values ($1, $2, $3, 'unsent', $4, $5, 0, $6, $6, $6) on conflict (tenant_id, bot, message_id) do nothing";
+        let (now, mut tx) = (self.clock.now(), self.db.begin().await?);
+        let ours = in_tx!(&mut tx, conn => sqlx::query(answered)
+            .bind(&self.tenant).bind(&self.bot).bind(&call.code).bind(reply).bind(now)
+            .execute(conn).await.map(|done| done.rows_affected()))?;
+        if ours == 0 {
+            return Ok(false);
+        }
+        if let Some(pieces) = pieces {
+            let pieces = serde_json::to_string(pieces)?;
+            in_tx!(&mut tx, conn => sqlx::query(waits)
+                .bind(&self.tenant).bind(&self.bot).bind(reply).bind(&call.inbound).bind(pieces).bind(now)
+                .execute(conn).await.map(drop))?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// A call waits for a person again: the reply to it did not arrive.
+    pub async fn call_reopens(&self, code: &str, reply: &str) -> Result<()> {
+        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and code = $3 and reply_id = $4";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(code).bind(reply).bind(self.clock.now()).execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
+    /// Opens the calls again whose reply failed for good, each for one caller, however many nodes look.
+    pub async fn lost_replies(&self) -> Result<Vec<Call>> {
+        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $3 \
+             where tenant_id = $1 and bot = $2 and state = 'answered' and reply_id in \
+             (select message_id from channel_messages where tenant_id = $1 and bot = $2 and state = 'failed') \
+             returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(self.clock.now()).fetch_all(pool).await)?)
     }
 }

@@ -16,6 +16,8 @@ use crate::{in_tx, on};
 pub const BEAT: Duration = Duration::from_secs(20);
 /// Who has not said so for this long answers it no more.
 pub const STALE_MS: i64 = 75_000;
+/// No pieces, as JSON.
+const NOTHING: &str = "[]";
 /// Who ends a card has this long for it.
 const ENDING_MS: i64 = 60_000;
 
@@ -64,10 +66,32 @@ impl BotStore {
             .fetch_all(pool).await)?)
     }
 
+    /// Takes up one answer that waits to be said; none when it is not its time, or somebody else has it.
+    pub async fn take_up(&self, message: &str) -> Result<Option<Left>> {
+        let sql = "update channel_messages set attempts = attempts + 1, updated_ms = $4, due_ms = $5, state = 'sending' \
+             where tenant_id = $1 and bot = $2 and message_id = $3 and state = 'unsent' and due_ms <= $4 \
+             returning message_id, payload, answer, attempts";
+        let now = self.clock.now();
+        Ok(on!(&self.db, pool => sqlx::query_as(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(now).bind(Timestamp(now.0 + STALE_MS))
+            .fetch_optional(pool).await)?)
+    }
+
+    /// Leaves what a crash broke off between two pieces to be said further, without the piece that was on its way: that
+    /// may have arrived. Returns the messages' ids.
+    pub async fn rest_of_broken_off(&self, started: Timestamp) -> Result<Vec<String>> {
+        let sql = "update channel_messages set state = 'unsent', updated_ms = $4, due_ms = $4 \
+             where tenant_id = $1 and bot = $2 and state = 'sending' and answer is not null and answer <> '[]' \
+             and (due_ms <= $4 or updated_ms < $3) returning message_id";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(self.before(started)).bind(self.clock.now()).fetch_all(pool).await)?)
+    }
+
     /// Gives up what a crash broke off while it was being said: it may have arrived. Returns the messages' ids.
     pub async fn broken_off(&self, started: Timestamp) -> Result<Vec<String>> {
         let sql = "update channel_messages set state = 'failed', payload = '', answer = null, updated_ms = $4 \
-             where tenant_id = $1 and bot = $2 and state = 'sending' and (due_ms <= $4 or updated_ms < $3) returning message_id";
+             where tenant_id = $1 and bot = $2 and state = 'sending' and (answer is null or answer = '[]') \
+             and (due_ms <= $4 or updated_ms < $3) returning message_id";
         Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
             .bind(&self.tenant).bind(&self.bot).bind(self.before(started)).bind(self.clock.now()).fetch_all(pool).await)?)
     }
@@ -88,7 +112,13 @@ impl BotStore {
     /// From here on its answer may be out; `false` when somebody else has the message.
     pub async fn sending(&self, message: &str, attempt: i64) -> Result<bool> {
         let due = Timestamp(self.clock.now().0 + STALE_MS);
-        self.becomes(message, attempt, &Step { from: "taken,sending", to: Some("sending"), due, answer: None }).await
+        self.becomes(message, attempt, &Step { from: "taken,sending", to: Some("sending"), due, answer: Some(NOTHING) }).await
+    }
+
+    /// Keeps what has to be said after the piece that goes out now, as JSON; `false` when somebody else has the message.
+    pub async fn has_still_to_say(&self, message: &str, attempt: i64, rest: &str) -> Result<bool> {
+        let due = Timestamp(self.clock.now().0 + STALE_MS);
+        self.becomes(message, attempt, &Step { from: "sending", to: None, due, answer: Some(rest) }).await
     }
 
     /// Leaves a message that is not answered to whoever looks after so long.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::SinkExt;
 use futures::stream::SplitSink;
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -29,9 +30,9 @@ const ELSEWHERE: Duration = Duration::from_secs(5);
 /// An open connection.
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Keeps a line open until `stop`. `connect` gives none while another node has the line; `serve` tells by its
+/// Keeps a bot's line open until `stop`. `connect` gives none while another node has the line; `serve` tells by its
 /// [`Leaving`] when another one is wanted.
-pub async fn keep<C, S>(platform: &str, stop: &CancellationToken, connect: impl Fn() -> C, serve: impl Fn(Socket, Leaving) -> S)
+pub async fn keep<C, S>(bot: &str, stop: &CancellationToken, connect: impl Fn() -> C, serve: impl Fn(Socket, Leaving) -> S)
 where
     C: Future<Output = Result<Option<Socket>>>,
     S: Future<Output = ()> + Send + 'static,
@@ -46,7 +47,7 @@ where
         };
         match opened {
             Ok(Some(socket)) => {
-                tracing::info!(platform, "the line is open");
+                tracing::info!(bot, "the line is open");
                 let (going, gone) = oneshot::channel();
                 lines.spawn(serve(socket, Leaving { going: Some(going), heard: false, pause: Duration::ZERO }));
                 let (worked, after) = gone.await.unwrap_or_default();
@@ -57,7 +58,7 @@ where
                 pause = after;
             }
             Ok(None) => (pause, wait) = (ELSEWHERE, Backoff::default()),
-            Err(error) => tracing::warn!(platform, code = error.code(), causes = error.causes(), "no line, trying on: {error}"),
+            Err(error) => tracing::warn!(bot, code = error.code(), causes = error.causes(), "no line, trying on: {error}"),
         }
         tokio::select! {
             () = tokio::time::sleep(pause + wait.next()) => {}
@@ -77,6 +78,15 @@ pub async fn open(address: &str) -> Result<Socket> {
     let lost = || Error::unavailable("stream_unreachable", "The platform's gateway does not take the connection.");
     let opened = timeout(CONNECT, connect_async_with_config(address, Some(config), false)).await.map_err(|_| lost())?;
     opened.map(|(socket, _)| socket).map_err(|error| lost().because(error))
+}
+
+/// Reads a frame.
+///
+/// # Errors
+/// `bad_callback` when it is not JSON.
+pub fn frame(text: &str) -> Result<Value> {
+    let bad = |error| Error::invalid("bad_callback", format!("A frame is not JSON ({error}) and is left out."));
+    serde_json::from_str(text).map_err(bad)
 }
 
 /// Hangs up.

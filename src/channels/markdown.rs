@@ -11,8 +11,10 @@ pub struct Limit {
 }
 
 const FENCE: &str = "```";
-/// Room for a fence that is closed at the end of a piece and opened again in the next.
+/// Room for a fence that is closed at the end of a piece and opened again in the next, and the longest opening that is
+/// repeated there as it is.
 const FENCE_ROOM: usize = 32;
+const LONGEST_OPENING: usize = 20;
 
 impl Limit {
     /// Whether it fits.
@@ -33,7 +35,8 @@ impl Limit {
 }
 
 /// Cuts a text into pieces that fit: at paragraphs where possible, else at lines, else at sentence ends,
-/// else between words. Nothing is lost, and a code fence is closed and opened again.
+/// else between words. Nothing is lost, and a code fence is closed and opened again. Each piece leaves less to be cut,
+/// whatever the text.
 pub fn split(text: &str, limit: Limit) -> Vec<String> {
     let mut pieces = Vec::new();
     let mut rest = text.trim().to_owned();
@@ -41,9 +44,10 @@ pub fn split(text: &str, limit: Limit) -> Vec<String> {
         let at = cut(&rest, limit.minus(FENCE_ROOM));
         let (head, tail) = rest.split_at(at);
         let (head, tail) = (head.trim_end(), tail.trim_start_matches(['\n', ' ']));
-        let (head, tail) = match open_fence(head) {
-            Some(opening) => (format!("{head}\n{FENCE}"), format!("{opening}\n{tail}")),
-            None => (head.to_owned(), tail.to_owned()),
+        let again = open_fence(head).map(|opening| if opening.len() <= LONGEST_OPENING { opening } else { FENCE });
+        let (head, tail) = match again {
+            Some(opening) if opening.len() + 1 + tail.len() < rest.len() => (format!("{head}\n{FENCE}"), format!("{opening}\n{tail}")),
+            _ => (head.to_owned(), tail.to_owned()),
         };
         pieces.push(head);
         rest = tail;
@@ -150,6 +154,33 @@ mod tests {
             assert!(SMALL.fits(piece) && piece.matches(FENCE).count() % 2 == 0, "{piece}");
         }
         assert!(pieces[1].starts_with("```text\n"));
+    }
+
+    #[test]
+    fn an_opening_line_without_an_end_is_cut_like_any_other() {
+        let text = format!("```{}", "x".repeat(1_000));
+        let pieces = split(&text, SMALL);
+        assert!(pieces.len() < 30 && pieces.iter().all(|piece| SMALL.fits(piece)), "{pieces:?}");
+        let all: usize = pieces.iter().map(|piece| piece.matches('x').count()).sum();
+        assert_eq!(all, 1_000);
+    }
+
+    proptest::proptest! {
+        /// Ends, fits and loses no word, whatever is cut.
+        #[test]
+        fn any_text_is_cut_into_pieces_that_fit(
+            parts in proptest::collection::vec(proptest::sample::select(vec!["```", "```text\n", "\n", "\n\n", "。", " ", "字", "word", "`", "x"]), 0..400),
+            chars in 40_usize..120,
+        ) {
+            let text = parts.concat();
+            let limit = Limit { chars, bytes: chars * 3 };
+            let pieces = split(&text, limit);
+            for piece in &pieces {
+                proptest::prop_assert!(limit.fits(piece), "{piece:?}");
+            }
+            let count = |text: &str| text.chars().filter(|c| matches!(c, '字' | '。' | 'w')).count();
+            proptest::prop_assert_eq!(pieces.iter().map(|piece| count(piece)).sum::<usize>(), count(&text));
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Chat platforms: the copilot answers where merchants already talk. A platform is a [`Channel`]: it turns
 //! its messages into [`Inbound`]s and shows [`Post`]s; everything between (who asks, commands, the engine,
-//! once-only delivery) is the [`Desk`]'s, the same for all. Adding a platform is a folder and an arm in
-//! `door.rs`.
+//! once-only delivery) is the [`Desk`]'s, the same for all. A platform is a folder here and an arm in `door.rs`, with
+//! its table in the configuration and its handler in `http/`; ARCHITECTURE.md lists every place.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
+use crate::config::BotMode;
 use crate::error::{Error, Result};
 use crate::ids::{Timestamp, random_token};
 
@@ -17,11 +21,13 @@ mod desk;
 pub mod dingtalk;
 mod door;
 pub mod feishu;
+mod heard;
 mod host;
 mod human;
-mod human_store;
+pub mod human_store;
 pub mod left_store;
 mod line;
+mod log;
 mod markdown;
 mod month;
 pub mod outgoing;
@@ -38,7 +44,7 @@ mod words;
 
 pub use bots::{BotState, Calls, Health};
 pub use desk::{Desk, Taken};
-pub use door::{Channels, ChannelsParts, WeComBot};
+pub use door::{Bot, Channels, ChannelsParts};
 pub use post::{Mention, Post};
 pub use pulse::{Problem, Pulse};
 pub use rating::Vote;
@@ -61,6 +67,9 @@ pub struct Inbound {
     /// Whether it quotes another message.
     #[serde(default)]
     pub quotes: bool,
+    /// What that says, where the platform tells.
+    #[serde(default)]
+    pub quoted: Option<String>,
     /// Where the answer goes.
     pub reply: ReplyTo,
 }
@@ -108,13 +117,13 @@ pub struct Duty {
 }
 
 /// What telling the group and the person on duty comes down to: somebody told is enough.
-fn any_told(outcomes: [Option<Result<()>>; 2]) -> Result<()> {
+fn any_told(log: &log::Log, outcomes: [Option<Result<()>>; 2]) -> Result<()> {
     let (mut told, mut failed) = (false, None);
     for outcome in outcomes.into_iter().flatten() {
         match outcome {
             Ok(()) => told = true,
             Err(error) => {
-                tracing::warn!(code = error.code(), causes = error.causes(), "one on duty could not be told: {error}");
+                log.warn("one on duty could not be told", &error);
                 failed = Some(error);
             }
         }
@@ -146,6 +155,11 @@ pub trait Channel: Send + Sync {
     /// Writes to the group and the person on duty, each whatever became of the other; an error when nobody was reached.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()>;
 
+    /// The group that a message is from, as `duty_group` names it.
+    fn group_of<'a>(&self, inbound: &'a Inbound) -> &'a str {
+        &inbound.conversation
+    }
+
     /// What an asker is called in a message to somebody else.
     fn name_of(&self, asker: &Asker) -> String {
         asker.name.clone()
@@ -157,6 +171,16 @@ pub trait Channel: Send + Sync {
     /// How calls to the platform are shared, where they are.
     fn quota(&self) -> Option<&Pace> {
         None
+    }
+
+    /// How its messages come in.
+    fn mode(&self) -> BotMode {
+        BotMode::Webhook
+    }
+
+    /// What it does on its own, until `stop`: keeps its lines open, forgets what it showed.
+    async fn run(self: Arc<Self>, _desk: &Arc<Desk>, stop: &CancellationToken) {
+        stop.cancelled().await;
     }
 }
 
@@ -174,15 +198,15 @@ pub trait Cards: Send + Sync {
         random_token("card_", 24)
     }
 
-    /// Shows an empty card under an id of ours.
+    /// Shows an empty card under an id of ours. A turn of the pace was taken for the first call of it.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()>;
 
-    /// Goes on with a card of an earlier try, of which nobody knows how far it came.
+    /// Goes on with a card of an earlier try, of which nobody knows how far it came. No turn was taken for that.
     async fn reopen(&self, _to: &Inbound, _card: &str) -> Result<()> {
         Ok(())
     }
 
-    /// Replaces its text by `markdown`, the whole of it, never empty.
+    /// Replaces its text by `markdown`, the whole of it, never empty. A turn was taken for the first call of it.
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()>;
 }
 

@@ -1,7 +1,8 @@
 //! One quota of calls per second for all conversations of a bot. What must go out (an answer's end) waits
 //! its turn; what may be left out (a card's text so far) goes only when there is room, and the interval
 //! between updates stretches with the number of open cards. Where the platform counts by the month as well,
-//! nothing that may be left out goes once the month's calls become scarce.
+//! nothing that may be left out goes once the month's calls become scarce. As many turns are taken as calls are made:
+//! whoever changes or opens a card has taken one for it, and what that needs beside it takes its own.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::Mutex;
 
+use super::client::UNREACHABLE;
 use super::month::Month;
 use crate::error::Result;
 
@@ -95,6 +97,21 @@ impl Pace {
         self.0.calls.until_ready().await;
         drop(first);
         self.count().await;
+    }
+
+    /// Makes a call that others wait for: for a token, without which nobody in line gets anywhere, or for a line. It has
+    /// the next turn there is. One that could not even be made uses nothing of the month, or a platform out of reach,
+    /// which is called again for ever, would use it up.
+    ///
+    /// # Errors
+    /// What the call says.
+    pub async fn ahead<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.0.calls.until_ready().await;
+        let outcome = call.await;
+        if !outcome.as_ref().is_err_and(|error| error.code() == UNREACHABLE) {
+            self.count().await;
+        }
+        outcome
     }
 
     /// Whether a call that may be left out can be made now; it is counted.

@@ -1,21 +1,19 @@
 //! How a bot is doing, as this server sees it: whether its line stands, when something came in, and how the last
 //! call to its platform went. Kept in memory; what came in over the last days is counted in the database.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use super::log::Log;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, Timestamp};
-
-/// A refusal is not logged again before.
-const QUIET_MS: i64 = 60_000;
 
 /// What one bot's desk and doors note down.
 #[derive(Debug)]
 pub struct Pulse {
     clock: Clock,
+    log: Log,
     vitals: Mutex<Vitals>,
 }
 
@@ -30,10 +28,24 @@ pub struct Vitals {
     pub refused: Option<Problem>,
     /// What went wrong with the last call to the platform; none when it went well.
     pub failed: Option<Problem>,
+    /// Why the platform delivers nothing any more; none once it does.
+    pub cut_off: Option<Problem>,
+    /// The last message that was given up, or broken off while it was being said.
+    pub lost: Option<Problem>,
     /// Messages and changes of cards since the start.
     pub calls: u64,
-    /// When a refusal of each code was logged last.
-    logged: BTreeMap<&'static str, Timestamp>,
+}
+
+impl Vitals {
+    /// Whether something is wrong now.
+    pub fn is_failing(&self) -> bool {
+        self.cut_off.is_some() || self.failed.is_some()
+    }
+
+    /// What is wrong, or else what was lost last.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.cut_off.as_ref().or(self.failed.as_ref()).or(self.lost.as_ref())
+    }
 }
 
 /// What went wrong, and when.
@@ -50,9 +62,14 @@ pub struct Problem {
 }
 
 impl Pulse {
-    /// Nothing is known yet.
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, vitals: Mutex::default() }
+    /// Nothing is known yet of the bot with this name.
+    pub fn new(bot: &str, clock: Clock) -> Self {
+        Self { log: Log::new(bot, clock.clone()), clock, vitals: Mutex::default() }
+    }
+
+    /// What is logged of it.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// What is known.
@@ -87,15 +104,19 @@ impl Pulse {
         outcome
     }
 
-    /// Whether a refusal is to be logged: of each code one a minute, however many forgers there are.
-    pub fn is_news(&self, error: &Error) -> bool {
-        let (mut held, now) = (self.held(), self.clock.now());
-        let last = held.logged.insert(error.code(), now);
-        let is_news = last.is_none_or(|last| now.0 - last.0 >= QUIET_MS);
-        if let Some(last) = last.filter(|_| !is_news) {
-            held.logged.insert(error.code(), last);
-        }
-        is_news
+    /// The platform says that it delivers no more.
+    pub fn cut_off(&self, error: &Error) {
+        self.held().cut_off = Some(self.problem(error));
+    }
+
+    /// It delivered something.
+    pub fn delivers(&self) {
+        self.held().cut_off = None;
+    }
+
+    /// A message will not be answered any more, or nobody knows whether it was.
+    pub fn lost(&self, error: &Error) {
+        self.held().lost = Some(self.problem(error));
     }
 
     /// A line was opened; it counts for as long as what is returned is held.
@@ -137,15 +158,13 @@ mod tests {
 
     #[test]
     fn the_last_call_tells_whether_a_bot_fails_and_a_line_counts_while_it_is_held() {
-        let pulse = Arc::new(Pulse::new(Clock::fixed(Timestamp(5))));
+        let pulse = Arc::new(Pulse::new("dingtalk/shop", Clock::fixed(Timestamp(5))));
         let busy = || Err::<(), _>(Error::unavailable("platform_error", "Busy."));
         assert!(pulse.called(busy()).is_err());
         let failed = pulse.vitals().failed.unwrap();
         assert_eq!((failed.code.as_str(), failed.at_ms), ("platform_error", Timestamp(5)));
         assert!(pulse.called(Err::<(), _>(Error::invalid("no_address", "Nobody."))).is_err());
         assert_eq!(pulse.vitals().failed.unwrap().code, "platform_error", "nobody to write to says nothing of the platform");
-        let forged = Error::unauthenticated("bad_signature", "Forged.");
-        assert!(pulse.is_news(&forged) && !pulse.is_news(&forged) && pulse.is_news(&Error::invalid("bad_callback", "Odd.")));
         let lines = (pulse.line(), pulse.line());
         let vitals = pulse.vitals();
         assert_eq!((vitals.lines, vitals.failed, vitals.calls), (2, None, 2));
@@ -153,5 +172,17 @@ mod tests {
         assert!(pulse.callback(busy()).is_err());
         let vitals = pulse.vitals();
         assert_eq!((vitals.lines, vitals.seen, vitals.failed.is_none(), vitals.refused.is_some()), (0, None, true, true));
+    }
+
+    #[test]
+    fn what_does_not_come_in_is_wrong_until_something_does_and_what_was_lost_is_remembered() {
+        let pulse = Pulse::new("dingtalk/shop", Clock::fixed(Timestamp(5)));
+        let code = |pulse: &Pulse| pulse.vitals().problem().map(|problem| problem.code.clone());
+        pulse.lost(&Error::timeout("platform_timeout", "Perhaps."));
+        pulse.cut_off(&Error::unavailable("callback_quota_spent", "Used up."));
+        assert!(pulse.called(Ok(())).is_ok());
+        assert_eq!((pulse.vitals().is_failing(), code(&pulse).as_deref()), (true, Some("callback_quota_spent")), "calls still work");
+        pulse.delivers();
+        assert_eq!((pulse.vitals().is_failing(), code(&pulse).as_deref()), (false, Some("platform_timeout")));
     }
 }

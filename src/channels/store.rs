@@ -64,16 +64,30 @@ impl BotStore {
         Self { db, clock, tenant, bot }
     }
 
-    /// Takes a message; `false` when it had been taken before, by whichever node.
-    pub async fn take(&self, inbound: &Inbound) -> Result<bool> {
+    /// Takes a message, to answer it now or to leave it to who has time first; `false` when it had been taken before,
+    /// by whichever node.
+    pub async fn take(&self, inbound: &Inbound, now: bool) -> Result<bool> {
         let sql = "insert into channel_messages (tenant_id, bot, message_id, state, payload, attempts, created_ms, updated_ms, due_ms) \
-             values ($1, $2, $3, 'taken', $4, 1, $5, $5, $6) on conflict (tenant_id, bot, message_id) do nothing";
-        let (payload, now) = (serde_json::to_string(inbound)?, self.clock.now());
+             values ($1, $2, $3, 'taken', $4, $5, $6, $6, $7) on conflict (tenant_id, bot, message_id) do nothing";
+        let (payload, at) = (serde_json::to_string(inbound)?, self.clock.now());
+        let due = if now { Timestamp(at.0 + STALE_MS) } else { at };
         let taken = on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(&inbound.message_id).bind(payload).bind(now)
-            .bind(Timestamp(now.0 + STALE_MS))
+            .bind(&self.tenant).bind(&self.bot).bind(&inbound.message_id).bind(payload).bind(i64::from(now)).bind(at).bind(due)
             .execute(pool).await?.rows_affected());
         Ok(taken == 1)
+    }
+
+    /// Messages that are not answered yet.
+    pub async fn unanswered(&self) -> Result<i64> {
+        let sql = "select count(*) from channel_messages where tenant_id = $1 and bot = $2 and state = 'taken'";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).fetch_one(pool).await)?)
+    }
+
+    /// What became of a message.
+    pub async fn state_of(&self, message: &str) -> Result<Option<String>> {
+        let sql = "select state from channel_messages where tenant_id = $1 and bot = $2 and message_id = $3";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(message).fetch_optional(pool).await)?)
     }
 
     /// When a message was dealt with last, and how many there were, over the days that are remembered.
@@ -127,16 +141,25 @@ impl BotStore {
         tx.commit().await
     }
 
-    /// Counts an answer; returns how many in a row the base did not have.
-    pub async fn count(&self, owner: &OwnerId, miss: bool) -> Result<i64> {
+    /// Counts the answer to a message, once; returns how many in a row the base did not have.
+    pub async fn count(&self, owner: &OwnerId, message: &str, miss: bool) -> Result<i64> {
         let mut tx = self.open_thread(owner).await?;
-        let sql = "update channel_threads set misses = case when $4 = 1 then misses + 1 else 0 end, updated_ms = $5 \
+        let sql = "update channel_threads set counted = $4, updated_ms = $6, \
+             misses = case when counted = $4 then misses when $5 = 1 then misses + 1 else 0 end \
              where tenant_id = $1 and bot = $2 and owner_id = $3 returning misses";
         let misses: i64 = in_tx!(&mut tx, conn => sqlx::query_scalar(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(i32::from(miss)).bind(self.clock.now())
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(message).bind(i32::from(miss)).bind(self.clock.now())
             .fetch_one(conn).await)?;
         tx.commit().await?;
         Ok(misses)
+    }
+
+    /// Counts from the beginning: somebody was called.
+    pub async fn forget_misses(&self, owner: &OwnerId) -> Result<()> {
+        let sql = "update channel_threads set misses = 0, updated_ms = $4 where tenant_id = $1 and bot = $2 and owner_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(self.clock.now()).execute(pool).await.map(drop))?;
+        Ok(())
     }
 
     async fn open_thread(&self, owner: &OwnerId) -> Result<Tx> {
@@ -185,18 +208,21 @@ impl BotStore {
 
     /// The card shows all it will.
     pub async fn card_done(&self, card: &str) -> Result<()> {
-        self.card_becomes(card, "done", None).await
+        let sql = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(self.clock.now()).execute(pool).await.map(drop))?;
+        Ok(())
     }
 
-    /// The card shows the answer to its message: from here on a crash must not answer it once more. `false`, and
-    /// nothing noted, when somebody else has the message.
-    pub async fn card_answered(&self, card: &str, message: &str, attempt: i64) -> Result<bool> {
+    /// The card shows the answer to its message: from here on a crash must not answer it once more. What did not fit,
+    /// `rest` as JSON, is said also after one. `false`, and nothing noted, when somebody else has the message.
+    pub async fn card_answered(&self, card: &str, message: &str, attempt: i64, rest: &str) -> Result<bool> {
         let done = "update channel_cards set state = 'done', updated_ms = $4 where tenant_id = $1 and bot = $2 and card_id = $3";
-        let sending = "update channel_messages set state = 'sending', updated_ms = $4 \
+        let sending = "update channel_messages set state = 'sending', answer = $6, updated_ms = $4 \
              where tenant_id = $1 and bot = $2 and message_id = $3 and attempts = $5 and state = 'taken'";
         let mut tx = self.db.begin().await?;
         let ours = in_tx!(&mut tx, conn => sqlx::query(sending)
-            .bind(&self.tenant).bind(&self.bot).bind(message).bind(self.clock.now()).bind(attempt)
+            .bind(&self.tenant).bind(&self.bot).bind(message).bind(self.clock.now()).bind(attempt).bind(rest)
             .execute(conn).await.map(|done| done.rows_affected()))?;
         if ours == 0 {
             return Ok(false);
@@ -208,18 +234,16 @@ impl BotStore {
         Ok(true)
     }
 
-    /// The card could not be ended; `text` is what it still has to show.
-    pub async fn card_hangs(&self, card: &str, text: &str) -> Result<()> {
-        self.card_becomes(card, "hanging", Some(text)).await
-    }
-
-    async fn card_becomes(&self, card: &str, state: &str, text: Option<&str>) -> Result<()> {
-        let sql = "update channel_cards set state = $4, final_text = coalesce($5, final_text), updated_ms = $6 \
-             where tenant_id = $1 and bot = $2 and card_id = $3";
-        on!(&self.db, pool => sqlx::query(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(card).bind(state).bind(text).bind(self.clock.now())
-            .execute(pool).await.map(drop))?;
-        Ok(())
+    /// The card could not be ended; `text` is what it still has to show. `false`, and nothing noted, when somebody else
+    /// has its message.
+    pub async fn card_hangs(&self, card: &str, message: &str, attempt: i64, text: &str) -> Result<bool> {
+        let sql = "update channel_cards set state = 'hanging', final_text = $4, updated_ms = $5 \
+             where tenant_id = $1 and bot = $2 and card_id = $3 and exists (select 1 from channel_messages m \
+             where m.tenant_id = $1 and m.bot = $2 and m.message_id = $6 and m.attempts = $7)";
+        let hangs = on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(card).bind(text).bind(self.clock.now()).bind(message).bind(attempt)
+            .execute(pool).await?.rows_affected());
+        Ok(hangs == 1)
     }
 
     /// Keeps a card's text for a platform that asks for it; `done` when that is all. What is done stays so.

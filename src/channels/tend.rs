@@ -2,6 +2,7 @@
 //! ends the cards that hang, and forgets what is old. A message is answered, or given up once and loudly.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,7 +39,14 @@ impl Desk {
                 self.tell(self.parts.store.forget_old().await);
                 forgot = Some(Instant::now());
             }
-            tokio::time::sleep(LOOK).await;
+            let look = tokio::time::sleep(LOOK);
+            tokio::pin!(look);
+            loop {
+                tokio::select! {
+                    () = &mut look => break,
+                    () = self.freed.notified() => self.tell(self.go_on().await),
+                }
+            }
         }
     }
 
@@ -53,24 +61,40 @@ impl Desk {
             return Ok(());
         }
         let (store, bot) = (&self.parts.store, &self.parts.bot);
-        for message in store.broken_off(self.started).await? {
-            tracing::error!(bot, message, "the server stopped while an answer was being sent: it may not have arrived");
+        for message in store.rest_of_broken_off(self.started).await? {
+            tracing::warn!(
+                bot,
+                message_id = message,
+                "the server stopped while an answer was being sent: one piece may not have arrived, the rest is said"
+            );
         }
+        for message in store.broken_off(self.started).await? {
+            let error = Error::timeout("answer_broken_off", "The server stopped while an answer was being sent; it may not have arrived.");
+            self.parts.pulse.lost(&error);
+            tracing::error!(bot, message_id = message, code = error.code(), "{error}");
+        }
+        self.tell_lost_replies().await?;
         // Whoever can say the answers takes them; a try that cannot succeed would be one less.
         if !self.parts.channel.can_send() {
             return Ok(());
         }
         let free = self.seats.available_permits().min(AT_ONCE);
+        let crowded = self.crowded.swap(false, Ordering::AcqRel);
         let left = store.take_over(self.started, i64::try_from(free).unwrap_or_default()).await?;
+        if crowded && left.len() == free {
+            self.crowded.store(true, Ordering::Release);
+        }
         if !left.is_empty() {
-            tracing::info!(bot, messages = left.len(), "messages that were left are gone on with");
+            tracing::info!(bot, messages = left.len(), "messages that waited or were left are gone on with");
         }
         // No pause between here and the tasks: who is taken over is answered.
         for left in left {
             let (desk, seat) = (Arc::clone(self), Arc::clone(&self.seats).try_acquire_owned().ok());
             self.tasks.spawn(async move {
                 desk.take_over(left).await;
-                drop(seat);
+                if let Some(seat) = seat {
+                    desk.leave(seat);
+                }
             });
         }
         Ok(())
@@ -82,11 +106,7 @@ impl Desk {
             Err(error) => return self.tell(self.give_up(&left.message_id, left.attempt, Language::Zh, &error.into()).await),
         };
         match left.answer {
-            Some(answer) => {
-                let saying = async { self.deliver(&inbound, left.attempt, &serde_json::from_str::<Vec<Post>>(&answer)?).await };
-                let outcome = self.while_ours(&inbound.message_id, left.attempt, saying).await;
-                self.settle(&inbound, left.attempt, outcome).await;
-            }
+            Some(answer) => self.say_rest(&left.message_id, &inbound, left.attempt, &answer).await,
             None if left.attempt > MOST_BEGUN => {
                 let endless = Error::internal("answer_never_ended", "The message was begun too often without ever being answered.");
                 self.tell(self.give_up(&inbound.message_id, left.attempt, Language::Zh, &endless).await);
@@ -95,24 +115,11 @@ impl Desk {
         }
     }
 
-    /// Notes whether a callback was let in; a refusal is logged with the bot's name.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn heard<T>(&self, outcome: Result<T>) -> Result<T> {
-        self.parts.pulse.callback(self.told(outcome))
-    }
-
-    /// Logs that a message was refused, with the bot's name.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn told<T>(&self, outcome: Result<T>) -> Result<T> {
-        outcome.inspect_err(|error| {
-            if self.parts.pulse.is_news(error) {
-                tracing::warn!(bot = self.parts.bot, code = error.code(), causes = error.causes(), "a callback was refused: {error}");
-            }
-        })
+    /// Says what of an answer waits, its pieces as JSON.
+    pub(super) async fn say_rest(&self, message: &str, inbound: &Inbound, attempt: i64, answer: &str) {
+        let saying = async { self.deliver(message, inbound, attempt, &serde_json::from_str::<Vec<Post>>(answer)?).await };
+        let outcome = self.while_ours(message, attempt, saying).await;
+        self.settle(message, inbound, attempt, outcome).await;
     }
 
     /// Does the work on a message and says all the while that it is being done. Work that somebody else has taken
@@ -124,7 +131,7 @@ impl Desk {
                 match self.parts.store.beat(message, attempt).await {
                     Ok(true) => {}
                     Ok(false) => return,
-                    Err(error) => tracing::warn!(message, code = error.code(), causes = error.causes(), "{error}"),
+                    Err(error) => tracing::warn!(message_id = message, code = error.code(), causes = error.causes(), "{error}"),
                 }
             }
         };
@@ -132,32 +139,64 @@ impl Desk {
             biased;
             outcome = work => outcome,
             () = lost => {
-                tracing::warn!(bot = self.parts.bot, message, attempt, "another node has taken a message over; it is left to that one");
+                tracing::warn!(bot = self.parts.bot, message_id = message, attempt, "another node has taken a message over; it is left to that one");
                 Err(settled())
             }
         }
     }
 
-    /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice.
-    pub(super) async fn deliver(&self, inbound: &Inbound, attempt: i64, pieces: &[Post]) -> Result<()> {
-        let (parts, message) = (&self.parts, &inbound.message_id);
+    /// Sends an answer. What certainly did not arrive is kept for later; what may have is not said twice, and what comes
+    /// after it is said all the same. Before each piece the rest is kept, so that a crash loses at most that piece.
+    pub(super) async fn deliver(&self, message: &str, inbound: &Inbound, attempt: i64, pieces: &[Post]) -> Result<()> {
+        let (parts, mut unsure) = (&self.parts, None);
         for (at, piece) in pieces.iter().enumerate() {
-            let Err(error) = parts.pulse.called(parts.channel.send(inbound, piece).await) else { continue };
-            if attempt < TRIES && matches!(error.kind(), Kind::Unavailable | Kind::RateLimited) {
-                tracing::warn!(bot = parts.bot, message, code = error.code(), causes = error.causes(), "an answer waits: {error}");
-                let rest = serde_json::to_string(pieces.get(at..).unwrap_or_default())?;
-                parts.store.say_later(message, attempt, &rest, wait(attempt)).await?;
-            } else {
-                self.give_up(message, attempt, language_of(inbound), &error).await?;
+            let from = |at: usize| serde_json::to_string(pieces.get(at..).unwrap_or_default());
+            if !parts.store.has_still_to_say(message, attempt, &from(at + 1)?).await? {
+                return Err(settled());
             }
-            return Err(settled());
+            let Err(error) = parts.pulse.called(parts.channel.send(inbound, piece).await) else { continue };
+            match error.kind() {
+                Kind::Timeout => {
+                    let (piece, of) = (at + 1, pieces.len());
+                    tracing::warn!(
+                        bot = parts.bot,
+                        message_id = message,
+                        piece,
+                        of,
+                        code = error.code(),
+                        causes = error.causes(),
+                        "a piece may be lost: {error}"
+                    );
+                    unsure = Some(error);
+                }
+                Kind::Unavailable | Kind::RateLimited if attempt < TRIES => {
+                    tracing::warn!(
+                        bot = parts.bot,
+                        message_id = message,
+                        code = error.code(),
+                        causes = error.causes(),
+                        "an answer waits: {error}"
+                    );
+                    parts.store.say_later(message, attempt, &from(at)?, wait(attempt)).await?;
+                    if let Some(unsure) = unsure {
+                        parts.pulse.lost(&unsure);
+                    }
+                    return Err(settled());
+                }
+                _ => {
+                    self.give_up(message, attempt, language_of(inbound), &error).await?;
+                    return Err(settled());
+                }
+            }
         }
-        Ok(())
+        let Some(error) = unsure else { return Ok(()) };
+        self.give_up(message, attempt, language_of(inbound), &error).await?;
+        Err(settled())
     }
 
     /// Notes how a message came out.
-    pub(super) async fn settle(&self, inbound: &Inbound, attempt: i64, outcome: Result<()>) {
-        let (store, message) = (&self.parts.store, &inbound.message_id);
+    pub(super) async fn settle(&self, message: &str, inbound: &Inbound, attempt: i64, outcome: Result<()>) {
+        let store = &self.parts.store;
         let noted = match outcome {
             Ok(()) => store.ends(message, attempt).await.map(drop),
             // The next start or another node goes on with it at once.
@@ -165,7 +204,13 @@ impl Desk {
             Err(error) if error.code() == "answer_settled" => Ok(()),
             Err(error) if attempt < TRIES => {
                 let bot = &self.parts.bot;
-                tracing::warn!(bot, message, code = error.code(), causes = error.causes(), "a message is begun again later: {error}");
+                tracing::warn!(
+                    bot,
+                    message_id = message,
+                    code = error.code(),
+                    causes = error.causes(),
+                    "a message is begun again later: {error}"
+                );
                 store.let_go(message, attempt, wait(attempt)).await.map(drop)
             }
             Err(error) => self.give_up(message, attempt, language_of(inbound), &error).await,
@@ -179,7 +224,8 @@ impl Desk {
         if !store.fails(message, attempt, words::failed(language)).await? {
             return Ok(());
         }
-        tracing::error!(bot, message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
+        self.parts.pulse.lost(error);
+        tracing::error!(bot, message_id = message, attempt, code = error.code(), causes = error.causes(), "a message is given up: {error}");
         Ok(())
     }
 

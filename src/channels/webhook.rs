@@ -1,30 +1,41 @@
 //! The address a message brings along for its answer. It is bound to the sender only weakly, so it is used
-//! only for hosts that the configuration lists, encrypted, before it expires, and no redirect is followed.
+//! only for hosts that the configuration lists, encrypted, before it expires, and no redirect is followed. One that
+//! leads elsewhere, perhaps into our own network, is logged.
 
 use reqwest::Url;
 
 use crate::channels::ReplyTo;
 use crate::channels::host::is_listed;
+use crate::channels::log::Log;
+use crate::error::Error;
 use crate::ids::Timestamp;
 
 /// Not used in the last moments: the call has to arrive before.
 const MARGIN_MS: i64 = 10_000;
 
 /// The address, if an answer may be sent there now.
-pub fn usable(reply: &ReplyTo, hosts: &[String], now: Timestamp) -> Option<Url> {
-    let fresh = reply.expires.is_none_or(|expires| now.0 + MARGIN_MS < expires.0);
-    let url = Url::parse(reply.url.as_deref()?).ok().filter(|_| fresh)?;
-    is_listed(&url, hosts).then_some(url)
+pub fn usable(reply: &ReplyTo, hosts: &[String], now: Timestamp, log: &Log) -> Option<Url> {
+    let text = reply.url.as_deref()?;
+    let Some(url) = Url::parse(text).ok().filter(|url| is_listed(url, hosts)) else {
+        let message = "The host is not one that the configuration lists; the address is not called.";
+        log.warn("an address for an answer leads elsewhere", &Error::forbidden("webhook_refused", message));
+        return None;
+    };
+    reply.expires.is_none_or(|expires| now.0 + MARGIN_MS < expires.0).then_some(url)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn log() -> Log {
+        Log::new("dingtalk/shop", crate::ids::Clock::fixed(Timestamp(0)))
+    }
+
     fn allowed(url: &str, hosts: &[&str]) -> bool {
         let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
         let reply = ReplyTo { url: Some(url.to_owned()), expires: Some(Timestamp(100_000)), request: None };
-        usable(&reply, &hosts, Timestamp(0)).is_some()
+        usable(&reply, &hosts, Timestamp(0), &log()).is_some()
     }
 
     #[test]
@@ -65,9 +76,9 @@ mod tests {
     fn an_address_is_not_used_when_it_is_about_to_expire() {
         let reply = ReplyTo { url: Some("https://a.com/x".into()), expires: Some(Timestamp(50_000)), request: None };
         let hosts = ["a.com".to_owned()];
-        assert!(usable(&reply, &hosts, Timestamp(39_999)).is_some());
-        assert!(usable(&reply, &hosts, Timestamp(40_000)).is_none());
-        assert!(usable(&ReplyTo { expires: None, ..reply }, &hosts, Timestamp(i64::MAX / 2)).is_some());
-        assert!(usable(&ReplyTo::default(), &hosts, Timestamp(0)).is_none());
+        assert!(usable(&reply, &hosts, Timestamp(39_999), &log()).is_some());
+        assert!(usable(&reply, &hosts, Timestamp(40_000), &log()).is_none());
+        assert!(usable(&ReplyTo { expires: None, ..reply }, &hosts, Timestamp(i64::MAX / 2), &log()).is_some());
+        assert!(usable(&ReplyTo::default(), &hosts, Timestamp(0), &log()).is_none());
     }
 }

@@ -182,6 +182,22 @@ pub fn passed_on_and_kept(language: Language) -> &'static str {
     }
 }
 
+/// The same, where the platform does not take it now.
+pub fn passed_on_later(language: Language) -> &'static str {
+    match language {
+        Zh => "平台暂时收不下，稍后会自动转达；最终没能送到时会通知您。",
+        En => "The platform does not take it now. It is passed on later by itself; you are told if it never arrives.",
+    }
+}
+
+/// To whoever is on duty: the reply to a call never arrived, and the call waits again.
+pub fn never_passed_on(language: Language, question: &str, code: &str) -> String {
+    match language {
+        Zh => format!("人工答复没能送到提问的人，请直接联系他，或再答复一次：`/回复 {code} …`\n\n> {question}"),
+        En => format!("A reply never reached the asker. Contact them directly, or reply again: `/answer {code} …`\n\n> {question}"),
+    }
+}
+
 /// The same, where the asker could not be reached.
 pub fn not_passed_on(language: Language) -> &'static str {
     match language {
@@ -245,9 +261,20 @@ pub fn model_set(language: Language, id: &str) -> String {
 
 /// After `/model` with a name that is none.
 pub fn model_unknown(language: Language, id: &str) -> String {
+    let id = brief(id);
     match language {
         Zh => format!("没有叫 `{id}` 的模型。\n\n"),
         En => format!("There is no model `{id}`.\n\n"),
+    }
+}
+
+/// The beginning of somebody's words, on one line and without marks, to be shown among ours.
+pub fn brief(text: &str) -> String {
+    const LONGEST: usize = 60;
+    let plain = text.replace('`', "").split_whitespace().collect::<Vec<_>>().join(" ");
+    match plain.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", plain[..at].trim_end()),
+        None => plain,
     }
 }
 

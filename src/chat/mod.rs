@@ -266,7 +266,8 @@ pub struct UsageReport {
     pub beside: Vec<BesideReport>,
 }
 
-/// Tokens and money of a call beside the answer; `purpose` is `rewrite` or `judge`.
+/// Tokens and money of a call beside the answer; `purpose` is `rewrite`, `judge`, or
+/// `in_vain`: a try that came to nothing and is charged all the same.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[expect(missing_docs, reason = "the names are the wire's")]

@@ -12,10 +12,13 @@ const SUGGESTIONS: usize = 3;
 /// A row is near to a question that nothing answers when it is rather about the same thing than not.
 const NEAR: f32 = 0.5;
 
-/// The questions of near rows, the nearest first, without the row that the answer quotes first.
+/// The questions of near rows, the nearest first, without the row that the answer quotes first. In another
+/// language than the reader's only when that row is: else they mostly ask once more what was just answered.
 pub fn after_answer(hits: &[Hit], sources: &[Hit], language: Language) -> Vec<String> {
-    let quoted = sources.first().map(|source| &source.entry.id);
-    questions(hits.iter().filter(|hit| Some(&hit.entry.id) != quoted), language)
+    let quoted = sources.first().map(|source| &source.entry);
+    let mixed = quoted.is_some_and(|entry| Language::of(&entry.draft.question) != language);
+    let near = questions(hits.iter().filter(|hit| Some(&hit.entry.id) != quoted.map(|entry| &entry.id)), language);
+    near.into_iter().filter(|question| mixed || Language::of(question) == language).collect()
 }
 
 /// The questions of rows about the same thing as one that the base cannot answer.
@@ -70,6 +73,16 @@ mod tests {
         ];
         assert_eq!(instead(&hits, Language::Zh), ["申诉要多久？", "怎么申诉？", "How do I appeal?"]);
         assert!(instead(&hits[3..], Language::Zh).is_empty());
+    }
+
+    #[test]
+    fn after_an_answer_in_the_readers_language_nothing_comes_in_another() {
+        let hits = [row("a", "怎么申诉？", 0.7), row("b", "How do I appeal?", 0.7), row("c", "申诉要多久？", 0.6)];
+        assert_eq!(after_answer(&hits, &hits[..1], Language::Zh), ["申诉要多久？"]);
+        // A base that only has it in English goes on in English, the reader's own language first.
+        assert_eq!(after_answer(&hits, &hits[1..2], Language::Zh), ["怎么申诉？", "申诉要多久？"]);
+        let english = [row("b", "How do I appeal?", 0.7), row("d", "How long does an appeal take?", 0.6)];
+        assert_eq!(after_answer(&english, &english[..1], Language::Zh), ["How long does an appeal take?"]);
     }
 
     #[test]

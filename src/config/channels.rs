@@ -22,6 +22,43 @@ pub struct ChannelsConfig {
     pub slack: BTreeMap<String, SlackConfig>,
 }
 
+/// What the tables of all platforms have.
+pub trait BotTable {
+    /// The shop that the bot speaks for.
+    fn tenant(&self) -> &str;
+
+    /// Whose memory a group has.
+    fn memory(&self) -> BotMemory;
+
+    /// The person and the group on duty.
+    fn duty(&self) -> (Option<String>, Option<String>);
+}
+
+macro_rules! bot_table {
+    ($table:ty, |$own:ident| $group:expr) => {
+        impl BotTable for $table {
+            fn tenant(&self) -> &str {
+                &self.tenant
+            }
+
+            fn memory(&self) -> BotMemory {
+                self.memory
+            }
+
+            fn duty(&self) -> (Option<String>, Option<String>) {
+                let $own = self;
+                (self.duty_user.clone(), $group)
+            }
+        }
+    };
+}
+
+bot_table!(DingTalkConfig, |table| table.duty_group.clone());
+bot_table!(FeishuConfig, |table| table.duty_group.clone());
+bot_table!(SlackConfig, |table| table.duty_group.clone());
+// The group has no name that a message could come from: it is written to by its webhook.
+bot_table!(WeComConfig, |table| table.duty_webhook.as_ref().map(|_| "duty_webhook".to_owned()));
+
 /// `[channels.slack.<bot>]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +74,8 @@ pub struct SlackConfig {
     pub duty_user: Option<String>,
     #[serde(default)]
     pub duty_group: Option<String>,
+    #[serde(default = "yes")]
+    pub buttons: bool,
     #[serde(default = "slack_calls")]
     pub calls_per_second: u32,
     #[serde(default = "slack_api")]

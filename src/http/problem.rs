@@ -6,6 +6,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -160,6 +161,15 @@ pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     Error::internal("panicked", "A request handler panicked.").because(text).into_response()
 }
 
+/// Why a body could not be read.
+pub fn unread(rejection: BytesRejection) -> Error {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        Error::invalid("body_too_large", "The body is larger than `limits.frame_bytes` allows.")
+    } else {
+        Error::invalid("body_unreadable", "The body could not be read to its end.").because(rejection)
+    }
+}
+
 /// A JSON body, whatever its content type says.
 pub struct Body<T>(pub T);
 
@@ -167,13 +177,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Error::invalid("body_too_large", "The body is larger than `limits.frame_bytes` allows.")
-            } else {
-                Error::invalid("body_unreadable", "The body could not be read to its end.").because(rejection)
-            }
-        })?;
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| malformed(&error))
     }
 }

@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 
 use super::store::{COLUMNS, EntryRow, KnowledgeStore};
 use super::{KnowledgeEntry, Revision};
-use crate::db::containing;
+use crate::db::{Db, containing};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::on;
@@ -67,15 +67,20 @@ pub struct Listing {
     pub validity: Option<Validity>,
 }
 
-/// Most rows have no further phrasing: `[]` is not looked into. The bounds of a validity are compared by
-/// [`standing`]; here they are only named, because Postgres wants every value to be.
-const WHERE: &str = "tenant_id = $1 and deleted = $2 \
-     and ($3 is null or id = $4 or lower(question) like $3 escape '\\' or lower(answer) like $3 escape '\\' or (length(\"similar\") > 2 and lower(\"similar\") like $3 escape '\\')) \
-     and ($5 is null or category = $5) and ($6 is null or market = $6) and ($7 is null or locale = $7) and ($8 is null or source = $8) \
-     and ($9 is null or direct = $9) \
-     and $10 <= $11 and $12 <= $13";
+/// What every listing asks. Most rows have no further phrasing: `[]` is not looked into. The bounds of a validity are
+/// compared by [`standing`]; here they are only named, because Postgres wants every value to be.
+fn meant(db: &Db) -> String {
+    let [question, answer, similar] = ["question", "answer", "\"similar\""].map(|column| db.contains(column, "$3"));
+    format!(
+        "tenant_id = $1 and deleted = $2 \
+         and ($3 is null or id = $4 or {question} or {answer} or (length(\"similar\") > 2 and {similar})) \
+         and ($5 is null or category = $5) and ($6 is null or market = $6) and ($7 is null or locale = $7) and ($8 is null or source = $8) \
+         and ($9 is null or direct = $9) \
+         and $10 <= $11 and $12 <= $13"
+    )
+}
 
-/// What a validity asks beside [`WHERE`]. Nothing when none is asked for: a database that has to guess how many rows a
+/// What a validity asks beside [`meant`]. Nothing when none is asked for: a database that has to guess how many rows a
 /// comparison leaves reads all of them for each page. No beginning is before every moment, no end after every one.
 /// Deleted entries have an index of their own, which is taken only when the text of the query says so.
 fn standing(listing: &Listing) -> &'static str {
@@ -89,7 +94,7 @@ fn standing(listing: &Listing) -> &'static str {
     }
 }
 
-/// Binds what [`WHERE`] asks for.
+/// Binds what [`meant`] asks for.
 macro_rules! bound {
     ($query:expr, $tenant:expr, $listing:expr, $bounds:expr) => {
         $query
@@ -124,9 +129,9 @@ impl KnowledgeStore {
         after: Option<&(Revision, EntryId)>,
         limit: usize,
     ) -> Result<Vec<KnowledgeEntry>> {
-        let standing = standing(listing);
+        let (meant, standing) = (meant(&self.db), standing(listing));
         let sql = AssertSqlSafe(format!(
-            "select {COLUMNS} from entries where {WHERE} {standing} and revision <= $14 and (revision < $14 or id > $15) \
+            "select {COLUMNS} from entries where {meant} {standing} and revision <= $14 and (revision < $14 or id > $15) \
              order by revision desc, id limit $16"
         ));
         let (revision, id) = after.map_or((i64::MAX, ""), |(revision, id)| (*revision, id.as_str()));
@@ -138,8 +143,8 @@ impl KnowledgeStore {
 
     /// A page of them in id order, for export: what changes meanwhile keeps its place.
     pub async fn page(&self, tenant: &TenantId, listing: &Listing, after: Option<&EntryId>, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let standing = standing(listing);
-        let sql = AssertSqlSafe(format!("select {COLUMNS} from entries where {WHERE} {standing} and id > $14 order by id limit $15"));
+        let (meant, standing) = (meant(&self.db), standing(listing));
+        let sql = AssertSqlSafe(format!("select {COLUMNS} from entries where {meant} {standing} and id > $14 order by id limit $15"));
         let after = after.map_or("", EntryId::as_str);
         let (bounds, limit) = (self.bounds(listing), i64::try_from(limit).unwrap_or(i64::MAX));
         let rows: Vec<EntryRow> =
@@ -159,8 +164,8 @@ impl KnowledgeStore {
     pub async fn listed_count(&self, tenant: &TenantId, listing: &Listing) -> Result<u64> {
         // What every row has to be read for is read in the order of the table; all else is counted in `entries_counted`.
         let order = if listing.text.is_some() { "and revision <= 9223372036854775807" } else { "" };
-        let standing = standing(listing);
-        let sql = AssertSqlSafe(format!("select count(*) from entries where {WHERE} {standing} {order}"));
+        let (meant, standing) = (meant(&self.db), standing(listing));
+        let sql = AssertSqlSafe(format!("select count(*) from entries where {meant} {standing} {order}"));
         let bounds = self.bounds(listing);
         let count: i64 = on!(&self.db, pool => bound!(sqlx::query_scalar(sql), tenant, listing, bounds).fetch_one(pool).await)?;
         Ok(u64::try_from(count).unwrap_or_default())

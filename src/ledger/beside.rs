@@ -26,7 +26,7 @@ pub struct Beside {
 /// What a call beside an answer took.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Paid {
-    /// What for: `rewrite`, `judge`, `summary`.
+    /// What for: `rewrite`, `judge`, `summary`; `in_vain` for a try that came to nothing and is charged all the same.
     pub purpose: &'static str,
     /// Who was asked, by its id.
     pub model: String,
@@ -106,6 +106,7 @@ impl Ledger {
             why = &mut cut => Err(why),
             started = model.stream(request, &beside.attempts) => Ok(started),
         };
+        self.pay_in_vain(tenant, model, &beside.attempts, beside).await?;
         let (by, mut heard) = match started {
             Err(why) if beside.attempts.was_cut_off() => (Arc::clone(model), Heard::nothing(why)),
             Err(why) => return Ok(Heard::nothing(why)),
@@ -120,12 +121,27 @@ impl Ledger {
         };
         let counted = by.family().count(&heard.said) as u64;
         let usage = heard.told.unwrap_or(Usage { completion_tokens: counted, ..most });
-        self.record(tenant, &by, usage).await?;
-        let paid = Paid { purpose, model: by.card().id.clone(), usage, cost: by.cost(usage), currency: by.card().currency.clone() };
-        beside.paid.lock().unwrap_or_else(PoisonError::into_inner).push(paid.clone());
-        heard.paid = Some(paid);
+        heard.paid = Some(self.pay(tenant, &by, purpose, usage, beside).await?);
         heard.thinks_first = by.thinks_first();
         Ok(heard)
+    }
+
+    /// Pays for the tries of a model, and of those that stand in for it, that came to nothing although their provider
+    /// charges for them.
+    pub async fn pay_in_vain(&self, tenant: &TenantId, model: &Arc<Model>, attempts: &Attempts, beside: &Beside) -> Result<()> {
+        for (id, usage) in attempts.take_unpaid() {
+            if let Some(by) = model.named(&id) {
+                self.pay(tenant, &by, "in_vain", usage, beside).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pay(&self, tenant: &TenantId, by: &Model, purpose: &'static str, usage: Usage, beside: &Beside) -> Result<Paid> {
+        self.record(tenant, by, usage).await?;
+        let paid = Paid { purpose, model: by.card().id.clone(), usage, cost: by.cost(usage), currency: by.card().currency.clone() };
+        beside.paid.lock().unwrap_or_else(PoisonError::into_inner).push(paid.clone());
+        Ok(paid)
     }
 }
 

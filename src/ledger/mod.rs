@@ -19,7 +19,7 @@ mod owed;
 mod store;
 
 pub use beside::{Beside, Heard, Paid};
-pub use owed::Owed;
+pub use owed::{Owed, Part};
 pub(crate) use store::add;
 
 /// What one answer cost, to be written with its turn.
@@ -131,7 +131,7 @@ impl Ledger {
     pub async fn record(&self, tenant: &TenantId, model: &Model, usage: Usage) -> Result<()> {
         let spent = self.spending(model.card(), usage, model.cost(usage));
         let mut tx = self.0.db.begin().await?;
-        store::add(&mut tx, tenant, &spent).await?;
+        store::add(&mut tx, tenant, &spent, 1).await?;
         tx.commit().await?;
         measure(tenant, &spent);
         Ok(())

@@ -17,6 +17,27 @@ pub struct Owed {
     currency: String,
 }
 
+/// What of a call was paid before its end was known, as its turn's usage tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "the fields are UsageReport's")]
+pub struct Part {
+    pub prompt_tokens: u64,
+    pub completion_tokens: u64,
+    pub cost: f64,
+}
+
+impl Spending {
+    /// What is left to pay of it.
+    pub fn beyond(&self, paid: Part) -> Self {
+        let usage = Usage {
+            prompt_tokens: self.usage.prompt_tokens.saturating_sub(paid.prompt_tokens),
+            completion_tokens: self.usage.completion_tokens.saturating_sub(paid.completion_tokens),
+            cached_tokens: self.usage.cached_tokens,
+        };
+        Self { usage, cost: (self.cost - paid.cost).max(0.0), ..self.clone() }
+    }
+}
+
 impl Owed {
     /// The same call at another model, which answered instead.
     pub fn answered_by(self, card: &ModelCard) -> Self {

@@ -10,11 +10,11 @@ use crate::{in_tx, on};
 
 const BILLIONTHS: f64 = 1e9;
 
-/// Adds what an answer cost, in the transaction that records the answer.
-pub(crate) async fn add(tx: &mut Tx, tenant: &TenantId, spent: &Spending) -> Result<()> {
+/// Adds what `calls` cost, one or the rest of one, in the transaction that records the answer.
+pub(crate) async fn add(tx: &mut Tx, tenant: &TenantId, spent: &Spending, calls: i64) -> Result<()> {
     let sql = "insert into model_usage (tenant_id, day, model, currency, calls, prompt_tokens, completion_tokens, cached_tokens, cost_nano) \
-         values ($1, $2, $3, $4, 1, $5, $6, $7, $8) \
-         on conflict (tenant_id, day, model, currency) do update set calls = model_usage.calls + 1, \
+         values ($1, $2, $3, $4, $9, $5, $6, $7, $8) \
+         on conflict (tenant_id, day, model, currency) do update set calls = model_usage.calls + excluded.calls, \
          prompt_tokens = model_usage.prompt_tokens + excluded.prompt_tokens, \
          completion_tokens = model_usage.completion_tokens + excluded.completion_tokens, \
          cached_tokens = model_usage.cached_tokens + excluded.cached_tokens, \
@@ -23,7 +23,7 @@ pub(crate) async fn add(tx: &mut Tx, tenant: &TenantId, spent: &Spending) -> Res
     in_tx!(tx, conn => sqlx::query(sql)
         .bind(tenant).bind(&spent.day).bind(&spent.model).bind(&spent.currency)
         .bind(tokens(spent.usage.prompt_tokens)).bind(tokens(spent.usage.completion_tokens)).bind(tokens(spent.usage.cached_tokens))
-        .bind((spent.cost * BILLIONTHS).round() as i64)
+        .bind((spent.cost * BILLIONTHS).round() as i64).bind(calls)
         .execute(conn).await.map(drop))?;
     Ok(())
 }

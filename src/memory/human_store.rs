@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use super::Memory;
 use super::store::no_conversation;
 use crate::error::Result;
-use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp, TurnId, random_token};
+use crate::ids::{ConversationId, OwnerId, TenantId, Timestamp, TurnId};
 use crate::{in_tx, on};
 
 /// A reply by a person.
@@ -43,6 +43,7 @@ impl Serialize for Human {
 /// A reply to be kept.
 #[expect(missing_docs, reason = "the fields are HumanReply's")]
 pub struct NewHumanReply<'a> {
+    pub id: &'a str,
     pub response_id: Option<&'a TurnId>,
     pub question: &'a str,
     pub text: &'a str,
@@ -50,14 +51,14 @@ pub struct NewHumanReply<'a> {
 }
 
 impl Memory {
-    /// Keeps a person's reply with the conversation.
+    /// Keeps a person's reply with the conversation; the same one again changes nothing.
     ///
     /// # Errors
     /// `conversation_not_found` when it was deleted or is another's.
     pub async fn add_human_reply(&self, tenant: &TenantId, owner: &OwnerId, id: &ConversationId, reply: &NewHumanReply<'_>) -> Result<()> {
         let touched = "update conversations set updated_ms = $4 where tenant_id = $1 and id = $2 and owner_id = $3";
         let added = "insert into human_replies (tenant_id, id, conversation_id, response_id, question, text, said_by, created_ms) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8)";
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (tenant_id, id) do nothing";
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let there = in_tx!(&mut tx, conn => sqlx::query(touched)
@@ -66,7 +67,7 @@ impl Memory {
             return Err(no_conversation());
         }
         in_tx!(&mut tx, conn => sqlx::query(added)
-            .bind(tenant).bind(random_token("h_", 16)).bind(id).bind(reply.response_id).bind(reply.question)
+            .bind(tenant).bind(reply.id).bind(id).bind(reply.response_id).bind(reply.question)
             .bind(reply.text).bind(reply.said_by).bind(now)
             .execute(conn).await.map(drop))?;
         tx.commit().await

@@ -61,6 +61,7 @@ const TRACES_AT_ONCE: i64 = 500;
 impl Memory {
     /// Conversations, the last changed first.
     pub async fn conversations(&self, tenant: &TenantId, filter: &Filter<'_>, limit: i64) -> Result<Vec<Conversation>> {
+        let [question, answer] = ["t.question", "t.answer"].map(|column| self.db.contains(column, "$6"));
         let (every, went) = filter.went.map_or(("1 = 1", "1 = 1"), |went| ("1 = 0", went.condition()));
         let sql = AssertSqlSafe(format!(
             "select {CONVERSATION} from conversations c where tenant_id = $1 \
@@ -68,7 +69,7 @@ impl Memory {
              and (updated_ms < $4 or (updated_ms = $4 and id > $5)) \
              and (({every} and $6 is null and $7 is null and $8 is null) or exists (select 1 from turns t \
                  where t.tenant_id = c.tenant_id and t.conversation_id = c.id \
-                 and ($6 is null or lower(t.question) like $6 escape '\\' or lower(t.answer) like $6 escape '\\') \
+                 and ($6 is null or {question} or {answer}) \
                  and ($7 is null or t.rating = $7) and ($8 is null or t.decision = $8) and {went})) \
              order by updated_ms desc, id limit $9"
         ));

@@ -162,6 +162,11 @@ impl Told {
         let guarded = self.finish_reason.as_deref() == Some("content_filter");
         self.status == "completed" && (self.decision.as_deref() == Some("none") || guarded)
     }
+
+    /// A greeting or thanks: answered, and nothing was asked.
+    fn is_courtesy(&self) -> bool {
+        self.status == "completed" && self.decision.is_none()
+    }
 }
 
 /// Counts turns.
@@ -188,7 +193,7 @@ impl Counting {
         self.total.add(told);
         self.channels.entry(told.channel.clone()).or_default().add(told);
         let key = question_key(&told.question);
-        if told.replaced || key.is_empty() {
+        if told.replaced || told.is_courtesy() || key.is_empty() {
             return;
         }
         let fresh =
@@ -236,7 +241,8 @@ mod tests {
     const NOW: i64 = 1_767_285_000_000;
 
     fn told(question: &str) -> Told {
-        Told { question: question.into(), channel: "ws".into(), created: NOW, status: "completed".into(), ..Told::default() }
+        let decision = Some("grounded".to_owned());
+        Told { question: question.into(), channel: "ws".into(), created: NOW, decision, status: "completed".into(), ..Told::default() }
     }
 
     #[test]
@@ -263,8 +269,20 @@ mod tests {
         assert_eq!((all.questions, all.answered, all.refused, all.failed, all.down), (3, 1, 1, 1, 1));
         assert_eq!((all.first_token_p50, all.total_p95, all.cost["CNY"]), (Some(100), Some(900), 0.75));
         assert_eq!(seen.channels.iter().map(|part| part.name.as_str()).collect::<Vec<_>>(), ["ws", "openai"]);
+        assert_eq!(seen.questions.len(), 2);
         let top = &seen.questions[0];
         assert_eq!((top.question.as_str(), top.count, top.refused, top.down), ("保证金多少", 2, 1, 1));
+    }
+
+    #[test]
+    fn a_greeting_is_answered_and_no_question_that_is_asked_often() {
+        let (first, last, _) = since(Timestamp(NOW), ZONE, 1);
+        let mut counting = Counting::new(ZONE, first, last);
+        counting.add(&Told { decision: None, ..told("你好") });
+        counting.add(&Told { decision: None, status: "failed".into(), ..told("清关") });
+        let seen = counting.overview();
+        assert_eq!((seen.total.answered, seen.total.refused, seen.total.failed), (1, 0, 1));
+        assert_eq!(seen.questions.iter().map(|asked| asked.question.as_str()).collect::<Vec<_>>(), ["清关"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{TenantId, Timestamp, TurnId};
 use crate::in_tx;
-use crate::ledger::{self, Owed};
+use crate::ledger::{self, Owed, Part};
 
 /// How far a running turn is.
 #[derive(Clone, Debug)]
@@ -95,7 +95,19 @@ async fn pay(tx: &mut Tx, left: Vec<Left>) -> Result<()> {
         });
         let sql = "update turns set usage = $3 where tenant_id = $1 and id = $2";
         in_tx!(tx, conn => sqlx::query(sql).bind(&turn.tenant_id).bind(&turn.id).bind(usage.to_string()).execute(conn).await.map(drop))?;
-        ledger::add(tx, &turn.tenant_id, &spent).await?;
+        ledger::add(tx, &turn.tenant_id, &spent, 1).await?;
     }
     Ok(())
+}
+
+/// What was paid for a turn by whoever ended it in its node's place, if anything was; from now on that is `usage`.
+pub(super) async fn paid(tx: &mut Tx, tenant: &TenantId, turn: &TurnId, usage: &Value) -> Result<Option<Part>> {
+    let find = "select usage from turns where tenant_id = $1 and id = $2 and finish_reason = 'interrupted'";
+    let told: Option<String> = in_tx!(tx, conn => sqlx::query_scalar(find).bind(tenant).bind(turn).fetch_optional(conn).await)?;
+    let paid = told.and_then(|told| serde_json::from_str::<Part>(&told).ok()).filter(|paid| paid.prompt_tokens > 0);
+    if paid.is_some() {
+        let sql = "update turns set usage = $3 where tenant_id = $1 and id = $2";
+        in_tx!(tx, conn => sqlx::query(sql).bind(tenant).bind(turn).bind(usage.to_string()).execute(conn).await.map(drop))?;
+    }
+    Ok(paid)
 }

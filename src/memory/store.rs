@@ -260,7 +260,7 @@ impl Memory {
     }
 
     /// Stores how a running turn ended, together with what it cost; whether it was still running. One that was
-    /// ended or deleted meanwhile stays so, but is paid.
+    /// ended or deleted meanwhile stays so, but is paid: what whoever ended it has not paid yet.
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<bool> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
              sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
@@ -280,7 +280,11 @@ impl Memory {
             events::store::record(&mut tx, tenant, &event).await?;
         }
         if let Some(spent) = &outcome.spent {
-            ledger::add(&mut tx, tenant, spent).await?;
+            let paid = if was_running { None } else { super::running_store::paid(&mut tx, tenant, id, &outcome.usage).await? };
+            match paid {
+                Some(paid) => ledger::add(&mut tx, tenant, &spent.beyond(paid), 0).await?,
+                None => ledger::add(&mut tx, tenant, spent, 1).await?,
+            }
         }
         tx.commit().await?;
         Ok(was_running)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Serialize, Serializer};
 
+use super::Usage;
 use crate::telemetry;
 
 /// The attempts at one answer, in order; shared with whoever reads the trace.
@@ -34,6 +35,11 @@ pub struct Attempt {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_token_ms: Option<f64>,
     ms: f64,
+    /// What the provider charges for it, told although it never said a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_vain: Option<Usage>,
+    #[serde(skip)]
+    paid: bool,
     /// Whether the request went out, and no place in a queue was waited for.
     #[serde(skip)]
     sent: bool,
@@ -87,13 +93,37 @@ impl Attempts {
         let mut all = self.lock();
         let (started, peer) = (Instant::now(), Arc::clone(peer));
         let (model, provider) = (model.to_owned(), provider.to_owned());
-        all.push(Attempt { model, provider, outcome: "running", first_token_ms: None, ms: 0.0, sent: false, started, peer });
+        all.push(Attempt {
+            model,
+            provider,
+            outcome: "running",
+            first_token_ms: None,
+            ms: 0.0,
+            in_vain: None,
+            paid: false,
+            sent: false,
+            started,
+            peer,
+        });
         Trial { attempts: self.clone(), at: all.len() - 1, started, ended: false }
     }
 
     /// All of them so far.
     pub fn all(&self) -> Vec<Attempt> {
         self.lock().clone()
+    }
+
+    /// What was charged for tries that came to nothing, and whose: each is told once.
+    pub fn take_unpaid(&self) -> Vec<(String, Usage)> {
+        let mut all = self.lock();
+        all.iter_mut()
+            .filter(|one| !one.paid)
+            .filter_map(|one| {
+                let usage = one.in_vain?;
+                one.paid = true;
+                Some((one.model.clone(), usage))
+            })
+            .collect()
     }
 
     /// Whether the last one was left while the provider was at work on it.
@@ -119,6 +149,11 @@ impl Trial {
     /// The request goes out.
     pub(super) fn sent(&self) {
         self.attempts.lock()[self.at].sent = true;
+    }
+
+    /// It came to nothing, and is charged all the same.
+    pub(super) fn in_vain(&self, usage: Usage) {
+        self.attempts.lock()[self.at].in_vain = Some(usage);
     }
 
     /// Something came.

@@ -120,6 +120,11 @@ impl Model {
         self.with_stand_ins().into_iter().find(there).unwrap_or_else(|| Arc::clone(self))
     }
 
+    /// The model of that id: this one, or one that stands in for it.
+    pub fn named(self: &Arc<Self>, id: &str) -> Option<Arc<Self>> {
+        self.with_stand_ins().into_iter().find(|model| model.card.id == id)
+    }
+
     /// Money for these tokens, in the card's currency.
     pub fn cost(&self, usage: Usage) -> f64 {
         let price = |tokens: u64, per_million: f64| tokens as f64 * per_million / 1e6;
@@ -198,7 +203,7 @@ impl Model {
                 Err(left_alone) => return Err(last.unwrap_or(ended(trial, left_alone))),
             };
             trial.sent();
-            let error = match timeout_at(deadline, self.begin(request.clone())).await {
+            let error = match timeout_at(deadline, self.begin(request.clone(), &trial)).await {
                 Ok(Ok((first, rest))) => return Ok(self.guard(first, rest, trial, pass, place)),
                 Ok(Err(error)) => error,
                 Err(_) => ModelError::Timeout("first token"),
@@ -220,7 +225,7 @@ impl Model {
 
     /// One try, up to and including the first word; what was told before it comes along. An end without a word is
     /// no answer, unless the provider says what kept it from giving one, which it would say again.
-    async fn begin(&self, mut request: CompletionRequest) -> Result<(Vec<Delta>, DeltaStream), ModelError> {
+    async fn begin(&self, mut request: CompletionRequest, trial: &Trial) -> Result<(Vec<Delta>, DeltaStream), ModelError> {
         request.max_tokens = [request.max_tokens, self.answer_tokens].into_iter().flatten().min();
         let mut deltas = self.chat.stream(request).await?;
         let mut first = Vec::new();
@@ -232,10 +237,19 @@ impl Model {
                 return Ok((first, deltas));
             }
         }
+        let charged = first.iter().rev().find_map(|delta| match delta {
+            Delta::Usage(usage) => Some(*usage).filter(|usage| usage.prompt_tokens > 0),
+            _ => None,
+        });
         let kept_from_it = |delta: &Delta| matches!(delta, Delta::Finish(FinishReason::Length | FinishReason::ContentFilter));
         match first.iter().any(kept_from_it) {
             true => Ok((first, stream::empty().boxed())),
-            false => Err(ModelError::Broken("there was no answer".to_owned())),
+            false => {
+                if let Some(usage) = charged {
+                    trial.in_vain(usage);
+                }
+                Err(ModelError::Broken("there was no answer".to_owned()))
+            }
         }
     }
 

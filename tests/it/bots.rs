@@ -85,7 +85,7 @@ async fn a_test_message_reaches_whoever_is_on_duty_and_nobody_elses() {
     let shown = platform.shown();
     let places: Vec<&str> = shown.iter().map(|one| one.place.as_str()).collect();
     assert!(shown.len() == 2 && places.contains(&"cid_duty") && shown[0].text.contains("shop"), "{shown:?}");
-    assert_eq!(bot(&server, "dingtalk", "shop").await["calls"]["month_used"], 2);
+    assert_eq!(bot(&server, "dingtalk", "shop").await["calls"]["month_used"], 3, "two messages, and the token for them");
 
     for nobody in ["dingtalk/line", "wecom/shop"] {
         let (status, answer) = test(&server, &server.admin, nobody).await;

@@ -22,7 +22,7 @@ async fn the_table_is_searched_narrowed_down_and_paged() {
     assert_eq!((all["total"].as_u64(), all["next"].is_null()), (Some(3), true));
     let (status, row) = send(
         server.request(reqwest::Method::POST, "/api/v1/knowledge/entries").bearer_auth(&server.admin),
-        &json!({"id": "100%", "question": "满减 100% 怎么设？", "answer": "在营销中心设置。", "valid_to": "2020-01-01", "market": "JP"}),
+        &json!({"id": "100%", "question": "满减 100% 怎么设？", "answer": "在营销中心（Marketing）设置。", "valid_to": "2020-01-01", "market": "JP"}),
     )
     .await;
     assert_eq!(status, 201, "{row}");
@@ -32,6 +32,7 @@ async fn the_table_is_searched_narrowed_down_and_paged() {
         ("q=100%25", vec!["100%"]),
         ("q=1_0", vec![]),
         ("q=label", vec!["label"]),
+        ("q=mARKETING", vec!["100%"]),
         ("category=入驻", vec!["deposit"]),
         ("direct=true", vec!["deposit"]),
         ("market=JP", vec!["100%"]),
@@ -94,15 +95,23 @@ async fn the_overview_counts_what_was_asked() {
     let server = Server::small().await;
     let mut socket = server.socket(Some(PAGE)).await.unwrap();
     socket.open(json!({"token": server.site})).await;
-    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？"] {
-        socket.ask(question, json!({})).await;
+    let mut greeted = String::new();
+    for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？", "你好"]
+    {
+        greeted = socket.ask(question, json!({})).await.conversation().to_owned();
     }
     let seen = server.json("/api/v1/overview?days=7", &server.admin).await;
     assert_eq!(seen["days"].as_array().unwrap().len(), 7);
     let total = &seen["total"];
-    assert_eq!((&total["questions"], &total["answered"], &total["refused"]), (&json!(3), &json!(2), &json!(1)), "{seen}");
+    // A greeting is answered with a courtesy: it is none of what the knowledge lacks, here and in the list.
+    assert_eq!((&total["questions"], &total["answered"], &total["refused"]), (&json!(4), &json!(3), &json!(1)), "{seen}");
+    let refused = server.json("/api/v1/conversations?outcome=refused", &server.admin).await;
+    let refused: Vec<&Value> = refused["conversations"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert!(refused.len() == 1 && refused[0] != &json!(greeted), "{refused:?}");
+    let told = server.json(&format!("/api/v1/conversations/{greeted}"), &server.admin).await;
+    assert!(told["turns"][0]["decision"].is_null(), "{told}");
     assert!(total["total_p50"].is_u64());
-    assert_eq!((&seen["channels"][0]["name"], &seen["channels"][0]["questions"]), (&json!("ws"), &json!(3)));
+    assert_eq!((&seen["channels"][0]["name"], &seen["channels"][0]["questions"]), (&json!("ws"), &json!(4)));
     assert_eq!((&seen["questions"][0]["question"], &seen["questions"][0]["count"]), (&json!("普通店保证金要交多少"), &json!(2)));
     assert_eq!(server.json("/api/v1/overview?channel=openai", &server.admin).await["total"]["questions"], 0);
 }

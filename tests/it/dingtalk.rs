@@ -1,6 +1,7 @@
 //! DingTalk bots against the local platform: who is let in, that every message is answered exactly once
 //! whatever the platform does, and what the group sees.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -402,15 +403,7 @@ async fn a_custom_robot_is_believed_by_the_platform() {
 #[tokio::test]
 async fn an_answer_too_long_for_one_message_comes_in_numbered_pieces() {
     let platform = platform().await;
-    let mut server = server(&platform, "").await;
-    server.stop();
-    let long = format!("id,question,answer,direct,category\nlong,长答案的问题是什么？,{},yes,x\n", "这是一句完整的规则说明。".repeat(700));
-    let file = server.data_dir.join("long.csv");
-    std::fs::write(&file, long).unwrap();
-    let data_dir = server.data_dir.display().to_string();
-    let import = ["merchant-copilot", "kb", "import", &file.display().to_string(), "--data-dir", &data_dir].map(Into::into);
-    assert_eq!(merchant_copilot::cli::run(import).await, 0);
-    let again = Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: bot(&platform, ""), ..Setup::default() }).await;
+    let again = server_with_a_long_answer(&platform).await;
     ask(&platform, &again, &platform.message("cid1", true, "u1", "长答案的问题是什么？")).await;
     let shown = final_messages(&platform, 3).await;
     assert!(shown.len() == 3 && shown[0].title.ends_with("(1/3)") && shown[0].text.ends_with('。'), "{:?}", shown.len());
@@ -443,8 +436,64 @@ async fn a_month_that_is_nearly_used_up_is_kept_for_messages_also_after_a_restar
     let cards = kinds.iter().filter(|kind| kind.0 == "card").count();
     assert!((1..=3).contains(&cards), "{kinds:?}");
     assert!(kinds[cards..].iter().all(|kind| *kind == ("message", "session")), "first cards, then messages: {kinds:?}");
-    let calls = platform.calls("/v1.0/card/instances/createAndDeliver") + platform.calls("/v1.0/card/streaming");
-    assert!((9..=13).contains(&calls), "{calls} calls of ten");
+    assert!((9..=13).contains(&platform.asked()), "{} calls of ten", platform.asked());
+}
+
+#[tokio::test]
+async fn as_many_turns_are_taken_as_calls_are_made() {
+    for mode in ["webhook", "stream"] {
+        let platform = platform().await;
+        let more = format!("mode = \"{mode}\"\ncard_template_id = \"t.schema\"\ncalls_per_month = 100000\nduty_user = \"boss\"");
+        let provider = Some(Arc::new(FakeProvider::start()));
+        let slow: fn(&mut merchant_copilot::config::Config) = |config| config.models.default = "slow-1".into();
+        let server = Server::start(Setup { channels: bot(&platform, &more), provider, config: Some(slow), ..Setup::default() }).await;
+        let say = async |message: Value| match mode {
+            "webhook" => drop(ask(&platform, &server, &message).await),
+            _ => drop(platform.push(&message, PATIENCE).await.unwrap()),
+        };
+        say(platform.message("cid1", true, "u1", GROUNDED)).await;
+        final_messages(&platform, 1).await;
+        // The token is no good in the middle, an update comes too fast, a message goes by the API.
+        platform.revoke_tokens();
+        say(platform.message("cid2", true, "u1", GROUNDED)).await;
+        platform.fail_next(fault("/v1.0/card/streaming", 429, json!({})));
+        final_messages(&platform, 2).await;
+        platform.fail_next(fault(SESSION, 403, json!({})));
+        say(platform.message("cid3", true, "u1", "转人工")).await;
+        final_messages(&platform, 4).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let calls = server.json("/api/v1/bots", &server.admin).await["bots"][0]["calls"]["month_used"].clone();
+        assert_eq!(calls, json!(platform.asked()), "{mode}");
+        assert!(platform.asked() > 6, "{}", platform.asked());
+    }
+}
+
+#[tokio::test]
+async fn a_piece_that_may_be_lost_takes_none_of_the_others_along() {
+    let platform = platform().await;
+    let server = server_with_a_long_answer(&platform).await;
+    // The first one may have arrived, so it is not said again.
+    platform.fail_next(fault(SESSION, 504, json!({})));
+    ask(&platform, &server, &platform.message("cid1", true, "u1", "长答案的问题是什么？")).await;
+    let shown = final_messages(&platform, 2).await;
+    assert_eq!(shown.iter().map(|one| &one.title[one.title.len() - 5..]).collect::<Vec<_>>(), ["(2/3)", "(3/3)"]);
+    ask(&platform, &server, &platform.message("cid2", true, "u1", "/help")).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(platform.shown().iter().filter(|one| one.place == "cid1").count(), 2, "and nothing is said twice");
+    // Nothing is wrong now, but what may be lost is not forgotten.
+    let state = server.json("/api/v1/bots", &server.admin).await["bots"][0].clone();
+    assert_eq!((&state["state"], &state["last_error"]["code"]), (&json!("ready"), &json!("platform_timeout")), "{state}");
+}
+
+/// With an answer that takes three messages.
+async fn server_with_a_long_answer(platform: &LocalDingTalk) -> Server {
+    let mut server = server(platform, "").await;
+    server.stop();
+    let long = format!("id,question,answer,direct,category\nlong,长答案的问题是什么？,{},yes,x\n", "这是一句完整的规则说明。".repeat(700));
+    let file = server.data_dir.join("long.csv");
+    std::fs::write(&file, long).unwrap();
+    super::process::run(&server.data_dir, [OsStr::new("kb"), OsStr::new("import"), file.as_os_str()]).done();
+    Server::start(Setup { data_dir: Some(server.data_dir.clone()), channels: bot(platform, ""), ..Setup::default() }).await
 }
 
 #[tokio::test]

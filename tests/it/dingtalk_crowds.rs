@@ -201,3 +201,19 @@ async fn a_platform_that_stumbles_in_mid_card_loses_no_answer_and_doubles_none()
     let answers = told(shown.as_ref().unwrap(), |one| one.text.contains(SOURCES)).into_values().collect::<Vec<_>>();
     assert_eq!(answers, [1; GROUPS], "{shown:?}");
 }
+
+/// More than a bot answers at a time: those that find no seat wait in the database for the next one that is free.
+#[tokio::test]
+async fn more_messages_than_seats_are_all_taken_and_each_answered_once() {
+    const MESSAGES: usize = 260;
+    let platform = platform().await;
+    let server = slow_server(&platform, "").await;
+    let (address, began) = (address(&server), Instant::now());
+    let messages: Vec<Value> = (0..MESSAGES).map(|n| platform.message(&format!("cid{n}"), true, "u1", GROUNDED)).collect();
+    let answers = join_all(messages.iter().map(|message| platform.callback(&address, message))).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().0 == 200), "none is sent back");
+    let shown = final_messages(&platform, MESSAGES).await;
+    println!("{MESSAGES} messages at once, 200 seats: the last was answered after {:.1?}", began.elapsed());
+    let places = told(&shown, |one| one.text.contains(SOURCES));
+    assert!(places.len() == MESSAGES && places.values().all(|answers| *answers == 1), "{places:?}");
+}

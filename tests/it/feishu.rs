@@ -2,12 +2,15 @@
 //! once whatever the platform does, and what the chat sees.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aes::cipher::block_padding::Pkcs7;
 use aes::cipher::{BlockModeEncrypt, KeyIvInit};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{patch, post, put};
 use axum::{Json, Router};
@@ -15,6 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 use merchant_copilot::config::{ChannelsConfig, Config};
+use merchant_copilot::ids::Clock;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -41,6 +45,8 @@ struct Platform {
     faults: Mutex<VecDeque<Fault>>,
     address: std::sync::OnceLock<String>,
     cards: watch::Sender<Vec<Card>>,
+    /// Requests, for tokens as well, whatever came of them.
+    asked: AtomicUsize,
     /// The code with which the next call of this kind is refused.
     refusals: Mutex<VecDeque<(&'static str, u16, i64)>>,
 }
@@ -80,6 +86,7 @@ impl Platform {
             .route("/open-apis/cardkit/v1/cards/{id}/elements/{element}/content", put(stream))
             .route("/open-apis/cardkit/v1/cards/{id}/elements/{element}", put(replace))
             .route("/open-apis/cardkit/v1/cards/{id}/settings", patch(set))
+            .layer(from_fn_with_state(Arc::clone(&platform), count))
             .with_state(Arc::clone(&platform));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         platform.address.set(format!("http://{}", listener.local_addr().unwrap())).unwrap();
@@ -196,6 +203,11 @@ impl Platform {
     }
 }
 
+async fn count(State(platform): State<Arc<Platform>>, request: Request, next: Next) -> Response {
+    platform.asked.fetch_add(1, Ordering::SeqCst);
+    next.run(request).await
+}
+
 async fn token(State(platform): State<Arc<Platform>>, Json(body): Json<Value>) -> Json<Value> {
     if body != json!({"app_id": "cli_1", "app_secret": "app-secret"}) {
         return Json(json!({"code": 10014, "msg": "app secret invalid"}));
@@ -279,13 +291,17 @@ async fn send(
     platform.take(&headers, format!("{}:{}", query["receive_id_type"], body["receive_id"].as_str().unwrap()), &body)
 }
 
+fn now() -> i64 {
+    Clock::system().now().0
+}
+
 /// A message of somebody, as the platform would deliver it before it encrypts it.
 fn message(id: &str, group: bool, text: &str) -> Value {
     let mentions = json!([{"key": "@_user_1", "id": {"open_id": "ou_bot"}, "name": "助手", "mentioned_type": "bot"}]);
     let text = if group { format!("@_user_1 {text}") } else { text.to_owned() };
     json!({
         "schema": "2.0",
-        "header": {"event_id": format!("e-{}", rand::random::<u64>()), "token": "tok", "event_type": "im.message.receive_v1", "app_id": "cli_1"},
+        "header": {"event_id": format!("e-{}", rand::random::<u64>()), "token": "tok", "create_time": now().to_string(), "event_type": "im.message.receive_v1", "app_id": "cli_1"},
         "event": {
             "sender": {"sender_id": {"open_id": "ou_1"}, "sender_type": "user"},
             "message": {
@@ -335,12 +351,17 @@ async fn the_platform_finds_us_and_nobody_else_is_heard() {
     let mut stranger = message("om_1", true, DIRECT);
     stranger["header"]["token"] = json!("another");
     let stranger = encrypted(&stranger);
+    // Caught when it was genuine, and sent again once nobody remembers it.
+    let mut old = message("om_1", true, DIRECT);
+    old["header"]["create_time"] = json!((now() - 8 * 24 * 3_600_000).to_string());
+    let old = encrypted(&old);
     for (body, signature, status) in [
         (genuine.clone(), String::new(), 401),
         (genuine.clone(), signature(&plain), 401),
         (genuine.replace("\"}", " \"}"), right.clone(), 401),
         (plain.clone(), signature(&plain), 401),
         (stranger.clone(), signature(&stranger), 401),
+        (old.clone(), signature(&old), 401),
         ("no json".to_owned(), signature("no json"), 400),
         ("x".repeat(1 << 18), String::new(), 413),
     ] {
@@ -371,7 +392,7 @@ async fn a_chat_sees_one_answer_with_sources_however_often_the_platform_delivers
     let shown = platform.until(2).await;
     assert_eq!(shown.iter().map(|one| one.to.as_str()).collect::<Vec<_>>(), ["om_1", "om_2"]);
     assert!(!shown[1].text.contains("<at"), "nobody is called in a chat of two: {shown:?}");
-    let other = json!({"header": {"token": "tok", "event_type": "im.chat.updated_v1"}, "event": {}});
+    let other = json!({"header": {"token": "tok", "create_time": now().to_string(), "event_type": "im.chat.updated_v1"}, "event": {}});
     say(&again, &other).await;
     let mut unnamed = message("om_3", true, DIRECT);
     unnamed["event"]["message"]["mentions"] = json!([]);
@@ -446,7 +467,7 @@ impl Card {
 async fn a_card_fills_up_under_rising_numbers_and_ends_whatever_the_platform_does() {
     let platform = Platform::start().await;
     let provider = Some(Arc::new(FakeProvider::start()));
-    let channels = platform.bot(&format!("encrypt_key = \"{KEY}\"\n{CARDS}"));
+    let channels = platform.bot(&format!("encrypt_key = \"{KEY}\"\n{CARDS}\ncalls_per_month = 100000"));
     let server = Server::start(Setup { channels, provider, config: Some(slow), ..Setup::default() }).await;
     let mut unnamed = message("om_1", true, GROUNDED);
     unnamed["event"]["message"]["mentions"][0].as_object_mut().unwrap().remove("mentioned_type");
@@ -478,6 +499,10 @@ async fn a_card_fills_up_under_rising_numbers_and_ends_whatever_the_platform_doe
     platform.fail(400, json!({"code": 230_002}), false);
     say(&server, &message("om_5", false, GROUNDED)).await;
     assert!(platform.until(2).await[1].text.contains("出处"));
+    // Tokens, what was refused and what was tried again included: as many turns were taken as calls were made.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let calls = server.json("/api/v1/bots", &server.admin).await["bots"][0]["calls"]["month_used"].clone();
+    assert_eq!(calls, json!(platform.asked.load(Ordering::SeqCst)));
     assert_eq!(platform.shown().iter().map(|one| one.to.as_str()).collect::<Vec<_>>(), ["om_4", "om_5"]);
 }
 
@@ -501,7 +526,7 @@ async fn a_card_left_hanging_is_ended_by_the_next_start_and_its_buttons_rate_it(
     assert_eq!((cards.len(), cards[0].shown.as_slice()), (1, ["om_1".to_owned()].as_slice()), "the same card, shown once");
     let press = async |who: &str, action: &str| {
         let event = json!({
-            "schema": "2.0", "header": {"event_id": "e1", "token": "tok", "event_type": "card.action.trigger", "app_id": "cli_1"},
+            "schema": "2.0", "header": {"event_id": "e1", "token": "tok", "create_time": (now() * 1000).to_string(), "event_type": "card.action.trigger", "app_id": "cli_1"},
             "event": {"operator": {"open_id": who}, "token": "c-1", "action": {"tag": "button", "value": cards[0].button(action)}},
         });
         let body = encrypted(&event);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use merchant_copilot::channels::human_store::NewCall;
 use merchant_copilot::channels::left_store::{Hanging, STALE_MS};
 use merchant_copilot::channels::store::{BotStore, CardAnswer, Thread};
-use merchant_copilot::channels::{Asker, Content, Inbound, ReplyTo};
+use merchant_copilot::channels::{Asker, Content, Inbound, Post, ReplyTo};
 use merchant_copilot::config::{Config, Fusion, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
@@ -545,6 +546,57 @@ async fn usage(db: &Db, shop: &TenantId, other: &TenantId) {
     assert!(error.code() == "bad_config" && error.message().contains("EUR"), "{error}");
 }
 
+/// A person is called once for a message, and their reply taken to the asker once.
+async fn calls_for_a_person(clock: &Clock, ours: &BotStore, theirs: &BotStore, inbound: &Inbound) {
+    let owner = OwnerId::from_text("b_1");
+    let call = NewCall { inbound, owner: &owner, conversation_id: None, response_id: None, question: "deposit?" };
+    let first = ours.call(&call).await.unwrap();
+    assert!(!first.told, "not yet");
+    ours.call_is_told(&first.code).await.unwrap();
+    let again = ours.call(&call).await.unwrap();
+    assert_eq!((again.code, again.told), (first.code.clone(), true), "the same message is the same call");
+    assert!(theirs.called_for("msg1").await.unwrap().is_none() && theirs.open_calls().await.unwrap().is_empty());
+    let open = ours.open_calls().await.unwrap();
+    assert_eq!((open.len(), &open[0].code), (1, &first.code));
+
+    let pieces = [Post { title: "t".into(), text: "fifteen days".into(), mention: None }];
+    assert!(ours.answer_call(&open[0], "h_1", Some(&pieces)).await.unwrap());
+    assert!(ours.answer_call(&open[0], "h_1", Some(&pieces)).await.unwrap(), "the same reply again");
+    assert!(!ours.answer_call(&open[0], "h_2", Some(&pieces)).await.unwrap(), "of two people one answers");
+    assert!(!theirs.answer_call(&open[0], "h_1", None).await.unwrap());
+    assert!(ours.open_calls().await.unwrap().is_empty() && ours.call_of_reply("h_2").await.unwrap().is_none());
+    assert_eq!(ours.call_of_reply("h_1").await.unwrap().unwrap().code, first.code);
+    assert!(theirs.take_up("h_1").await.unwrap().is_none() && theirs.state_of("h_1").await.unwrap().is_none());
+    let left = ours.take_up("h_1").await.unwrap().unwrap();
+    assert_eq!((left.attempt, serde_json::from_str::<Inbound>(&left.payload).unwrap()), (1, inbound.clone()));
+    assert!(ours.take_up("h_1").await.unwrap().is_none(), "one caller has it");
+    assert!(ours.say_later("h_1", 1, &left.answer.unwrap(), Duration::from_secs(5)).await.unwrap());
+    assert!(ours.take_up("h_1").await.unwrap().is_none(), "not yet");
+    clock.set(Timestamp(clock.now().0 + 5_000));
+    assert_eq!(ours.take_up("h_1").await.unwrap().unwrap().attempt, 2);
+    assert!(ours.fails("h_1", 2, "").await.unwrap());
+    assert_eq!(ours.state_of("h_1").await.unwrap().as_deref(), Some("failed"));
+    assert!(theirs.lost_replies().await.unwrap().is_empty());
+    let lost = ours.lost_replies().await.unwrap();
+    assert_eq!((lost.len(), &lost[0].code), (1, &first.code), "told once, and open again");
+    assert!(ours.lost_replies().await.unwrap().is_empty());
+    assert_eq!(ours.open_calls().await.unwrap().len(), 1);
+    assert!(ours.answer_call(&open[0], "h_3", None).await.unwrap());
+    ours.call_reopens(&first.code, "h_2").await.unwrap();
+    assert!(ours.open_calls().await.unwrap().is_empty(), "it was another's reply");
+    ours.call_reopens(&first.code, "h_3").await.unwrap();
+    // However many wait, each is found by its name.
+    for n in 0..60 {
+        let another = Inbound { message_id: format!("many{n}"), ..inbound.clone() };
+        ours.call(&NewCall { inbound: &another, ..call }).await.unwrap();
+        clock.set(Timestamp(clock.now().0 + 1));
+    }
+    let newest = ours.open_calls().await.unwrap();
+    assert!(newest.len() == 50 && newest.iter().all(|one| one.code != first.code));
+    assert_eq!(ours.open_call(&first.code).await.unwrap().unwrap().code, first.code);
+    assert!(theirs.open_call(&first.code).await.unwrap().is_none());
+}
+
 async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     let store = |tenant: &TenantId| BotStore::new(db.clone(), clock.clone(), tenant.clone(), "dingtalk/bot".into());
     let (ours, theirs) = (store(shop), store(other));
@@ -556,11 +608,12 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
         asker: Asker { id: "a".into(), staff_id: None, name: "Ann".into() },
         content: Content::Text("deposit?".into()),
         quotes: false,
+        quoted: None,
         reply: ReplyTo::default(),
     };
-    assert!(ours.take(&inbound).await.unwrap());
-    assert!(!ours.take(&inbound).await.unwrap(), "whoever inserts answers");
-    assert!(theirs.take(&inbound).await.unwrap(), "another tenant's bot of the same name is another");
+    assert!(ours.take(&inbound, true).await.unwrap());
+    assert!(!ours.take(&inbound, true).await.unwrap(), "whoever inserts answers");
+    assert!(theirs.take(&inbound, true).await.unwrap(), "another tenant's bot of the same name is another");
     assert!(theirs.ends("msg1", 1).await.unwrap());
 
     ours.card_opens("card1", "msg1").await.unwrap();
@@ -583,9 +636,10 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert!(ours.take_over(never, 9).await.unwrap().is_empty(), "one caller got it");
     assert!(theirs.take_over(never, 9).await.unwrap().is_empty());
     let mine = left[0].attempt;
-    ours.card_hangs("card1", "see below").await.unwrap();
+    assert!(!ours.card_hangs("card1", "msg1", mine - 1, "see below").await.unwrap(), "nor says what the card shows");
+    assert!(ours.card_hangs("card1", "msg1", mine, "see below").await.unwrap());
     assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is not over");
-    assert!(!ours.card_answered("card1", "msg1", mine - 1).await.unwrap(), "who was slow has not answered it");
+    assert!(!ours.card_answered("card1", "msg1", mine - 1, "[]").await.unwrap(), "who was slow has not answered it");
     assert!(!ours.sending("msg1", mine - 1).await.unwrap(), "who was slow says nothing");
     assert!(ours.sending("msg1", mine).await.unwrap());
     assert!(ours.say_later("msg1", mine, "[]", Duration::from_secs(5)).await.unwrap());
@@ -597,7 +651,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     clock.set(Timestamp(clock.now().0 + STALE_MS));
     assert_eq!(ours.broken_off(never).await.unwrap(), ["msg1"], "it may have arrived: told once, never said again");
     assert!(ours.broken_off(never).await.unwrap().is_empty() && ours.take_over(never, 9).await.unwrap().is_empty());
-    ours.card_hangs("card1", "the end").await.unwrap();
+    assert!(ours.card_hangs("card1", "msg1", mine + 1, "the end").await.unwrap());
     assert_eq!(theirs.next_hanging().await.unwrap(), None);
     let hanging = Hanging { card: "card1".into(), text: "the end".into(), tries: 1 };
     assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
@@ -616,7 +670,7 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
 
     // Given up: the message and its card together, by whoever has it.
     let second = Inbound { message_id: "msg2".into(), ..inbound.clone() };
-    assert!(ours.take(&second).await.unwrap());
+    assert!(ours.take(&second, true).await.unwrap());
     ours.card_opens("card2", "msg2").await.unwrap();
     assert!(!ours.fails("msg2", 2, "sorry").await.unwrap() && !theirs.fails("msg2", 1, "sorry").await.unwrap());
     assert_eq!(ours.next_hanging().await.unwrap(), None);
@@ -625,16 +679,51 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
     ours.card_done("card2").await.unwrap();
 
+    // Broken off behind a card, or between two pieces: the rest is said, the piece that was on its way is not.
+    let third = Inbound { message_id: "msg3".into(), ..inbound.clone() };
+    assert!(ours.take(&third, true).await.unwrap());
+    ours.card_opens("card3", "msg3").await.unwrap();
+    assert!(ours.card_answered("card3", "msg3", 1, "[2,3]").await.unwrap());
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "its node has it");
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.broken_off(never).await.unwrap().is_empty() && theirs.rest_of_broken_off(never).await.unwrap().is_empty());
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert!(!ours.has_still_to_say("msg3", 1, "[]").await.unwrap(), "who was slow says nothing more");
+    let left = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((left.len(), left[0].answer.as_deref(), left[0].attempt), (1, Some("[2,3]"), 2));
+    assert!(ours.has_still_to_say("msg3", 2, "[3]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert_eq!(ours.rest_of_broken_off(never).await.unwrap(), ["msg3"]);
+    assert_eq!(ours.take_over(never, 9).await.unwrap()[0].answer.as_deref(), Some("[3]"));
+    assert!(ours.has_still_to_say("msg3", 3, "[]").await.unwrap());
+    clock.set(Timestamp(clock.now().0 + STALE_MS));
+    assert!(ours.rest_of_broken_off(never).await.unwrap().is_empty(), "nothing is left");
+    assert_eq!(ours.broken_off(never).await.unwrap(), ["msg3"]);
+
     let (asker, conversation) = (OwnerId::from_text("b_1"), ConversationId::from_text("c_1"));
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, Some(&conversation)).await.unwrap();
     ours.choose_model(&asker, Some("m")).await.unwrap();
-    assert_eq!((ours.count(&asker, true).await.unwrap(), ours.count(&asker, true).await.unwrap()), (1, 2));
+    assert_eq!((ours.count(&asker, "m1", true).await.unwrap(), ours.count(&asker, "m2", true).await.unwrap()), (1, 2));
+    assert_eq!(ours.count(&asker, "m2", true).await.unwrap(), 2, "tried again, a message is not counted again");
     let thread = Thread { conversation_id: Some(conversation), model: Some("m".into()), misses: 2 };
     assert_eq!(ours.thread(&asker).await.unwrap(), thread);
     assert_eq!(theirs.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, None).await.unwrap();
-    assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, false).await.unwrap()), (None, 0));
+    assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, "m3", false).await.unwrap()), (None, 0));
+    ours.count(&asker, "m4", true).await.unwrap();
+    ours.forget_misses(&asker).await.unwrap();
+    assert_eq!(ours.count(&asker, "m5", true).await.unwrap(), 1);
+    calls_for_a_person(clock, &ours, &theirs, &inbound).await;
+
+    // One that nobody has time for waits for whoever has it first.
+    let fourth = Inbound { message_id: "msg4".into(), ..inbound.clone() };
+    assert_eq!(ours.unanswered().await.unwrap(), 0);
+    assert!(ours.take(&fourth, false).await.unwrap() && !ours.take(&fourth, true).await.unwrap());
+    assert_eq!((ours.unanswered().await.unwrap(), theirs.unanswered().await.unwrap()), (1, 0));
+    let waited = ours.take_over(never, 9).await.unwrap();
+    assert_eq!((waited.len(), waited[0].attempt), (1, 1), "its first try");
+    assert!(ours.ends("msg4", 1).await.unwrap());
 
     assert_eq!((ours.next_change("card1").await.unwrap(), ours.platform_card("card1").await.unwrap()), (None, None));
     ours.card_is("card1", "p1").await.unwrap();
@@ -660,5 +749,5 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
 
     clock.set(Timestamp(clock.now().0 + 8 * 24 * 60 * 60 * 1000));
     ours.forget_old().await.unwrap();
-    assert!(ours.take(&inbound).await.unwrap(), "a week later it is forgotten");
+    assert!(ours.take(&inbound, true).await.unwrap(), "a week later it is forgotten");
 }

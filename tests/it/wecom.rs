@@ -263,6 +263,21 @@ async fn commands_greetings_and_pictures_are_answered_and_two_misses_call_a_pers
 }
 
 #[tokio::test]
+async fn a_long_note_reaches_whoever_is_on_duty_to_its_end() {
+    let platform = Platform::start().await;
+    let server = platform.server().await;
+    let question = format!("{}怎么用量子计算机煮鸡蛋？", "这一句说的是前因后果。".repeat(300));
+    ask(&server, &message("m1", true, &question)).await;
+    assert!(ask(&server, &message("m2", true, "转人工")).await.1.contains("已经通知"));
+    let notes: Vec<String> = platform.shown.borrow().iter().map(|(_, note)| note.clone()).collect();
+    let count = notes.len();
+    assert!(count >= 3 && notes.iter().all(|note| note.len() <= 4_096), "{count}");
+    assert!(notes.iter().enumerate().all(|(at, note)| note.contains(&format!("({}/{count})", at + 1))), "{notes:?}");
+    assert_eq!(notes.concat().matches("这一句说的是前因后果。").count(), 300);
+    assert!(notes[0].starts_with("<@boss> ") && notes[count - 1].contains("/回复 "), "its end says how to reply: {notes:?}");
+}
+
+#[tokio::test]
 async fn a_vote_is_kept_with_the_answer() {
     let platform = Platform::start().await;
     let server = platform.server().await;

@@ -2,6 +2,7 @@
 //! answered exactly once whatever happens to the line.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ struct Gateway {
     line: Mutex<Option<mpsc::UnboundedSender<Option<Value>>>>,
     /// Request ids that may be answered.
     requests: Mutex<Vec<String>>,
+    /// Hangs up on the next message of its own, which it has taken and not acknowledged.
+    cut_next_sent: AtomicBool,
     address: OnceLock<String>,
 }
 
@@ -170,7 +173,14 @@ async fn line(gateway: Arc<Gateway>, mut socket: WebSocket) {
     loop {
         let out = tokio::select! {
             got = socket.recv() => match got {
-                Some(Ok(Message::Text(text))) => gateway.take(&serde_json::from_str(text.as_str()).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Value = serde_json::from_str(text.as_str()).unwrap();
+                    let acknowledged = gateway.take(&frame);
+                    if frame["cmd"] == "aibot_send_msg" && gateway.cut_next_sent.swap(false, Ordering::SeqCst) {
+                        return;
+                    }
+                    acknowledged
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 Some(Ok(_)) => continue,
             },
@@ -296,7 +306,7 @@ async fn who_has_the_wrong_secret_is_not_let_in_and_tries_on() {
 async fn the_vendors_own_client_is_content_with_the_gateway() {
     let Some(python) = super::python_with("wecom_aibot_sdk") else { return };
     let gateway = Gateway::start().await;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/wecom_sdk.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/wecom_bot.py");
     let mut client = std::process::Command::new(python).arg(script).arg(gateway.address.get().unwrap()).arg(SECRET).spawn().unwrap();
     gateway.until("a line", |seen| seen.lines == 1).await;
     gateway.say("m1", "u1", true, GROUNDED);
@@ -306,4 +316,20 @@ async fn the_vendors_own_client_is_content_with_the_gateway() {
     gateway.until("a greeting and a message", |seen| seen.welcomed == 1 && seen.sent == [("c1".to_owned(), "后来".to_owned())]).await;
     client.kill().unwrap();
     client.wait().unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_went_down_with_its_line_may_have_arrived_and_is_not_said_again() {
+    let gateway = Gateway::start().await;
+    let server = gateway.server(|_| {}).await;
+    gateway.until("a line", |seen| seen.lines == 1).await;
+    gateway.cut_next_sent.store(true, Ordering::SeqCst);
+    gateway.say("m1", "u1", false, "转人工");
+    gateway.until("another line", |seen| seen.lines == 2).await;
+    gateway.say("m2", "u1", false, "/help");
+    gateway.until("answers", all_finished(2)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sent = gateway.seen.borrow().sent.clone();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    drop(server);
 }

@@ -67,7 +67,7 @@ def event(message_id, text, token=TOKEN):
     sender = {"sender_id": {"open_id": "ou_peer"}, "sender_type": "user", "tenant_key": "t"}
     content = json.dumps({"text": text}, ensure_ascii=False)
     message = {"message_id": message_id, "create_time": "1", "chat_id": "oc_peer", "chat_type": "p2p", "message_type": "text", "content": content}
-    header = {"event_id": f"ev-{message_id}", "token": token, "create_time": "1", "event_type": "im.message.receive_v1", "tenant_key": "t", "app_id": "cli_peer"}
+    header = {"event_id": f"ev-{message_id}", "token": token, "create_time": str(int(time.time() * 1000)), "event_type": "im.message.receive_v1", "tenant_key": "t", "app_id": "cli_peer"}
     return {"schema": "2.0", "header": header, "event": {"sender": sender, "message": message}}
 
 

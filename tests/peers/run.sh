@@ -97,7 +97,8 @@ provider=$!
 export OPENAI_API_KEY=sk-peer-key OPENAI_BASE_URL="$aimock/v1" OPENAI_MODEL=peer-answer
 litellm="http://127.0.0.1:$(free_port)"
 lark="$(free_port)"
-sed "s|AIMOCK|$aimock|; s|LITELLM|$litellm|; s|LARK|http://127.0.0.1:$lark|" tests/peers/server.toml >"$place/server.toml"
+wecom="$(free_port)"
+sed "s|AIMOCK|$aimock|; s|LITELLM|$litellm|; s|LARK|http://127.0.0.1:$lark|; s|WECOM|ws://127.0.0.1:$wecom|" tests/peers/server.toml >"$place/server.toml"
 export COPILOT_LIMITS__KEY_PER_MINUTE=6000 COPILOT_LIMITS__ADDRESS_PER_MINUTE=6000
 export COPILOT_CHAT__REASONING=shown
 unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_INDEX DASHSCOPE_API_KEY DEEPSEEK_API_KEY GEMINI_API_KEY ANTHROPIC_API_KEY ANTHROPIC_BASE_URL ANTHROPIC_MODEL
@@ -115,6 +116,8 @@ site="$(new_key --role site --origin "$origin")"
 
 python="$PEERS/venv/bin/python"
 export PYTHONDONTWRITEBYTECODE=1
+# First, while the server's line is tried often.
+peer "wecom-aibot-sdk from PyPI judges a gateway and a WeCom bot" "$python" tests/peers/wecom_sdk.py "$wecom"
 peer "openai from PyPI" "$python" tests/peers/openai_client.py "$base" "$member" "$site"
 peer "openai from npm" node tests/peers/openai_client.mjs "$base" "$member"
 peer "aimock as the provider" node tests/peers/provider.mjs "$base" "$member" "$aimock" sk-peer-key shown

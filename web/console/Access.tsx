@@ -142,6 +142,9 @@ function Issue({ issued }: { issued(): void }): VNode {
   );
 }
 
+/** Keys shown before more are asked for. */
+const FEW = 50;
+
 /** `ended` says so when it is; a key without an end has none. */
 export function ended(key: ApiKey, now: number): boolean {
   return key.revoked_ms !== null || (key.expires_ms !== null && key.expires_ms <= now);
@@ -150,6 +153,7 @@ export function ended(key: ApiKey, now: number): boolean {
 function Keys({ keys, changed }: { keys: ApiKey[]; changed(): void }): VNode {
   const { say, lang, tell } = useContext(Desk);
   const [all, setAll] = useState(false);
+  const [most, setMost] = useState(FEW);
   const { busy, problem, run } = useAction();
   const now = Date.now();
   const dead = keys.filter((key) => ended(key, now)).length;
@@ -175,7 +179,7 @@ function Keys({ keys, changed }: { keys: ApiKey[]; changed(): void }): VNode {
           </tr>
         </thead>
         <tbody>
-          {shown.map((key) => (
+          {shown.slice(0, most).map((key) => (
             <tr key={key.id} class={ended(key, now) ? 'out' : ''}>
               <th scope="row" class="main">
                 {key.label || <span class="quiet">{say.noLabel}</span>}
@@ -190,6 +194,7 @@ function Keys({ keys, changed }: { keys: ApiKey[]; changed(): void }): VNode {
           ))}
         </tbody>
       </table>
+      {shown.length > most && <button type="button" onClick={() => setMost(most + FEW)} data-testid="more-keys">{say.more}</button>}
       {dead > 0 && <button type="button" class="plain" aria-pressed={all} onClick={() => setAll(!all)}>{all ? say.hideEnded : fill(say.showEnded, { n: dead })}</button>}
     </>
   );

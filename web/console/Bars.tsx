@@ -1,5 +1,6 @@
-// A small chart of days: one hue, bars from zero, the highest and the last labelled. The numbers are in a
-// table below all charts; to a screen reader each is a sentence.
+// Small charts: days as bars that stand, the highest labelled; parts of a whole as bars that lie, each with its name
+// and number. One hue, from zero. The numbers are in a table below all charts; to a screen reader a chart of days is
+// a sentence, one of parts the list that it is.
 
 import type { VNode } from 'preact';
 import { useContext } from 'preact/hooks';
@@ -36,7 +37,7 @@ export function Bars({ name, points, show }: { name: string; points: Point[]; sh
   return (
     <figure class="card chart">
       <figcaption>
-        <span>{name}</span>
+        <strong>{name}</strong>
         {most && most.value > 0 && <span class="quiet small">{fill(say.highest, { value: show(most.value), day: short(most.name) })}</span>}
       </figcaption>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT + 1}`} preserveAspectRatio="none" role="img" aria-label={sentence}>
@@ -53,6 +54,36 @@ export function Bars({ name, points, show }: { name: string; points: Point[]; sh
       </p>
     </figure>
   );
+}
+
+/** Parts beside each other, as they come: how far each bar reaches of the longest. */
+export function reach(points: Point[]): number[] {
+  const most = Math.max(...points.map((point) => point.value ?? 0));
+  return points.map(({ value }) => (most > 0 && value ? value / most : 0));
+}
+
+export function Lying({ name, points, show }: { name: string; points: Point[]; show(value: number): string }): VNode {
+  const shares = reach(points);
+  return (
+    <figure class="card chart">
+      <figcaption><strong>{name}</strong></figcaption>
+      <ul class="lying">
+        {points.map((point, i) => (
+          <li key={point.name}>
+            <span>{point.name}</span>
+            <span>{point.value === null ? '–' : show(point.value)}</span>
+            <span class="track">{shares[i]! > 0 && <span class="bar" style={{ width: `${shares[i]! * 100}%` }} />}</span>
+          </li>
+        ))}
+      </ul>
+    </figure>
+  );
+}
+
+/** Most of these charts in a row, so that none is left alone in the last one. */
+export function across(charts: number): number {
+  if (charts <= 5) return Math.max(1, charts);
+  return charts % 4 === 0 || charts % 3 === 1 ? 4 : 3;
 }
 
 /** 2026-11-03 → 11-03 */

@@ -5,7 +5,7 @@ import { useContext } from 'preact/hooks';
 import { fill, type Lang } from '../shared/i18n';
 import type { Figures, Overview as Days, OverviewPart } from '../shared/wire';
 import { query } from './api';
-import { Bars } from './Bars';
+import { across, Bars, Lying } from './Bars';
 import { channelName } from './Conversations';
 import { Desk, Part, useLoad } from './load';
 import { address, change } from './route';
@@ -62,6 +62,7 @@ function columns(total: Figures, say: Words, lang: Lang): Column[] {
   const currency = Object.entries(total.cost).sort(([, a], [, b]) => b - a)[0]?.[0];
   const all: (Column | false)[] = [
     [say.questions, (f) => f.questions, count],
+    [say.answered, (f) => f.answered, count],
     [say.refusedCount, (f) => f.refused, count],
     [say.failedCount, (f) => f.failed, count],
     [say.ratedDown, (f) => f.down, count],
@@ -77,6 +78,9 @@ function Shown({ days }: { days: Days }): VNode {
   const { say, lang } = useContext(Desk);
   const { total } = days;
   const shown = columns(total, say, lang);
+  // What never happened needs no picture of it.
+  const drawn = shown.filter(([, value]) => days.days.some((day) => value(day)));
+  const channels = days.channels.map((part) => ({ ...part, name: channelName(part.name, say.channels) }));
   const figures: [name: string, value: string, small?: string, where?: Record<string, string>][] = [
     [say.questions, total.questions.toLocaleString()],
     [say.answered, share(total.answered, total.questions), total.answered.toLocaleString()],
@@ -98,19 +102,27 @@ function Shown({ days }: { days: Days }): VNode {
           </div>
         ))}
       </dl>
-      <div class="charts" data-testid="charts">
-        {shown.filter(([, value]) => days.days.some((day) => value(day))).map(([name, value, show]) => (
+      <div class="charts" style={{ '--across': across(drawn.length) }} data-testid="charts">
+        {drawn.map(([name, value, show]) => (
           <Bars key={name} name={name} points={days.days.map((day) => ({ name: day.name, value: value(day) }))} show={show} />
         ))}
       </div>
-      <details class="numbers">
+      <details class="numbers" data-testid="by-day">
         <summary data-testid="as-table">{say.asTable}</summary>
         <Numbers first={say.day} parts={[...days.days].reverse()} columns={shown} />
       </details>
       {days.channels.length > 1 && (
         <section class="part">
           <h2>{say.byChannel}</h2>
-          <Numbers first={say.channel} parts={days.channels.map((part) => ({ ...part, name: channelName(part.name, say.channels) }))} columns={shown} />
+          <div class="charts" style={{ '--across': across(drawn.length) }} data-testid="channel-charts">
+            {drawn.map(([name, value, show]) => (
+              <Lying key={name} name={name} points={channels.map((part) => ({ name: part.name, value: value(part) }))} show={show} />
+            ))}
+          </div>
+          <details class="numbers">
+            <summary>{say.asTable}</summary>
+            <Numbers first={say.channel} parts={channels} columns={shown} />
+          </details>
         </section>
       )}
       <Top days={days} />

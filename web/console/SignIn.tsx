@@ -1,7 +1,8 @@
 import type { VNode } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { SessionInfo } from '../shared/wire';
 import { ApiError, call } from './api';
+import { explain, known } from './load';
 import type { Words } from './words';
 
 interface Props {
@@ -14,8 +15,8 @@ interface Props {
 
 export function SignIn({ say, token, note, signedIn }: Props): VNode {
   const [busy, setBusy] = useState(!!token);
-  // A word's name, so that it follows the language; or what the server said.
-  const [problem, setProblem] = useState<string | undefined>(note);
+  // Put into words when it is drawn, so that it follows the language.
+  const [problem, setProblem] = useState<keyof Words | ApiError | undefined>(note);
   const field = useRef<HTMLInputElement>(null);
 
   const signIn = async (secret: string, wrong: keyof Words) => {
@@ -25,16 +26,17 @@ export function SignIn({ say, token, note, signedIn }: Props): VNode {
       const session = await call<SessionInfo | undefined>('POST', '/session', { token: secret });
       signedIn(session?.tenant ? session : await call<SessionInfo>('GET', '/session'));
     } catch (error) {
-      const status = error instanceof ApiError ? error.status : -1;
-      setProblem(status === 401 ? wrong : status === 403 ? 'forbidden' : status === 0 ? 'offline' : (error as Error).message);
+      setProblem(known(error).status === 401 ? wrong : known(error));
       setBusy(false);
-      field.current?.focus();
     }
   };
   useEffect(() => {
     if (token) void signIn(token, 'signInUsed');
-    else field.current?.focus();
   }, []);
+  // With the drawing: while it is tried the box takes no focus.
+  useLayoutEffect(() => {
+    if (!busy) field.current?.focus();
+  }, [busy]);
 
   return (
     <main class="sign-in">
@@ -50,7 +52,7 @@ export function SignIn({ say, token, note, signedIn }: Props): VNode {
         <p class="lead">{say.signInLead}</p>
         <label for="key">{say.signInKey}</label>
         <input id="key" ref={field} type="password" autocomplete="off" spellcheck={false} disabled={busy} aria-describedby="sign-in-problem" data-testid="key" />
-        <p id="sign-in-problem" class="wrong" role="alert">{problem && (say[problem as keyof Words] ?? problem)}</p>
+        <p id="sign-in-problem" class="wrong" role="alert">{problem instanceof ApiError ? explain(problem, say) : problem && String(say[problem])}</p>
         <button type="submit" class="primary" disabled={busy} data-testid="sign-in">{busy ? say.signingIn : say.signIn}</button>
         <p class="hint">
           {say.signInHint}

@@ -32,7 +32,8 @@ export function explain(error: ApiError, say: Words): string {
   return say.problems[error.code as keyof Words['problems']] ?? error.message;
 }
 
-function known(error: unknown): ApiError {
+/** Whatever was thrown, as an error of the server. */
+export function known(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError(-1, 'internal', String(error));
 }
 

@@ -118,6 +118,18 @@ export function overflow(page) {
   });
 }
 
+/** axe-core and the width, light and dark, without waiting for what is held on purpose. */
+export async function judge(page, name) {
+  const found = [];
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    found.push(...[...(await violations(page)), await overflow(page)].filter(Boolean).map((one) => `${name}, ${colorScheme}: ${one}`));
+  }
+  await page.emulateMedia({ colorScheme: 'light' });
+  must(!found.length, found.join(' | '));
+}
+
 export function finish() {
   console.log(tally.failures ? `${tally.failures} failed` : 'all passed');
   process.exit(tally.failures ? 1 : 0);

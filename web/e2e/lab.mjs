@@ -1,14 +1,16 @@
 // The console's try-it columns, rows changed in their place, the dictionary, the safety log and what a conversation
 // came to, in a real browser against a server of its own; then every page when it is empty, loading, failing, out of
-// reach, limited or forbidden:
+// reach, limited or forbidden, the door, and texts that attack:
 //   node e2e/lab.mjs <merchant-copilot> [screenshot-dir]
 // axe-core in each state, light and dark, and nothing wider than the screen. DIST=1 takes the pages from dist/.
 
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { calm, check, finish, focused, go, launch, must, overflow, signIn, tally, until, violations } from './desk.mjs';
+import { calm, check, finish, focused, go, judge, launch, must, signIn, tally, until } from './desk.mjs';
 import { startServer } from './embed/house.mjs';
 import { MODELS, startProvider } from './embed/provider.mjs';
+import { gate } from './lab/gate.mjs';
+import { hostility } from './lab/hostile.mjs';
 
 const [given, shots] = process.argv.slice(2);
 const LIMIT = 900_000;
@@ -30,18 +32,6 @@ const api = async (method, path, body, token = key) => {
   return reply.text();
 };
 const ask = (text, model) => api('POST', '/chat', { text, model, client_msg_id: crypto.randomUUID() });
-
-/** axe-core and the width, light and dark, without waiting for what is held on purpose. */
-async function judge(page, name) {
-  const found = [];
-  for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme });
-    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-    found.push(...[...(await violations(page)), await overflow(page)].filter(Boolean).map((one) => `${name}, ${colorScheme}: ${one}`));
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-  must(!found.length, found.join(' | '));
-}
 
 async function columns(page) {
   const id = (name) => page.getByTestId(name);
@@ -317,6 +307,8 @@ try {
   const parts = { columns, rows, dictionary, went };
   for (const [name, part] of Object.entries(parts)) if (!process.env.E2E_ONLY || process.env.E2E_ONLY.split(',').includes(name)) await part(page);
   await page.context().close();
+  const door = { browser, base, server, shot, member: await server.issue('--role', 'member') };
+  for (const [name, part] of Object.entries({ gate, hostility })) if (!process.env.E2E_ONLY || process.env.E2E_ONLY.split(',').includes(name)) await part(door);
   for (const [name, part] of Object.entries({ wrong, small })) if (!process.env.E2E_ONLY || process.env.E2E_ONLY.split(',').includes(name)) await part(browser);
   // A page that is told no on purpose writes the status down.
   const complaints = tally.complaints.filter((one) => !/\b(403|429|500)\b|ERR_FAILED/.test(one));

@@ -1,13 +1,15 @@
 // The pictures in docs/, from a server of its own with the built-in model, a few bots and a receiver of events, but
 // with the widget and the console as they are in dist/ now, not as that program has them:
 //   node e2e/pictures.mjs <merchant-copilot> <dir>
-// Each page of the console is taken on a phone and on a desktop, in both languages, under <dir>/console. The browser
-// makes WebP of them, which is a third of the size; PNG=1 keeps what it started from beside them.
+// Each page of the console is taken on a phone and on a desktop, in both languages, under <dir>/console, and each state
+// of the widget under <dir>/widget. The browser makes WebP of them, which is a third of the size; PNG=1 keeps what it
+// started from beside them; PICTURES=widget,states takes some of them.
 
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import { pictureWidget } from './pictures/widget.mjs';
 import { startHouse } from './platform.mjs';
 
 const [binary, dir] = process.argv.slice(2);
@@ -23,9 +25,10 @@ function fromDist(route) {
   return existsSync(path) && statSync(path).isFile() ? route.fulfill({ path }) : route.continue();
 }
 
-async function open(browser, address, options) {
+async function open(browser, address, options, prepare) {
   const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', ...options });
   await context.route(/\/(console|widget)(\/|\.js)/, fromDist);
+  await prepare?.(context);
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   await page.goto(address);
@@ -33,8 +36,8 @@ async function open(browser, address, options) {
 }
 
 /** Writes what a page shows, as WebP: a page of the browser is its encoder. */
-async function picture(page, name) {
-  const png = await page.screenshot();
+async function picture(page, name, clip) {
+  const png = await page.screenshot({ clip });
   if (process.env.PNG) writeFileSync(join(dir, `${name}.png`), png);
   const webp = await encoder.evaluate(async (text) => {
     const bitmap = await createImageBitmap(await (await fetch(`data:image/png;base64,${text}`)).blob());
@@ -116,6 +119,9 @@ async function tour(page, lang, picture) {
     if (name) await picture(name);
   };
   await see('overview', 'charts', 'overview');
+  await id('channel-charts').evaluate((part) => part.scrollIntoView());
+  await page.waitForTimeout(200);
+  await picture('overview-channels');
   await see('knowledge', 'rows', 'knowledge');
   await page.locator('[data-testid=rows] tbody a').first().click();
   await id('answer').waitFor();
@@ -167,8 +173,27 @@ async function tour(page, lang, picture) {
   await id('turn').first().waitFor();
   await page.waitForTimeout(400);
   await picture('conversations');
+  await correct(page, lang, picture);
   await see('safety', 'verdicts', 'safety');
   await see('access', 'keys', 'access');
+}
+
+/** A wrong answer on its way to being put right; the page goes with what was typed in it. */
+async function correct(page, lang, picture) {
+  const other = await page.context().newPage();
+  await other.setViewportSize(page.viewportSize());
+  await other.goto(page.url());
+  const id = (name) => other.getByTestId(name);
+  await id('correct').first().click();
+  await other.waitForFunction(() => document.querySelector('[data-testid=right-answer]')?.value);
+  const more = lang === 'zh' ? ' 对判罚不服的，7 天内可以申诉。' : ' Appeals are open for 7 days.';
+  await id('right-answer').fill(`${await id('right-answer').inputValue()}${more}`);
+  await id('look').click();
+  await other.locator('[data-testid=planned-changed] ins').first().waitFor();
+  await id('correcting').evaluate((part) => part.scrollIntoView());
+  await other.waitForTimeout(300);
+  await picture('correct', other);
+  await other.close();
 }
 
 const browser = await chromium.launch({
@@ -176,7 +201,18 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--no-first-run', '--disable-background-networking'],
 });
 const encoder = await browser.newPage();
+const wanted = process.env.PICTURES?.split(',');
 try {
+  for (const part of ['console', 'widget']) mkdirSync(join(dir, part), { recursive: true });
+  const parts = { readme: pictureReadme, console: pictureConsole, states: pictureStates, widget: () => pictureWidget({ browser, binary, open, picture }) };
+  for (const [name, part] of Object.entries(parts)) if (!wanted || wanted.includes(name)) await part();
+} finally {
+  await browser.close();
+  await house.stop();
+}
+
+/** The demo page with the widget, as the READMEs show it. */
+async function pictureReadme() {
   const desktop = await open(browser, base, { viewport: { width: 1440, height: 900 } });
   await ask(desktop, '保证金怎么退，多久到账？');
   await picture(desktop, 'widget-desktop');
@@ -196,11 +232,6 @@ try {
   const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
   await ask(small, 'Does the buyer pay for return shipping?');
   await picture(small, 'widget-phone-en');
-
-  await pictureConsole();
-} finally {
-  await browser.close();
-  await house.stop();
 }
 
 async function pictureConsole() {
@@ -216,12 +247,45 @@ async function pictureConsole() {
   await house.ask('跨境店保证金要交多少？');
   await house.ask('退货地址在哪里修改？');
   const storageState = await desk.context().storageState();
-  mkdirSync(join(dir, 'console'), { recursive: true });
-  for (const [screen, options] of [['desktop', { viewport: { width: 1280, height: 800 } }], ['phone', { viewport: { width: 360, height: 740 } }]]) {
+  await everywhere({ storageState }, (page, lang, take) => tour(page, lang, take));
+}
+
+/** On a desktop and a phone, in both languages. */
+async function everywhere(options, show) {
+  for (const [screen, viewport] of [['desktop', { width: 1280, height: 800 }], ['phone', { width: 360, height: 740 }]]) {
     for (const lang of ['zh', 'en']) {
-      const page = await open(browser, `${base}/console/`, { storageState, locale: lang === 'zh' ? 'zh-CN' : 'en-GB', ...options });
-      await tour(page, lang, (name) => picture(page, `console/${name}-${screen}-${lang}`));
+      const page = await open(browser, `${base}/console/`, { locale: lang === 'zh' ? 'zh-CN' : 'en-GB', viewport, ...options });
+      // Nothing is pointed at.
+      await show(page, lang, async (name, of = page) => (await of.mouse.move(0, 0), picture(of, `console/${name}-${screen}-${lang}`)));
       await page.context().close();
     }
   }
+}
+
+/** The door, and what there is to see before there is anything, or when nobody answers. */
+async function pictureStates() {
+  await house.server.run('tenant', 'add', 'empty').catch(() => undefined); // it may be there
+  const key = await house.server.issue('--role', 'admin', '--tenant', 'empty');
+  await everywhere({}, async (page, lang, take) => {
+    const id = (name) => page.getByTestId(name);
+    await id('key').waitFor();
+    await take('sign-in');
+    await id('key').fill('mc_admin_wrong');
+    await id('sign-in').click();
+    await page.getByRole('alert').filter({ hasText: /\S/ }).waitFor();
+    await take('sign-in-wrong');
+    await id('key').fill(key);
+    await id('sign-in').click();
+    await id('sign-out').waitFor();
+    for (const path of ['overview', 'knowledge', 'try', 'conversations', 'channels', 'import']) {
+      await page.goto(`${base}/console/#/${path}`);
+      await page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.skeleton, [aria-busy=true]'));
+      await page.waitForTimeout(300);
+      await take(path === 'import' ? 'drop' : `empty-${path}`);
+    }
+    await page.route(/\/api\/v1\/knowledge/, (route) => route.abort());
+    await page.goto(`${base}/console/#/knowledge`);
+    await page.locator('.problem').first().waitFor();
+    await take('out-of-reach');
+  });
 }

@@ -464,7 +464,7 @@ async function overview(page) {
     const figures = await page.getByTestId('figures').locator('dd').allInnerTexts();
     must(Number(figures[0].replaceAll(',', '')) > 0, figures.join(' '));
     await page.getByTestId('as-table').click();
-    await until(async () => (await page.locator('.numbers tbody tr').count()) === 30, 'not every day is in the table');
+    await until(async () => (await page.locator('[data-testid=by-day] tbody tr').count()) === 30, 'not every day is in the table');
     await page.getByTestId('top').getByText(RUN).first().waitFor();
     return figures.join(' · ').replaceAll('\n', ' ');
   });

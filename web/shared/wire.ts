@@ -670,7 +670,7 @@ month_limit: number | null, };
 /** `GET /api/v1/bots`. */
 export type BotState = { 
 /**
- * `dingtalk`, `feishu`, `wecom`.
+ * `dingtalk`, `feishu`, `slack`, `wecom`.
  */
 platform: string, 
 /**
@@ -698,7 +698,7 @@ last_message_ms: number | null,
  */
 messages_7d: number, 
 /**
- * Why it is failing.
+ * Why it is failing; when it is not, the last message since the start that was given up or may be lost.
  */
 last_error: Problem | null, 
 /**

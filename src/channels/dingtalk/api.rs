@@ -1,6 +1,7 @@
 //! Calls of DingTalk's API: the access token cached and renewed once, errors told apart by what helps,
 //! and nothing secret in any of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::channels::client::{self, lost};
+use crate::channels::log::Log;
+use crate::channels::pace::Pace;
 use crate::config::{DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, Timestamp};
@@ -24,6 +27,8 @@ pub struct Api {
     client_id: String,
     client_secret: Secret,
     clock: Clock,
+    pace: Pace,
+    log: Arc<Log>,
     token: Mutex<Option<Token>>,
 }
 
@@ -38,7 +43,7 @@ impl Api {
     ///
     /// # Errors
     /// `bad_config` when the address cannot be used.
-    pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock) -> Result<Self> {
+    pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock, pace: Pace, log: Arc<Log>) -> Result<Self> {
         let base = client::base(&config.api_base, &format!("channels.dingtalk.{bot}.api_base"))?;
         Ok(Self {
             http: client::client(client::is_local(&base))?,
@@ -46,18 +51,22 @@ impl Api {
             client_id: config.client_id.clone(),
             client_secret: config.client_secret.clone(),
             clock,
+            pace,
+            log,
             token: Mutex::default(),
         })
     }
 
-    /// A call with the app's token; a token that was revoked is renewed once.
+    /// A call with the app's token; a token that was revoked is renewed once. Whoever calls has taken a turn for it;
+    /// what has to be called beside it takes its own.
     pub async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
         let token = self.token().await?;
         match self.with_token(&method, path, body, &token).await {
             Err(error) if error.kind() == Kind::Unauthenticated => {
+                self.log.warn("a token is no good any more and is asked for again", &error);
                 self.forget(&token).await;
                 let token = self.token().await?;
-                self.with_token(&method, path, body, &token).await
+                self.pace.ahead(self.with_token(&method, path, body, &token)).await
             }
             outcome => outcome,
         }
@@ -68,7 +77,8 @@ impl Api {
         exchange(request.json(body)).await
     }
 
-    /// A call whose address or body is credential enough.
+    /// A call whose address or body is credential enough. A session's webhook is none of the API's calls, so it takes
+    /// no turn.
     pub async fn post(&self, url: Url, body: &Value) -> Result<Value> {
         exchange(self.http.post(url).header("accept", "application/json").json(body)).await
     }
@@ -83,7 +93,7 @@ impl Api {
             "clientId": self.client_id, "clientSecret": self.client_secret.reveal(), "subscriptions": subscriptions,
             "ua": concat!("merchant-copilot/", env!("CARGO_PKG_VERSION")),
         });
-        let answer = self.post(self.url("/v1.0/gateway/connections/open"), &body).await?;
+        let answer = self.pace.ahead(self.post(self.url("/v1.0/gateway/connections/open"), &body)).await?;
         let useless = || Error::unavailable("bad_gateway_answer", "The platform's gateway names no address that can be used.");
         let mut url = answer["endpoint"].as_str().and_then(|endpoint| client::address(endpoint, "wss", "ws")).ok_or_else(useless)?;
         let ticket = answer["ticket"].as_str().ok_or_else(useless)?;
@@ -105,7 +115,7 @@ impl Api {
             }
             _ => error,
         };
-        let answer = self.post(self.url("/v1.0/oauth2/accessToken"), &body).await.map_err(wrong)?;
+        let answer = self.pace.ahead(self.post(self.url("/v1.0/oauth2/accessToken"), &body)).await.map_err(wrong)?;
         let text =
             answer["accessToken"].as_str().ok_or_else(|| Error::unavailable("no_access_token", "The platform gave no access token."))?;
         let lives_ms = answer["expireIn"].as_i64().unwrap_or(7200) * 1000;
@@ -147,13 +157,16 @@ fn judge(status: StatusCode, body: &[u8]) -> Result<Value> {
     let busy = || Error::rate_limited("platform_busy", format!("Too many calls: {said}."), Duration::from_secs(1));
     let refused = || Error::invalid("platform_refused", format!("A call was refused: {said}."));
     let too_often = status == StatusCode::TOO_MANY_REQUESTS
-        || code == "410100"
-        || ["QpsLimit", "too.fast", "tooFast"].iter().any(|mark| code.contains(mark));
+        || ["410100", "90018", "90002", "-1"].contains(&code.as_str())
+        || ["QpsLimit", "too.fast", "tooFast", "too.many"].iter().any(|mark| code.contains(mark));
     if too_often {
         return Err(busy());
     }
     if status == StatusCode::GATEWAY_TIMEOUT || code == "unknown.send.result" {
         return Err(Error::timeout("platform_timeout", format!("The platform does not know whether the call worked: {said}.")));
+    }
+    if code == "system.error" {
+        return Err(Error::unavailable("platform_error", format!("The platform has a problem: {said}.")));
     }
     match status.as_u16() {
         200..=299 => {}
@@ -234,6 +247,12 @@ mod tests {
             (200, json!({"success": false}), "platform_refused"),
             (200, json!({"success": true, "result": {"deliverResults": [{"success": false}]}}), "platform_refused"),
             (200, json!({"errcode": 410100}), "platform_busy"),
+            (200, json!({"errcode": 90018}), "platform_busy"),
+            (200, json!({"errcode": 90002}), "platform_busy"),
+            (200, json!({"errcode": -1}), "platform_busy"),
+            (400, json!({"code": "too.many.group"}), "platform_busy"),
+            (400, json!({"code": "too.many.people"}), "platform_busy"),
+            (400, json!({"code": "system.error"}), "platform_error"),
             (200, json!({}), "platform_refused"),
             (200, json!({"success": null}), "platform_refused"),
             (200, json!([]), "platform_refused"),

@@ -9,14 +9,14 @@ use crate::memory::Rating;
 /// Keeps the vote that a button is; what the card's reader sees then.
 pub async fn press(desk: &Desk, data: &str) -> Value {
     let Some(vote) = read(data) else {
-        tracing::debug!("a button of a card that is no vote");
+        desk.passed_over("a button of a card that is no vote");
         return json!({});
     };
     match desk.rate(&vote).await {
         Ok(true) => pressed(vote.rating),
         Ok(false) => json!({}),
         Err(error) => {
-            tracing::error!(code = error.code(), causes = error.causes(), "a vote on a card was not kept: {error}");
+            desk.vote_lost(&error);
             json!({})
         }
     }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::channels::{Asker, Content, Inbound, ReplyTo};
+use crate::channels::{Asker, Content, Desk, Inbound, ReplyTo};
 use crate::error::{Error, Result};
 use crate::ids::Timestamp;
 
@@ -16,6 +16,21 @@ pub enum Read {
     Nothing(&'static str),
     /// Tell the operator: the platform no longer delivers what was said.
     QuotaSpent,
+}
+
+impl Read {
+    /// The message to answer; what there is instead is noted.
+    pub fn message(self, desk: &Desk) -> Option<Inbound> {
+        match self {
+            Self::Message(inbound) => return Some(*inbound),
+            Self::Nothing(why) => desk.passed_over(why),
+            Self::QuotaSpent => {
+                let message = "DingTalk delivers no more messages: this month's quota of callbacks is used up (20001).";
+                desk.cut_off(&Error::unavailable("callback_quota_spent", message));
+            }
+        }
+        None
+    }
 }
 
 #[derive(Deserialize)]
@@ -69,6 +84,7 @@ pub fn read(body: &[u8]) -> Result<Read> {
             name: callback.sender_nick.unwrap_or_default(),
         },
         content,
+        quoted: callback.text.as_ref().and_then(|text| text["repliedMsg"]["content"]["text"].as_str()).map(str::to_owned),
         quotes: callback.text.as_ref().is_some_and(|text| text["isReplyMsg"] == Value::Bool(true)),
         reply: ReplyTo {
             request: None,

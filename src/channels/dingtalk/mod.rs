@@ -1,16 +1,20 @@
 //! DingTalk: an enterprise robot by HTTP callback or stream, its answers as Markdown messages or streaming
 //! cards; and the custom robot of a group, which only speaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
+use super::log::Log;
 use super::month::Month;
 use super::store::BotStore;
-use super::{Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, any_told, webhook};
+use super::{Cards, Channel, Desk, Duty, Inbound, Limit, Pace, Post, Step, any_told, webhook};
 use crate::config::{BotMode, DingTalkConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
@@ -41,6 +45,7 @@ pub struct DingTalk {
     config: DingTalkConfig,
     clock: Clock,
     pace: Pace,
+    log: Arc<Log>,
 }
 
 impl DingTalk {
@@ -49,19 +54,11 @@ impl DingTalk {
     /// # Errors
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock, store: BotStore) -> Result<Self> {
-        let api = Api::new(bot, config, clock.clone())?;
+        let log = Arc::new(Log::new(store.bot.as_str(), clock.clone()));
         let month = config.calls_per_month.map(|most| Month::new(store, most));
-        Ok(Self { api, config: config.clone(), clock, pace: Pace::within(config.calls_per_second, month) })
-    }
-
-    /// How its messages come in.
-    pub fn mode(&self) -> BotMode {
-        self.config.mode
-    }
-
-    /// Lines it keeps open.
-    pub fn connections(&self) -> u32 {
-        self.config.connections
+        let pace = Pace::within(config.calls_per_second, month);
+        let api = Api::new(bot, config, clock.clone(), pace.clone(), Arc::clone(&log))?;
+        Ok(Self { api, config: config.clone(), clock, pace, log })
     }
 
     /// Checks a callback's headers.
@@ -97,7 +94,15 @@ impl DingTalk {
         body["msgUuid"] = json!(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
         let mut patience = Patience::default();
         while let Err(error) = self.api.post(url.clone(), &body).await {
-            patience.after(error).await?;
+            patience.after(&self.log, error).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes by itself, however long that is.
+    async fn note(&self, group: Option<&str>, user: Option<&str>, message: &Post) -> Result<()> {
+        for piece in message.pieces(MESSAGE) {
+            self.by_api(group, user, &piece).await?;
         }
         Ok(())
     }
@@ -122,7 +127,7 @@ impl DingTalk {
             self.pace.turn().await;
             match self.api.call(Method::POST, path, &body).await {
                 Ok(_) => return Ok(()),
-                Err(error) => patience.after(error).await?,
+                Err(error) => patience.after(&self.log, error).await?,
             }
         }
     }
@@ -139,14 +144,12 @@ impl Channel for DingTalk {
     }
 
     async fn send(&self, to: &Inbound, message: &Post) -> Result<()> {
-        if let Some(url) = webhook::usable(&to.reply, &self.config.session_webhook_hosts, self.clock.now()) {
+        if let Some(url) = webhook::usable(&to.reply, &self.config.session_webhook_hosts, self.clock.now(), &self.log) {
             match self.by_webhook(&url, to, message).await {
                 Ok(()) => return Ok(()),
                 // It may have arrived: a second one would answer twice.
                 Err(error) if error.kind() == Kind::Timeout => return Err(error),
-                Err(error) => {
-                    tracing::warn!(code = error.code(), causes = error.causes(), "a session webhook failed, trying the API: {error}")
-                }
+                Err(error) => self.log.warn("a session webhook failed, trying the API", &error),
             }
         }
         let group = to.group.then_some(to.conversation.as_str());
@@ -156,12 +159,12 @@ impl Channel for DingTalk {
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
         let (mut group, mut user) = (None, None);
         if let Some(id) = &duty.group {
-            group = Some(self.by_api(Some(id), None, message).await);
+            group = Some(self.note(Some(id), None, message).await);
         }
         if let Some(id) = &duty.user {
-            user = Some(self.by_api(None, Some(id), message).await);
+            user = Some(self.note(None, Some(id), message).await);
         }
-        any_told([group, user])
+        any_told(&self.log, [group, user])
     }
 
     fn cards(&self) -> Option<&dyn Cards> {
@@ -170,6 +173,18 @@ impl Channel for DingTalk {
 
     fn quota(&self) -> Option<&Pace> {
         Some(&self.pace)
+    }
+
+    fn mode(&self) -> BotMode {
+        self.config.mode
+    }
+
+    /// Keeps its lines open. Each is opened again by itself; the platform gives a message to one of them.
+    async fn run(self: Arc<Self>, desk: &Arc<Desk>, stop: &CancellationToken) {
+        match self.config.mode {
+            BotMode::Stream => drop(join_all((0..self.config.connections).map(|_| stream::run(&self, desk, stop))).await),
+            BotMode::Webhook => stop.cancelled().await,
+        }
     }
 }
 
@@ -253,11 +268,12 @@ fn lines(text: &str) -> String {
 struct Patience(u32);
 
 impl Patience {
-    async fn after(&mut self, error: Error) -> Result<()> {
+    async fn after(&mut self, log: &Log, error: Error) -> Result<()> {
         self.0 += 1;
         if error.kind() != Kind::RateLimited || self.0 >= TRIES {
             return Err(error);
         }
+        log.warn("a message is tried again", &error);
         tokio::time::sleep(FIRST_WAIT * 2_u32.pow(self.0 - 1)).await;
         Ok(())
     }

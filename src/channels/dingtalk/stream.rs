@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::DingTalk;
 use super::button;
-use super::message::{Read, read};
+use super::message::read;
 use crate::channels::Desk;
 use crate::channels::line::{self, Leaving, Socket, goodbye};
 
@@ -42,7 +42,7 @@ pub async fn run(channel: &Arc<DingTalk>, desk: &Arc<Desk>, stop: &CancellationT
             drop(open);
         }
     };
-    line::keep("dingtalk", stop, connect, serve).await;
+    line::keep(&desk.parts.bot, stop, connect, serve).await;
 }
 
 /// One open line.
@@ -62,7 +62,7 @@ impl Line {
                 message = stream.next() => message,
                 _ = ping.tick() => {
                     if heard.elapsed() > PING * 3 || sink.send(Message::Ping(Default::default())).await.is_err() {
-                        tracing::warn!("the line to DingTalk is silent, opening another");
+                        tracing::warn!(bot = self.desk.parts.bot, "the line is silent, opening another");
                         return;
                     }
                     continue;
@@ -86,7 +86,7 @@ impl Line {
                 Some(Ok(Message::Close(_))) | None => break,
                 Some(Ok(_)) => {}
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "the line to DingTalk broke");
+                    tracing::debug!(bot = self.desk.parts.bot, %error, "the line broke");
                     return;
                 }
             }
@@ -96,13 +96,7 @@ impl Line {
 
     /// Takes a frame; what is to be answered. No answer means: deliver it again.
     async fn hear(&mut self, text: &str) -> Option<Value> {
-        let frame: Value = match serde_json::from_str(text) {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::warn!(%error, "a frame that is not JSON was left out");
-                return None;
-            }
-        };
+        let frame: Value = self.desk.told(line::frame(text)).ok()?;
         self.leaving.heard();
         self.desk.pulse().seen();
         let topic = frame["headers"]["topic"].as_str().unwrap_or_default();
@@ -123,36 +117,11 @@ impl Line {
 
     /// Whether the message is taken care of.
     async fn message(&self, data: &str) -> bool {
-        match read(data.as_bytes()) {
-            Ok(Read::Message(inbound)) => match self.desk.take(*inbound, None).await {
-                Ok(_) => true,
-                Err(error) => {
-                    tracing::warn!(code = error.code(), causes = error.causes(), "a message was not taken: {error}");
-                    false
-                }
-            },
-            Ok(other) => {
-                other.tell();
-                true
-            }
-            // It would be as unreadable the next time.
-            Err(error) => {
-                tracing::warn!(code = error.code(), "{error}");
-                true
-            }
-        }
-    }
-}
-
-impl Read {
-    /// Logs what is not answered.
-    pub fn tell(&self) {
-        match self {
-            Self::Message(_) => {}
-            Self::Nothing(why) => tracing::debug!(why, "a message is not answered"),
-            Self::QuotaSpent => {
-                tracing::error!("DingTalk no longer delivers messages: this month's quota of callbacks is used up (20001)");
-            }
+        // One that cannot be read would be as unreadable the next time.
+        let Ok(read) = self.desk.told(read(data.as_bytes())) else { return true };
+        match read.message(&self.desk) {
+            Some(inbound) => self.desk.receive(inbound, None).await.is_ok(),
+            None => true,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Calls of Feishu's API: the token cached and renewed once, errors told apart by what helps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Method, Url};
@@ -7,6 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::channels::client::{self, lost};
+use crate::channels::log::Log;
+use crate::channels::pace::Pace;
 use crate::config::{FeishuConfig, Secret};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, Timestamp};
@@ -27,6 +30,8 @@ pub struct Api {
     app_id: String,
     app_secret: Secret,
     clock: Clock,
+    pace: Pace,
+    log: Arc<Log>,
     token: Mutex<Option<(Secret, Timestamp)>>,
 }
 
@@ -35,22 +40,24 @@ impl Api {
     ///
     /// # Errors
     /// `bad_config` when the address cannot be used.
-    pub fn new(bot: &str, config: &FeishuConfig, clock: Clock) -> Result<Self> {
+    pub fn new(bot: &str, config: &FeishuConfig, clock: Clock, pace: Pace, log: Arc<Log>) -> Result<Self> {
         let base = client::base(&config.api_base, &format!("channels.feishu.{bot}.api_base"))?;
         let http = client::client(client::is_local(&base))?;
         let (app_id, app_secret) = (config.app_id.clone(), config.app_secret.clone());
-        Ok(Self { http, base, app_id, app_secret, clock, token: Mutex::default() })
+        Ok(Self { http, base, app_id, app_secret, clock, pace, log, token: Mutex::default() })
     }
 
-    /// A call with the app's token; one that is no good any more is renewed once.
+    /// A call with the app's token; one that is no good any more is renewed once. Whoever calls has taken a turn for
+    /// it; what has to be called beside it takes its own.
     pub async fn call(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: &Value) -> Result<Value> {
         let url = self.url(path, query);
         let token = self.token().await?;
         match self.exchange(method.clone(), url.clone(), body, Some(&token)).await {
             Err(error) if error.kind() == Kind::Unauthenticated => {
+                self.log.warn("a token is no good any more and is asked for again", &error);
                 self.forget(&token).await;
                 let token = self.token().await?;
-                self.exchange(method, url, body, Some(&token)).await
+                self.pace.ahead(self.exchange(method, url, body, Some(&token))).await
             }
             outcome => outcome,
         }
@@ -64,7 +71,7 @@ impl Api {
         }
         let body = json!({"app_id": self.app_id, "app_secret": self.app_secret.reveal()});
         let url = self.url(&["open-apis", "auth", "v3", "tenant_access_token", "internal"], &[]);
-        let answer = self.exchange(Method::POST, url, &body, None).await?;
+        let answer = self.pace.ahead(self.exchange(Method::POST, url, &body, None)).await?;
         let text = answer["tenant_access_token"].as_str();
         let token = Secret::new(text.ok_or_else(|| Error::unavailable("no_access_token", "The platform gave no access token."))?);
         let lives_ms = answer["expire"].as_i64().unwrap_or(7200) * 1000;

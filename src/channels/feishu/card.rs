@@ -29,16 +29,19 @@ impl Cards for Feishu {
     /// The entity's id is kept before anybody sees it, and the message that shows it has an id of ours: doing
     /// this again shows the same card once.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()> {
-        let id = match self.store.platform_card(card).await? {
-            Some(id) => id,
-            None => self.create(to, card).await?,
-        };
-        let shows = json!({"type": "card", "data": {"card_id": id}}).to_string();
-        self.reply(to, card, json!({"msg_type": "interactive", "content": shows})).await
+        let id = self.create(to, card).await?;
+        self.show(to, card, &id).await
     }
 
     async fn reopen(&self, to: &Inbound, card: &str) -> Result<()> {
-        self.open(to, card).await
+        let id = match self.store.platform_card(card).await? {
+            Some(id) => id,
+            None => {
+                self.pace.turn().await;
+                self.create(to, card).await?
+            }
+        };
+        self.show(to, card, &id).await
     }
 
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()> {
@@ -70,8 +73,12 @@ impl Feishu {
         let id = made.pointer("/data/card_id").and_then(Value::as_str);
         let id = id.ok_or_else(|| Error::unavailable("no_card", "The platform gave no id for a card."))?;
         self.store.card_is(card, id).await?;
-        self.pace.turn().await;
         Ok(id.to_owned())
+    }
+
+    async fn show(&self, to: &Inbound, card: &str, id: &str) -> Result<()> {
+        let shows = json!({"type": "card", "data": {"card_id": id}}).to_string();
+        self.reply(to, card, json!({"msg_type": "interactive", "content": shows})).await
     }
 
     /// One change under the next number.

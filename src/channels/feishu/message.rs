@@ -8,6 +8,13 @@ use super::{card, crypto};
 use crate::channels::{Asker, Content, Inbound, ReplyTo, Vote};
 use crate::config::Secret;
 use crate::error::{Error, Result};
+use crate::ids::Timestamp;
+
+/// An event is this old at most: longer than the platform repeats one (seven hours), and well within the days for
+/// which a message is remembered, so that one that was caught on its way is never answered again.
+const WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+/// Times from here on are in microseconds: messages have milliseconds, buttons the others.
+const MICROS_FROM: i64 = 100_000_000_000_000;
 
 const MESSAGE: &str = "im.message.receive_v1";
 const BUTTON: &str = "card.action.trigger";
@@ -85,8 +92,9 @@ struct Mentioned {
 /// Opens and reads a callback's body.
 ///
 /// # Errors
-/// `bad_signature` when it is not from the platform, `bad_callback` when it cannot be read.
-pub fn read(body: &[u8], signed: Signed<'_>, keys: &Keys<'_>) -> Result<Read> {
+/// `bad_signature` when it is not from the platform, `stale_callback` when it is too old, `bad_callback` when it cannot
+/// be read.
+pub fn read(body: &[u8], signed: Signed<'_>, keys: &Keys<'_>, now: Timestamp) -> Result<Read> {
     let outer: Value = serde_json::from_slice(body).map_err(|error| bad(format!("it is not JSON ({error})")))?;
     let genuine = keys.encrypt_key.is_none_or(|key| is_signed(body, signed, key));
     let inner = match keys.encrypt_key {
@@ -104,11 +112,22 @@ pub fn read(body: &[u8], signed: Signed<'_>, keys: &Keys<'_>) -> Result<Read> {
     if !genuine {
         return Err(forged());
     }
+    if created(&inner).is_none_or(|at| now.0.abs_diff(at.0) >= WINDOW_MS) {
+        let message = "The event's `create_time` is a day or more from our time, or missing: it may be a repetition of an old one. Check both clocks.";
+        return Err(Error::unauthenticated("stale_callback", message));
+    }
     match inner.pointer("/header/event_type").and_then(Value::as_str) {
         Some(MESSAGE) => message(&inner["event"]),
         Some(BUTTON) => Ok(card::vote(&inner["event"]).map_or(Read::Nothing("it is no button of ours"), Read::Vote)),
         _ => Ok(Read::Nothing("it is no message to the bot")),
     }
+}
+
+/// When the platform made an event: in what it signed, unlike the time of a delivery where nothing is encrypted.
+fn created(event: &Value) -> Option<Timestamp> {
+    let time = event.pointer("/header/create_time")?;
+    let time = time.as_i64().or_else(|| time.as_str()?.parse().ok())?;
+    Some(Timestamp(if time >= MICROS_FROM { time / 1000 } else { time }))
 }
 
 fn is_signed(body: &[u8], signed: Signed<'_>, key: &Secret) -> bool {
@@ -143,6 +162,7 @@ fn message(event: &Value) -> Result<Read> {
         asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
         content,
         quotes: message.parent_id.is_some_and(|id| !id.is_empty()),
+        quoted: None,
         reply: ReplyTo::default(),
     })))
 }
@@ -204,6 +224,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const NOW: Timestamp = Timestamp(1_796_054_400_000);
+
     fn event(kind: &str, content: &Value, mentions: Value) -> Vec<u8> {
         let message = json!({
             "message_id": "om_1", "chat_id": "oc_1", "chat_type": if mentions == json!([]) { "p2p" } else { "group" },
@@ -211,7 +233,7 @@ mod tests {
         });
         let sender = json!({"sender_id": {"open_id": "ou_1"}, "sender_type": "user"});
         json!({
-            "schema": "2.0", "header": {"event_id": "e1", "token": "tok", "event_type": MESSAGE},
+            "schema": "2.0", "header": {"event_id": "e1", "token": "tok", "create_time": NOW.0.to_string(), "event_type": MESSAGE},
             "event": {"sender": sender, "message": message},
         })
         .to_string()
@@ -219,7 +241,7 @@ mod tests {
     }
 
     fn understood(body: &[u8]) -> Result<Read> {
-        read(body, Signed::default(), &Keys { token: &Secret::new("tok"), encrypt_key: None })
+        read(body, Signed::default(), &Keys { token: &Secret::new("tok"), encrypt_key: None }, NOW)
     }
 
     fn content(kind: &str, inner: Value, mentions: Value) -> Option<Content> {
@@ -250,17 +272,35 @@ mod tests {
         let body = event("text", &json!({"text": "x"}), json!([]));
         let (token, key) = (Secret::new("tok"), Secret::new("test-encrypt-key"));
         let code = |token: &Secret, key: Option<&Secret>, body: &[u8]| {
-            read(body, Signed::default(), &Keys { token, encrypt_key: key }).map(drop).map_err(|error| error.code())
+            read(body, Signed::default(), &Keys { token, encrypt_key: key }, NOW).map(drop).map_err(|error| error.code())
         };
         assert_eq!(code(&token, None, &body), Ok(()));
         assert_eq!(code(&Secret::new("other"), None, &body), Err("bad_signature"));
         assert_eq!(code(&token, Some(&key), &body), Err("bad_signature"), "in the clear where it has to be encrypted");
         assert_eq!(code(&token, None, b"no json"), Err("bad_callback"));
-        assert_eq!(
-            code(&token, None, br#"{"header":{"token":"tok","event_type":"im.message.receive_v1"},"event":{}}"#),
-            Err("bad_callback")
-        );
-        let other = br#"{"header":{"token":"tok","event_type":"im.chat.updated_v1"}}"#;
-        assert_eq!(understood(other).unwrap(), Read::Nothing("it is no message to the bot"));
+        let header = |kind: &str| json!({"token": "tok", "create_time": NOW.0.to_string(), "event_type": kind});
+        let lacking = json!({"header": header(MESSAGE), "event": {}}).to_string();
+        assert_eq!(code(&token, None, lacking.as_bytes()), Err("bad_callback"));
+        let other = json!({"header": header("im.chat.updated_v1")}).to_string();
+        assert_eq!(understood(other.as_bytes()).unwrap(), Read::Nothing("it is no message to the bot"));
+    }
+
+    #[test]
+    fn an_event_that_may_have_been_forgotten_is_refused() {
+        let day = i64::try_from(WINDOW_MS).unwrap();
+        let mut body: Value = serde_json::from_slice(&event("text", &json!({"text": "x"}), json!([]))).unwrap();
+        let mut code = |time: Value| {
+            body["header"]["create_time"] = time;
+            understood(body.to_string().as_bytes()).map(drop).map_err(|error| error.code())
+        };
+        for fine in [NOW.0, NOW.0 - day + 1, NOW.0 + day - 1, NOW.0 * 1000, (NOW.0 - 1) * 1000] {
+            assert_eq!((code(json!(fine.to_string())), code(json!(fine))), (Ok(()), Ok(())), "{fine}");
+        }
+        for old in [NOW.0 - day, NOW.0 + day, (NOW.0 - day) * 1000, NOW.0 - 7 * day - 1, 0, 1] {
+            assert_eq!(code(json!(old.to_string())), Err("stale_callback"), "{old}");
+        }
+        for nothing in [Value::Null, json!(""), json!("soon"), json!(i64::MIN.to_string())] {
+            assert_eq!(code(nothing.clone()), Err("stale_callback"), "{nothing}");
+        }
     }
 }

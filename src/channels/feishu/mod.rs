@@ -1,6 +1,7 @@
 //! Feishu and Lark: a bot by event callback, its answers as Markdown in a card that replies to the question and
 //! fills up as the answer comes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::log::Log;
 use super::month::Month;
 use super::store::BotStore;
 use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, any_told};
@@ -35,8 +37,10 @@ pub const PLATFORM: &str = "feishu";
 pub struct Feishu {
     api: Api,
     config: FeishuConfig,
+    clock: Clock,
     store: BotStore,
     pace: Pace,
+    log: Arc<Log>,
 }
 
 impl Feishu {
@@ -47,15 +51,18 @@ impl Feishu {
     pub fn new(bot: &str, config: &FeishuConfig, clock: Clock, store: BotStore) -> Result<Self> {
         let month = config.calls_per_month.map(|most| Month::new(store.clone(), most));
         let pace = Pace::within(config.calls_per_second, month);
-        Ok(Self { api: Api::new(bot, config, clock)?, config: config.clone(), store, pace })
+        let log = Arc::new(Log::new(store.bot.as_str(), clock.clone()));
+        let api = Api::new(bot, config, clock.clone(), pace.clone(), Arc::clone(&log))?;
+        Ok(Self { api, config: config.clone(), clock, store, pace, log })
     }
 
     /// Opens and reads a callback.
     ///
     /// # Errors
-    /// `bad_signature`, `bad_callback`.
+    /// `bad_signature`, `stale_callback`, `bad_callback`.
     pub fn read(&self, body: &[u8], signed: Signed<'_>) -> Result<Read> {
-        message::read(body, signed, &Keys { token: &self.config.verification_token, encrypt_key: self.config.encrypt_key.as_ref() })
+        let keys = Keys { token: &self.config.verification_token, encrypt_key: self.config.encrypt_key.as_ref() };
+        message::read(body, signed, &keys, self.clock.now())
     }
 
     /// Posts a message. Under the same `uuid` the platform shows it once, so also a call whose answer was
@@ -67,7 +74,7 @@ impl Feishu {
             self.pace.turn().await;
             match self.api.call(Method::POST, path, query, &body).await {
                 Err(error) if matches!(error.kind(), Kind::RateLimited | Kind::Timeout | Kind::Unavailable) => {
-                    tracing::debug!(code = error.code(), "a message is tried again: {error}");
+                    self.log.warn("a message is tried again", &error);
                 }
                 outcome => return outcome.map(drop),
             }
@@ -83,9 +90,12 @@ impl Feishu {
     }
 
     async fn write_to(&self, kind: &str, id: &str, message: &Post) -> Result<()> {
-        let mut body = card::message(message);
-        body["receive_id"] = json!(id);
-        self.post(&["open-apis", "im", "v1", "messages"], &[("receive_id_type", kind)], &random_token("", 32), body).await
+        for piece in message.pieces(MESSAGE) {
+            let mut body = card::message(&piece);
+            body["receive_id"] = json!(id);
+            self.post(&["open-apis", "im", "v1", "messages"], &[("receive_id_type", kind)], &random_token("", 32), body).await?;
+        }
+        Ok(())
     }
 }
 
@@ -114,7 +124,7 @@ impl Channel for Feishu {
         if let Some(id) = &duty.user {
             user = Some(self.write_to("open_id", id, message).await);
         }
-        any_told([group, user])
+        any_told(&self.log, [group, user])
     }
 
     /// A callback has no names, but the platform shows one for an id.

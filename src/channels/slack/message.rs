@@ -1,17 +1,26 @@
-//! A Slack event, checked and read: signed by the app's secret, and only what is said to the bot is a message.
+//! A Slack event, checked and read: signed by the app's secret, and only what is said to the bot is a message. A
+//! button comes as a form, signed alike.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::channels::{Asker, Content, Inbound, ReplyTo};
+use crate::channels::{Asker, Content, Inbound, ReplyTo, Vote};
 use crate::config::Secret;
 use crate::error::{Error, Result};
 use crate::ids::Timestamp;
+use crate::memory::Rating;
 
 /// An event's time may differ from ours by this much.
 const WINDOW_MS: u64 = 5 * 60 * 1000;
+
+/// How the body of a button begins.
+const FORM: &[u8] = b"payload=";
+/// Names of the buttons under an answer.
+pub const LIKE: &str = "answer_like";
+/// As [`LIKE`].
+pub const DISLIKE: &str = "answer_dislike";
 
 /// What to do with an event.
 #[derive(Debug, PartialEq)]
@@ -20,8 +29,21 @@ pub enum Read {
     Message(Box<Inbound>),
     /// Say this back: the platform asks whether we are there.
     Challenge(String),
+    /// Keep it, and say so to whoever pressed.
+    Pressed(Pressed),
     /// Nothing: it is not for us, and why.
     Nothing(&'static str),
+}
+
+/// A button that was pressed, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pressed {
+    /// What it means.
+    pub vote: Vote,
+    /// The channel of the answer.
+    pub channel: String,
+    /// Its thread.
+    pub thread: Option<String>,
 }
 
 /// Checks `X-Slack-Request-Timestamp` and `X-Slack-Signature` over the very bytes of the body; in constant time.
@@ -87,6 +109,9 @@ struct Event {
 /// # Errors
 /// `bad_callback` when it is not JSON or lacks what an answer needs.
 pub fn read(body: &[u8]) -> Result<Read> {
+    if body.starts_with(FORM) {
+        return button(body);
+    }
     let outer: Outer = serde_json::from_slice(body).map_err(|error| bad(&format!("it is not the platform's JSON ({error})")))?;
     match (outer.kind.as_str(), outer.event) {
         ("url_verification", _) => Ok(Read::Challenge(outer.challenge.unwrap_or_default())),
@@ -129,9 +154,31 @@ impl Event {
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
             quotes: false,
+            quoted: None,
             reply: ReplyTo { url: None, expires: None, request: Some(format!("{channel}/{}", thread.unwrap_or_default())) },
         })))
     }
+}
+
+fn button(form: &[u8]) -> Result<Read> {
+    let payload = url::form_urlencoded::parse(form).next().map(|(_, payload)| payload).unwrap_or_default();
+    let payload: Value = serde_json::from_str(&payload).map_err(|error| bad(&format!("the form holds no JSON ({error})")))?;
+    Ok(pressed(&payload).map_or(Read::Nothing("it is no button of ours"), Read::Pressed))
+}
+
+fn pressed(payload: &Value) -> Option<Pressed> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let action = payload["actions"].get(0).filter(|_| payload["type"] == "block_actions")?;
+    let rating = match action["action_id"].as_str()? {
+        LIKE => Rating::Up,
+        DISLIKE => Rating::Down,
+        _ => return None,
+    };
+    Some(Pressed {
+        vote: Vote::new(text(&action["value"])?, text(&payload["user"]["id"])?, rating, &[], None),
+        channel: text(&payload["channel"]["id"])?,
+        thread: text(&payload["message"]["thread_ts"]),
+    })
 }
 
 /// What was typed: without the bot's own mention, with what the platform escapes.
@@ -199,5 +246,29 @@ mod tests {
         }
         assert_eq!(read(json!({"type": "url_verification", "challenge": "c"}).to_string()), Read::Challenge("c".into()));
         assert!(super::read(b"no json").is_err() && super::read(event(json!({"type": "app_mention", "user": "U1"})).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_button_of_ours_is_a_vote_and_another_is_none() {
+        let form = |payload: &Value| {
+            let form = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &payload.to_string()).finish();
+            read(form.as_bytes()).unwrap()
+        };
+        let payload = |action: &str| {
+            json!({
+                "type": "block_actions", "user": {"id": "U1"}, "channel": {"id": "C1"}, "message": {"ts": "9.0", "thread_ts": "1.1"},
+                "actions": [{"type": "button", "action_id": action, "value": "card_1"}],
+            })
+        };
+        for (action, rating) in [(LIKE, Rating::Up), (DISLIKE, Rating::Down)] {
+            let vote = Vote::new("card_1".into(), "U1".into(), rating, &[], None);
+            assert_eq!(form(&payload(action)), Read::Pressed(Pressed { vote, channel: "C1".into(), thread: Some("1.1".into()) }));
+        }
+        let mut shortcut = payload(LIKE);
+        shortcut["type"] = json!("shortcut");
+        for other in [payload("approve"), shortcut, json!({"type": "block_actions", "actions": []}), json!([]), json!(1)] {
+            assert_eq!(form(&other), Read::Nothing("it is no button of ours"), "{other}");
+        }
+        assert_eq!(super::read(b"payload=%7B").map_err(|error| error.code()), Err("bad_callback"));
     }
 }

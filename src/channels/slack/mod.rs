@@ -1,5 +1,6 @@
 //! Slack: an app by its events, its answers in the thread of the question, changed as they come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,11 +9,14 @@ use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
 use super::client::{self, lost};
+use super::log::Log;
 use super::store::BotStore;
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, any_told};
+use super::{Asker, Cards, Channel, Desk, Duty, Inbound, Limit, Pace, Post, Step, any_told, words};
 use crate::config::SlackConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ids::Clock;
+use crate::models::Language;
+use message::Pressed;
 
 pub mod message;
 
@@ -34,6 +38,7 @@ pub struct Slack {
     clock: Clock,
     store: BotStore,
     pace: Pace,
+    log: Log,
 }
 
 impl Slack {
@@ -44,7 +49,8 @@ impl Slack {
     pub fn new(bot: &str, config: &SlackConfig, clock: Clock, store: BotStore) -> Result<Self> {
         let base = client::base(&config.api_base, &format!("channels.slack.{bot}.api_base"))?;
         let http = client::client(client::is_local(&base))?;
-        Ok(Self { http, base, config: config.clone(), clock, store, pace: Pace::new(config.calls_per_second) })
+        let (pace, log) = (Pace::new(config.calls_per_second), Log::new(store.bot.as_str(), clock.clone()));
+        Ok(Self { http, base, config: config.clone(), clock, store, pace, log })
     }
 
     /// Checks and reads an event.
@@ -78,6 +84,7 @@ impl Slack {
             self.pace.turn().await;
             match self.call("chat.postMessage", &body).await {
                 Err(error) if error.kind() == Kind::RateLimited => {
+                    self.log.warn("a message is tried again", &error);
                     tokio::time::sleep(error.retry_after().unwrap_or(Duration::from_secs(1)).min(LONGEST_WAIT)).await;
                 }
                 outcome => return outcome,
@@ -86,6 +93,41 @@ impl Slack {
         self.pace.turn().await;
         self.call("chat.postMessage", &body).await
     }
+
+    /// Writes by itself, however long that is.
+    async fn note(&self, channel: &str, message: &Post) -> Result<()> {
+        for piece in message.pieces(MESSAGE) {
+            self.post(channel, "", &piece.text).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells whoever pressed a button, and nobody else, what became of that: afterwards, as the platform waits for the
+    /// button's own answer, which cannot say it.
+    pub fn thank(self: &Arc<Self>, desk: &Desk, pressed: Pressed, kept: bool) {
+        let slack = Arc::clone(self);
+        desk.tasks.spawn(async move {
+            let text = if kept { words::thanks } else { words::not_yours };
+            let text = format!("{} {}", text(Language::En), text(Language::Zh));
+            let Pressed { vote, channel, thread } = pressed;
+            let body = json!({"channel": channel, "user": vote.by, "thread_ts": thread, "text": text});
+            slack.pace.turn().await;
+            if let Err(error) = slack.call("chat.postEphemeral", &body).await {
+                slack.log.warn("whoever pressed a button was not told", &error);
+            }
+        });
+    }
+}
+
+/// An answer with what its reader may think of it. The platform takes no buttons beside a text alone.
+fn with_buttons(card: &str, markdown: &str) -> Value {
+    let language = Language::of(markdown);
+    let button = |words: &str, action: &str| {
+        let text = json!({"type": "plain_text", "text": words});
+        json!({"type": "button", "text": text, "action_id": action, "value": card})
+    };
+    let votes = [button(words::helpful(language), message::LIKE), button(words::unhelpful(language), message::DISLIKE)];
+    json!([{"type": "markdown", "text": markdown}, {"type": "actions", "elements": votes}])
 }
 
 /// `channel/thread`, as the message named them.
@@ -125,6 +167,11 @@ impl Channel for Slack {
         PLATFORM
     }
 
+    /// A conversation in a channel is a thread of it.
+    fn group_of<'a>(&self, inbound: &'a Inbound) -> &'a str {
+        inbound.conversation.split('/').next().unwrap_or_default()
+    }
+
     fn limit(&self) -> Limit {
         MESSAGE
     }
@@ -138,12 +185,12 @@ impl Channel for Slack {
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
         let (mut group, mut user) = (None, None);
         if let Some(id) = &duty.group {
-            group = Some(self.post(id, "", &message.text).await.map(drop));
+            group = Some(self.note(id, message).await);
         }
         if let Some(id) = &duty.user {
-            user = Some(self.post(id, "", &message.text).await.map(drop));
+            user = Some(self.note(id, message).await);
         }
-        any_told([group, user])
+        any_told(&self.log, [group, user])
     }
 
     /// An event has no names, but the platform shows one for an id.
@@ -183,7 +230,10 @@ impl Cards for Slack {
     async fn reopen(&self, to: &Inbound, card: &str) -> Result<()> {
         match self.store.platform_card(card).await? {
             Some(_) => Ok(()),
-            None => self.open(to, card).await,
+            None => {
+                self.pace.turn().await;
+                self.open(to, card).await
+            }
         }
     }
 
@@ -191,8 +241,15 @@ impl Cards for Slack {
         let unknown = || Error::invalid("no_card", "The platform never made this message.");
         let id = self.store.platform_card(card).await?.ok_or_else(unknown)?;
         let (channel, ts) = id.split_once('/').ok_or_else(unknown)?;
-        let more = if step == Step::Writing { NOTHING_YET } else { "" };
-        let body = json!({"channel": channel, "ts": ts, "markdown_text": format!("{markdown}{more}")});
+        let mut body = json!({"channel": channel, "ts": ts});
+        match step {
+            Step::Writing => body["markdown_text"] = json!(format!("{markdown}{NOTHING_YET}")),
+            Step::Done if self.config.buttons => {
+                body["text"] = json!(words::title(Language::of(markdown)));
+                body["blocks"] = with_buttons(card, markdown);
+            }
+            Step::Done | Step::Failed => body["markdown_text"] = json!(markdown),
+        }
         self.call("chat.update", &body).await.map(drop)
     }
 }

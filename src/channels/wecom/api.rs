@@ -1,6 +1,7 @@
 //! The two calls that go out to WeCom: a late answer to the address its message brought along, and a note into
 //! the group on duty by that group's own webhook.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Client, Url};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::channels::client::{self, lost};
 use crate::channels::host::is_loopback;
+use crate::channels::log::Log;
 use crate::config::WeComConfig;
 use crate::error::{Error, Kind, Result};
 
@@ -23,6 +25,7 @@ const BUSY: i64 = -1;
 pub struct Api {
     http: Client,
     duty: Option<Url>,
+    log: Arc<Log>,
 }
 
 impl Api {
@@ -30,12 +33,12 @@ impl Api {
     ///
     /// # Errors
     /// `bad_config` when the address on duty cannot be used.
-    pub fn new(bot: &str, config: &WeComConfig) -> Result<Self> {
+    pub fn new(bot: &str, config: &WeComConfig, log: Arc<Log>) -> Result<Self> {
         let key = format!("channels.wecom.{bot}.duty_webhook");
         let duty = config.duty_webhook.as_ref().map(|url| client::base(url.reveal(), &key)).transpose()?;
         let listed = |host: &String| is_loopback(host) || host.rsplit_once(':').is_some_and(|(host, _)| is_loopback(host));
         let inside = duty.as_ref().is_some_and(client::is_local) || config.response_hosts.iter().any(listed);
-        Ok(Self { http: client::client(inside)?, duty })
+        Ok(Self { http: client::client(inside)?, duty, log })
     }
 
     /// Writes into the group on duty.
@@ -51,7 +54,7 @@ impl Api {
         for _ in 1..TRIES {
             match self.exchange(url, &body).await {
                 Err(error) if error.kind() == Kind::RateLimited => {
-                    tracing::debug!(code = error.code(), "a message is tried again: {error}");
+                    self.log.warn("a message is tried again", &error);
                 }
                 outcome => return outcome,
             }

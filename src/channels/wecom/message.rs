@@ -107,7 +107,8 @@ impl Callback {
             group,
             asker: Asker { staff_id: Some(id.clone()), id, name: String::new() },
             content,
-            quotes: self.quote.is_some_and(|quote| !quote.is_null()),
+            quotes: self.quote.as_ref().is_some_and(|quote| !quote.is_null()),
+            quoted: self.quote.as_ref().and_then(|quote| quote["text"]["content"].as_str()).map(str::to_owned),
             reply: ReplyTo {
                 url: self.response_url.filter(|url| !url.is_empty()),
                 expires: Some(Timestamp(now.0 + ADDRESS_MS)),

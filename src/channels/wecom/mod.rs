@@ -2,12 +2,17 @@
 //! how far it is until it is finished, so what is shown is a row of the database and any node may be asked. By a
 //! long connection (`stream.rs`) an answer goes out as it comes.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
+use super::log::Log;
 use super::store::{BotStore, Shown};
-use super::{Asker, Cards, Channel, Duty, Inbound, Limit, Pace, Post, Step, client, webhook, words};
+use super::{Asker, Cards, Channel, Desk, Duty, Inbound, Limit, Pace, Post, Step, client, webhook, words};
 use crate::config::{BotMode, WeComConfig};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{Clock, random_token};
@@ -30,8 +35,9 @@ const MESSAGE: Limit = Limit { chars: 6_500, bytes: 20_000 };
 const NOTE: Limit = Limit { chars: 1_300, bytes: 3_900 };
 /// The platform asks no more six minutes after the question; what comes later is sent.
 const ASKED_FOR_MS: i64 = 6 * 60 * 1000 - 5_000;
-/// When the text of a finished answer is of no more use here.
+/// When the text of a finished answer is of no more use here, and how often is looked for such.
 const FORGET_MS: i64 = 10 * 60 * 1000;
+const FORGET_SHOWN: Duration = Duration::from_secs(30);
 /// A callback's time may differ from ours by less than this.
 const WINDOW_MS: u64 = 60 * 60 * 1000;
 /// Changes of rows a second: nothing is called, so this only spares the database.
@@ -47,6 +53,7 @@ pub struct WeCom {
     clock: Clock,
     store: BotStore,
     pace: Pace,
+    log: Arc<Log>,
 }
 
 /// What signs a callback, from its address.
@@ -78,13 +85,9 @@ impl WeCom {
         let bad_line =
             || Error::invalid("bad_config", format!("`channels.wecom.{bot}.ws_url` must be a wss address (ws only on this machine)."));
         client::address(&config.ws_url, "wss", "ws").ok_or_else(bad_line)?;
-        let api = Api::new(bot, config)?;
-        Ok(Self { api, keys, wire: Wire::default(), config: config.clone(), clock, store, pace: Pace::new(CHANGES) })
-    }
-
-    /// How its messages come in.
-    pub fn mode(&self) -> BotMode {
-        self.config.mode
+        let log = Arc::new(Log::new(store.bot.as_str(), clock.clone()));
+        let (api, pace) = (Api::new(bot, config, Arc::clone(&log))?, Pace::new(CHANGES));
+        Ok(Self { api, keys, wire: Wire::default(), config: config.clone(), clock, store, pace, log })
     }
 
     /// Checks and opens what came encrypted.
@@ -196,14 +199,6 @@ impl WeCom {
         json!({"msgtype": "text", "text": {"content": text}})
     }
 
-    /// Forgets the text of answers that the platform asks for no more.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn forget_shown(&self) -> Result<()> {
-        self.store.forget_texts(FORGET_MS).await
-    }
-
     /// Shows the text so far over the line. The first time it names what votes come back under.
     async fn respond(&self, id: &str, text: &str, step: Step, first: bool) -> Result<()> {
         let unknown = || Error::invalid("no_card", "The platform never asked for this answer.");
@@ -265,7 +260,7 @@ impl Channel for WeCom {
         }
         let nowhere =
             || Error::invalid("no_address", "The platform asks for this answer no more, and the question brought no usable address.");
-        let url = webhook::usable(&to.reply, &self.config.response_hosts, self.clock.now()).ok_or_else(nowhere)?;
+        let url = webhook::usable(&to.reply, &self.config.response_hosts, self.clock.now(), &self.log).ok_or_else(nowhere)?;
         self.api.post(&url, &message.text).await
     }
 
@@ -273,13 +268,18 @@ impl Channel for WeCom {
         self.mode() == BotMode::Webhook || self.wire.stands()
     }
 
+    /// The whole of it, in as many messages as that takes: its end says how to reply.
     async fn alert(&self, duty: &Duty, message: &Post) -> Result<()> {
         if let (BotMode::Stream, None, Some(user)) = (self.mode(), &self.config.duty_webhook, &duty.user) {
-            return self.wire.send(user, &message.text).await;
+            for piece in message.pieces(MESSAGE) {
+                self.wire.send(user, &piece.text).await?;
+            }
+            return Ok(());
         }
-        let called = self.config.duty_user.as_ref().map(|user| format!("<@{user}> ")).unwrap_or_default();
-        let text = super::markdown::split(&message.text, NOTE).swap_remove(0);
-        self.api.alert(&format!("{called}{text}")).await
+        for note in notes(&message.text, self.config.duty_user.as_deref()) {
+            self.api.alert(&note).await?;
+        }
+        Ok(())
     }
 
     /// A callback has no names.
@@ -289,6 +289,32 @@ impl Channel for WeCom {
 
     fn cards(&self) -> Option<&dyn Cards> {
         Some(self)
+    }
+
+    fn mode(&self) -> BotMode {
+        self.config.mode
+    }
+
+    /// Keeps its line, and forgets the text of answers that the platform asks for no more.
+    async fn run(self: Arc<Self>, desk: &Arc<Desk>, stop: &CancellationToken) {
+        let streaming = async {
+            match self.config.mode {
+                BotMode::Stream => stream::run(&self, desk, stop).await,
+                BotMode::Webhook => stop.cancelled().await,
+            }
+        };
+        let forgetting = async {
+            loop {
+                tokio::time::sleep(FORGET_SHOWN).await;
+                if let Err(error) = self.store.forget_texts(FORGET_MS).await {
+                    self.log.error("what was shown is still kept", &error);
+                }
+            }
+        };
+        tokio::select! {
+            () = streaming => {}
+            () = forgetting => {}
+        }
     }
 }
 
@@ -328,12 +354,41 @@ impl Cards for WeCom {
     }
 }
 
+/// What goes into the group on duty: pieces that fit, numbered when there are several; the first one mentions.
+fn notes(text: &str, mentioned: Option<&str>) -> Vec<String> {
+    let pieces = super::markdown::split(text, NOTE);
+    let count = pieces.len();
+    let note = |(at, piece): (usize, String)| {
+        let called = mentioned.filter(|_| at == 0).map(|user| format!("<@{user}> ")).unwrap_or_default();
+        let number = if count > 1 { format!("\n\n({}/{count})", at + 1) } else { String::new() };
+        format!("{called}{piece}{number}")
+    };
+    pieces.into_iter().enumerate().map(note).collect()
+}
+
 /// A reply as the platform takes it.
 fn stream(id: &str, text: &str, finish: bool) -> Value {
     json!({"msgtype": "stream", "stream": {"id": id, "finish": finish, "content": text}})
 }
 
 /// One error for everything that can be wrong with it: which one it was would help a forger.
-fn forged() -> Error {
+pub fn forged() -> Error {
     Error::unauthenticated("bad_signature", "The callback is not this bot's. Check its `token` and `encoding_aes_key`.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_said_to_its_end_and_each_message_fits() {
+        assert_eq!(notes("短", Some("boss")), ["<@boss> 短"]);
+        let text = format!("{}\n\n答复请发给我：`/回复 ab12 内容`", "商家问了一句很长的话。".repeat(400));
+        let user = "u".repeat(64);
+        let notes = notes(&text, Some(&user));
+        assert!(notes.len() > 3 && notes.iter().all(|note| note.len() <= 4_096), "{}", notes.len());
+        assert!(notes[0].starts_with("<@u") && notes.iter().skip(1).all(|note| !note.contains("<@")));
+        assert!(notes.last().is_some_and(|last| last.contains("/回复 ab12 内容") && last.ends_with(&format!("({0}/{0})", notes.len()))));
+        assert_eq!(notes.concat().matches("商家问了一句很长的话。").count(), 400, "nothing is left out");
+    }
 }

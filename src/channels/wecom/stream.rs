@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::stream::SplitStream;
@@ -34,8 +35,9 @@ const ACKNOWLEDGED: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// What came over a line that takes nothing any more is there at once.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Somebody outside opened another line with the bot's secret: coming back at once would only end theirs.
-const TAKEN_OVER: Duration = Duration::from_secs(60);
+/// Somebody outside opened another line with the bot's secret. The platform says not to come back: that ends theirs. In
+/// case it was a test and is gone, one more try after this long.
+const TAKEN_OVER: Duration = Duration::from_secs(60 * 60);
 
 const SUBSCRIBE: &str = "aibot_subscribe";
 const RESPOND: &str = "aibot_respond_msg";
@@ -51,6 +53,8 @@ struct Call {
     id: String,
     frame: Value,
     acknowledged: oneshot::Sender<Value>,
+    /// Set when it goes out.
+    written: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -71,7 +75,7 @@ impl Wire {
     }
 
     /// Has a frame acknowledged. One that went down with its line goes out over the next: the same stream shown twice
-    /// is one, and a message that may come twice is better than one that never comes.
+    /// is one. A message of its own does so only when it had not gone out: it may have arrived.
     async fn call(&self, command: &str, id: String, body: Value, urgent: bool) -> Result<()> {
         let down = || Error::unavailable("line_down", "There is no line to the platform now.");
         let unsure = || Error::timeout("platform_timeout", "The platform did not acknowledge in time; the frame may have arrived.");
@@ -84,17 +88,24 @@ impl Wire {
                 _ => return Err(down()),
             };
             let (acknowledged, answer) = oneshot::channel();
-            let call = Call { id: id.clone(), frame: frame.clone(), acknowledged };
-            let was_queued = line.send(call).await.is_ok();
-            match timeout(ACKNOWLEDGED, answer).await {
+            let written = Arc::new(AtomicBool::new(false));
+            let call = Call { id: id.clone(), frame: frame.clone(), acknowledged, written: Arc::clone(&written) };
+            // A line that is no more drops it, and with it the sender of the answer.
+            let _ = line.send(call).await;
+            let has_gone_out = || written.load(Ordering::SeqCst);
+            // By itself, so that nobody listens any more when it is asked whether the frame has gone out.
+            let heard = timeout(ACKNOWLEDGED, answer).await;
+            match heard {
                 Ok(Ok(answer)) => return judge(200, &answer),
-                Err(_) => return Err(unsure()),
-                Ok(Err(_)) if Instant::now() >= deadline => return Err(if was_queued { unsure() } else { down() }),
+                Err(_) if has_gone_out() => return Err(unsure()),
+                Ok(Err(_)) if command == SEND && has_gone_out() => return Err(unsure()),
+                Err(_) => return Err(down()),
+                Ok(Err(_)) if Instant::now() >= deadline => return Err(if has_gone_out() { unsure() } else { down() }),
                 Ok(Err(_)) => {}
             }
             let is_another = |now: &Option<mpsc::Sender<Call>>| now.as_ref().is_none_or(|now| !now.same_channel(&line));
             if timeout_at(deadline, lines.wait_for(is_another)).await.is_err() {
-                return Err(unsure());
+                return Err(if has_gone_out() { unsure() } else { down() });
             }
         }
     }
@@ -113,9 +124,9 @@ pub async fn run(channel: &Arc<WeCom>, desk: &Arc<Desk>, stop: &CancellationToke
             drop(open);
         }
     };
-    line::keep("wecom", stop, connect, serve).await;
+    line::keep(&desk.parts.bot, stop, connect, serve).await;
     if let Err(error) = channel.store.let_line_go(&node).await {
-        tracing::warn!(code = error.code(), causes = error.causes(), "the line is another node's only after a moment: {error}");
+        desk.log().warn("the line is another node's only after a moment", &error);
     }
 }
 
@@ -178,12 +189,17 @@ impl Line {
                     Some(Ok(Message::Close(_))) | None => break,
                     Some(Ok(_)) => None,
                     Some(Err(error)) => {
-                        tracing::debug!(%error, "the line to WeCom broke");
+                        tracing::debug!(bot = self.desk.parts.bot, %error, "the line broke");
                         break;
                     }
                 },
                 Some(call) = outgoing.recv() => {
-                    let Call { id, frame, acknowledged } = call;
+                    let Call { id, frame, acknowledged, written } = call;
+                    written.store(true, Ordering::SeqCst);
+                    // Whoever gave up waiting before that says it again later.
+                    if acknowledged.is_closed() {
+                        continue;
+                    }
                     self.asked.entry(id).or_default().push_back(acknowledged);
                     Some(frame)
                 }
@@ -223,25 +239,19 @@ impl Line {
     /// Whether the platform still answers, and no other node took the line over.
     async fn still_ours(&mut self) -> bool {
         if self.missed >= MOST_MISSED {
-            tracing::warn!("the line to WeCom is silent, opening another");
+            tracing::warn!(bot = self.desk.parts.bot, "the line is silent, opening another");
             return false;
         }
         self.missed += 1;
         self.channel.store.hold_line(&self.node, LEASE_MS).await.unwrap_or_else(|error| {
-            tracing::warn!(code = error.code(), causes = error.causes(), "{error}");
+            self.desk.log().warn("whose line it is cannot be asked", &error);
             true
         })
     }
 
     /// Takes a frame; what is to be said to it at once.
     async fn hear(&mut self, text: &str) -> Option<Value> {
-        let frame: Value = match serde_json::from_str(text) {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::warn!(%error, "a frame that is not JSON was left out");
-                return None;
-            }
-        };
+        let frame = self.desk.told(line::frame(text)).ok()?;
         self.leaving.heard();
         self.missed = 0;
         let id = frame["headers"]["req_id"].as_str().unwrap_or_default().to_owned();
@@ -264,7 +274,11 @@ impl Line {
 
     async fn happened(&mut self, id: String, body: &Value) -> Option<Value> {
         if body["event"]["eventtype"] == "disconnected_event" {
-            tracing::error!("another program opened a line with this bot's secret; ours is tried again in a minute");
+            let message =
+                "Another program opened a line with this bot's secret; ours is tried again in an hour, or when the server starts again.";
+            let error = Error::conflict("line_taken_over", message);
+            self.desk.pulse().no_line(&error);
+            self.desk.log().error("the line is gone", &error);
             self.leaving.pause(TAKEN_OVER);
             self.leaving.leave();
             return None;
@@ -274,17 +288,18 @@ impl Line {
             Ok(Read::Entered) => Some(self::frame(WELCOME, &id, self.channel.greeting())),
             Ok(Read::Vote(vote)) => {
                 if let Err(error) = self.desk.rate(&vote).await {
-                    tracing::error!(code = error.code(), causes = error.causes(), "a vote was not kept: {error}");
+                    self.desk.vote_lost(&error);
                 }
                 None
             }
             Ok(Read::Poll(_)) => None,
             Ok(Read::Nothing(why)) => {
-                tracing::debug!(why, "a frame is not answered");
+                self.desk.passed_over(why);
                 None
             }
             Err(error) => {
-                tracing::warn!(code = error.code(), "{error}");
+                // Only to be logged: there is nobody to refuse it to.
+                let _ = self.desk.told(Err::<(), _>(error));
                 None
             }
         }
@@ -295,7 +310,7 @@ impl Line {
         inbound.reply.request = Some(id.clone());
         let taken = async {
             self.channel.expect(&inbound).await?;
-            if let Err(error) = self.desk.take(inbound.clone(), None).await
+            if let Err(error) = self.desk.receive(inbound.clone(), None).await
                 && !self.channel.is_taken(&inbound).await?
             {
                 return Err(error);
@@ -303,7 +318,7 @@ impl Line {
             Ok(())
         };
         let error: Error = taken.await.err()?;
-        tracing::error!(message = inbound.message_id, code = error.code(), causes = error.causes(), "a message was not taken: {error}");
+        self.desk.log().error("a message was not taken, which its asker is told", &error);
         Some(frame(RESPOND, &id, self.channel.refused(&inbound)))
     }
 }

@@ -15,6 +15,7 @@ use crate::safety::SafetyParts;
 use crate::tenants::{Role, Tenants};
 
 mod cached;
+mod paid;
 
 const QUESTION: &str = "退货地址在哪里修改？";
 const SENTENCE: &str = "退货地址在店铺设置里修改，保存后立即生效[1]。";

@@ -11,7 +11,7 @@ use crate::models::FinishReason;
 impl Turning {
     pub(super) fn greet(&mut self) -> Ending {
         self.outcome.query = self.request.text.clone();
-        self.outcome.decision = Some("none".to_owned());
+        // Nothing was searched, so nothing was decided: whoever counts what has no answer counts no greetings.
         self.outcome.trace = json!({"intent": "greeting", "rewrite": self.rewriting});
         self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
         self.say(words::greeting(self.language));

@@ -14,8 +14,9 @@ use crate::knowledge::{Decision, Hit, Query, SearchOutcome};
 const LOOK_ASIDE: usize = 5;
 /// Characters of a quote that stand for a title.
 const TITLE: usize = 40;
-/// Longest snippet of a source, in characters.
-const SNIPPET: usize = 240;
+/// Longest snippet of a source, in characters: as a passage in Latin letters may be, so that what is marked in a row
+/// is what was quoted of it and does not end in the middle of a sentence.
+const SNIPPET: usize = 1_200;
 
 impl Turning {
     pub(super) async fn search(&mut self, query: &str) -> Result<SearchOutcome> {

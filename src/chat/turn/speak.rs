@@ -33,6 +33,9 @@ impl Turning {
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
         answer.end(self);
+        if let Err(error) = self.engine.0.parts.ledger.pay_in_vain(&self.tenant, &model, &self.attempts, &self.beside).await {
+            tracing::error!(turn = %self.turn.id, code = error.code(), causes = error.causes(), "a try in vain was not counted: {error}");
+        }
         let ending = match ending {
             // Thoughts without a word after them are no answer either.
             Ending::Finished(FinishReason::Stop) if self.sent.text.is_empty() => {

@@ -19,6 +19,7 @@ const TOO_FAST: &str = "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi";
 
 /// `POST /v1.0/oauth2/accessToken`
 pub async fn token(Shared(state): Shared<Arc<State>>, Json(body): Json<Value>) -> Response {
+    state.change(|seen| seen.asked += 1);
     if let Some(answer) = faulty(&state, "/v1.0/oauth2/accessToken").await {
         return answer;
     }
@@ -150,6 +151,7 @@ pub async fn stream_card(Shared(state): Shared<Arc<State>>, headers: HeaderMap, 
 
 /// Token, quota, planned faults.
 async fn called(state: &State, headers: &HeaderMap, path: &'static str) -> Result<(), Response> {
+    state.change(|seen| seen.asked += 1);
     if let Some(answer) = faulty(state, path).await {
         return Err(answer);
     }
@@ -178,6 +180,9 @@ async fn faulty(state: &State, path: &'static str) -> Option<Response> {
     })?;
     let Fault { status, body, delay, .. } = fault;
     tokio::time::sleep(delay).await;
+    if status == 0 {
+        return None;
+    }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Some(match body.as_str() {
         Some(address) if status.is_redirection() => (status, [(header::LOCATION, address.to_owned())]).into_response(),

@@ -23,6 +23,7 @@ const WAITING: usize = 256;
 
 /// `POST /v1.0/gateway/connections/open`
 pub async fn open(Shared(state): Shared<Arc<State>>, Json(body): Json<Value>) -> Response {
+    state.change(|seen| seen.asked += 1);
     if body["clientId"] != json!(state.client_id) || body["clientSecret"] != json!(state.secret.reveal()) {
         return (status(crate::error::Kind::Invalid, ""), Json(json!({"code": "invalidClientIdOrSecret"}))).into_response();
     }

@@ -54,7 +54,7 @@ pub struct Shown {
 pub struct Fault {
     /// The path it is for.
     pub path: &'static str,
-    /// Its status.
+    /// Its status; 0 lets the call through, so that a later one is met.
     pub status: u16,
     /// Its body; for a redirect the address.
     pub body: Value,
@@ -84,6 +84,8 @@ pub(super) struct Seen {
     shown: Vec<Shown>,
     /// Calls of the API, with their time.
     calls: Vec<(String, Instant)>,
+    /// Requests to the API, whatever came of them.
+    asked: usize,
     refused: usize,
     per_second: Option<usize>,
     faults: VecDeque<Fault>,
@@ -234,6 +236,11 @@ impl LocalDingTalk {
         let within =
             |(first, at): (usize, &Instant)| times[first..].partition_point(|later| later.duration_since(*at) < Duration::from_secs(1));
         times.iter().enumerate().map(within).max().unwrap_or_default()
+    }
+
+    /// Requests to the API, for tokens and lines as well, whatever came of them.
+    pub fn asked(&self) -> usize {
+        self.state.seen().asked
     }
 
     /// How often a path was called.

@@ -1,14 +1,12 @@
 // Texts that attack a page, in a real browser and on a page without any policy: as an answer, and as
 // rows, whose questions are titles of sources, from a file with a name of that kind.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check, must, until } from '../checks.mjs';
+import { hostile } from './corpus.mjs';
 import { visit } from './visit.mjs';
-
-const source = readFileSync(new URL('../../widget/hostile/corpus.ts', import.meta.url), 'utf8').replace('hostile: string[]', 'hostile');
-const { hostile } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
 
 const ASKED = '被扣分了怎么申诉？';
 const SIZE = 12;

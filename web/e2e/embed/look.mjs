@@ -67,6 +67,21 @@ export async function look(house) {
       await me.context.close();
     });
   }
+  await check('mode=page on a phone: fills the screen, and gives way to the keyboard', async () => {
+    const me = await visit(house, { mode: 'page', starters: ASKED.zh }, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+    await me.id('starter').tap();
+    must((await me.ended(1)) === 'completed', await me.status());
+    const box = await me.id('panel').boundingBox();
+    must(box.x === 0 && box.y === 0 && box.width === 390 && box.height === 844, JSON.stringify(box));
+    await fits(me);
+    await accessible(me, 'a page on a phone');
+    await me.shot('mode-page-phone');
+    // What the widget itself sets when a keyboard leaves less of the screen.
+    await me.id('panel').evaluate((panel) => panel.style.setProperty('--mc-height', '420px'));
+    const composer = await me.id('composer').boundingBox();
+    must(composer.y + composer.height <= 420, `the box is under the keyboard: ${JSON.stringify(composer)}`);
+    await me.context.close();
+  });
   await check('options: left, colour, light, own button, greeting, title', async () => {
     const options = { position: 'left', accent: '#b4126b', theme: 'dark', launcher: '#help', greeting: '你好，有问题直接问。', title: '小助手' };
     const me = await visit(house, options, { viewport: { width: 1280, height: 860 } });

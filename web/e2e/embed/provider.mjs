@@ -37,6 +37,8 @@ const answers = {
   thinking: { reasoning: ['先看资料一：', '它说的是申诉的步骤，适用。'], pieces: cut('可以申诉[1]。', 2), pause: 30 },
   // What `say` of the provider was set to.
   echo: { said: true, pause: 0 },
+  // The same at the pace of somebody who reads along.
+  reader: { said: true, pause: 55, first: 300 },
   broken: { status: 500 },
   breaks: { pieces: cut(STEPS, 3).slice(0, 30), pause: 5, breaks: true },
 };

@@ -7,7 +7,7 @@ export const en: Words = {
 
   online: 'Online',
   connecting: 'Connecting…',
-  reconnecting: 'Connection lost, reconnecting…',
+  reconnecting: 'Reconnecting…',
   offline: 'You are offline',
   stopped: 'Not connected',
 
