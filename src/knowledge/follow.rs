@@ -128,7 +128,9 @@ impl Knowledge {
                 () = tokio::time::sleep(POLL) => {}
                 () = self.nudged() => {}
             }
-            match self.follow_once().await {
+            // A shop whose index fails keeps no other from its new vectors.
+            let (followed, changed) = (self.follow_once().await, self.change_as_due().await);
+            match followed.and(changed) {
                 Ok(()) => failing = false,
                 Err(error) if failing => tracing::debug!(%error, "still cannot follow the knowledge"),
                 Err(error) => {
@@ -152,7 +154,7 @@ impl Knowledge {
                 }
             }
         }
-        self.change_as_due().await
+        Ok(())
     }
 
     /// Throws the tenant's indexes away and builds them again from the database. Beside a running
@@ -231,9 +233,9 @@ fn index_behind() -> Error {
 
 /// What is embedded for a passage: a piece of an answer is embedded together with its question, so
 /// that it is found by what it is about.
-pub fn embedding_text(draft: &super::EntryDraft, passage: &super::Passage) -> String {
+pub fn embedding_text(question: &str, passage: &super::Passage) -> String {
     let text = match passage.kind {
-        PassageKind::Body if !draft.question.is_empty() => format!("{}\n{}", draft.question, passage.text),
+        PassageKind::Body if !question.is_empty() => format!("{question}\n{}", passage.text),
         _ => passage.text.clone(),
     };
     super::text::normalise(&text)

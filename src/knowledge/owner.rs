@@ -1,5 +1,6 @@
-//! Which process writes the indexes, or makes vectors that are missing: whoever holds a lock. Where the indexes are a folder it is a file in it;
-//! where they are on a server that nodes share it is a lock of the database that these share too.
+//! Which process writes the indexes, or makes vectors that are missing: whoever holds a lock. Where the indexes
+//! are a folder it is a file in it; where they are on a server that nodes share it is a lock of the database that
+//! these share too.
 
 use std::fs::File;
 use std::path::PathBuf;

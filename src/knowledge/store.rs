@@ -2,7 +2,7 @@
 //! entries, their passages and the next revision in one transaction, so that commit order is revision
 //! order and indexes can follow by "what changed since n".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
@@ -216,7 +216,6 @@ struct PassageRow {
     seq: i64,
     kind: String,
     text: String,
-    embedder: String,
     vector: Option<Vec<u8>>,
 }
 
@@ -326,35 +325,28 @@ impl KnowledgeStore {
             .collect()
     }
 
-    pub(super) async fn passages(
-        &self,
-        tenant: &TenantId,
-        embedder: &str,
-        ids: &[EntryId],
-    ) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
+    /// With the vectors of this embedder, those kept beside another's too; in one statement, so that none is
+    /// missed while it is moved.
+    async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
         let mut by_entry: BTreeMap<String, Vec<StoredPassage>> = BTreeMap::new();
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
-                "select entry_id, seq, kind, text, embedder, vector from passages where tenant_id = $1 and entry_id in ({}) order by entry_id, seq",
-                placeholders(2, chunk.len())
+                "select p.entry_id, p.seq, p.kind, p.text, case when p.embedder = $2 then p.vector else v.vector end as vector \
+                 from passages p left join passage_vectors v on p.embedder <> $2 and v.tenant_id = p.tenant_id and v.embedder = $2 \
+                 and v.entry_id = p.entry_id and v.seq = p.seq and v.content_hash = \
+                 (select e.content_hash from entries e where e.tenant_id = p.tenant_id and e.id = p.entry_id) \
+                 where p.tenant_id = $1 and p.entry_id in ({}) order by p.entry_id, p.seq",
+                placeholders(3, chunk.len())
             );
             let rows: Vec<PassageRow> = on!(&self.db, pool => {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant);
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(embedder);
                 for id in chunk { query = query.bind(id); }
                 query.fetch_all(pool).await
             })?;
-            // What another embedder made is of no use; this one's may be kept beside it.
-            let others: BTreeSet<&str> = rows.iter().filter(|row| row.embedder != embedder).map(|row| row.entry_id.as_str()).collect();
-            let others: Vec<&str> = if embedder.is_empty() { Vec::new() } else { others.into_iter().collect() };
-            let mut beside = self.beside(tenant, embedder, &others).await?;
             for row in rows {
-                let (entry, seq) = (row.entry_id.as_str().to_owned(), u32::try_from(row.seq).unwrap_or(u32::MAX));
-                let vector = match row.vector {
-                    Some(bytes) if row.embedder == embedder => Some(floats(&bytes)),
-                    _ => beside.remove(&(entry.clone(), seq)).flatten(),
-                };
-                let passage = Passage { seq, kind: PassageKind::from_word(&row.kind), text: row.text };
-                by_entry.entry(entry).or_default().push(StoredPassage { passage, vector });
+                let entry = row.entry_id.as_str().to_owned();
+                let vector = row.vector.as_deref().map(floats);
+                by_entry.entry(entry).or_default().push(StoredPassage { passage: passage(row.seq, &row.kind, row.text), vector });
             }
         }
         Ok(by_entry)
@@ -510,6 +502,16 @@ impl KnowledgeStore {
 pub(super) async fn bump(tx: &mut Tx) -> Result<Revision> {
     let sql = "update knowledge_revision set revision = revision + 1 where one = 1 returning revision";
     Ok(in_tx!(tx, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?)
+}
+
+/// Keeps others from committing until this transaction ends, without a version of its own.
+pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
+    let sql = "update knowledge_revision set revision = revision where one = 1";
+    Ok(in_tx!(tx, conn => sqlx::query(sql).execute(conn).await.map(drop))?)
+}
+
+pub(super) fn passage(seq: i64, kind: &str, text: String) -> Passage {
+    Passage { seq: u32::try_from(seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(kind), text }
 }
 
 async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {

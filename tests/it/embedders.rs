@@ -277,13 +277,16 @@ pub async fn story(store: &KnowledgeStore, shop: &TenantId, other: &TenantId) ->
     assert_eq!((store.serving(shop).await.unwrap(), store.serving(other).await.unwrap()), (None, None));
     assert_eq!(store.embedder_of_rows(shop).await.unwrap().as_deref(), Some("e1"));
     assert_eq!(store.embedder_of_rows(other).await.unwrap(), None);
-    let first = Serving { embedder: "e1".into(), source: Some(source.clone()), since: Timestamp(5), wanted: None };
+    let first =
+        Serving { embedder: "e1".into(), source: Some(source.clone()), since: Timestamp(5), wanted: None, wanted_since: Timestamp(0) };
     assert_eq!(store.first_serving(shop, &first).await.unwrap(), first);
     let late = Serving { embedder: "e9".into(), ..first.clone() };
     assert_eq!(store.first_serving(shop, &late).await.unwrap(), first, "the first one stays");
     store.want_embedder(shop, "e2").await.unwrap();
-    let wanted = Serving { wanted: Some("e2".into()), ..first };
-    assert_eq!(store.all_serving().await.unwrap(), [(shop.clone(), wanted)]);
+    let all = store.all_serving().await.unwrap();
+    let wanted_since = all[0].1.wanted_since;
+    assert!(wanted_since > Timestamp(0));
+    assert_eq!(all, [(shop.clone(), Serving { wanted: Some("e2".into()), wanted_since, ..first })]);
 
     // The walk, one by one, to its end.
     let start = (0, EntryId::from_text(""));
@@ -296,8 +299,9 @@ pub async fn story(store: &KnowledgeStore, shop: &TenantId, other: &TenantId) ->
     assert!(own.lacking.is_empty() && own.last.is_some());
     assert!(store.lacking(other, "e2", &start, 9).await.unwrap().last.is_none());
     assert_eq!((store.count_lacking(shop, "e2").await.unwrap(), store.count_lacking(shop, "e1").await.unwrap()), (2, 0));
-    let whole = store.whole(shop, std::slice::from_ref(&a)).await.unwrap();
-    assert_eq!((whole.len(), whole[0].1.len(), whole[0].0.draft.question.as_str()), (1, 1, "保证金"));
+    let texts = store.texts(shop, std::slice::from_ref(&a)).await.unwrap();
+    assert_eq!((texts.len(), texts[0].passages.len(), texts[0].question.as_str()), (1, 1, "保证金"));
+    assert_eq!(texts[0].content_hash, "hash of 保证金");
 
     // Vectors beside are seen by their embedder only, and only while the content is theirs.
     let filled =

@@ -4,18 +4,16 @@
 //! of all that share a database does it. When the old embedder cannot be asked any more the new one serves at
 //! once, and rows are found by their words until they have its vectors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::store::{Filled, Place, Serving};
 use super::{Due, Space};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::index::PassageIndex;
-use crate::knowledge::index::both::Index;
 use crate::knowledge::list_store::Listing;
 use crate::knowledge::owner::Owner;
 use crate::knowledge::store::Renewal;
@@ -27,9 +25,14 @@ const LOOKED_AT: usize = 512;
 const AT_ONCE: usize = 64;
 /// Entries whose vectors are moved at once.
 const MOVED: usize = 200;
-/// How long to wait when there is nothing to do, and after a failure.
+/// Between steps, so that who wants to write gets a turn.
+const BREATH: Duration = Duration::from_millis(10);
+/// How long to wait when there is nothing to do, while another process does it, and after a failure.
 const IDLE: Duration = Duration::from_millis(300);
+const OTHERS: Duration = Duration::from_secs(2);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Failures in a row after which an embedder that is being replaced is not asked again.
+const GIVES_UP: u32 = 3;
 /// How long the old vectors stay where they were: other nodes may still follow by them.
 const OTHERS_FOLLOW: i64 = 60_000;
 
@@ -38,7 +41,8 @@ pub(in crate::knowledge) struct Renewer {
     /// Held while it does.
     pub(super) lock: Owner,
     started: Timestamp,
-    changing: Mutex<HashSet<TenantId>>,
+    /// Shops whose embedder is to be replaced by the configured one, with how often it failed lately.
+    changing: Mutex<HashMap<TenantId, u32>>,
 }
 
 impl Renewer {
@@ -46,9 +50,36 @@ impl Renewer {
         Self { lock, started, changing: Mutex::default() }
     }
 
+    fn changing(&self) -> std::sync::MutexGuard<'_, HashMap<TenantId, u32>> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn set(&self, tenant: &TenantId, changing: bool) {
-        let mut all = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = if changing { all.insert(tenant.clone()) } else { all.remove(tenant) };
+        if changing {
+            self.changing().entry(tenant.clone()).or_default();
+        } else {
+            self.changing().remove(tenant);
+        }
+    }
+
+    pub(super) fn changes(&self, tenant: &TenantId) -> bool {
+        self.changing().contains_key(tenant)
+    }
+
+    pub(super) fn gave_up(&self, tenant: &TenantId) -> bool {
+        self.changing().get(tenant).is_some_and(|failures| *failures >= GIVES_UP)
+    }
+
+    /// Notes how an embedder that is being replaced answered; whether it is given up for it.
+    pub(super) fn note(&self, tenant: &TenantId, error: Option<&Error>) -> bool {
+        let mut changing = self.changing();
+        let Some(failures) = changing.get_mut(tenant) else { return false };
+        *failures = match error {
+            None => 0,
+            Some(error) if error.code() == "embedder_refused" => GIVES_UP,
+            Some(_) => *failures + 1,
+        };
+        *failures >= GIVES_UP
     }
 }
 
@@ -56,11 +87,27 @@ impl Renewer {
 pub(super) struct Walk {
     place: Place,
     settled: bool,
+    /// Since when that serves which did when the walk began: another one needs another walk.
+    serving_since: Option<Timestamp>,
+    /// After a failure it rests.
+    failed: Option<Instant>,
 }
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { place: (0, EntryId::from_text("")), settled: false }
+        Self { place: (0, EntryId::from_text("")), settled: false, serving_since: None, failed: None }
+    }
+}
+
+impl Walk {
+    fn is_of(&mut self, serving: &Serving) {
+        if self.serving_since != Some(serving.since) {
+            *self = Self { serving_since: Some(serving.since), ..Self::default() };
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.failed.is_some_and(|at| at.elapsed() < AFTER_FAILURE)
     }
 }
 
@@ -76,17 +123,17 @@ impl Knowledge {
                 done = self.renew_some(&mut walks) => done,
             };
             let pause = match done {
-                Ok(busy) => {
+                Ok(pause) => {
                     failing = false;
-                    if busy { Duration::ZERO } else { IDLE }
+                    pause
                 }
                 Err(error) if failing => {
-                    tracing::debug!(%error, "still cannot make the missing vectors");
+                    tracing::debug!(%error, "still cannot look for missing vectors");
                     AFTER_FAILURE
                 }
                 Err(error) => {
                     failing = true;
-                    tracing::error!(%error, causes = error.causes(), "cannot make the missing vectors; trying again");
+                    tracing::error!(%error, causes = error.causes(), "cannot look for missing vectors; trying again");
                     AFTER_FAILURE
                 }
             };
@@ -97,39 +144,78 @@ impl Knowledge {
         }
     }
 
-    /// A step for every shop that needs one; whether there is more to do at once.
-    async fn renew_some(&self, walks: &mut HashMap<TenantId, Walk>) -> Result<bool> {
-        let (mut busy, mut idle) = (false, true);
+    /// A step for every shop that needs one; how long to wait before the next.
+    async fn renew_some(&self, walks: &mut HashMap<TenantId, Walk>) -> Result<Duration> {
+        let mut due = Vec::new();
         for (tenant, serving) in self.store().all_serving().await? {
+            let renews = self.has_to_renew(&serving);
+            self.renewer().set(&tenant, renews && serving.embedder != self.embedder().id());
             let walk = walks.entry(tenant.clone()).or_default();
-            if walk.settled && !self.has_to_renew(&serving) {
+            walk.is_of(&serving);
+            if renews || self.has_to_settle(&serving, walk) {
+                due.push((tenant, serving));
+            }
+        }
+        if due.is_empty() {
+            self.renewer().lock.release().await;
+            return Ok(IDLE);
+        }
+        if !self.renewer().lock.take().await? {
+            return Ok(OTHERS);
+        }
+        let mut busy = false;
+        for (tenant, serving) in due {
+            let walk = walks.entry(tenant.clone()).or_default();
+            // A shop that fails holds up no other.
+            if walk.rests() {
                 continue;
             }
-            idle = false;
-            if self.renewer().lock.take().await? {
-                busy |= self.renew_tenant(&tenant, &serving, walk).await?;
+            let again = walk.failed.is_some();
+            match self.renew_tenant(&tenant, &serving, walk).await {
+                Ok(more) => {
+                    walk.failed = None;
+                    busy |= more;
+                }
+                Err(error) => {
+                    walk.failed = Some(Instant::now());
+                    if again {
+                        tracing::debug!(%tenant, %error, "still cannot make the missing vectors");
+                    } else {
+                        tracing::error!(%tenant, %error, causes = error.causes(), "cannot make the missing vectors; trying again");
+                    }
+                }
             }
         }
-        if idle {
-            self.renewer().lock.release().await;
-        }
-        Ok(busy)
+        Ok(if busy { BREATH } else { IDLE })
     }
 
-    /// Whether this process has vectors to make for a shop. What was changed since it started was another's wish:
-    /// nodes whose configurations differ do not change back and forth.
+    /// Whether this process has vectors to make for a shop. What was changed or wished since it started was
+    /// another's: nodes whose configurations differ do not change back and forth.
     fn has_to_renew(&self, serving: &Serving) -> bool {
-        if serving.embedder == self.embedder().id() { serving.wanted.is_some() } else { serving.since <= self.renewer().started }
+        let (own, started) = (self.embedder().id(), self.renewer().started);
+        let anothers = |wanted: &str| wanted != own && wanted != serving.embedder;
+        if serving.wanted.as_deref().is_some_and(anothers) && serving.wanted_since > started {
+            return false;
+        }
+        if serving.embedder == own { serving.wanted.is_some() } else { serving.since <= started }
     }
 
+    /// Whether vectors that were made beside may be put into their place: nobody makes any, and nobody follows by
+    /// the old ones any more.
+    fn has_to_settle(&self, serving: &Serving, walk: &Walk) -> bool {
+        !walk.settled && serving.wanted.is_none() && serving.since.0 + OTHERS_FOLLOW <= self.clock().now().0
+    }
+
+    /// One step; whether there is more to do at once.
     pub(super) async fn renew_tenant(&self, tenant: &TenantId, serving: &Serving, walk: &mut Walk) -> Result<bool> {
-        let (wanted, changing) = (self.embedder().id(), serving.embedder != self.embedder().id());
-        self.renewer().set(tenant, changing && self.has_to_renew(serving));
         if !self.has_to_renew(serving) {
-            return self.settle_tenant(tenant, serving, walk).await;
+            walk.settled = !self.store().settle(tenant, &serving.embedder, MOVED).await?;
+            return Ok(!walk.settled);
         }
+        let (wanted, changing) = (self.embedder().id(), serving.embedder != self.embedder().id());
+        self.renewer().set(tenant, changing);
         walk.settled = false;
-        if changing && self.spaces().open(serving).await.is_none() {
+        if changing && (self.renewer().gave_up(tenant) || self.spaces().open(serving).await.is_none()) {
             self.spaces().put_due(tenant, Due::GivenUp);
             self.nudge();
             return Ok(false);
@@ -152,6 +238,7 @@ impl Knowledge {
         }
         let through = walk.place.0;
         if changing {
+            self.fill_coming(tenant, through).await?;
             self.spaces().put_due(tenant, Due::Filled(through));
             self.nudge();
         } else if self.store().all_renewed(tenant, wanted, through).await? {
@@ -160,33 +247,17 @@ impl Knowledge {
         Ok(false)
     }
 
-    /// Puts vectors that were made beside into their place, once nobody follows by the old ones.
-    async fn settle_tenant(&self, tenant: &TenantId, serving: &Serving, walk: &mut Walk) -> Result<bool> {
-        let due = serving.since.0 + OTHERS_FOLLOW <= self.clock().now().0;
-        // Another process is making some.
-        if serving.wanted.is_some() || !due {
-            return Ok(false);
-        }
-        walk.settled = !self.store().settle(tenant, &serving.embedder, MOVED).await?;
-        Ok(!walk.settled)
-    }
-
     async fn embed_anew(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<Filled>> {
-        let rows = self.store().whole(tenant, ids).await?;
-        let texts = rows.iter().flat_map(|(entry, passages)| passages.iter().map(|passage| follow::embedding_text(&entry.draft, passage)));
+        let rows = self.store().texts(tenant, ids).await?;
+        let texts = rows.iter().flat_map(|row| row.passages.iter().map(|passage| follow::embedding_text(&row.question, passage)));
         let mut vectors = self.embedder().embed(texts.collect(), EmbedKind::Passage).await?.into_iter();
         let mut next = || vectors.next().and_then(follow::told);
-        let filled = rows.into_iter().map(|(entry, passages)| Filled {
-            vectors: passages.iter().map(|passage| (passage.seq, next())).collect(),
-            id: entry.id,
-            content_hash: entry.content_hash,
+        let filled = rows.into_iter().map(|row| Filled {
+            vectors: row.passages.iter().map(|passage| (passage.seq, next())).collect(),
+            id: row.id,
+            content_hash: row.content_hash,
         });
         Ok(filled.collect())
-    }
-
-    /// Whether this process is replacing the embedder that serves a shop.
-    pub(super) fn changes_embedder(&self, tenant: &TenantId) -> bool {
-        self.renewer().changing.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
     }
 
     /// Puts new spaces in the place of old ones, where they are ready. The follower does it, so that nobody
@@ -202,16 +273,22 @@ impl Knowledge {
     }
 
     async fn change_over(&self, tenant: &TenantId, through: Revision) -> Result<()> {
-        let space = self.coming(tenant)?;
-        if self.serving(tenant).await?.embedder == space.embedder.id() {
+        // While another space is being filled this waits for the next time, and follows meanwhile.
+        let Ok(_moving) = self.spaces().moving.try_lock() else { return Ok(()) };
+        let wanted = self.embedder().id();
+        if self.serving(tenant).await?.embedder == wanted {
+            self.spaces().forget_coming(tenant);
             return Ok(());
         }
-        // Rows behind `through` have no vector yet.
-        self.fill_space(&space, tenant, Some(through)).await?;
-        let wanted = space.embedder.id();
+        let space = self.coming(tenant)?;
+        let filled = through.min(self.store().tenant_revision(tenant).await?);
+        if space.index.semantic().applied(tenant).await? < filled {
+            return Ok(());
+        }
         if self.store().change_embedder(tenant, wanted, &self.spaces().source(), Some(through), false).await? {
             tracing::info!(%tenant, embedder = wanted, "the new vectors serve");
-            self.put_in_place(tenant, space);
+            self.spaces().replace(tenant, space).await;
+            self.renewer().set(tenant, false);
         }
         Ok(())
     }
@@ -221,12 +298,12 @@ impl Knowledge {
         if serving.embedder == wanted || !self.renewer().lock.owns() {
             return Ok(());
         }
+        let _moving = self.spaces().moving.lock().await;
         // The record first: from here on a vector that is made is told to the indexes.
         self.store().change_embedder(tenant, wanted, &self.spaces().source(), None, true).await?;
         tracing::warn!(%tenant, from = serving.embedder, to = wanted, "the new embedder serves at once; rows are found by their words until they have its vectors");
-        let space = self.spaces().space(Arc::clone(self.embedder()))?;
-        self.fill_space(&space, tenant, None).await?;
-        self.put_in_place(tenant, space);
+        self.learn_embedder(tenant).await?;
+        self.renewer().set(tenant, false);
         Ok(())
     }
 
@@ -241,22 +318,19 @@ impl Knowledge {
         Ok(space)
     }
 
-    /// Fills a space that nobody else fills: on a server it is this process that makes it.
-    async fn fill_space(&self, space: &Space, tenant: &TenantId, through: Option<Revision>) -> Result<()> {
-        let leg: &dyn PassageIndex = match &space.index {
-            Index::Embedded { semantic, .. } => semantic,
-            Index::Cluster { cluster, lexical, .. } => {
-                cluster.prepare(tenant).await?;
-                lexical
-            }
-        };
-        self.follow(leg, space, tenant, through).await
-    }
-
-    fn put_in_place(&self, tenant: &TenantId, space: Arc<Space>) {
-        self.spaces().set(tenant, space);
-        self.spaces().coming.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
-        self.renewer().set(tenant, false);
+    /// Fills the coming space, so that putting it in place takes no time. Nobody else fills it: on a server it is
+    /// this process that makes the collection, and its owner follows once it serves.
+    async fn fill_coming(&self, tenant: &TenantId, through: Revision) -> Result<()> {
+        let _moving = self.spaces().moving.lock().await;
+        if self.serving(tenant).await?.embedder == self.embedder().id() {
+            return Ok(());
+        }
+        let space = self.coming(tenant)?;
+        if let Some(cluster) = space.index.cluster() {
+            cluster.prepare(tenant).await?;
+        }
+        // On a server the two legs are one.
+        self.follow(space.index.semantic(), &space, tenant, Some(through)).await
     }
 
     /// Makes what vectors are missing for one shop, to the end, unless another process does; for commands that

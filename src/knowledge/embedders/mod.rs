@@ -2,9 +2,11 @@
 //! together with the index of its vectors, a search takes one space and stays in it, and changing the embedder
 //! is putting another space in its place ([`change`]) once that has every vector.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_trait::async_trait;
 
 use self::store::Serving;
 use super::index::both::Index;
@@ -14,8 +16,8 @@ use super::index::vectors::VectorIndex;
 use super::words::Vocabulary;
 use super::{Knowledge, Revision};
 use crate::config::{EmbedderConfig, EmbedderSource, QdrantConfig};
-use crate::error::Result;
-use crate::ids::TenantId;
+use crate::error::{Error, Result};
+use crate::ids::{TenantId, Timestamp};
 use crate::models::{EmbedKind, Embedder, embed};
 
 pub mod change;
@@ -34,6 +36,39 @@ pub struct Space {
 impl fmt::Debug for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Space").field("embedder", &self.embedder.id()).finish_non_exhaustive()
+    }
+}
+
+/// Stands in the place of an embedder that cannot be opened: its index is followed for whoever can, and rows are
+/// found by their words.
+struct Gone {
+    id: String,
+    dimensions: usize,
+}
+
+impl Gone {
+    fn new(id: &str) -> Self {
+        // Every id ends with the length of the vectors.
+        let dimensions = id.rsplit(':').next().and_then(|last| last.parse().ok()).unwrap_or_default();
+        Self { id: id.to_owned(), dimensions }
+    }
+}
+
+#[async_trait]
+impl Embedder for Gone {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    async fn embed(&self, texts: Vec<String>, kind: EmbedKind) -> Result<Vec<Vec<f32>>> {
+        match kind {
+            EmbedKind::Query => Ok(vec![vec![0.0; self.dimensions]; texts.len()]),
+            EmbedKind::Passage => Err(Error::unavailable("embedder_unavailable", format!("{} cannot be opened here.", self.id))),
+        }
     }
 }
 
@@ -77,6 +112,13 @@ impl Home {
         }
     }
 
+    /// Lets go of what no embedder of these needs.
+    fn keep_only(&self, embedders: &HashSet<String>) {
+        if let Self::Server { clusters, .. } = self {
+            clusters.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| embedders.contains(id));
+        }
+    }
+
     /// The collections in use, where they are on a server.
     pub(super) fn clusters(&self) -> Vec<Cluster> {
         match self {
@@ -106,13 +148,15 @@ pub(super) struct Spaces {
     serving: RwLock<HashMap<TenantId, Arc<Space>>>,
     /// Spaces that are being filled beside.
     coming: Mutex<HashMap<TenantId, Arc<Space>>>,
+    /// Held by whoever fills one of those, or puts it in place.
+    moving: tokio::sync::Mutex<()>,
     due: Mutex<HashMap<TenantId, Due>>,
 }
 
 impl Spaces {
     pub(super) fn new(wanted: Arc<dyn Embedder>, config: EmbedderConfig, home: Home) -> Self {
-        let (opened, serving, coming, due) = (Default::default(), RwLock::default(), Mutex::default(), Mutex::default());
-        Self { wanted, config, home, opened, serving, coming, due }
+        let (opened, moving) = Default::default();
+        Self { wanted, config, home, opened, serving: RwLock::default(), coming: Mutex::default(), moving, due: Mutex::default() }
     }
 
     pub(super) fn wanted(&self) -> &Arc<dyn Embedder> {
@@ -136,6 +180,21 @@ impl Spaces {
 
     fn set(&self, tenant: &TenantId, space: Arc<Space>) {
         self.serving.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), space);
+    }
+
+    fn forget_coming(&self, tenant: &TenantId) {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+
+    /// Puts a space in the place of another, and lets go of what nobody uses any more.
+    async fn replace(&self, tenant: &TenantId, space: Arc<Space>) {
+        self.set(tenant, space);
+        self.forget_coming(tenant);
+        let ids = |spaces: &HashMap<TenantId, Arc<Space>>| spaces.values().map(|space| space.embedder.id().to_owned()).collect();
+        let mut used: HashSet<String> = ids(&self.serving.read().unwrap_or_else(PoisonError::into_inner));
+        used.extend::<HashSet<String>>(ids(&self.coming.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.home.keep_only(&used);
+        self.opened.lock().await.retain(|id, _| used.contains(id));
     }
 
     /// The embedder that serves by the record, or `None` when it cannot be opened.
@@ -187,9 +246,10 @@ impl Knowledge {
         if let Some(space) = self.spaces().learnt(tenant) {
             return Ok(space);
         }
+        // Nobody has followed yet.
         let space = self.spaces().space(Arc::clone(self.spaces().wanted()))?;
-        self.spaces().set(tenant, Arc::clone(&space));
-        Ok(space)
+        let mut serving = self.spaces().serving.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(serving.entry(tenant.clone()).or_insert(space)))
     }
 
     /// The record of who serves a shop, made when there is none: a shop without rows is served by the embedder
@@ -198,14 +258,18 @@ impl Knowledge {
         if let Some(serving) = self.store().serving(tenant).await? {
             return Ok(serving);
         }
-        let (wanted, since) = (self.spaces().wanted().id().to_owned(), self.clock().now());
+        let (wanted, never) = (self.spaces().wanted().id().to_owned(), Timestamp(0));
         let first = match self.store().embedder_of_rows(tenant).await? {
-            None => Serving { embedder: wanted, source: Some(self.spaces().source()), since, wanted: None },
-            // Rows from before embedders were put down; whether all are of one is looked at once.
+            None => {
+                let source = Some(self.spaces().source());
+                Serving { embedder: wanted, source, since: self.clock().now(), wanted: None, wanted_since: never }
+            }
+            // Rows from before embedders were put down, so every process is newer; whether all are of one is looked
+            // at once.
             Some(own) => {
                 let builtin = EmbedderSource { source: embed::BUILTIN.to_owned(), model: String::new(), dimensions: 0 };
                 let source = if own == wanted { Some(self.spaces().source()) } else { own.starts_with("builtin-").then_some(builtin) };
-                Serving { wanted: Some(own.clone()), embedder: own, source, since }
+                Serving { wanted: Some(own.clone()), embedder: own, source, since: never, wanted_since: never }
             }
         };
         self.store().first_serving(tenant, &first).await
@@ -221,7 +285,8 @@ impl Knowledge {
     /// Takes over whose vectors serve a shop. When that was changed elsewhere, what serves here goes on until the
     /// other has everything here too.
     pub(super) async fn learn_embedder(&self, tenant: &TenantId) -> Result<()> {
-        let embedder = self.writer(tenant).await?;
+        let serving = self.serving(tenant).await?;
+        let embedder = self.spaces().open(&serving).await.unwrap_or_else(|| Arc::new(Gone::new(&serving.embedder)));
         let Some(known) = self.spaces().learnt(tenant) else {
             return self.spaces().space(embedder).map(|space| self.spaces().set(tenant, space));
         };
@@ -241,37 +306,55 @@ impl Knowledge {
                 }
             }
         }
-        self.spaces().set(tenant, space);
+        self.spaces().replace(tenant, space).await;
         Ok(())
     }
 
-    /// A question's vectors in a space. When the embedder of a space that is being replaced fails, the change is
-    /// made at once instead, and this question is answered by its words.
+    /// A question's vectors in a space; none when the embedder that is being replaced fails: then the question is
+    /// answered by its words.
     pub(super) async fn embed_question(&self, tenant: &TenantId, space: &Space, texts: Vec<String>) -> Result<Vec<Vec<f32>>> {
-        match space.embedder.embed(texts, EmbedKind::Query).await {
-            Err(error) if self.changes_embedder(tenant) && space.embedder.id() != self.spaces().wanted().id() => {
-                tracing::warn!(%tenant, embedder = space.embedder.id(), %error, "the embedder that is being replaced fails: it is replaced at once");
-                self.spaces().put_due(tenant, Due::GivenUp);
-                self.nudge();
-                Ok(Vec::new())
-            }
-            vectors => vectors,
+        if self.replaces(tenant, space.embedder.id()) {
+            return Ok(self.ask_leaving(tenant, &*space.embedder, texts, EmbedKind::Query).await.unwrap_or_default());
         }
+        space.embedder.embed(texts, EmbedKind::Query).await
     }
 
-    /// Passages' vectors by whoever serves the shop now, with the embedder that made them.
+    /// Passages' vectors by whoever serves the shop now, with the embedder that made them; by the wanted one when
+    /// that which it replaces fails.
     pub(super) async fn embed_rows(&self, tenant: &TenantId, texts: Vec<String>) -> Result<(Arc<dyn Embedder>, Vec<Vec<f32>>)> {
-        let (embedder, wanted) = (self.writer(tenant).await?, self.spaces().wanted());
-        if self.changes_embedder(tenant) && embedder.id() != wanted.id() {
-            match embedder.embed(texts.clone(), EmbedKind::Passage).await {
-                Ok(vectors) => return Ok((embedder, vectors)),
-                Err(error) => tracing::warn!(%tenant, embedder = embedder.id(), %error, "the embedder that is being replaced fails"),
+        let mut embedder = self.writer(tenant).await?;
+        if self.replaces(tenant, embedder.id()) {
+            if let Some(vectors) = self.ask_leaving(tenant, &*embedder, texts.clone(), EmbedKind::Passage).await {
+                return Ok((embedder, vectors));
             }
-            self.spaces().put_due(tenant, Due::GivenUp);
-            self.nudge();
-            return Ok((Arc::clone(wanted), wanted.embed(texts, EmbedKind::Passage).await?));
+            embedder = Arc::clone(self.spaces().wanted());
         }
         let vectors = embedder.embed(texts, EmbedKind::Passage).await?;
         Ok((embedder, vectors))
+    }
+
+    /// Whether this process knows that this embedder of a shop is to be replaced by the configured one.
+    fn replaces(&self, tenant: &TenantId, embedder: &str) -> bool {
+        embedder != self.spaces().wanted().id() && self.renewer().changes(tenant)
+    }
+
+    /// Asks an embedder that is being replaced. One that refuses, or fails several times running, is not asked
+    /// again: the wanted one serves at once.
+    async fn ask_leaving(&self, tenant: &TenantId, embedder: &dyn Embedder, texts: Vec<String>, kind: EmbedKind) -> Option<Vec<Vec<f32>>> {
+        if self.renewer().gave_up(tenant) {
+            return None;
+        }
+        let answer = embedder.embed(texts, kind).await;
+        let gives_up = self.renewer().note(tenant, answer.as_ref().err());
+        let error = match answer {
+            Ok(vectors) => return Some(vectors),
+            Err(error) => error,
+        };
+        tracing::warn!(%tenant, embedder = embedder.id(), %error, gives_up, "the embedder that is being replaced fails");
+        if gives_up {
+            self.spaces().put_due(tenant, Due::GivenUp);
+            self.nudge();
+        }
+        None
     }
 }

@@ -1,15 +1,13 @@
 //! In SQL: whose vectors a shop is searched by, and vectors of another embedder while they are being made. They
 //! are walked to in the order of revisions, so what is written meanwhile comes behind.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AssertSqlSafe, FromRow};
 
 use crate::config::EmbedderSource;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, PASSAGES_AT_ONCE, bump, bytes, floats, placeholders, unsigned};
-use crate::knowledge::{KnowledgeEntry, Passage, Revision};
+use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, PASSAGES_AT_ONCE, bump, bytes, hold, passage, placeholders, unsigned};
+use crate::knowledge::{Passage, Revision};
 use crate::{in_tx, on};
 
 /// Whose vectors a shop is searched by.
@@ -23,6 +21,8 @@ pub struct Serving {
     pub since: Timestamp,
     /// Whose vectors are being made, if any are.
     pub wanted: Option<String>,
+    /// Since when another's are wanted.
+    pub wanted_since: Timestamp,
 }
 
 #[derive(FromRow)]
@@ -32,13 +32,15 @@ struct ServingRow {
     source: String,
     since_ms: Timestamp,
     wanted: Option<String>,
+    wanted_ms: Timestamp,
 }
 
 impl ServingRow {
     fn serving(self) -> (TenantId, Serving) {
-        let Self { tenant_id, embedder, source, since_ms, wanted } = self;
+        let Self { tenant_id, embedder, source, since_ms, wanted, wanted_ms } = self;
         // What another version wrote is as good as nothing.
-        (tenant_id, Serving { embedder, source: serde_json::from_str(&source).ok(), since: since_ms, wanted })
+        let source = serde_json::from_str(&source).ok();
+        (tenant_id, Serving { embedder, source, since: since_ms, wanted, wanted_since: wanted_ms })
     }
 }
 
@@ -52,6 +54,19 @@ pub struct Window {
     pub lacking: Vec<EntryId>,
     /// The last one looked at; `None` when there was none.
     pub last: Option<Place>,
+}
+
+/// What is embedded of one entry.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    /// The entry.
+    pub id: EntryId,
+    /// Its content.
+    pub content_hash: String,
+    /// Its question, which goes with every piece of its answer.
+    pub question: String,
+    /// Its passages, in order.
+    pub passages: Vec<Passage>,
 }
 
 /// The vectors of one entry, by the number of the passage.
@@ -78,23 +93,26 @@ struct LackingRow {
 }
 
 #[derive(FromRow)]
-struct VectorRow {
-    entry_id: EntryId,
+struct TextRow {
+    id: EntryId,
+    content_hash: String,
+    question: String,
     seq: i64,
-    vector: Option<Vec<u8>>,
+    kind: String,
+    text: String,
 }
 
 impl KnowledgeStore {
     /// Whose vectors each shop is searched by; a shop that nobody has searched or filled yet has none.
     pub async fn all_serving(&self) -> Result<Vec<(TenantId, Serving)>> {
-        let sql = "select tenant_id, embedder, source, since_ms, wanted from tenant_embedders order by tenant_id";
+        let sql = "select tenant_id, embedder, source, since_ms, wanted, wanted_ms from tenant_embedders order by tenant_id";
         let rows: Vec<ServingRow> = on!(&self.db, pool => sqlx::query_as(sql).fetch_all(pool).await)?;
         Ok(rows.into_iter().map(ServingRow::serving).collect())
     }
 
     /// The same for one shop.
     pub async fn serving(&self, tenant: &TenantId) -> Result<Option<Serving>> {
-        let sql = "select tenant_id, embedder, source, since_ms, wanted from tenant_embedders where tenant_id = $1";
+        let sql = "select tenant_id, embedder, source, since_ms, wanted, wanted_ms from tenant_embedders where tenant_id = $1";
         let row: Option<ServingRow> = on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).fetch_optional(pool).await)?;
         Ok(row.map(|row| row.serving().1))
     }
@@ -116,10 +134,11 @@ impl KnowledgeStore {
         Ok(self.serving(tenant).await?.unwrap_or_else(|| serving.clone()))
     }
 
-    /// Says whose vectors are being made, for whoever asks how far it is.
+    /// Says whose vectors are being made, for whoever asks how far it is and whoever wishes otherwise.
     pub async fn want_embedder(&self, tenant: &TenantId, embedder: &str) -> Result<()> {
-        let sql = "update tenant_embedders set wanted = $2 where tenant_id = $1 and (wanted is null or wanted <> $2)";
-        on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(embedder).execute(pool).await.map(drop))?;
+        let sql = "update tenant_embedders set wanted = $2, wanted_ms = $3 where tenant_id = $1 and (wanted is null or wanted <> $2)";
+        let now = self.clock.now();
+        on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(embedder).bind(now).execute(pool).await.map(drop))?;
         Ok(())
     }
 
@@ -155,7 +174,12 @@ impl KnowledgeStore {
     pub async fn all_renewed(&self, tenant: &TenantId, embedder: &str, through: Revision) -> Result<bool> {
         let sql = "update tenant_embedders set wanted = null where tenant_id = $1 and embedder = $2 \
              and not exists (select 1 from entries e where e.tenant_id = $1 and e.revision > $3)";
-        let done = on!(&self.db, pool => sqlx::query(sql).bind(tenant).bind(embedder).bind(through).execute(pool).await.map(|done| done.rows_affected()))?;
+        let mut tx = self.db.begin().await?;
+        // Who is about to commit a row of another embedder sees either this or the wish that it leaves in place.
+        hold(&mut tx).await?;
+        let done = in_tx!(&mut tx, conn => sqlx::query(sql)
+            .bind(tenant).bind(embedder).bind(through).execute(conn).await.map(|done| done.rows_affected()))?;
+        tx.commit().await?;
         Ok(done > 0)
     }
 
@@ -180,11 +204,31 @@ impl KnowledgeStore {
         Ok(unsigned(count))
     }
 
-    /// These live entries with their passages.
-    pub async fn whole(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<(KnowledgeEntry, Vec<Passage>)>> {
-        let mut passages = self.passages(tenant, "", ids).await?;
-        let mut own = |id: &EntryId| passages.remove(id.as_str()).unwrap_or_default().into_iter().map(|stored| stored.passage).collect();
-        Ok(self.entries(tenant, ids).await?.into_iter().map(|entry| (own(&entry.id), entry)).map(|(own, entry)| (entry, own)).collect())
+    /// The texts of these live entries, read in one statement, so that they are of the content they are said to be.
+    pub async fn texts(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<Texts>> {
+        let mut all: Vec<Texts> = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(IDS_PER_STATEMENT) {
+            let sql = format!(
+                "select e.id, e.content_hash, e.question, p.seq, p.kind, p.text from entries e \
+                 join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id \
+                 where e.tenant_id = $1 and not e.deleted and e.id in ({}) order by e.id, p.seq",
+                placeholders(2, chunk.len())
+            );
+            let rows: Vec<TextRow> = on!(&self.db, pool => {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant);
+                for id in chunk { query = query.bind(id); }
+                query.fetch_all(pool).await
+            })?;
+            for TextRow { id, content_hash, question, seq, kind, text } in rows {
+                if all.last().is_none_or(|last| last.id != id) {
+                    all.push(Texts { id, content_hash, question, passages: Vec::new() });
+                }
+                if let Some(last) = all.last_mut() {
+                    last.passages.push(passage(seq, &kind, text));
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// Keeps vectors beside those that serve; not once theirs serve, because an index that has been filled would
@@ -243,34 +287,6 @@ impl KnowledgeStore {
         tx.commit().await
     }
 
-    /// Vectors of an embedder that are kept beside others, by entry and passage; only those that still hold.
-    pub(in crate::knowledge) async fn beside(
-        &self,
-        tenant: &TenantId,
-        embedder: &str,
-        ids: &[&str],
-    ) -> Result<BTreeMap<(String, u32), Option<Vec<f32>>>> {
-        let mut found = BTreeMap::new();
-        for chunk in ids.chunks(IDS_PER_STATEMENT) {
-            let sql = format!(
-                "select v.entry_id, v.seq, v.vector from passage_vectors v \
-                 join entries e on e.tenant_id = v.tenant_id and e.id = v.entry_id and e.content_hash = v.content_hash \
-                 where v.tenant_id = $1 and v.embedder = $2 and v.entry_id in ({})",
-                placeholders(3, chunk.len())
-            );
-            let rows: Vec<VectorRow> = on!(&self.db, pool => {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(embedder);
-                for id in chunk { query = query.bind(*id); }
-                query.fetch_all(pool).await
-            })?;
-            found.extend(rows.into_iter().map(|row| {
-                let seq = u32::try_from(row.seq).unwrap_or(u32::MAX);
-                ((row.entry_id.as_str().to_owned(), seq), row.vector.map(|bytes| floats(&bytes)))
-            }));
-        }
-        Ok(found)
-    }
-
     /// Moves some of the vectors kept beside to where they are searched from, and drops those of other embedders
     /// and of other content; whether there were any.
     pub async fn settle(&self, tenant: &TenantId, serving: &str, limit: usize) -> Result<bool> {
@@ -284,6 +300,8 @@ impl KnowledgeStore {
         let forget = "delete from passage_vectors where tenant_id = $1 and embedder = $2 and entry_id = $3";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut tx = self.db.begin().await?;
+        // Imports touch the same rows, in their own order.
+        hold(&mut tx).await?;
         let some: Vec<(String, EntryId)> = in_tx!(&mut tx, conn => sqlx::query_as(next).bind(tenant).bind(limit).fetch_all(conn).await)?;
         for (embedder, id) in &some {
             if embedder == serving {

@@ -11,10 +11,12 @@ use super::*;
 use crate::config::{Config, IndexPlace, Overrides, Secret};
 use crate::db::Db;
 use crate::error::Error;
-use crate::ids::Clock;
+use crate::ids::{Clock, EntryId};
+use crate::knowledge::follow::embedding_text;
 use crate::knowledge::index::qdrant::stand_in::{KEY, StandIn};
 use crate::knowledge::search::Query;
-use crate::knowledge::{EntryDraft, KnowledgeParts};
+use crate::knowledge::store::{EntryWrite, StoredPassage};
+use crate::knowledge::{EntryDraft, KnowledgeParts, split};
 use crate::tenants::Tenants;
 
 /// Counts pairs of characters into as many places as it has; it counts the texts it is given, and can fail.
@@ -257,9 +259,12 @@ async fn an_embedder_that_is_gone_is_replaced_at_once_and_rows_are_found_by_thei
     assert!(third.renewer().lock.take().await.unwrap());
     third.renew_tenant(&shop(), &third.serving(&shop()).await.unwrap(), &mut walk).await.unwrap();
     new.fails.store(true, Ordering::Relaxed);
-    assert!(!finds(&third, 1).await, "no error: by its words");
+    assert!(!finds(&third, 1).await && !finds(&third, 2).await, "no error: by its words");
+    third.change_as_due().await.unwrap();
+    assert_eq!(serving(&third).await.0, "pairs:96", "it may come back");
     add(&third, 4).await;
     third.change_as_due().await.unwrap();
+    assert_eq!(serving(&third).await.0, "pairs:64", "it is given up");
     third.catch_up().await.unwrap();
     assert!(finds(&third, 1).await, "what was made already is used");
     third.renew_to_the_end(&shop()).await.unwrap();
@@ -287,6 +292,7 @@ async fn vectors_that_were_being_made_when_the_old_embedder_was_given_up_are_sea
     let before = second.serving(&shop()).await.unwrap();
     second.spaces().put_due(&shop(), Due::GivenUp);
     second.change_as_due().await.unwrap();
+    knows(&second, &old);
     let mut walk = change::Walk::default();
     while second.renew_tenant(&shop(), &before, &mut walk).await.unwrap() {}
     second.change_as_due().await.unwrap();
@@ -296,4 +302,94 @@ async fn vectors_that_were_being_made_when_the_old_embedder_was_given_up_are_sea
     }
     second.renew_to_the_end(&shop()).await.unwrap();
     assert_eq!((serving(&second).await, new.texts.load(Ordering::Relaxed)), (("pairs:96".into(), None), 4 * passages() + 4));
+}
+
+#[tokio::test]
+async fn rows_from_before_embedders_were_put_down_change_over_too() {
+    let place = Place::new(false).await;
+    let (old, new) = (embedder(64), embedder(96));
+    let first = place.process("a", old.clone()).await;
+    // Written as by a version that puts no embedder down.
+    let draft =
+        EntryDraft { question: "第1号仓库由谁盘点？".into(), answer: "由 1 组盘点。".into(), ..EntryDraft::default() };
+    let passages = split::passages(&draft);
+    let texts = passages.iter().map(|passage| embedding_text(&draft.question, passage)).collect();
+    let vectors = old.embed(texts, EmbedKind::Passage).await.unwrap();
+    let passages = passages.into_iter().zip(vectors).map(|(passage, vector)| StoredPassage { passage, vector: Some(vector) });
+    let write = EntryWrite {
+        id: EntryId::from_text("one"),
+        question_key: draft.question.clone(),
+        content_hash: "of the first".into(),
+        passages: passages.collect(),
+        draft,
+    };
+    first.store().commit(&shop(), old.id(), &[write], &[]).await.unwrap();
+    drop(first);
+    let second = place.process("a", new.clone()).await;
+    knows(&second, &old);
+    second.catch_up().await.unwrap();
+    assert_eq!(serving(&second).await.0, "pairs:64");
+    second.renew_to_the_end(&shop()).await.unwrap();
+    second.catch_up().await.unwrap();
+    assert_eq!(serving(&second).await, ("pairs:96".into(), None));
+    assert!(finds(&second, 1).await);
+}
+
+#[tokio::test]
+async fn a_wish_is_taken_back_by_a_newer_process_only() {
+    let place = Place::new(false).await;
+    let (old, new) = (embedder(64), embedder(96));
+    let first = place.process("a", old.clone()).await;
+    for n in 0..4 {
+        add(&first, n).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let second = place.process("b", new.clone()).await;
+    knows(&second, &old);
+    assert!(second.renewer().lock.take().await.unwrap());
+    let record = second.serving(&shop()).await.unwrap();
+    second.renew_tenant(&shop(), &record, &mut change::Walk::default()).await.unwrap();
+    drop(second);
+    // The other node is older than the wish: what has been made stays.
+    first.renew_to_the_end(&shop()).await.unwrap();
+    assert_eq!(serving(&first).await.0, "pairs:64");
+    assert_eq!(first.store().count_lacking(&shop(), "pairs:96").await.unwrap(), 0);
+    assert_eq!(first.serving(&shop()).await.unwrap().wanted.as_deref(), Some("pairs:96"));
+    drop(first);
+    // Somebody has put the old one back into the configuration.
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let third = place.process("a", old.clone()).await;
+    let texts = old.texts.load(Ordering::Relaxed);
+    third.renew_to_the_end(&shop()).await.unwrap();
+    assert_eq!((third.serving(&shop()).await.unwrap().wanted, old.texts.load(Ordering::Relaxed)), (None, texts));
+    while third.store().settle(&shop(), "pairs:64", 2).await.unwrap() {}
+    assert_eq!(third.store().count_lacking(&shop(), "pairs:96").await.unwrap(), 4);
+    third.catch_up().await.unwrap();
+    assert!(finds(&third, 3).await);
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_open_what_serves_keeps_its_index_for_the_others_and_takes_the_new_one_over() {
+    for on_server in [false, true] {
+        let place = Place::new(on_server).await;
+        let (old, new) = (embedder(64), embedder(96));
+        let first = place.process("a", old.clone()).await;
+        for n in 0..4 {
+            add(&first, n).await;
+        }
+        first.catch_up().await.unwrap();
+        // On SQLite each has its own folder, and owns the index: this one cannot open the old embedder.
+        let blind = place.process("b", new.clone()).await;
+        blind.catch_up().await.unwrap();
+        assert!(!finds(&blind, 2).await, "by its words");
+        assert!(finds(&first, 2).await);
+        let second = place.process("c", new.clone()).await;
+        knows(&second, &old);
+        second.catch_up().await.unwrap();
+        second.renew_to_the_end(&shop()).await.unwrap();
+        for node in [&second, &blind] {
+            node.catch_up().await.unwrap();
+            assert!(finds(node, 2).await, "by the new vectors");
+        }
+    }
 }

@@ -146,7 +146,7 @@ pub(super) async fn embed(
     let mut by_draft = Vec::new();
     for draft in drafts {
         let passages = split::passages(draft);
-        texts.extend(passages.iter().map(|passage| follow::embedding_text(draft, passage)));
+        texts.extend(passages.iter().map(|passage| follow::embedding_text(&draft.question, passage)));
         by_draft.push(passages);
     }
     let (embedder, vectors) = knowledge.embed_rows(tenant, texts).await?;
