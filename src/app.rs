@@ -83,6 +83,7 @@ impl Ground {
             db: self.db.clone(),
             clock: self.clock.clone(),
             embedder,
+            embedding: self.config.embedder.clone(),
             reranker,
             index_dir: self.config.data_dir.join("index"),
             index: self.config.index_place(),

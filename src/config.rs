@@ -24,7 +24,7 @@ mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use channels::{BotMemory, BotMode, BotTable, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
-pub use embedder::EmbedderConfig;
+pub use embedder::{EmbedderConfig, EmbedderSource};
 pub use index::{IndexPlace, QdrantConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use otel::OtelConfig;
@@ -263,6 +263,7 @@ impl Config {
             .map_err(|error| Error::invalid("bad_config", describe(&error)))?;
         config.models.add_usual_providers(Env::var);
         config.embedder.add_usual_key(Env::var);
+        config.embedder.note_keys(&config.models, Env::var);
         config.rerank.add_usual_key(Env::var);
         config.qdrant.take_key(Env::var);
         config.validate()?;

@@ -45,6 +45,8 @@ pub struct Wanted {
     pub question: String,
     /// Its vector.
     pub vector: Vec<f32>,
+    /// Who made it: vectors of two embedders are never compared.
+    pub embedder: String,
     /// Under which circumstances.
     pub scope: Scope,
     /// The rows that retrieval has just brought, with their content.
@@ -64,6 +66,7 @@ struct Kept {
     question: String,
     meaning: Meaning,
     vector: Vec<f32>,
+    embedder: String,
     scope: Scope,
     rows: Print,
     answer: CachedAnswer,
@@ -107,7 +110,10 @@ impl AnswerCache {
         let (question, meaning) = (spelling(&wanted.question), Meaning::of(&wanted.question));
         let exact = |kept: &Kept| kept.scope == wanted.scope && kept.question == question;
         let similar = |kept: &Kept| {
-            kept.scope == wanted.scope && kept.meaning.same(&meaning) && cosine(&kept.vector, &wanted.vector) >= self.config.similarity
+            kept.scope == wanted.scope
+                && kept.meaning.same(&meaning)
+                && kept.embedder == wanted.embedder
+                && cosine(&kept.vector, &wanted.vector) >= self.config.similarity
         };
         let before = shelf.len();
         // This very question brings other rows now: what was said from the old ones is over.
@@ -128,9 +134,9 @@ impl AnswerCache {
         if !self.is_on() {
             return;
         }
-        let Wanted { question, vector, scope, rows } = wanted;
+        let Wanted { question, vector, embedder, scope, rows } = wanted;
         let meaning = Meaning::of(&question);
-        let kept = Kept { question: spelling(&question), meaning, vector, scope, rows, answer, kept: self.clock.now() };
+        let kept = Kept { question: spelling(&question), meaning, vector, embedder, scope, rows, answer, kept: self.clock.now() };
         let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
         let shelf = shelves.entry(tenant.clone()).or_default();
         shelf.retain(|old| old.scope != kept.scope || old.question != kept.question);
@@ -181,7 +187,7 @@ mod tests {
             template: "t 1".into(),
             prompt: print(["instruction"]),
         };
-        Wanted { question: question.into(), vector: vec![1.0, 0.0], scope, rows: print(["deposit", "hash"]) }
+        Wanted { question: question.into(), vector: vec![1.0, 0.0], embedder: "e".into(), scope, rows: print(["deposit", "hash"]) }
     }
 
     fn answer(text: &str) -> CachedAnswer {
@@ -202,6 +208,8 @@ mod tests {
         }
         let unlike = Wanted { vector: vec![0.0, 1.0], ..wanted("怎么退保证金") };
         assert_eq!(cache.find(&demo, &unlike), None, "the vectors have to agree too");
+        let other = Wanted { embedder: "another".into(), ..wanted("怎么退保证金") };
+        assert_eq!(cache.find(&demo, &other), None, "another embedder's vector says nothing about it");
         assert_eq!(cache.find(&demo, &wanted("保证金怎么交")), None);
         clock.set(Timestamp(61_001));
         assert_eq!(cache.find(&demo, &wanted("保证金怎么退")), None, "past its time");

@@ -8,10 +8,12 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
+use super::kb::renewing;
 use super::{DONE, PROBLEM, print};
 use crate::app::{Ground, ServerNote, health, listen};
 use crate::config::{BotMode, Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
+use crate::knowledge::Knowledge;
 use crate::models::registry::ProviderHealth;
 use crate::models::{Health, ModelError, embed, probe};
 
@@ -182,7 +184,26 @@ async fn knowledge(ground: &Ground) -> Vec<Finding> {
             Finding::note("index", "still catching up with the database", "The server serves meanwhile; `kb reindex` builds it anew.")
         }
     };
-    vec![embedder, index]
+    let mut findings = vec![embedder, index];
+    findings.extend(renewals(ground, &knowledge).await);
+    findings
+}
+
+/// Shops whose vectors are being made again.
+async fn renewals(ground: &Ground, knowledge: &Knowledge) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for tenant in ground.tenants.list().await.unwrap_or_default() {
+        match knowledge.renewal(&tenant.id).await {
+            Ok(None) => {}
+            Ok(Some(renewal)) => findings.push(Finding::note(
+                "embedder, changing",
+                format!("{}: {}", tenant.id, renewing(&renewal)),
+                "The server goes on with it while it runs; `kb reindex` does it at once when no server does.",
+            )),
+            Err(error) => findings.push(Finding::error("embedder, changing", &error)),
+        }
+    }
+    findings
 }
 
 async fn models(config: &Config) -> Vec<Finding> {

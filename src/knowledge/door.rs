@@ -9,18 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::embedders::change::Renewer;
+use super::embedders::{Home, Spaces};
 use super::gist::Gists;
-use super::index::PassageIndex;
-use super::index::both::Index;
 use super::index::lexical::LexicalIndex;
-use super::index::qdrant::{Cluster, Shape};
-use super::index::vectors::VectorIndex;
 use super::owner::Owner;
 use super::store::{KnowledgeStore, Selection, Stats};
 use super::tuning::Tunings;
 use super::words::Vocabulary;
 use super::{KnowledgeEntry, Revision, places};
-use crate::config::{IndexPlace, SearchConfig};
+use crate::config::{EmbedderConfig, IndexPlace, SearchConfig};
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ids::{Clock, EntryId, TenantId};
@@ -40,6 +38,8 @@ pub struct KnowledgeParts {
     pub clock: Clock,
     /// Turns texts into vectors.
     pub embedder: Arc<dyn Embedder>,
+    /// What it was opened by; another one that served before is opened by the same keys.
+    pub embedding: EmbedderConfig,
     /// Puts the best rows in order, where one is configured.
     pub reranker: Option<Arc<Reranking>>,
     /// Where index folders live, and locks.
@@ -57,13 +57,13 @@ pub struct Knowledge(Arc<Inner>);
 struct Inner {
     store: KnowledgeStore,
     clock: Clock,
-    embedder: Arc<dyn Embedder>,
+    spaces: Spaces,
     reranker: Option<Arc<Reranking>>,
-    index: Index,
     search: SearchConfig,
     index_dir: PathBuf,
     /// Taken by the process that writes the indexes.
     owner: Owner,
+    renewer: Renewer,
     looked: Mutex<Instant>,
     seen: AtomicI64,
     ready: watch::Sender<HashSet<TenantId>>,
@@ -72,7 +72,6 @@ struct Inner {
     vocabulary: Vocabulary,
     tunings: Tunings,
     gists: Gists,
-    fresh: Mutex<HashSet<TenantId>>,
     nudge: Notify,
 }
 
@@ -84,31 +83,35 @@ impl Knowledge {
         let vocabulary = Vocabulary::default();
         let database = store.database_id().await?;
         let file = parts.index_dir.join("lock");
-        let (index, owner) = match &parts.index {
+        let lock = |name: String, file: PathBuf| match &store.db {
+            db @ Db::Postgres(_) => Owner::by_database(db.clone(), name),
+            Db::Sqlite(_) => Owner::by_file(file),
+        };
+        let renewer = Renewer::new(lock("vectors".to_owned(), parts.index_dir.join("vectors.lock")), parts.clock.now());
+        let (home, owner) = match parts.index {
             IndexPlace::Embedded => {
-                let lexical = Box::new(LexicalIndex::new(parts.index_dir.clone(), database, vocabulary.clone()));
-                (Index::Embedded { lexical, semantic: VectorIndex::default() }, Owner::by_file(file))
+                let lexical = LexicalIndex::new(parts.index_dir.clone(), database, vocabulary.clone());
+                (Home::Folder(Arc::new(lexical)), Owner::by_file(file))
             }
             IndexPlace::Qdrant { url, config } => {
-                let embedder = &parts.embedder;
-                let shape = Shape { database: &database, embedder: embedder.id(), dimensions: embedder.dimensions() };
-                let cluster = Cluster::new(url, config, shape, vocabulary.clone())?;
-                let owner = match &store.db {
-                    db @ Db::Postgres(_) => Owner::by_database(db.clone(), format!("index of {}", cluster.name())),
-                    Db::Sqlite(_) => Owner::by_file(file),
-                };
-                (Index::of(cluster), owner)
+                // Of all its collections, whichever embedder's.
+                let owner = lock(format!("index of {} {database}", config.collection), file);
+                let vocabulary = vocabulary.clone();
+                (Home::Server { url, config, database, vocabulary, clusters: Mutex::default() }, owner)
             }
         };
+        let spaces = Spaces::new(parts.embedder, parts.embedding, home);
+        // An address or a key that cannot be used is told now.
+        spaces.space(Arc::clone(spaces.wanted()))?;
         let knowledge = Self(Arc::new(Inner {
             store,
             clock: parts.clock,
-            embedder: parts.embedder,
+            spaces,
             reranker: parts.reranker,
-            index,
             search: parts.search,
             index_dir: parts.index_dir,
             owner,
+            renewer,
             looked: Mutex::new(Instant::now()),
             seen: AtomicI64::new(-1),
             ready: watch::Sender::default(),
@@ -116,7 +119,6 @@ impl Knowledge {
             vocabulary,
             tunings: Tunings::default(),
             gists: Gists::default(),
-            fresh: Mutex::default(),
             nudge: Notify::new(),
         }));
         knowledge.try_own_index().await?;
@@ -127,7 +129,7 @@ impl Knowledge {
     pub async fn try_own_index(&self) -> Result<bool> {
         let before = self.owns_index();
         let owns = self.0.owner.take().await?;
-        if let Some(folder) = self.0.index.folder() {
+        if let Some(folder) = self.0.spaces.home.folder() {
             if owns && !before {
                 folder.reopen();
             }
@@ -146,7 +148,8 @@ impl Knowledge {
     /// # Errors
     /// `index_unreachable`, `index_refused`.
     pub async fn check_index(&self) -> Result<Option<String>> {
-        let Some(cluster) = self.0.index.cluster() else { return Ok(None) };
+        let space = self.0.spaces.space(Arc::clone(self.embedder()))?;
+        let Some(cluster) = space.index.cluster() else { return Ok(None) };
         let version = cluster.check().await?;
         Ok(Some(format!("Qdrant {version}, collection {}", cluster.name())))
     }
@@ -155,7 +158,7 @@ impl Knowledge {
     /// lost or cleared by others.
     pub(super) fn should_look(&self) -> bool {
         let mut looked = self.0.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = self.0.index.cluster().is_some() && looked.elapsed() > LOOK_AGAIN;
+        let due = self.0.spaces.home.folder().is_none() && looked.elapsed() > LOOK_AGAIN;
         if due {
             *looked = Instant::now();
         }
@@ -172,19 +175,20 @@ impl Knowledge {
         self.0.index_dir.join(format!("{tenant}.import.lock"))
     }
 
-    /// Both legs.
-    pub(super) fn index(&self) -> &Index {
-        &self.0.index
+    /// Embedders with the indexes of their vectors.
+    pub(super) fn spaces(&self) -> &Spaces {
+        &self.0.spaces
+    }
+
+    /// What makes vectors that are missing.
+    pub(super) fn renewer(&self) -> &Renewer {
+        &self.0.renewer
     }
 
     pub(super) fn reopen_lexical(&self) {
-        if let Some(folder) = self.0.index.folder() {
+        if let Some(folder) = self.0.spaces.home.folder() {
             folder.reopen();
         }
-    }
-
-    pub(super) fn legs(&self) -> (&dyn PassageIndex, &dyn PassageIndex) {
-        (self.0.index.lexical(), self.0.index.semantic())
     }
 
     /// What is kept of tunings, as far as this process has learnt it.
@@ -252,14 +256,6 @@ impl Knowledge {
         ready.map(drop).map_err(|_| Error::unavailable("not_ready", "The knowledge is being brought up. Ask again in a moment."))
     }
 
-    pub(super) fn may_be_stale(&self, tenant: &TenantId) -> bool {
-        !self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner).contains(tenant)
-    }
-
-    pub(super) fn set_fresh(&self, tenant: &TenantId) {
-        self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone());
-    }
-
     pub(super) async fn nudged(&self) {
         self.0.nudge.notified().await;
     }
@@ -277,7 +273,8 @@ impl Knowledge {
 
     /// Counts of what is stored.
     pub async fn stats(&self, tenant: &TenantId) -> Result<Stats> {
-        let mut stats = self.0.store.stats(tenant, self.0.embedder.id()).await?;
+        let mut stats = self.0.store.stats(tenant, &self.serving(tenant).await?.embedder).await?;
+        stats.renewal = self.renewal(tenant).await?;
         let words = self.0.store.words(tenant).await?.words;
         (stats.words, stats.synonyms) = (words.words.len(), words.synonyms.len());
         stats.tuning = self.0.store.tuning(tenant).await?;
@@ -287,7 +284,7 @@ impl Knowledge {
     /// Deletes the selected entries; returns how many and the revision. `by` is kept in their history.
     pub async fn delete(&self, tenant: &TenantId, selection: &Selection, by: &str) -> Result<(u64, Revision)> {
         let ids = self.0.store.selected(tenant, selection).await?;
-        let revision = self.0.store.commit_by(tenant, self.0.embedder.id(), &[], &ids, by).await?;
+        let revision = self.0.store.commit_by(tenant, self.embedder().id(), &[], &ids, by).await?;
         self.nudge();
         Ok((ids.len() as u64, revision))
     }
@@ -297,9 +294,9 @@ impl Knowledge {
         &self.0.store
     }
 
-    /// The current embedder.
+    /// The configured embedder. While the vectors of a shop are still another's, that one serves it.
     pub fn embedder(&self) -> &Arc<dyn Embedder> {
-        &self.0.embedder
+        self.0.spaces.wanted()
     }
 
     /// What puts the best rows in order, where one is configured.

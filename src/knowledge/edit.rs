@@ -34,7 +34,7 @@ impl Knowledge {
     pub async fn add(&self, tenant: &TenantId, mut draft: EntryDraft, accept_conflicts: bool, by: &str) -> Result<KnowledgeEntry> {
         draft.source.get_or_insert_with(|| SOURCE.to_owned());
         let row = Candidate::new(draft, Place { file: 0, row: 1 });
-        let known = self.store().known(tenant, self.embedder().id(), &row.ids).await?;
+        let known = self.store().known(tenant, self.writer(tenant).await?.id(), &row.ids).await?;
         let same_question = self.store().with_question_keys(tenant, std::slice::from_ref(&row.question_key)).await?;
         self.store().fill_near_keys(tenant).await?;
         let nearly = self.store().with_near_keys(tenant, std::slice::from_ref(&row.near_key)).await?;
@@ -98,17 +98,17 @@ impl Knowledge {
             .collect();
         let all = (done.added.len() + done.changed.len() + done.deleted.len()) as u64;
         let (deleted, restored) = (gone.len() as u64, back.len() as u64);
-        let passages = ingest::embed(self, back.iter().map(|(_, row)| &row.draft)).await?;
+        let (embedder, passages) = ingest::embed(self, tenant, back.iter().map(|(_, row)| &row.draft)).await?;
         let writes: Vec<EntryWrite> = back.into_iter().zip(passages).map(|((id, row), passages)| entry_write(id, row, passages)).collect();
-        let revision = self.store().commit_by(tenant, self.embedder().id(), &writes, &gone, by).await?;
+        let revision = self.store().commit_by(tenant, embedder.id(), &writes, &gone, by).await?;
         self.nudge();
         Ok(TakenBack { restored, deleted, left: all - deleted - restored, revision })
     }
 
     async fn write(&self, tenant: &TenantId, id: EntryId, row: Candidate, by: &str) -> Result<KnowledgeEntry> {
-        let passages = ingest::embed(self, std::iter::once(&row.draft)).await?.pop().unwrap_or_default();
-        let write = entry_write(id.clone(), row, passages);
-        self.store().commit_by(tenant, self.embedder().id(), &[write], &[], by).await?;
+        let (embedder, mut passages) = ingest::embed(self, tenant, std::iter::once(&row.draft)).await?;
+        let write = entry_write(id.clone(), row, passages.pop().unwrap_or_default());
+        self.store().commit_by(tenant, embedder.id(), &[write], &[], by).await?;
         self.nudge();
         self.entry(tenant, &id).await
     }

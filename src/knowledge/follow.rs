@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::embedders::Space;
 use super::index::PassageIndex;
 use super::index::both::Index;
 use super::index::vectors::VectorIndex;
-use super::store::EntryWrite;
-use super::{Knowledge, PassageKind, Revision, split};
+use super::{Knowledge, PassageKind, Revision};
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
-use crate::models::EmbedKind;
 
 /// How often a server looks for another process's commit.
 const POLL: Duration = Duration::from_millis(200);
@@ -24,8 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a writer waits for its own change to be found, and how often it looks.
 const SETTLE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(20);
-/// Entries whose vectors another embedder made, renewed at once.
-const RENEW: usize = 128;
 
 impl Knowledge {
     /// Brings every tenant's indexes to the latest revision, or waits until the process that owns
@@ -40,30 +37,33 @@ impl Knowledge {
     }
 
     async fn catch_up_tenant(&self, tenant: &TenantId) -> Result<()> {
-        if let Some(cluster) = self.index().cluster()
+        self.learn_embedder(tenant).await?;
+        let space = self.space(tenant)?;
+        if let Some(cluster) = space.index.cluster()
             && self.try_own_index().await?
         {
             cluster.prepare(tenant).await?;
         }
-        self.learn_words(tenant).await?;
+        self.learn_words(tenant, &space).await?;
         self.learn_tuning(tenant).await?;
-        let (lexical, semantic) = self.legs();
+        let (lexical, semantic) = (space.index.lexical(), space.index.semantic());
         if self.owns_index() {
-            self.follow(lexical, tenant).await?;
+            self.follow(lexical, &space, tenant, None).await?;
         } else {
-            self.wait_for_owner(lexical, tenant).await?;
+            self.wait_for_owner(lexical, &space, tenant).await?;
         }
         // On a server the two are one.
-        if self.index().cluster().is_none() {
-            self.follow(semantic, tenant).await?;
+        if space.index.cluster().is_none() {
+            self.follow(semantic, &space, tenant, None).await?;
         }
         self.note_markets(tenant).await?;
         self.set_ready(tenant);
         Ok(())
     }
 
-    /// Applies what changed since the leg's revision, batch by batch.
-    pub(super) async fn follow(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
+    /// Applies what changed since the leg's revision, batch by batch, as the embedder of its space sees it; no
+    /// further than `through`, where there is one.
+    pub(super) async fn follow(&self, leg: &dyn PassageIndex, space: &Space, tenant: &TenantId, through: Option<Revision>) -> Result<()> {
         let newest = self.store().tenant_revision(tenant).await?;
         let applied = leg.applied(tenant).await?;
         // Asked again: the leg of a server may have followed what was committed in between.
@@ -73,14 +73,15 @@ impl Knowledge {
         }
         loop {
             let after = leg.applied(tenant).await?;
-            let changes = self.store().changes(tenant, self.embedder().id(), after, BATCH).await?;
+            let mut changes = self.store().changes(tenant, space.embedder.id(), after, BATCH).await?;
+            changes.retain(|change| through.is_none_or(|through| change.revision <= through));
             let Some(last) = changes.last() else { return Ok(()) };
             leg.apply(tenant, &changes, last.revision).await?;
         }
     }
 
     /// Waits until the owner has brought the leg up, or brings it up itself when there is none any more.
-    pub(super) async fn wait_for_owner(&self, leg: &dyn PassageIndex, tenant: &TenantId) -> Result<()> {
+    pub(super) async fn wait_for_owner(&self, leg: &dyn PassageIndex, space: &Space, tenant: &TenantId) -> Result<()> {
         let newest = self.store().tenant_revision(tenant).await?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
@@ -94,7 +95,7 @@ impl Knowledge {
                 return Ok(());
             }
             if self.try_own_index().await? {
-                return self.follow(leg, tenant).await;
+                return self.follow(leg, space, tenant, None).await;
             }
             if tokio::time::Instant::now() > deadline {
                 return Err(index_behind());
@@ -112,9 +113,14 @@ impl Knowledge {
         }
     }
 
-    /// Follows the database until told to stop (the server's background loop). An error is logged
-    /// and tried again: a full disk that has room again heals by itself.
+    /// Follows the database, and makes vectors that are missing, until told to stop (the server's background
+    /// loop).
     pub async fn follow_forever(&self, stop: CancellationToken) {
+        tokio::join!(self.keep_following(&stop), self.renew_forever(&stop));
+    }
+
+    /// An error is logged and tried again: a full disk that has room again heals by itself.
+    async fn keep_following(&self, stop: &CancellationToken) {
         let mut failing = false;
         loop {
             tokio::select! {
@@ -122,7 +128,9 @@ impl Knowledge {
                 () = tokio::time::sleep(POLL) => {}
                 () = self.nudged() => {}
             }
-            match self.follow_once().await {
+            // A shop whose index fails keeps no other from its new vectors.
+            let (followed, changed) = (self.follow_once().await, self.change_as_due().await);
+            match followed.and(changed) {
                 Ok(()) => failing = false,
                 Err(error) if failing => tracing::debug!(%error, "still cannot follow the knowledge"),
                 Err(error) => {
@@ -140,48 +148,13 @@ impl Knowledge {
         let added = self.store().tenants().await?.iter().any(|tenant| !self.ready(tenant));
         if added || self.store().revision().await? != self.revision_seen() || self.should_look() {
             self.catch_up().await?;
-            if let Some(cluster) = self.index().cluster().filter(|_| self.owns_index()) {
-                cluster.sweep().await?;
+            if self.owns_index() {
+                for cluster in self.spaces().home.clusters() {
+                    cluster.sweep().await?;
+                }
             }
-        }
-        self.renew_vectors().await
-    }
-
-    /// Re-embeds a few entries whose vectors another embedder made; the others keep serving by
-    /// their words meanwhile.
-    async fn renew_vectors(&self) -> Result<()> {
-        if !self.owns_index() {
-            return Ok(());
-        }
-        for tenant in self.store().tenants().await? {
-            if !self.may_be_stale(&tenant) {
-                continue;
-            }
-            let stale = self.store().stale(&tenant, self.embedder().id(), RENEW).await?;
-            if stale.is_empty() {
-                self.set_fresh(&tenant);
-                continue;
-            }
-            let mut writes = Vec::with_capacity(stale.len());
-            for entry in stale {
-                writes.push(EntryWrite {
-                    id: entry.id,
-                    question_key: super::text::question_key(&entry.draft.question),
-                    content_hash: entry.content_hash,
-                    passages: self.embed_passages(&entry.draft).await?,
-                    draft: entry.draft,
-                });
-            }
-            self.store().renew(&tenant, self.embedder().id(), &writes).await?;
         }
         Ok(())
-    }
-
-    async fn embed_passages(&self, draft: &super::EntryDraft) -> Result<Vec<super::store::StoredPassage>> {
-        let passages = split::passages(draft);
-        let texts = passages.iter().map(|passage| embedding_text(draft, passage)).collect();
-        let vectors = self.embedder().embed(texts, EmbedKind::Passage).await?;
-        Ok(passages.into_iter().zip(vectors).map(|(passage, vector)| stored(passage, vector)).collect())
     }
 
     /// Throws the tenant's indexes away and builds them again from the database. Beside a running
@@ -191,24 +164,28 @@ impl Knowledge {
     /// `index_behind` when the server has not done it in time.
     pub async fn reindex(&self, tenant: &TenantId) -> Result<Revision> {
         if !self.try_own_index().await? {
-            if self.index().cluster().is_some() {
+            let space = self.space(tenant)?;
+            if space.index.cluster().is_some() {
                 // The owner may be on another machine; it finds the index empty and fills it again.
-                self.legs().0.clear(tenant).await?;
+                space.index.lexical().clear(tenant).await?;
                 return self.catch_up().await;
             }
             return self.ask_owner_to_rebuild(tenant).await;
         }
         self.rebuild(tenant).await?;
+        self.renew_to_the_end(tenant).await?;
         self.catch_up().await
     }
 
     /// What serves goes on serving until the new indexes have everything.
     async fn rebuild(&self, tenant: &TenantId) -> Result<()> {
-        match self.index() {
+        self.learn_embedder(tenant).await?;
+        let space = self.space(tenant)?;
+        match &space.index {
             Index::Embedded { lexical, semantic } => {
                 let (words, vectors) = (lexical.beside(tenant, self.terms(tenant).await?)?, VectorIndex::default());
-                self.follow(&words, tenant).await?;
-                self.follow(&vectors, tenant).await?;
+                self.follow(&words, &space, tenant, None).await?;
+                self.follow(&vectors, &space, tenant, None).await?;
                 lexical.take_over(tenant, &words)?;
                 semantic.take_over(tenant, &vectors);
             }
@@ -256,16 +233,15 @@ fn index_behind() -> Error {
 
 /// What is embedded for a passage: a piece of an answer is embedded together with its question, so
 /// that it is found by what it is about.
-pub fn embedding_text(draft: &super::EntryDraft, passage: &super::Passage) -> String {
+pub fn embedding_text(question: &str, passage: &super::Passage) -> String {
     let text = match passage.kind {
-        PassageKind::Body if !draft.question.is_empty() => format!("{}\n{}", draft.question, passage.text),
+        PassageKind::Body if !question.is_empty() => format!("{question}\n{}", passage.text),
         _ => passage.text.clone(),
     };
     super::text::normalise(&text)
 }
 
-/// A passage with its vector; an all-zero vector (no known token) is kept as none.
-pub fn stored(passage: super::Passage, vector: Vec<f32>) -> super::store::StoredPassage {
-    let vector = vector.iter().any(|&x| x != 0.0).then_some(vector);
-    super::store::StoredPassage { passage, vector }
+/// An all-zero vector (no known token) is kept as none.
+pub fn told(vector: Vec<f32>) -> Option<Vec<f32>> {
+    vector.iter().any(|&x| x != 0.0).then_some(vector)
 }

@@ -9,6 +9,7 @@ use crate::ids::{EntryId, Timestamp};
 pub mod book;
 pub mod decide;
 pub mod edit;
+pub mod embedders;
 mod events_store;
 pub mod cases;
 pub mod evaluate;

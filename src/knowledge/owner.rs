@@ -1,5 +1,6 @@
-//! Which process writes the indexes: whoever holds a lock. Where the indexes are a folder it is a file in it;
-//! where they are on a server that nodes share it is a lock of the database that these share too.
+//! Which process writes the indexes, or makes vectors that are missing: whoever holds a lock. Where the indexes
+//! are a folder it is a file in it; where they are on a server that nodes share it is a lock of the database that
+//! these share too.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ enum Held {
     Database(DbLock),
 }
 
-/// The lock of an index.
+/// A lock between processes.
 pub struct Owner {
     place: Place,
     held: Mutex<Option<Held>>,
@@ -30,12 +31,12 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Of an index that is this machine's.
+    /// Of what is this machine's.
     pub fn by_file(path: PathBuf) -> Self {
         Self { place: Place::File(path), held: Mutex::default(), owns: AtomicBool::new(false) }
     }
 
-    /// Of an index that nodes share.
+    /// Of what nodes share.
     pub fn by_database(db: Db, name: String) -> Self {
         Self { place: Place::Database { db, name }, held: Mutex::default(), owns: AtomicBool::new(false) }
     }
@@ -63,6 +64,15 @@ impl Owner {
         }
         self.owns.store(held.is_some(), Ordering::Release);
         Ok(held.is_some())
+    }
+}
+
+impl Owner {
+    /// Lets it go, so that another process may have it.
+    pub async fn release(&self) {
+        let mut held = self.held.lock().await;
+        *held = None;
+        self.owns.store(false, Ordering::Release);
     }
 }
 

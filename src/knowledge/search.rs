@@ -2,12 +2,14 @@
 //! ranked it and, when it was not good enough, why.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::decide::{Asked, Doubt, decide, evidence, is_asking};
+use super::embedders::Space;
 use super::fuse::{Fused, LegResult, Weights, fuse};
 use super::gist::{self, Gist};
 use super::index::both::Found;
@@ -17,7 +19,6 @@ use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, p
 use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
-use crate::models::EmbedKind;
 
 /// Entries beyond those asked for that are loaded, so that rows which `not` or validity takes out
 /// leave no gap.
@@ -53,6 +54,8 @@ pub struct SearchOutcome {
     pub doubt: Doubt,
     /// The question's vector as the semantic leg saw it.
     pub vector: Vec<f32>,
+    /// Who made it.
+    pub embedder: String,
     /// The knowledge version searched.
     pub revision: Revision,
     /// How the legs were put together.
@@ -85,8 +88,10 @@ pub struct SearchTimings {
 }
 
 /// Both legs' rankings and their fusion, before any row is loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Ranking {
+    /// What was searched: all that follows stays in it, whatever serves meanwhile.
+    pub(super) space: Arc<Space>,
     /// The BM25 leg, best first.
     pub lexical: Vec<Scored>,
     /// Scores of the other leg's candidates.
@@ -141,6 +146,7 @@ impl Knowledge {
         timings.rerank = concluded.reranked.as_ref().map_or(0.0, |reranked| reranked.ms);
         timings.decide = ms(deciding) - timings.rerank;
         timings.total = ms(started);
+        let embedder = ranking.space.embedder.id().to_owned();
         let LegQuery { tokens: terms, vector, .. } = ranking.asked;
         Ok(SearchOutcome {
             query: query.text.clone(),
@@ -149,6 +155,7 @@ impl Knowledge {
             terms,
             doubt: concluded.doubt,
             vector,
+            embedder,
             revision: self.revision_seen(),
             weights,
             reranked: concluded.reranked,
@@ -160,21 +167,22 @@ impl Knowledge {
     pub async fn rank(&self, tenant: &TenantId, query: &Query) -> Result<Ranking> {
         let mut timings = SearchTimings::default();
         let started = Instant::now();
-        let asked = self.leg_query(tenant, query).await?;
+        let space = self.space(tenant)?;
+        let asked = self.leg_query(tenant, query, &space).await?;
         timings.embed = ms(started);
         let started = Instant::now();
-        let found = self.index().find(tenant, &asked, self.search_config().candidates).await?;
+        let found = space.index.find(tenant, &asked, self.search_config().candidates).await?;
         (timings.lexical, timings.semantic, timings.legs) = (found.lexical_ms, found.semantic_ms, ms(started));
         let named = if query.market.is_none() { places::named(&query.text) } else { BTreeSet::new() };
         let Found { lexical, lexical_others, semantic, semantic_others, .. } = found;
-        Ok(Ranking { lexical, lexical_others, semantic, semantic_others, asked, named, timings })
+        Ok(Ranking { space, lexical, lexical_others, semantic, semantic_others, asked, named, timings })
     }
 
-    async fn leg_query(&self, tenant: &TenantId, query: &Query) -> Result<LegQuery> {
+    async fn leg_query(&self, tenant: &TenantId, query: &Query, space: &Space) -> Result<LegQuery> {
         let terms = self.terms(tenant).await?;
         // Rows are embedded in their own words, so a question is embedded in all that mean the same.
         let texts = std::iter::once(text::normalise(&query.text)).chain(terms.variants(&query.text)).collect();
-        let vector = middle(self.embedder().embed(texts, EmbedKind::Query).await?);
+        let vector = middle(self.embed_question(tenant, space, texts).await?);
         let filter = Filter { market: query.market.clone(), locale: query.locale.clone(), now: self.clock().now() };
         Ok(LegQuery { tokens: terms.tokens(&query.text), grams: terms.grams(&query.text), vector, filter })
     }
@@ -190,7 +198,7 @@ impl Knowledge {
     ) -> Result<Concluded> {
         let asked = &ranking.asked;
         let terms = self.terms(tenant).await?;
-        let (lexical, semantic) = self.legs();
+        let (lexical, semantic) = (ranking.space.index.lexical(), ranking.space.index.semantic());
         let (weights, against) =
             tokio::try_join!(lexical.weights(tenant, &asked.tokens), semantic.against(tenant, asked, &ranking.semantic))?;
         let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());

@@ -107,14 +107,28 @@ pub struct Stats {
     pub expiring: Vec<Due>,
     /// The first of those that will be served later, soonest first.
     pub becoming_live: Vec<Due>,
-    /// The embedder whose vectors are current.
+    /// The embedder whose vectors are searched.
     pub embedder: String,
+    /// How far new vectors are, while they are being made.
+    pub renewal: Option<Renewal>,
     /// Words of the shop's own dictionary.
     pub words: usize,
     /// Its groups of synonyms.
     pub synonyms: usize,
     /// What `kb eval --tune --keep` has put in place of the configuration.
     pub tuning: Option<Tuning>,
+}
+
+/// Vectors that are being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Renewal {
+    /// The embedder that makes them.
+    pub embedder: String,
+    /// Live entries that have theirs.
+    pub done: u64,
+    /// Live entries.
+    pub of: u64,
 }
 
 /// An entry whose validity begins or ends soon.
@@ -202,7 +216,6 @@ struct PassageRow {
     seq: i64,
     kind: String,
     text: String,
-    embedder: String,
     vector: Option<Vec<u8>>,
 }
 
@@ -275,25 +288,13 @@ impl KnowledgeStore {
             delete_passages(&mut tx, tenant, id).await?;
         }
         told.record(&mut tx, tenant, &change).await?;
+        if !writes.is_empty() {
+            // Rows in the space of an embedder that no longer serves have to be renewed.
+            let late = "update tenant_embedders set wanted = embedder where tenant_id = $1 and embedder <> $2 and wanted is null";
+            in_tx!(&mut tx, conn => sqlx::query(late).bind(tenant).bind(embedder).execute(conn).await.map(drop))?;
+        }
         tx.commit().await?;
         Ok(revision)
-    }
-
-    /// Gives entries new passages under one new revision, those whose content is still what was embedded: what
-    /// was changed or deleted meanwhile is left as it is.
-    pub async fn renew(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite]) -> Result<()> {
-        let sql = "update entries set revision = $5 where tenant_id = $1 and id = $2 and content_hash = $3 and deleted = $4";
-        let mut tx = self.db.begin().await?;
-        let revision = bump(&mut tx).await?;
-        for write in writes {
-            let same = in_tx!(&mut tx, conn => sqlx::query(sql)
-                .bind(tenant).bind(&write.id).bind(&write.content_hash).bind(false).bind(revision)
-                .execute(conn).await.map(|done| done.rows_affected()))?;
-            if same == 1 {
-                replace_passages(&mut tx, tenant, embedder, write).await?;
-            }
-        }
-        tx.commit().await
     }
 
     /// Entries touched after a revision, oldest change first. The last revision in the answer is
@@ -324,23 +325,28 @@ impl KnowledgeStore {
             .collect()
     }
 
+    /// With the vectors of this embedder, those kept beside another's too; in one statement, so that none is
+    /// missed while it is moved.
     async fn passages(&self, tenant: &TenantId, embedder: &str, ids: &[EntryId]) -> Result<BTreeMap<String, Vec<StoredPassage>>> {
         let mut by_entry: BTreeMap<String, Vec<StoredPassage>> = BTreeMap::new();
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
-                "select entry_id, seq, kind, text, embedder, vector from passages where tenant_id = $1 and entry_id in ({}) order by entry_id, seq",
-                placeholders(2, chunk.len())
+                "select p.entry_id, p.seq, p.kind, p.text, case when p.embedder = $2 then p.vector else v.vector end as vector \
+                 from passages p left join passage_vectors v on p.embedder <> $2 and v.tenant_id = p.tenant_id and v.embedder = $2 \
+                 and v.entry_id = p.entry_id and v.seq = p.seq and v.content_hash = \
+                 (select e.content_hash from entries e where e.tenant_id = p.tenant_id and e.id = p.entry_id) \
+                 where p.tenant_id = $1 and p.entry_id in ({}) order by p.entry_id, p.seq",
+                placeholders(3, chunk.len())
             );
             let rows: Vec<PassageRow> = on!(&self.db, pool => {
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant);
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant).bind(embedder);
                 for id in chunk { query = query.bind(id); }
                 query.fetch_all(pool).await
             })?;
             for row in rows {
-                let vector = row.vector.filter(|_| row.embedder == embedder).map(|bytes| floats(&bytes));
-                let passage =
-                    Passage { seq: u32::try_from(row.seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(&row.kind), text: row.text };
-                by_entry.entry(row.entry_id.as_str().to_owned()).or_default().push(StoredPassage { passage, vector });
+                let entry = row.entry_id.as_str().to_owned();
+                let vector = row.vector.as_deref().map(floats);
+                by_entry.entry(entry).or_default().push(StoredPassage { passage: passage(row.seq, &row.kind, row.text), vector });
             }
         }
         Ok(by_entry)
@@ -384,6 +390,8 @@ impl KnowledgeStore {
             let sql = format!(
                 "select e.id, e.content_hash, e.question_key, count(p.seq) as stale from entries e \
                  left join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id and p.embedder <> $2 \
+                 and not exists (select 1 from passage_vectors v where v.tenant_id = e.tenant_id and v.embedder = $2 \
+                 and v.entry_id = e.id and v.content_hash = e.content_hash) \
                  where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash, e.question_key",
                 placeholders(4, chunk.len())
             );
@@ -415,15 +423,6 @@ impl KnowledgeStore {
                 Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(false).fetch_all(pool).await)?)
             }
         }
-    }
-
-    /// A page of live entries with vectors of another embedder (or none of this one yet).
-    pub async fn stale(&self, tenant: &TenantId, embedder: &str, limit: usize) -> Result<Vec<KnowledgeEntry>> {
-        let sql = "select distinct entry_id from passages where tenant_id = $1 and embedder <> $2 limit $3";
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let ids: Vec<EntryId> =
-            on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(embedder).bind(limit).fetch_all(pool).await)?;
-        self.entries(tenant, &ids).await
     }
 
     /// The markets that live entries are for.
@@ -505,6 +504,16 @@ pub(super) async fn bump(tx: &mut Tx) -> Result<Revision> {
     Ok(in_tx!(tx, conn => sqlx::query_scalar(sql).fetch_one(conn).await)?)
 }
 
+/// Keeps others from committing until this transaction ends, without a version of its own.
+pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
+    let sql = "update knowledge_revision set revision = revision where one = 1";
+    Ok(in_tx!(tx, conn => sqlx::query(sql).execute(conn).await.map(drop))?)
+}
+
+pub(super) fn passage(seq: i64, kind: &str, text: String) -> Passage {
+    Passage { seq: u32::try_from(seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(kind), text }
+}
+
 async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
     let sql = "insert into entries (tenant_id, id, question, answer, \"similar\", negative, category, tags, market, locale, \
          valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms, near_key) \
@@ -535,7 +544,7 @@ async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result
 }
 
 /// Passages of one statement; an entry rarely has more, and a database takes few parameters at once.
-const PASSAGES_AT_ONCE: usize = 64;
+pub(super) const PASSAGES_AT_ONCE: usize = 64;
 
 async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write: &EntryWrite) -> Result<()> {
     delete_passages(tx, tenant, &write.id).await?;
@@ -559,14 +568,14 @@ pub(super) fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
-fn bytes(vector: &[f32]) -> Vec<u8> {
+pub(super) fn bytes(vector: &[f32]) -> Vec<u8> {
     vector.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|&four| f32::from_le_bytes(four)).collect()
 }
 
-fn unsigned(count: i64) -> u64 {
+pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
 }

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 mod api;
 
 /// The value of `embedder.source` for the model compiled in.
-const BUILTIN: &str = "builtin";
+pub const BUILTIN: &str = "builtin";
 /// Names the compiled-in vectors; change it whenever `knowledge/embedder/model.onnx` changes.
 const BUILTIN_ID: &str = "builtin-static-v3";
 /// Texts per call of a model. Also the longest a question waits behind an import.

@@ -8,6 +8,7 @@ mod described;
 mod dingtalk;
 mod dingtalk_crowds;
 mod doors;
+mod embedders;
 mod fake_provider;
 mod fault_server;
 mod faults;

@@ -2,7 +2,8 @@
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import type { EntryPage, KnowledgeStats } from '../shared/wire';
+import { fill } from '../shared/i18n';
+import type { EntryPage, KnowledgeStats, Renewal } from '../shared/wire';
 import { query as searched } from './api';
 import { EntrySide } from './EntrySide';
 import { LIMIT, Table } from './KnowledgeTable';
@@ -34,6 +35,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
         <a class="primary" href={address('import')}>{say.import}</a>
       </Head>
       {known && <Strip stats={known} validity={wanted.validity ?? ''} />}
+      {known?.renewal && <Renewing renewal={known.renewal} reload={stats.reload} />}
       {known && !known.entries ? (
         <Nothing />
       ) : (
@@ -61,6 +63,17 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
       )}
     </>
   );
+}
+
+/** Searches go on by the old vectors meanwhile, so this is for whoever waits for the new ones. */
+function Renewing({ renewal, reload }: { renewal: Renewal; reload: () => void }): VNode {
+  const { say } = useContext(Desk);
+  useEffect(() => {
+    const timer = setTimeout(reload, 5000);
+    return () => clearTimeout(timer);
+  }, [renewal]);
+  const { embedder, done, of } = renewal;
+  return <p class="note" role="status" data-testid="renewing">{fill(say.renewing, { embedder, done: done.toLocaleString(), of: of.toLocaleString() })}</p>;
 }
 
 function Export({ wanted }: { wanted: Record<string, string> }): VNode {

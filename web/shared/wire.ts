@@ -540,6 +540,20 @@ chosen_on: number,
  */
 held_out_ndcg10: number, };
 
+export type Renewal = { 
+/**
+ * The embedder that makes them.
+ */
+embedder: string, 
+/**
+ * Live entries that have theirs.
+ */
+done: number, 
+/**
+ * Live entries.
+ */
+of: number, };
+
 /** `GET /api/v1/knowledge/stats`. */
 export type KnowledgeStats = { 
 /**
@@ -591,9 +605,13 @@ expiring: Array<Due>,
  */
 becoming_live: Array<Due>, 
 /**
- * The embedder whose vectors are current.
+ * The embedder whose vectors are searched.
  */
 embedder: string, 
+/**
+ * How far new vectors are, while they are being made.
+ */
+renewal: Renewal | null, 
 /**
  * Words of the shop's own dictionary.
  */

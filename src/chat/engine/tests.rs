@@ -64,6 +64,7 @@ impl Shop {
             db: db.clone(),
             clock: clock.clone(),
             embedder: embed::open(&config.embedder).unwrap(),
+            embedding: config.embedder.clone(),
             index_dir: folder.path().join("index"),
             index: config.index_place(),
             reranker: None,

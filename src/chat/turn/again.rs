@@ -36,6 +36,7 @@ impl Turning {
         Some(Wanted {
             question: found.query.clone(),
             vector: found.vector.clone(),
+            embedder: found.embedder.clone(),
             rows: print(versions.chain(read)),
             scope: Scope {
                 market: self.request.market.clone(),

@@ -26,6 +26,7 @@ use crate::knowledge::store::Selection;
 use crate::knowledge::{Knowledge, Query};
 
 mod show;
+pub(super) use show::renewing;
 mod words;
 
 /// The commands of `kb`.
@@ -123,7 +124,7 @@ pub enum KbCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Build the indexes again from the database
+    /// Build the indexes again from the database, with whatever vectors a changed embedder still has to make
     Reindex,
     /// The shop's own words: kept whole, or the same as others
     Words {

@@ -8,7 +8,7 @@ use crate::ids::{EntryId, Timestamp};
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
 use crate::knowledge::report::{FieldChange, ImportReport};
-use crate::knowledge::store::Stats;
+use crate::knowledge::store::{Renewal, Stats};
 use crate::knowledge::tuning::Tuning;
 use crate::knowledge::{Decision, Hit, LegRank, SearchOutcome};
 
@@ -249,6 +249,18 @@ fn local(at: Timestamp, zone: Tz) -> String {
     chrono::DateTime::from_timestamp_millis(at.0).unwrap_or_default().with_timezone(&zone).format("%Y-%m-%d %H:%M %Z").to_string()
 }
 
+/// How far new vectors are.
+pub fn renewing(Renewal { embedder, done, of }: &Renewal) -> String {
+    format!("re-embedding {} of {} for {embedder}", grouped(*done), grouped(*of))
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let ends: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|three| std::str::from_utf8(three).ok()).collect();
+    ends.join(",")
+}
+
 /// What is in the base.
 pub fn stats(stats: &Stats, zone: Tz) {
     print::line(format!(
@@ -258,6 +270,9 @@ pub fn stats(stats: &Stats, zone: Tz) {
         stats.revision,
         stats.embedder
     ));
+    if let Some(renewal) = &stats.renewal {
+        print::line(renewing(renewal));
+    }
     print::line(format!("{} expire within a week, {} have expired, {} are still to come", stats.expiring_7d, stats.expired, stats.coming));
     if stats.words + stats.synonyms > 0 {
         print::line(format!("{} of its own, {} of synonyms", count(stats.words, "word"), count(stats.synonyms, "group")));

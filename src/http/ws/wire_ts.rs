@@ -15,7 +15,7 @@ use crate::http::feedback::FeedbackCreate;
 use crate::http::message::MessageCreate;
 use crate::knowledge::cases::Case;
 use crate::knowledge::cases::compare::{Change, Comparison, Judged, Outcome, Summary};
-use crate::knowledge::store::{Due, Stats};
+use crate::knowledge::store::{Due, Renewal, Stats};
 use crate::knowledge::tuning::Tuning;
 use crate::memory::Rating;
 use crate::memory::overview::{Asked, Figures, Overview, Part};
@@ -179,6 +179,7 @@ fn render() -> String {
         format!("/** `GET /api/v1/overview`. */\n{}", named::<Overview>(config, "Overview")),
         named::<Due>(config, "Due"),
         named::<Tuning>(config, "Tuning"),
+        named::<Renewal>(config, "Renewal"),
         format!("/** `GET /api/v1/knowledge/stats`. */\n{}", named::<Stats>(config, "KnowledgeStats")),
         named::<Problem>(config, "Problem"),
         named::<Health>(config, "Health"),

@@ -1,5 +1,6 @@
 //! Where a process has its two legs, in itself or on a server, and how both are searched as one.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::lexical::LexicalIndex;
@@ -11,10 +12,10 @@ use crate::ids::{EntryId, TenantId};
 
 /// Both legs.
 pub enum Index {
-    /// In this process: each follows the database by itself.
+    /// In this process: each follows the database by itself, words once for every embedder.
     Embedded {
         /// BM25.
-        lexical: Box<LexicalIndex>,
+        lexical: Arc<LexicalIndex>,
         /// Vectors.
         semantic: VectorIndex,
     },
@@ -74,14 +75,6 @@ impl Index {
         match self {
             Self::Embedded { .. } => None,
             Self::Cluster { cluster, .. } => Some(cluster),
-        }
-    }
-
-    /// The folder's index, where it is in this process.
-    pub fn folder(&self) -> Option<&LexicalIndex> {
-        match self {
-            Self::Embedded { lexical, .. } => Some(lexical),
-            Self::Cluster { .. } => None,
         }
     }
 

@@ -28,7 +28,7 @@ mod points;
 mod server;
 mod sparse;
 #[cfg(test)]
-mod stand_in;
+pub(in crate::knowledge) mod stand_in;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -18,7 +19,7 @@ use super::store::{Known, StoredPassage};
 use super::{EntryDraft, Knowledge, follow, read, split};
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
-use crate::models::EmbedKind;
+use crate::models::Embedder;
 
 mod ahead;
 mod planning;
@@ -135,18 +136,23 @@ pub async fn import_sources(
     run.finish().await
 }
 
-/// The passages of each draft with their vectors; all of a batch are embedded in one call.
-pub(super) async fn embed(knowledge: &Knowledge, drafts: impl Iterator<Item = &EntryDraft>) -> Result<Vec<Vec<StoredPassage>>> {
+/// The passages of each draft with their vectors, and who made these; all of a batch are embedded in one call.
+pub(super) async fn embed(
+    knowledge: &Knowledge,
+    tenant: &TenantId,
+    drafts: impl Iterator<Item = &EntryDraft>,
+) -> Result<(Arc<dyn Embedder>, Vec<Vec<StoredPassage>>)> {
     let mut texts = Vec::new();
     let mut by_draft = Vec::new();
     for draft in drafts {
         let passages = split::passages(draft);
-        texts.extend(passages.iter().map(|passage| follow::embedding_text(draft, passage)));
+        texts.extend(passages.iter().map(|passage| follow::embedding_text(&draft.question, passage)));
         by_draft.push(passages);
     }
-    let mut vectors = knowledge.embedder().embed(texts, EmbedKind::Passage).await?.into_iter();
-    let mut stored = |passage| follow::stored(passage, vectors.next().unwrap_or_default());
-    Ok(by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect())
+    let (embedder, vectors) = knowledge.embed_rows(tenant, texts).await?;
+    let mut vectors = vectors.into_iter();
+    let mut stored = |passage| StoredPassage { passage, vector: vectors.next().and_then(follow::told) };
+    Ok((embedder, by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect()))
 }
 
 /// Waits until no other import into this tenant is under way. A killed one holds nothing up: the

@@ -87,7 +87,7 @@ impl Run<'_> {
             self.write_plan(planned.collect()).await?;
         }
         if !self.dry_run {
-            self.commit(&[], ids, Written { deleted: ids.to_vec(), ..Written::default() }).await?;
+            self.commit("", &[], ids, Written { deleted: ids.to_vec(), ..Written::default() }).await?;
         }
         self.report.deleted = Some(self.report.deleted.unwrap_or_default() + ids.len() as u64);
         Ok(())

@@ -12,11 +12,11 @@ use super::*;
 use crate::config::{Config, Overrides};
 use crate::db::Db;
 use crate::ids::Clock;
+use crate::knowledge::embedders::store::Filled;
 use crate::knowledge::export::{ExportFormat, export};
 use crate::knowledge::list_store::Listing;
-use crate::knowledge::store::EntryWrite;
 use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
-use crate::models::{Embedder, embed};
+use crate::models::{EmbedKind, Embedder, embed};
 use crate::tenants::Tenants;
 
 const ZONE: Tz = Tz::Asia__Shanghai;
@@ -60,6 +60,7 @@ impl Shop {
             db,
             clock: Clock::system(),
             embedder: embedder.clone(),
+            embedding: config.embedder.clone(),
             reranker: None,
             index_dir: folder.path().join("index"),
             index: config.index_place(),
@@ -370,16 +371,12 @@ async fn new_vectors_do_not_undo_what_was_edited_or_deleted_meanwhile() {
     let store = shop.knowledge.store();
     let before = shop.entries().await;
     let passages = split::passages(&before[0].draft);
-    let stale: Vec<EntryWrite> = before
-        .iter()
-        .map(|entry| EntryWrite {
-            id: entry.id.clone(),
-            draft: entry.draft.clone(),
-            question_key: crate::knowledge::text::question_key(&entry.draft.question),
-            content_hash: entry.content_hash.clone(),
-            passages: passages.iter().map(|passage| follow::stored(passage.clone(), vec![1.0])).collect(),
-        })
-        .collect();
+    let filled = |entry: &KnowledgeEntry| Filled {
+        id: entry.id.clone(),
+        content_hash: entry.content_hash.clone(),
+        vectors: passages.iter().map(|passage| (passage.seq, Some(vec![1.0]))).collect(),
+    };
+    let stale: Vec<Filled> = before.iter().map(filled).collect();
     // While they were embedded, one was edited and one deleted.
     let edited = EntryDraft { answer: "甲二".into(), ..before[0].draft.clone() };
     shop.knowledge.change(&shop.tenant, &before[0].id, edited, None, "test").await.unwrap();

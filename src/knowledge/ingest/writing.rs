@@ -64,8 +64,8 @@ pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) ->
 impl Run<'_> {
     pub(super) async fn look_up(&self, rows: &[&Candidate]) -> Result<Base> {
         let ids: Vec<EntryId> = rows.iter().flat_map(|row| row.ids.iter().cloned()).collect();
-        let (store, embedder) = (self.knowledge.store(), self.knowledge.embedder().id());
-        let known = store.known(self.tenant, embedder, &ids).await?;
+        let (store, embedder) = (self.knowledge.store(), self.knowledge.writer(self.tenant).await?);
+        let known = store.known(self.tenant, embedder.id(), &ids).await?;
         let partial: HashSet<&EntryId> = rows.iter().filter(|row| row.is_partial()).flat_map(|row| &row.ids).collect();
         let partly: Vec<EntryId> = known.iter().map(|known| &known.id).filter(|id| partial.contains(id)).cloned().collect();
         let partly = store.entries(self.tenant, &partly).await?;
@@ -88,7 +88,7 @@ impl Run<'_> {
             return Ok(());
         }
         tracing::debug!(rows = rows.len(), "embedding");
-        let passages = embed(self.knowledge, rows.iter().map(|write| &write.row.draft)).await?;
+        let (embedder, passages) = embed(self.knowledge, self.tenant, rows.iter().map(|write| &write.row.draft)).await?;
         let ids = |how: How| rows.iter().filter(|write| write.how == how).map(|write| write.id.clone()).collect();
         let done = Written { added: ids(How::Added), changed: ids(How::Changed), ..Written::default() };
         let writes: Vec<_> = rows
@@ -102,12 +102,12 @@ impl Run<'_> {
                 passages,
             })
             .collect();
-        self.commit(&writes, &[], done).await
+        self.commit(embedder.id(), &writes, &[], done).await
     }
 
     /// Commits, and notes down what was done.
-    pub(super) async fn commit(&self, writes: &[EntryWrite], deletes: &[EntryId], done: Written) -> Result<()> {
-        let revision = self.knowledge.store().commit_by(self.tenant, self.knowledge.embedder().id(), writes, deletes, &self.by).await?;
+    pub(super) async fn commit(&self, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId], done: Written) -> Result<()> {
+        let revision = self.knowledge.store().commit_by(self.tenant, embedder, writes, deletes, &self.by).await?;
         self.knowledge.nudge();
         let Some(path) = &self.written else { return Ok(()) };
         let line = serde_json::to_string(&Written { revision, ..done })?;

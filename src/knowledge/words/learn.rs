@@ -7,6 +7,7 @@ use super::store::StoredWords;
 use super::{Terms, Words};
 use crate::error::Result;
 use crate::ids::TenantId;
+use crate::knowledge::embedders::Space;
 use crate::knowledge::index::both::Index;
 use crate::knowledge::{Knowledge, Revision};
 
@@ -39,7 +40,7 @@ impl Knowledge {
 
     /// Looks whether the shop's words have changed, and if so takes them over with an index that was
     /// built with them.
-    pub(in crate::knowledge) async fn learn_words(&self, tenant: &TenantId) -> Result<()> {
+    pub(in crate::knowledge) async fn learn_words(&self, tenant: &TenantId, space: &Space) -> Result<()> {
         let Some(known) = self.vocabulary().learnt(tenant) else { return self.terms(tenant).await.map(drop) };
         let terms = Terms::new(&self.store().words(tenant).await?.words);
         if terms.fingerprint() == known.fingerprint() {
@@ -47,21 +48,21 @@ impl Knowledge {
         }
         tracing::info!(%tenant, "the shop's words have changed: building its lexical index again");
         let terms = Arc::new(terms);
-        match self.index() {
+        match &space.index {
             Index::Cluster { cluster, .. } => {
                 let beside = cluster.beside(tenant, terms);
                 let (leg, _) = beside.legs();
                 if self.owns_index() {
-                    self.follow(&leg, tenant).await?;
+                    self.follow(&leg, space, tenant, None).await?;
                 } else {
-                    self.wait_for_owner(&leg, tenant).await?;
+                    self.wait_for_owner(&leg, space, tenant).await?;
                 }
                 cluster.take_over(tenant, &beside);
                 Ok(())
             }
             Index::Embedded { lexical, .. } if self.owns_index() => {
                 let beside = lexical.beside(tenant, terms)?;
-                self.follow(&beside, tenant).await?;
+                self.follow(&beside, space, tenant, None).await?;
                 lexical.take_over(tenant, &beside)
             }
             Index::Embedded { .. } => {

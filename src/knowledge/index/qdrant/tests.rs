@@ -190,6 +190,7 @@ async fn node(folder: &std::path::Path, db: &Db, url: Option<&str>) -> Knowledge
         db: db.clone(),
         clock: Clock::system(),
         embedder: embed::open(&defaults.embedder).unwrap(),
+        embedding: defaults.embedder.clone(),
         reranker: None,
         index_dir: folder.to_owned(),
         index,
