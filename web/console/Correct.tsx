@@ -1,9 +1,9 @@
-// "This should have been answered so": a corrected or new entry, through the same plan as every import,
-// and then the question again, to see that it holds.
+// "This should have been answered so": a corrected or new entry, or one that is kept from the question, through the
+// same plan as every import, and then the question again, to see that it holds.
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import type { Entry, ImportPlan, StoredTurn } from '../shared/wire';
+import type { Entry, EntryContent, ImportPlan, StoredTurn } from '../shared/wire';
 import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
@@ -28,15 +28,17 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   const [entry, setEntry] = useState<Entry>();
   const [question, setQuestion] = useState('');
   const [answer, setAnswer] = useState('');
+  const [keptFrom, setKeptFrom] = useState(false);
   const [plan, setPlan] = useState<ImportPlan>();
   const { busy, problem, run, clear } = useAction();
   const asked = turn.query || turn.question;
-  const typedIn = entry ? question !== entry.question || answer !== entry.answer : target === NEW && !!answer.trim();
+  const typedIn = entry ? keptFrom || question !== entry.question || answer !== entry.answer : target === NEW && !!answer.trim();
   useUnsaved(typedIn && plan?.state !== 'applied');
 
   useEffect(() => {
     const still = { chosen: true };
     setEntry(undefined);
+    setKeptFrom(false);
     clear();
     if (target === NEW) {
       setQuestion(asked);
@@ -56,7 +58,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   const look = () =>
     run(async () => {
       const row: Record<string, unknown> = entry
-        ? { ...contentOf(typed(entry)), id: entry.id, source: entry.source, question, answer, similar: withAsked(entry, question, asked) }
+        ? { ...contentOf(typed(entry)), id: entry.id, source: entry.source, ...(keptFrom ? keptFromAsked(entry, asked) : { question, answer, similar: withAsked(entry, question, asked) }) }
         : { question, answer, market: turn.market, source: 'console' };
       const form = new FormData();
       form.append('file', asFile(row));
@@ -90,15 +92,21 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
             choose={setTarget}
             testid="target"
           />
-          <Field label={say.fields.question} wide>
+          {entry && (
+            <label class="check wide">
+              <input type="checkbox" checked={keptFrom} onChange={(event) => setKeptFrom(event.currentTarget.checked)} data-testid="kept-from" />
+              <span>{say.keptFrom}</span>
+            </label>
+          )}
+          {!keptFrom && <Field label={say.fields.question} wide>
             {(id) => <textarea id={id} rows={2} value={question} onInput={(event) => setQuestion(event.currentTarget.value)} data-testid="right-question" />}
-          </Field>
-          <Field label={say.rightAnswer} wide>
+          </Field>}
+          {!keptFrom && <Field label={say.rightAnswer} wide>
             {(id) => <textarea id={id} rows={6} required value={answer} onInput={(event) => setAnswer(event.currentTarget.value)} data-testid="right-answer" />}
-          </Field>
+          </Field>}
           {problem && <p class="wrong wide" role="alert">{problem}</p>}
           <div class="form-end wide">
-            <button type="submit" class="primary" disabled={busy || !answer.trim()} data-testid="look">{say.seePlan}</button>
+            <button type="submit" class="primary" disabled={busy || (!keptFrom && !answer.trim())} data-testid="look">{say.seePlan}</button>
             <button type="button" class="plain" onClick={() => afterAsking(close)}>{say.cancel}</button>
           </div>
         </form>
@@ -111,6 +119,11 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
 function withAsked(entry: Entry, question: string, asked: string): string[] {
   const known = [question, ...entry.similar];
   return known.includes(asked) ? entry.similar : [...entry.similar, asked];
+}
+
+/** What was asked becomes a phrasing that it does not answer, and is no phrasing of it. */
+function keptFromAsked(entry: Entry, asked: string): Partial<EntryContent> {
+  return { not: [...new Set([...(entry.not ?? []), asked])], similar: entry.similar.filter((phrasing) => phrasing !== asked) };
 }
 
 function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {

@@ -360,6 +360,29 @@ async function conversations(page) {
     await shot(page, 'corrected');
     return answer.replaceAll('\n', ' ');
   });
+  await check('an entry is kept from a question that it does not answer', async () => {
+    await api('POST', '/knowledge/entries', { question: `金星仓 ${RUN} 怎么预约入库？`, answer: `金星仓 ${RUN} 在后台的仓库页预约。` });
+    await ask(`金星仓 ${RUN} 怎么预约参观？`);
+    await id('close').click();
+    await open(page, 'conversations', 'rows');
+    await id('find').fill('预约参观');
+    await page.waitForURL((url) => decodeURIComponent(url.href).includes('预约参观'));
+    await calm(page);
+    await page.locator('[data-testid=rows] a').filter({ hasText: '预约参观' }).first().click();
+    await id('turn').first().waitFor();
+    await id('correct').first().click();
+    must((await id('target').locator('option').first().innerText()).includes('金星仓'), 'the row was no source');
+    await id('kept-from').check();
+    must(!(await id('right-answer').count()), 'an answer is asked for');
+    await judge(page, 'keeping an entry from a question');
+    await id('look').click();
+    await id('apply').click();
+    await id('ask-again').click();
+    await page.locator('[data-testid=new-answer][data-done=true]').waitFor();
+    const answer = await id('new-answer').innerText();
+    must(!answer.includes('仓库页'), answer);
+    return answer.replaceAll('\n', ' ').slice(0, 60);
+  });
   await check('nothing found says what to do', async () => {
     await id('close').click();
     await id('find').fill('绝对没有人说过的话');
