@@ -13,7 +13,7 @@ export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peer
 deadline=$((SECONDS + 1500))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
-server="" provider="" gateway="" visitor="" passed=0 failed=0
+server="" provider="" gateway="" visitor="" passed=0 failed=0 failures=""
 
 stop() { # PID: asks, then insists
     [ -n "$1" ] || return 0
@@ -36,7 +36,7 @@ count() { # LINE: prints and counts it
     echo "$1"
     case "$1" in
         "ok "*) passed=$((passed + 1)) ;;
-        "FAIL "*) failed=$((failed + 1)) ;;
+        "FAIL "*) failed=$((failed + 1)) failures+="$1"$'\n' ;;
     esac
 }
 
@@ -106,7 +106,9 @@ unset COPILOT_DATA_DIR COPILOT_CONFIG COPILOT_LISTEN COPILOT_DATABASE COPILOT_IN
 began=$SECONDS
 if ! start; then
     count "FAIL  the server starts"
-    echo "$passed passed, $failed failed"
+    # Again at the end, where whoever reads a long log looks first.
+[ "$failed" = 0 ] || printf '\n%s\n' "$failures"
+echo "$passed passed, $failed failed"
     exit 1
 fi
 count "ok    the server starts on an empty directory and can be searched ($((SECONDS - began)) s)"
@@ -175,5 +177,7 @@ else
     count "ok    no errors in the server's log"
 fi
 
+# Again at the end, where whoever reads a long log looks first.
+[ "$failed" = 0 ] || printf '\n%s\n' "$failures"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

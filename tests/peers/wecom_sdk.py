@@ -18,7 +18,8 @@ URL, SECRETS = f"ws://127.0.0.1:{sys.argv[1]}", {"sdk": "sdk-secret", "peer-line
 
 
 class Gateway:
-    """Lets in who has the secret, acknowledges, and remembers every frame. A bot has one line: another ends it."""
+    """Lets in who has the secret, acknowledges, and remembers every frame. A bot has one line: another ends it. The server's
+    own bot may come at any time, so what is waited for is counted by name."""
 
     def __init__(self):
         self.lines, self.opened, self.refused = {}, [], []
@@ -123,7 +124,7 @@ def _():
     do(wrong.disconnect())
     must("Authentication failed" in str(errors[0]), errors)
     do(client.connect())
-    until(lambda: gateway.opened == ["sdk"], "a line")
+    until(lambda: gateway.opened.count("sdk") == 1, "a line")
 
 
 @check("the SDK answers, greets, writes by itself and pings, and takes the gateway's word for it")
@@ -140,7 +141,7 @@ def _():
 def _():
     # After a close that is in order it would stay away.
     do(gateway.lines["sdk"].close(1011))
-    until(lambda: gateway.opened == ["sdk", "sdk"], "the line again")
+    until(lambda: gateway.opened.count("sdk") == 2, "the line again")
     other, gone = bot(URL, "sdk", SECRETS["sdk"]), []
     client.on("event.disconnected_event", gone.append)
     do(other.connect())
