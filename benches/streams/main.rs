@@ -82,7 +82,8 @@ impl Bench {
         let new = NewKey { role: Role::Member, origins: Vec::new(), label: "bench".into(), expires: None };
         let (_, key) = ground.tenants.issue(&TenantId::parse(DEMO).expect("a name"), new).await.expect("a key");
         ground.db.close().await;
-        std::fs::write(bench.config(), bench.configuration()).expect("written");
+        std::fs::write(bench.config(TURNS), bench.configuration(TURNS)).expect("written");
+        std::fs::write(bench.config(1), bench.configuration(1)).expect("written");
         Self { key: key.reveal().to_owned(), ..bench }
     }
 
@@ -90,14 +91,14 @@ impl Bench {
         self.folder.path().join("data")
     }
 
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("bench.toml")
+    fn config(&self, models: usize) -> PathBuf {
+        self.folder.path().join(format!("bench-{models}.toml"))
     }
 
-    /// The defaults, but for limits per key and address (here everybody has the same) and a model for each
-    /// turn, so that the provider knows whose question it reads.
-    fn configuration(&self) -> String {
-        let models: String = (0..TURNS).map(|n| format!("[[models.providers.mock.models]]\nid = \"m{n}\"\n")).collect();
+    /// The defaults, but for limits per key and address (here everybody has the same) and so many models: one
+    /// for each turn where the provider must know whose question it reads.
+    fn configuration(&self, models: usize) -> String {
+        let models: String = (0..models).map(|n| format!("[[models.providers.mock.models]]\nid = \"m{n}\"\n")).collect();
         format!(
             "[limits]\nkey_per_minute = 10000000\naddress_per_minute = 10000000\nsockets_per_address = 20000\nsockets = 20000\n[models]\nfirst_token_ms = 120000\n\
              [models.providers.mock]\nkind = \"compatible\"\nbase_url = \"http://{}/v1\"\napi_key = \"sk-bench\"\n{models}",
@@ -109,8 +110,8 @@ impl Bench {
         ((all as f64 * self.scale).round() as usize).max(1)
     }
 
-    async fn serve(&self) -> Serving {
-        let (data, config) = (self.data(), self.config());
+    async fn serve(&self, models: usize) -> Serving {
+        let (data, config) = (self.data(), self.config(models));
         Serving::start(Path::new(&data), Path::new(&config)).await
     }
 
@@ -138,7 +139,7 @@ impl Bench {
         });
         let by_hand = Times::of(join_all(by_hand).await.into_iter().flatten());
 
-        let serving = self.serve().await;
+        let serving = self.serve(TURNS).await;
         let mut sockets = self.sockets(&serving, TURNS, false).await;
         let turns = sockets.iter_mut().enumerate().map(|(n, socket)| self.ask_on(socket, n, rounds + 1));
         let (mut added, mut relayed, mut question) = (Vec::new(), Vec::new(), None);
@@ -207,7 +208,7 @@ impl Bench {
     async fn idle_sockets(&self, question: &str) {
         let wanted = self.many(10_000);
         let count = wanted.min(usize::try_from(self.files).unwrap_or(wanted).saturating_sub(500));
-        let serving = self.serve().await;
+        let serving = self.serve(1).await;
         self.warm_up(&serving, question).await;
         let before = serving.resident();
         let sockets = self.sockets(&serving, count, false).await;
@@ -222,7 +223,7 @@ impl Bench {
 
     async fn streams_at_once(&self, question: &str) {
         let (count, tokens) = (self.many(1_000), 200);
-        let serving = self.serve().await;
+        let serving = self.serve(1).await;
         self.warm_up(&serving, question).await;
         let watch = serving.watch();
         let before = serving.resident();
@@ -251,7 +252,7 @@ impl Bench {
         let script = Script { tokens, gap: GAP, chars, together: count };
         let mut grown = Vec::new();
         for slow in [false, true] {
-            let serving = self.serve().await;
+            let serving = self.serve(1).await;
             self.warm_up(&serving, question).await;
             let watch = serving.watch();
             let before = serving.resident();

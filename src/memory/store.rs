@@ -291,10 +291,11 @@ impl Memory {
     }
 
     /// What is remembered before `place`, oldest first, at most `limit` of the newest: turns whose
-    /// place another took are not.
+    /// place another took are not. Without the traces of searches, which are long and which nobody asks for here.
     pub async fn earlier(&self, tenant: &TenantId, conversation: &ConversationId, place: i64, limit: i64) -> Result<Vec<Turn>> {
+        let turn = TURN.replace(", trace,", ", case when decision is null then trace else '{}' end as trace,");
         let sql = AssertSqlSafe(format!(
-            "select {TURN} from turns where tenant_id = $1 and conversation_id = $2 and place < $3 and replaced_by is null \
+            "select {turn} from turns where tenant_id = $1 and conversation_id = $2 and place < $3 and replaced_by is null \
              order by place desc, ordinal desc limit $4"
         ));
         let rows: Vec<TurnRow> = on!(&self.db, pool =>

@@ -2,16 +2,67 @@
 //! models and the reference for the rest: older ones have a vocabulary of their own; for all others the
 //! count is an estimate on the high side, and says so.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use moka::sync::Cache;
 use serde::Serialize;
 use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
 /// The vocabularies: some megabytes each that take a moment to build, the same for everybody and never
 /// changed, so one copy for the process. `None` if the compiled-in ranks could not be read.
-static O200K: OnceLock<Option<CoreBPE>> = OnceLock::new();
-static CL100K: OnceLock<Option<CoreBPE>> = OnceLock::new();
+static O200K: OnceLock<Option<Vocabulary>> = OnceLock::new();
+static CL100K: OnceLock<Option<Vocabulary>> = OnceLock::new();
+
+/// Bytes of pieces whose counts are kept, for each vocabulary.
+const KEPT_BYTES: u64 = 4 << 20;
+/// Bytes from which a piece is worth keeping: finding a short one takes as long as counting it.
+const WORTH_KEEPING: usize = 24;
+
+/// A vocabulary, and what it has counted: prompts are made of the same lines of templates and the same
+/// answers again and again, and counting a prompt anew takes longer than finding its rows.
+struct Vocabulary {
+    ranks: CoreBPE,
+    counted: Cache<Arc<str>, usize>,
+}
+
+impl Vocabulary {
+    fn new(ranks: CoreBPE) -> Self {
+        let weigh = |piece: &Arc<str>, _: &usize| u32::try_from(piece.len()).unwrap_or(u32::MAX);
+        Self { ranks, counted: Cache::builder().weigher(weigh).max_capacity(KEPT_BYTES).build() }
+    }
+
+    fn count(&self, text: &str) -> usize {
+        pieces(text).map(|piece| self.count_piece(piece)).sum()
+    }
+
+    fn count_piece(&self, piece: &str) -> usize {
+        if piece.len() < WORTH_KEEPING {
+            return self.ranks.encode_ordinary(piece).len();
+        }
+        if let Some(count) = self.counted.get(piece) {
+            return count;
+        }
+        let count = self.ranks.encode_ordinary(piece).len();
+        self.counted.insert(piece.into(), count);
+        count
+    }
+}
+
+/// Cuts after the newlines that text follows: no token reaches over such a place (property-tested; a slash
+/// is the one sign that is joined to newlines before it), so that the pieces have as many tokens as the whole.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let starts = |(at, _): (usize, &str)| {
+            rest[at + 1..].chars().next().is_some_and(|next| !next.is_whitespace() && next != '/').then_some(at + 1)
+        };
+        let end = rest.match_indices('\n').find_map(starts).unwrap_or(rest.len());
+        let piece = &rest[..end];
+        rest = &rest[end..];
+        (!piece.is_empty()).then_some(piece)
+    })
+}
 
 /// Tokens that a wire adds around each message, and once for the answer's beginning.
 const AROUND_A_MESSAGE: usize = 4;
@@ -118,23 +169,26 @@ pub fn count(text: &str) -> usize {
     count_with(o200k(), text)
 }
 
-fn count_with(vocabulary: Option<&CoreBPE>, text: &str) -> usize {
+fn count_with(vocabulary: Option<&Vocabulary>, text: &str) -> usize {
     match vocabulary {
-        Some(vocabulary) => vocabulary.encode_ordinary(text).len(),
+        Some(vocabulary) => vocabulary.count(text),
         None => estimate(text),
     }
 }
 
-fn o200k() -> Option<&'static CoreBPE> {
+fn o200k() -> Option<&'static Vocabulary> {
     O200K.get_or_init(|| usable(tiktoken_rs::o200k_base())).as_ref()
 }
 
-fn cl100k() -> Option<&'static CoreBPE> {
+fn cl100k() -> Option<&'static Vocabulary> {
     CL100K.get_or_init(|| usable(tiktoken_rs::cl100k_base())).as_ref()
 }
 
-fn usable<E: std::fmt::Display>(built: Result<CoreBPE, E>) -> Option<CoreBPE> {
-    built.inspect_err(|error| tracing::error!(%error, "a token vocabulary could not be read; tokens are estimated")).ok()
+fn usable<E: std::fmt::Display>(built: Result<CoreBPE, E>) -> Option<Vocabulary> {
+    built
+        .inspect_err(|error| tracing::error!(%error, "a token vocabulary could not be read; tokens are estimated"))
+        .ok()
+        .map(Vocabulary::new)
 }
 
 /// A rough count on the high side: a token a character outside ASCII, one per three bytes inside.
@@ -145,7 +199,21 @@ fn estimate(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn pieces_have_as_many_tokens_as_the_whole(text in "([a-z保证金。，!-/:0-9' \\t\\r\\n\u{a0}\u{2028}\u{3000}é]|\\PC|\n){0,60}") {
+            prop_assert_eq!(pieces(&text).collect::<String>(), text.as_str());
+            for vocabulary in [o200k().unwrap(), cl100k().unwrap()] {
+                let whole = vocabulary.ranks.encode_ordinary(&text).len();
+                prop_assert_eq!(vocabulary.count(&text), whole);
+                prop_assert_eq!(vocabulary.count(&text), whole, "from what is kept");
+            }
+        }
+    }
 
     const TEXTS: [&str; 3] = [
         "商家入驻需要缴纳多少保证金？普通店 10,000 元，跨境店按类目另算，15 天内可以申请退还。",

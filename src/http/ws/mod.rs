@@ -30,8 +30,8 @@ mod writer;
 /// The subprotocol's name.
 pub const SUBPROTOCOL: &str = "copilot.v1";
 
-/// 10,000 sockets with axum's own buffer of 128 KiB would cost more than a gigabyte.
-const READ_BUFFER: usize = 8 * 1024;
+/// Each idle socket keeps it; a longer frame is read in several pieces. (axum's own is 128 KiB.)
+const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 /// A frame beyond it would be our own mistake: answers are bounded.
 const LARGEST_WRITE: usize = 4 * 1024 * 1024;

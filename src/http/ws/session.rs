@@ -90,14 +90,15 @@ impl Session {
             first = timeout_at(deadline, first_frame(socket, limit)) => first.map_err(|_| End::Close(Close::TIMEOUT))??,
             () = closing.cancelled() => return Err(End::Close(Close::AWAY)),
         };
-        let mut session = Self::open(state, visit, outbox, first).await?;
+        // On the heap while they run: what a socket needs for a moment is not kept for as long as it is idle.
+        let mut session = Box::pin(Self::open(state, visit, outbox, first)).await?;
         let mut seen = Instant::now();
         let mut beat = interval_at(seen + BEAT, BEAT);
         loop {
             tokio::select! {
                 frame = next_frame(socket, limit) => {
                     seen = Instant::now();
-                    session.take(frame?).await?;
+                    Box::pin(session.take(frame?)).await?;
                 }
                 Some((_, batch)) = session.following.next() => session.forward(batch).await?,
                 now = beat.tick() => {

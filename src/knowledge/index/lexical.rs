@@ -18,9 +18,9 @@ use self::shelf::{Shelf, broken, layout};
 use super::{LegQuery, PassageIndex, Scored};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
-use crate::knowledge::Revision;
 use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
+use crate::knowledge::{Revision, compute};
 
 mod shelf;
 
@@ -167,13 +167,13 @@ impl PassageIndex for LexicalIndex {
     async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
         let shelf = self.shelf(tenant)?;
         let query = query.clone();
-        tokio::task::spawn_blocking(move || shelf.search(&query, None, limit)).await?
+        compute::run(move || shelf.search(&query, None, limit)).await?
     }
 
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
         let shelf = self.shelf(tenant)?;
         let (query, entries) = (query.clone(), entries.to_vec());
-        tokio::task::spawn_blocking(move || shelf.search(&query, Some(&entries), entries.len())).await?
+        compute::run(move || shelf.search(&query, Some(&entries), entries.len())).await?
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {

@@ -4,9 +4,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tantivy::collector::TopDocs;
+use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::{BooleanQuery, BoostQuery, ConstScoreQuery, Occur, Query, RangeQuery, TermQuery, TermSetQuery};
 use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
+use tantivy::{DocId, Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, SegmentReader, TantivyDocument, Term};
 
 use super::super::{Filter, LegQuery, Scored, best_per_entry, locale_key, market_key};
 use crate::error::{Error, Result};
@@ -119,30 +120,9 @@ impl Shelf {
         let documents = limit.saturating_mul(PASSAGES_PER_ENTRY);
         let top = TopDocs::with_limit(documents).order_by_score();
         let found = searcher.search(&self.query(query, only), &top).map_err(broken)?;
-        let scored = found.into_iter().map(|(score, at)| self.scored(&searcher, score, at)).collect::<Result<_>>()?;
-        Ok(best_per_entry(scored, limit))
-    }
-
-    fn scored(&self, searcher: &Searcher, score: f32, at: tantivy::DocAddress) -> Result<Scored> {
-        let fast = searcher.segment_reader(at.segment_ord).fast_fields();
-        let word = |column: &str| -> Result<String> {
-            let missing = || Error::internal("index_torn", format!("An index segment has no column `{column}`."));
-            let words = fast.str(column).map_err(broken)?.ok_or_else(missing)?;
-            let mut word = String::new();
-            if let Some(ordinal) = words.term_ords(at.doc_id).next() {
-                words.ord_to_str(ordinal, &mut word)?;
-            }
-            Ok(word)
-        };
-        let number = |column: &str| Ok::<_, Error>(fast.u64(column).map_err(broken)?.first(at.doc_id).unwrap_or_default());
-        Ok(Scored {
-            entry: EntryId::from_text(word("entry")?),
-            seq: u32::try_from(number("seq")?).unwrap_or_default(),
-            score,
-            support: score,
-            market: Some(word("market")?).filter(|market| !market.is_empty()),
-            bare: number("bare")? == 1,
-        })
+        let columns = searcher.segment_readers().iter().map(Columns::of).collect::<Result<Vec<_>>>()?;
+        let scored = found.into_iter().map(|(score, at)| columns[at.segment_ord as usize].scored(score, at.doc_id));
+        Ok(best_per_entry(scored.collect::<Result<_>>()?, limit))
     }
 
     /// How much each word tells.
@@ -187,6 +167,44 @@ impl Shelf {
             }
         }
         filters
+    }
+}
+
+/// What is kept of a segment's documents, opened once for a search.
+struct Columns {
+    entry: StrColumn,
+    market: StrColumn,
+    seq: Column<u64>,
+    bare: Column<u64>,
+}
+
+impl Columns {
+    fn of(segment: &SegmentReader) -> Result<Self> {
+        let fast = segment.fast_fields();
+        let words = |column: &str| {
+            let missing = || Error::internal("index_torn", format!("An index segment has no column `{column}`."));
+            fast.str(column).map_err(broken)?.ok_or_else(missing)
+        };
+        let numbers = |column: &str| fast.u64(column).map_err(broken);
+        Ok(Self { entry: words("entry")?, market: words("market")?, seq: numbers("seq")?, bare: numbers("bare")? })
+    }
+
+    fn scored(&self, score: f32, document: DocId) -> Result<Scored> {
+        let word = |column: &StrColumn| -> Result<String> {
+            let mut word = String::new();
+            if let Some(ordinal) = column.term_ords(document).next() {
+                column.ord_to_str(ordinal, &mut word)?;
+            }
+            Ok(word)
+        };
+        Ok(Scored {
+            entry: EntryId::from_text(word(&self.entry)?),
+            seq: self.seq.first(document).and_then(|seq| u32::try_from(seq).ok()).unwrap_or_default(),
+            score,
+            support: score,
+            market: Some(word(&self.market)?).filter(|market| !market.is_empty()),
+            bare: self.bare.first(document) == Some(1),
+        })
     }
 }
 
