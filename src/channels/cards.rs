@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::left_store::Hanging;
+use super::left_store::{BEAT, Hanging};
 use super::pace::Share;
 use super::store::BotStore;
 use super::tend::settled;
@@ -47,6 +47,8 @@ pub struct Live<'a> {
     share: Share,
     due: Instant,
     shown: String,
+    /// Since when the database last said that the message is ours.
+    ours: Instant,
 }
 
 /// How a card ended.
@@ -61,12 +63,13 @@ impl<'a> Live<'a> {
     /// Opens a card, or goes on with one of an earlier try; none when a plain message is better.
     pub async fn open(cards: &'a dyn Cards, notes: Notes<'a>, to: &Inbound, attempt: i64, earlier: Option<String>) -> Result<Option<Self>> {
         let reopened = earlier.is_some();
+        let ours = Instant::now();
         let share = cards.pace().share().await.or_else(|| reopened.then(|| cards.pace().any_share()));
         let Some(share) = share else { return Ok(None) };
         let id = earlier.unwrap_or_else(|| cards.name(to));
         let message = to.message_id.clone();
         let mention = to.asker.staff_id.clone().filter(|_| to.group).map(|id| Mention { id });
-        let live = Self { cards, notes, id, message, mention, attempt, share, due: Instant::now(), shown: String::new() };
+        let live = Self { cards, notes, id, message, mention, attempt, share, due: ours, shown: String::new(), ours };
         if !reopened && timeout(PATIENCE_TO_OPEN, cards.pace().turn()).await.is_err() {
             return Ok(None);
         }
@@ -77,16 +80,18 @@ impl<'a> Live<'a> {
             Ok(()) => Ok(Some(live)),
             Err(error) => {
                 notes.pulse.log().warn("no card, a plain message instead", &error);
-                live.give_up(&error).await?;
+                live.give_up(&error, reopened).await?;
                 Ok(None)
             }
         }
     }
 
-    /// A call that was refused made no card; one that the platform did not answer, or not well, may have.
-    async fn give_up(&self, error: &Error) -> Result<()> {
+    /// A call that was refused made no card; one that the platform did not answer, or not well, may have, and an earlier
+    /// try may have as well.
+    async fn give_up(&self, error: &Error, reopened: bool) -> Result<()> {
         match error.kind() {
             Kind::Timeout | Kind::Unavailable => self.hangs().await,
+            Kind::RateLimited | Kind::Unauthenticated | Kind::Forbidden if reopened => self.hangs().await,
             _ => self.notes.store.card_done(&self.id).await,
         }
     }
@@ -112,7 +117,7 @@ impl<'a> Live<'a> {
     pub async fn show(&mut self, so_far: &str) {
         self.due = Instant::now() + self.share.interval();
         let text = markdown::closed(&markdown::split(so_far, self.cards.limit()).swap_remove(0));
-        if text.trim().is_empty() || text == self.shown || !self.cards.pace().room().await {
+        if text.trim().is_empty() || text == self.shown || !self.is_ours().await || !self.cards.pace().room().await {
             return;
         }
         match self.notes.pulse.called(self.cards.update(&self.id, &text, Step::Writing).await) {
@@ -120,6 +125,20 @@ impl<'a> Live<'a> {
             // The next update or the end makes up for it.
             Err(error) => self.notes.pulse.log().warn("a card's update was left out", &error),
         }
+    }
+
+    /// Whether nobody can have taken the message over: a text that is late would stand over the end that they gave the
+    /// card. Asked anew only when it was long ago.
+    async fn is_ours(&mut self) -> bool {
+        if self.ours.elapsed() < BEAT {
+            return true;
+        }
+        let asked = Instant::now();
+        let ours = self.notes.store.beat(&self.message, self.attempt).await.unwrap_or(false);
+        if ours {
+            self.ours = asked;
+        }
+        ours
     }
 
     /// Ends it with the whole text, whatever that takes.
@@ -167,6 +186,7 @@ impl<'a> Live<'a> {
 /// Ends the cards that could not be ended in their time, each in its turn. A platform that is not well is left alone
 /// until the next time, so that an outage does not use up the month's calls.
 pub async fn sweep(cards: &dyn Cards, store: &BotStore) -> Result<()> {
+    store.open_cards_hang(words::see_below(), &words::failed_in_both()).await?;
     for _ in 0..MOST_SWEPT {
         let Some(Hanging { card, text, tries }) = store.next_hanging().await? else { return Ok(()) };
         let mut outcome = finish(cards, &card, &text).await;

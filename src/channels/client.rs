@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Response, Url};
 
 use super::host::is_loopback;
 use crate::error::{Error, Result};
@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// A platform answers in well under a second; a call that takes this long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
+/// What a platform says is a few kilobytes; nobody reads more than this of it.
+const LARGEST_ANSWER: usize = 1 << 20;
 /// The code of a call that was certainly never made.
 pub const UNREACHABLE: &str = "platform_unreachable";
 
@@ -43,6 +45,22 @@ pub fn client(local: bool) -> Result<Client> {
     let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
     let builder = if local { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))
+}
+
+/// What the platform said, up to a bound: an address that answers without an end must not fill the memory.
+///
+/// # Errors
+/// `platform_answer_too_large` beyond it, of which nobody knows what it means; what [`lost`] says when it broke off.
+pub async fn body(mut answer: Response) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(lost)? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            let message = "The platform's answer is larger than a megabyte and was not read; the call may have worked.";
+            return Err(Error::timeout("platform_answer_too_large", message));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// No answer. Only a connection that never stood is certain to have done nothing. An address may be a secret: it

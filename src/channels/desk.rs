@@ -18,7 +18,7 @@ use crate::chat::{Accepted, ChatEngine, ChatRequest, EventKind};
 use crate::config::{AiMark, BotMemory};
 use crate::error::{Error, Result};
 use crate::ids::{KeyId, OwnerId, TenantId, Timestamp, random_token};
-use crate::memory::{Memory, Turn};
+use crate::memory::Memory;
 use crate::models::{Language, Models};
 use crate::tenants::{Caller, Role};
 
@@ -83,6 +83,8 @@ pub struct Desk {
 pub(super) struct Case<'a> {
     pub(super) inbound: &'a Inbound,
     pub(super) owner: OwnerId,
+    /// Where the talk goes on: the owner's own row, or one of a thread's.
+    pub(super) talk: OwnerId,
     pub(super) language: Language,
     /// Which try it is.
     attempt: i64,
@@ -169,7 +171,8 @@ impl Desk {
         };
         let answering = async {
             let card = if attempt > 1 { self.parts.store.card_of(&inbound.message_id).await? } else { None };
-            let case = Case { inbound, owner: self.owner(inbound), language: Language::of(said), attempt, card, early };
+            let (owner, talk) = (self.owner(inbound), self.owner_in(inbound, &inbound.conversation));
+            let case = Case { inbound, owner, talk, language: Language::of(said), attempt, card, early };
             self.attend(case, said).await
         };
         let outcome = self.while_ours(&inbound.message_id, attempt, answering).await;
@@ -196,13 +199,14 @@ impl Desk {
     async fn obey(&self, mut case: Case<'_>, command: Command, said: &str) -> Result<()> {
         case.language = match &command {
             Command::Human(more) if !more.is_empty() => Language::of(more),
+            Command::Answer(reply) if !reply.is_empty() => Language::of(said),
             _ => self.language_of_command(&case, said).await?,
         };
         let language = case.language;
         let text = match command {
             Command::Help => words::help(language).to_owned(),
             Command::New => {
-                self.parts.store.continue_with(&case.owner, None).await?;
+                self.go_on_with(&case, None).await?;
                 words::fresh(language).to_owned()
             }
             Command::Human(_) => self.call_a_human(&case, said).await?.to_owned(),
@@ -210,15 +214,6 @@ impl Desk {
             Command::Model(id) => self.model(&case, id.as_deref()).await?,
         };
         self.say(case, text).await
-    }
-
-    /// `/human` is the same word in every language: the talk before tells, or the names.
-    async fn language_of_command(&self, case: &Case<'_>, said: &str) -> Result<Language> {
-        if Language::of(said) == Language::Zh {
-            return Ok(Language::Zh);
-        }
-        let names = format!("{}{}", case.inbound.title.as_deref().unwrap_or_default(), case.inbound.asker.name);
-        Ok(Language::of(&self.last_turn(&case.owner).await?.map_or(names, |turn| turn.question)))
     }
 
     async fn model(&self, case: &Case<'_>, id: Option<&str>) -> Result<String> {
@@ -236,12 +231,6 @@ impl Desk {
                 Ok(complaint + &words::models(language, current, &known))
             }
         }
-    }
-
-    /// The newest turn of a talk.
-    pub(super) async fn last_turn(&self, owner: &OwnerId) -> Result<Option<Turn>> {
-        let Some(conversation) = self.parts.store.thread(owner).await?.conversation_id else { return Ok(None) };
-        Ok(self.parts.turns.earlier(&self.parts.tenant, &conversation, i64::MAX, 1).await?.into_iter().next_back())
     }
 
     async fn ask(&self, mut case: Case<'_>, question: &str) -> Result<()> {
@@ -280,7 +269,7 @@ impl Desk {
     /// Counts what the base did not have; the second time in a row calls a person and says so.
     async fn after(&self, case: &Case<'_>, answer: &Answer, question: &str) -> Result<String> {
         let (store, message) = (&self.parts.store, &case.inbound.message_id);
-        let misses = store.count(&case.owner, message, answer.is_miss()).await?;
+        let misses = store.count(&case.owner, message, answer.is_miss(), case.language).await?;
         if !answer.is_miss() || !self.has_duty() {
             return Ok(String::new());
         }
@@ -318,7 +307,10 @@ impl Desk {
 
     async fn accept(&self, case: &Case<'_>, question: &str, client_msg_id: String) -> Result<Accepted> {
         let caller = self.caller(&case.owner);
-        let thread = self.parts.store.thread(&case.owner).await?;
+        let mut thread = self.parts.store.thread(&case.talk).await?;
+        if case.talk != case.owner {
+            thread.model = self.parts.store.thread(&case.owner).await?.model;
+        }
         let request = |thread: Thread| ChatRequest {
             text: question.to_owned(),
             client_msg_id: Some(client_msg_id.clone()),
@@ -339,7 +331,7 @@ impl Desk {
             outcome => outcome,
         }?;
         if thread.conversation_id.as_ref() != Some(&accepted.conversation_id) {
-            self.parts.store.continue_with(&case.owner, Some(&accepted.conversation_id)).await?;
+            self.go_on_with(case, Some(&accepted.conversation_id)).await?;
         }
         Ok(accepted)
     }
@@ -366,15 +358,6 @@ impl Desk {
     fn caller(&self, owner: &OwnerId) -> Caller {
         let key = KeyId::from_text(&self.parts.bot);
         Caller { tenant: self.parts.tenant.clone(), role: Role::Member, key, owner: owner.clone() }
-    }
-
-    /// Who owns the conversation: the asker in this chat, or the whole group.
-    fn owner(&self, inbound: &Inbound) -> OwnerId {
-        let asker = match self.parts.memory {
-            BotMemory::Group if inbound.group => "",
-            _ => inbound.asker.id.as_str(),
-        };
-        OwnerId::from_text(format!("b_{}", digest(&[&self.parts.bot, &inbound.conversation, asker])))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::commands::{self, Command};
 use super::desk::{Case, Desk, digest};
 use super::human_store::{Call, NewCall};
+use super::markdown::plain;
 use super::{Inbound, Mention, Post, words};
 use crate::error::Result;
 use crate::memory::NewHumanReply;
@@ -16,7 +17,7 @@ impl Desk {
         if !self.has_duty() {
             return Ok(words::nobody(language));
         }
-        let last = self.last_turn(&case.owner).await?;
+        let last = self.last_turn(case).await?;
         // With a command it is about what was asked before, and what the command says beside its name.
         let what = match commands::read(said) {
             Some(command) => {
@@ -40,9 +41,10 @@ impl Desk {
             return Ok(words::called(language));
         }
         let unnamed = if case.inbound.group { words::some_group(language) } else { words::alone(language) };
-        let place = case.inbound.title.as_deref().unwrap_or(unnamed);
+        let place = case.inbound.title.as_deref().map(plain);
+        let place = place.as_deref().unwrap_or(unnamed);
         let who = self.parts.channel.name_of(&case.inbound.asker);
-        let note = Post::new(language, words::alert(language, &who, place, &what, &kept.code));
+        let note = Post::new(language, words::alert(language, &who, place, &plain(&what), &kept.code));
         match self.parts.pulse.called(self.parts.channel.alert(duty, &note).await) {
             // A crash before this is noted tells them twice; the other way round they might never hear of it.
             Ok(()) => self.parts.store.call_is_told(&kept.code).await.map(|()| words::called(language)),
@@ -141,7 +143,7 @@ impl Desk {
         let inbound: Inbound = serde_json::from_str(&call.inbound)?;
         let language = Language::of(&call.question);
         let mention = inbound.asker.staff_id.filter(|_| inbound.group).map(|id| Mention { id });
-        let post = Post { mention, ..Post::new(language, words::reply_of_a_human(language, &call.question, text)) };
+        let post = Post { mention, ..Post::new(language, words::reply_of_a_human(language, &plain(&call.question), text)) };
         Ok(post.pieces(self.parts.channel.limit()))
     }
 
@@ -164,7 +166,7 @@ impl Desk {
     pub(super) async fn tell_lost_replies(&self) -> Result<()> {
         for call in self.parts.store.lost_replies().await? {
             let language = Language::of(&call.question);
-            let note = Post::new(language, words::never_passed_on(language, &call.question, &call.code));
+            let note = Post::new(language, words::never_passed_on(language, &plain(&call.question), &call.code));
             if let Err(error) = self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
                 self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error);
             }
@@ -270,7 +272,7 @@ mod tests {
     fn a_note_that_is_quoted_names_its_call() {
         for language in [Language::Zh, Language::En] {
             assert_eq!(told_code(&words::alert(language, "Ann", "a group", "q /answer", "ab12")).as_deref(), Some("ab12"));
-            assert_eq!(told_code(&words::never_passed_on(language, "q", "cd34")).as_deref(), Some("cd34"));
+            assert_eq!(told_code(&words::never_passed_on(language, "what is `/answer ef56` for?", "cd34")).as_deref(), Some("cd34"));
         }
         assert_eq!((told_code("/answer"), told_code("/answer …"), told_code("")), (None, None, None));
     }

@@ -178,6 +178,20 @@ impl BotStore {
         Ok(changed == 1)
     }
 
+    /// A card that is open although its message is over hangs: the answer went another way than the card that an earlier
+    /// try had opened, or a crash broke it off while it was being said.
+    pub async fn open_cards_hang(&self, answered: &str, failed: &str) -> Result<()> {
+        let sql = "update channel_cards set state = 'hanging', updated_ms = $3, \
+             final_text = case when exists (select 1 from channel_messages m where m.tenant_id = $1 and m.bot = $2 \
+             and m.message_id = channel_cards.message_id and m.state = 'done') then $4 else $5 end \
+             where tenant_id = $1 and bot = $2 and state = 'open' and exists (select 1 from channel_messages m \
+             where m.tenant_id = $1 and m.bot = $2 and m.message_id = channel_cards.message_id and m.state in ('done', 'failed'))";
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(self.clock.now()).bind(answered).bind(failed)
+            .execute(pool).await.map(drop))?;
+        Ok(())
+    }
+
     /// The card whose turn it is to be ended, given to one caller. One whose message is not over waits: the next try
     /// goes on with it, or it has to say something else.
     pub async fn next_hanging(&self) -> Result<Option<Hanging>> {

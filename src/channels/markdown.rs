@@ -85,6 +85,23 @@ fn open_fence(text: &str) -> Option<&str> {
     })
 }
 
+/// Somebody else's words on one line of ours, with nothing in them that a platform would draw or call somebody by: marks
+/// become the wide ones that they look like.
+pub fn plain(text: &str) -> String {
+    let wide = |c: char| match c {
+        '*' => '＊',
+        '`' => '｀',
+        '[' => '［',
+        ']' => '］',
+        '<' => '＜',
+        '>' => '＞',
+        '~' => '～',
+        '|' => '｜',
+        _ => c,
+    };
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(wide).collect()
+}
+
 /// The text so far as whole Markdown: a fence, code or bold that is open is closed, a link that is half
 /// there is left out.
 pub fn closed(text: &str) -> String {
@@ -188,6 +205,12 @@ mod tests {
     fn a_point_in_a_number_or_an_address_ends_no_sentence() {
         let text = format!("{} costs 10.5 at https://a.example.com/x{}", "word ".repeat(12), " tail".repeat(20));
         assert!(split(&text, SMALL).iter().all(|piece| !piece.ends_with("10.") && !piece.ends_with("a.")));
+    }
+
+    #[test]
+    fn somebody_elses_words_draw_nothing_and_call_nobody() {
+        assert_eq!(plain(" a_b\n**bold** [x](http://y) "), "a_b ＊＊bold＊＊ ［x］(http://y)");
+        assert_eq!(plain("<!channel> <at id=all></at> `/回复 ab12`"), "＜!channel＞ ＜at id=all＞＜/at＞ ｀/回复 ab12｀");
     }
 
     #[test]

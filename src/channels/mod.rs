@@ -37,6 +37,7 @@ mod pulse;
 mod rating;
 pub mod slack;
 pub mod store;
+mod talk;
 mod tend;
 mod webhook;
 pub mod wecom;
@@ -160,9 +161,9 @@ pub trait Channel: Send + Sync {
         &inbound.conversation
     }
 
-    /// What an asker is called in a message to somebody else.
+    /// What an asker is called in a message to somebody else, as Markdown.
     fn name_of(&self, asker: &Asker) -> String {
-        asker.name.clone()
+        markdown::plain(&asker.name)
     }
 
     /// The cards that answers can be streamed into, where the bot has some.

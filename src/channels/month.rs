@@ -19,19 +19,61 @@ const KEPT: i64 = 10;
 pub struct Month {
     store: BotStore,
     most: i64,
-    /// The month that was looked at last, with its calls.
-    seen: Mutex<(String, i64)>,
+    per_card: i64,
+    seen: Mutex<Seen>,
+}
+
+/// The month that was looked at last.
+#[derive(Debug, Default)]
+struct Seen {
+    month: String,
+    /// Its calls; ours are in it before the database knows of them.
+    calls: i64,
+    /// Whether it was logged that they are scarce.
+    told: bool,
 }
 
 impl Month {
-    /// So many calls a month.
-    pub fn new(store: BotStore, most: u32) -> Self {
-        Self { store, most: i64::from(most), seen: Mutex::default() }
+    /// So many calls a month, of which a card takes `per_card` to be opened and ended.
+    pub fn new(store: BotStore, most: u32, per_card: u32) -> Self {
+        Self { store, most: i64::from(most), per_card: i64::from(per_card), seen: Mutex::default() }
+    }
+
+    /// What so many open cards may still need.
+    pub fn reserve(&self, cards: usize) -> i64 {
+        i64::try_from(cards).unwrap_or(i64::MAX).saturating_mul(self.per_card)
     }
 
     /// Counts a call.
     pub async fn count(&self) {
         let month = self.now();
+        self.count_here(&month, i64::MAX);
+        self.note(month).await;
+    }
+
+    /// Counts a call that may be left out, if it and what is reserved leave the part that is kept.
+    pub async fn count_if_room(&self, reserved: i64) -> bool {
+        if !self.has_room(reserved.saturating_add(1)).await {
+            return false;
+        }
+        let month = self.now();
+        // Others have called meanwhile.
+        if !self.count_here(&month, self.streamed().saturating_sub(reserved)) {
+            return false;
+        }
+        self.note(month).await;
+        true
+    }
+
+    /// Counts a call of a month that is known, up to so many.
+    fn count_here(&self, month: &str, most: i64) -> bool {
+        let mut seen = self.seen();
+        let counts = seen.month == month && seen.calls < most;
+        seen.calls += i64::from(counts);
+        counts
+    }
+
+    async fn note(&self, month: String) {
         match self.store.count_call(&month).await {
             Ok(calls) => self.look(month, calls),
             Err(error) => tracing::error!(code = error.code(), causes = error.causes(), "a call was not counted: {error}"),
@@ -46,42 +88,47 @@ impl Month {
         Ok((self.store.calls(&self.now()).await?, self.most))
     }
 
-    /// Whether what is left is for messages only.
-    pub async fn is_scarce(&self) -> bool {
+    /// Whether so many calls leave the part that is kept for messages.
+    pub async fn has_room(&self, calls: i64) -> bool {
         let month = self.now();
-        let known = self.seen().clone();
-        if known.0 == month {
-            return self.is_spent(known.1);
-        }
-        match self.store.calls(&month).await {
-            Ok(calls) => {
-                self.look(month, calls);
-                self.is_spent(calls)
-            }
-            Err(error) => {
-                tracing::error!(code = error.code(), causes = error.causes(), "the month's calls are not known: {error}");
-                true
+        if self.seen().month != month {
+            match self.store.calls(&month).await {
+                Ok(calls) => self.look(month, calls),
+                Err(error) => {
+                    tracing::error!(code = error.code(), causes = error.causes(), "the month's calls are not known: {error}");
+                    return false;
+                }
             }
         }
-    }
-
-    fn is_spent(&self, calls: i64) -> bool {
-        calls >= self.most - (self.most / KEPT).max(1)
-    }
-
-    fn look(&self, month: String, calls: i64) {
         let mut seen = self.seen();
-        if self.is_spent(calls) && !(seen.0 == month && self.is_spent(seen.1)) {
+        let fits = seen.calls.saturating_add(calls) <= self.streamed();
+        if !fits && !std::mem::replace(&mut seen.told, true) {
             tracing::warn!(
-                calls,
+                bot = self.store.bot,
+                calls = seen.calls,
                 most = self.most,
-                "the month's calls are nearly used up: answers are plain messages until the next month"
+                "the month's calls are nearly used up: beside what open cards need answers are plain messages"
             );
         }
-        *seen = (month, calls);
+        fits
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, (String, i64)> {
+    /// Calls that streaming may use.
+    fn streamed(&self) -> i64 {
+        self.most - (self.most / KEPT).max(1)
+    }
+
+    /// What the database counts; our own calls that it does not know yet stay counted.
+    fn look(&self, month: String, calls: i64) {
+        let mut seen = self.seen();
+        if seen.month == month {
+            seen.calls = seen.calls.max(calls);
+        } else {
+            *seen = Seen { month, calls, told: false };
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 

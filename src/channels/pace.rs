@@ -1,7 +1,7 @@
 //! One quota of calls per second for all conversations of a bot. What must go out (an answer's end) waits
 //! its turn; what may be left out (a card's text so far) goes only when there is room, and the interval
 //! between updates stretches with the number of open cards. Where the platform counts by the month as well,
-//! nothing that may be left out goes once the month's calls become scarce. As many turns are taken as calls are made:
+//! nothing that may be left out goes once the month's calls become scarce, and what open cards still need is reserved. As many turns are taken as calls are made:
 //! whoever changes or opens a card has taken one for it, and what that needs beside it takes its own.
 
 use std::num::NonZeroU32;
@@ -116,11 +116,14 @@ impl Pace {
 
     /// Whether a call that may be left out can be made now; it is counted.
     pub async fn room(&self) -> bool {
-        if self.is_scarce().await || self.0.waiting.load(Ordering::Relaxed) > 0 || self.0.calls.check().is_err() {
+        let reserved = self.reserved();
+        if !self.has_room(reserved.saturating_add(1)).await || self.0.waiting.load(Ordering::Relaxed) > 0 || self.0.calls.check().is_err() {
             return false;
         }
-        self.count().await;
-        true
+        match &self.0.month {
+            Some(month) => month.count_if_room(reserved).await,
+            None => true,
+        }
     }
 
     async fn count(&self) {
@@ -129,20 +132,26 @@ impl Pace {
         }
     }
 
-    async fn is_scarce(&self) -> bool {
+    async fn has_room(&self, calls: i64) -> bool {
         match &self.0.month {
-            Some(month) => month.is_scarce().await,
-            None => false,
+            Some(month) => month.has_room(calls).await,
+            None => true,
         }
+    }
+
+    /// Calls of the month that the open cards still need: one that could not be ended would hang.
+    fn reserved(&self) -> i64 {
+        self.0.month.as_ref().map_or(0, |month| month.reserve(self.0.open.load(Ordering::Relaxed)))
     }
 
     /// A share for one more card; none when there are so many that it would hardly move, or when the month's
     /// calls are scarce.
     pub async fn share(&self) -> Option<Share> {
-        if self.is_scarce().await {
+        // Counted before it is asked for, so that two cards do not get the same room.
+        let share = self.any_share();
+        if !self.has_room(self.reserved()).await {
             return None;
         }
-        let share = self.any_share();
         (self.stretched(self.0.open.load(Ordering::Relaxed)) <= SLOWEST).then_some(share)
     }
 

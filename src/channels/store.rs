@@ -8,6 +8,7 @@ use super::left_store::STALE_MS;
 use crate::db::{Db, Tx};
 use crate::error::Result;
 use crate::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp, TurnId};
+use crate::models::Language;
 use crate::{in_tx, on};
 
 /// Messages are remembered so long: a captured signature is good for an hour, a redelivery for minutes.
@@ -31,6 +32,8 @@ pub struct Thread {
     pub model: Option<String>,
     /// Answers in a row that the base did not have.
     pub misses: i64,
+    /// `zh` or `en`, as the last question was asked.
+    pub language: Option<String>,
 }
 
 /// The answer that a card shows.
@@ -113,7 +116,8 @@ impl BotStore {
 
     /// Where an asker's talk goes on.
     pub async fn thread(&self, owner: &OwnerId) -> Result<Thread> {
-        let sql = "select conversation_id, model, misses from channel_threads where tenant_id = $1 and bot = $2 and owner_id = $3";
+        let sql =
+            "select conversation_id, model, misses, language from channel_threads where tenant_id = $1 and bot = $2 and owner_id = $3";
         let found: Option<Thread> = on!(&self.db, pool => sqlx::query_as(sql)
             .bind(&self.tenant).bind(&self.bot).bind(owner).fetch_optional(pool).await)?;
         Ok(found.unwrap_or_default())
@@ -141,14 +145,15 @@ impl BotStore {
         tx.commit().await
     }
 
-    /// Counts the answer to a message, once; returns how many in a row the base did not have.
-    pub async fn count(&self, owner: &OwnerId, message: &str, miss: bool) -> Result<i64> {
+    /// Counts the answer to a message, once, and remembers in which language it was asked; returns how many in a row the
+    /// base did not have.
+    pub async fn count(&self, owner: &OwnerId, message: &str, miss: bool, language: Language) -> Result<i64> {
         let mut tx = self.open_thread(owner).await?;
-        let sql = "update channel_threads set counted = $4, updated_ms = $6, \
+        let sql = "update channel_threads set counted = $4, updated_ms = $6, language = $7, \
              misses = case when counted = $4 then misses when $5 = 1 then misses + 1 else 0 end \
              where tenant_id = $1 and bot = $2 and owner_id = $3 returning misses";
         let misses: i64 = in_tx!(&mut tx, conn => sqlx::query_scalar(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(message).bind(i32::from(miss)).bind(self.clock.now())
+            .bind(&self.tenant).bind(&self.bot).bind(owner).bind(message).bind(i32::from(miss)).bind(self.clock.now()).bind(language.code())
             .fetch_one(conn).await)?;
         tx.commit().await?;
         Ok(misses)

@@ -193,8 +193,8 @@ pub fn passed_on_later(language: Language) -> &'static str {
 /// To whoever is on duty: the reply to a call never arrived, and the call waits again.
 pub fn never_passed_on(language: Language, question: &str, code: &str) -> String {
     match language {
-        Zh => format!("人工答复没能送到提问的人，请直接联系他，或再答复一次：`/回复 {code} …`\n\n> {question}"),
-        En => format!("A reply never reached the asker. Contact them directly, or reply again: `/answer {code} …`\n\n> {question}"),
+        Zh => format!("人工答复没能送到提问的人：\n\n> {question}\n\n请直接联系他，或再答复一次：`/回复 {code} …`"),
+        En => format!("A reply never reached the asker:\n\n> {question}\n\nContact them directly, or reply again: `/answer {code} …`"),
     }
 }
 
@@ -289,6 +289,11 @@ pub fn too_long(language: Language) -> &'static str {
 /// To whoever is on duty, who may read either language.
 pub fn test(bot: &str) -> String {
     format!("这是机器人 {bot} 的测试消息：它能把话送到这里。\n\nA test message of the bot {bot}: what it says arrives here.")
+}
+
+/// What [`failed`] says, where nobody knows who reads it.
+pub fn failed_in_both() -> String {
+    format!("{}\n\n{}", failed(Zh), failed(En))
 }
 
 /// Something on our side.

@@ -53,6 +53,9 @@ pub struct DingTalk {
     /// Stream the answer into a card, as a bot with `card_template_id` does
     #[arg(long)]
     card: bool,
+    /// Then plays whoever is on duty: what they reply to the call that `/human` made
+    #[arg(long, value_name = "TEXT")]
+    reply: Option<String>,
     /// A bot of the configuration; otherwise the only one, or one that is made up
     #[arg(long, value_name = "BOT")]
     bot: Option<String>,
@@ -102,11 +105,23 @@ struct Told {
     acknowledged: Duration,
     answer: Value,
     answered: Duration,
+    /// What stood in the chats by then.
+    shown: usize,
+    reply: Option<Reply>,
+}
+
+/// What somebody on duty said to the bot.
+struct Reply {
+    who: String,
+    place: String,
+    group: bool,
+    text: String,
 }
 
 impl DingTalk {
     async fn run(self, mut config: Config, tenant: &str, json: bool) -> Result<u8> {
         let (name, mut bot) = self.bot(&config, tenant)?;
+        let duty = (bot.duty_user.clone(), bot.duty_group.clone());
         let platform = LocalDingTalk::start(&bot.client_id, &bot.client_secret).await?;
         bot.api_base = platform.base();
         bot.session_webhook_hosts = vec!["127.0.0.1".to_owned()];
@@ -123,7 +138,10 @@ impl DingTalk {
         let url = format!("http://{}/webhooks/dingtalk/{name}", listener.local_addr()?);
         let (stop, db) = (CancellationToken::new(), app.db.clone());
         let server = tokio::spawn(http::serve_webhooks(listener, app, stop.clone()));
-        let told = self.tell(&platform, &url).await;
+        let told = match self.tell(&platform, &url).await {
+            Ok(told) => self.answer_the_call(&platform, &url, duty, told).await,
+            Err(error) => Err(error),
+        };
         stop.cancel();
         server.await??;
         db.close().await;
@@ -152,32 +170,79 @@ impl DingTalk {
         let conversation = if self.group { "cidSimulatedGroup" } else { "cidSimulatedChat" };
         let message = platform.message(conversation, self.group, WHO, &self.text);
         let began = Instant::now();
-        let (sent, answer) = if self.stream {
-            let answer = platform.push(&message, PATIENCE).await?;
-            ("a CALLBACK frame over the stream that the bot opened".to_owned(), answer)
-        } else {
-            let (status, answer) = platform.callback(url, &message).await?;
-            if status != 200 {
-                return Err(Error::internal("callback_refused", format!("The bot answered the callback with {status}: {answer}.")));
-            }
-            (format!("POST {url}, signed"), answer)
-        };
+        let answer = self.deliver(platform, url, &message).await?;
         let acknowledged = began.elapsed();
-        platform.until(PATIENCE, |shown| shown.last().is_some_and(Shown::is_final)).await?;
-        Ok(Told { sent, acknowledged, answer, answered: began.elapsed() })
+        let answered = |shown: &[Shown]| shown.iter().any(|one| is_asker(&one.place)) && shown.iter().all(Shown::is_final);
+        let shown = platform.until(PATIENCE, answered).await?.len();
+        let sent = match self.stream {
+            true => "a CALLBACK frame over the stream that the bot opened".to_owned(),
+            false => format!("POST {url}, signed"),
+        };
+        Ok(Told { sent, acknowledged, answer, answered: began.elapsed(), shown, reply: None })
+    }
+
+    /// What the bot says to a message of the platform at once.
+    async fn deliver(&self, platform: &LocalDingTalk, url: &str, message: &Value) -> Result<Value> {
+        if self.stream {
+            return platform.push(message, PATIENCE).await;
+        }
+        match platform.callback(url, message).await? {
+            (200, answer) => Ok(answer),
+            (status, answer) => Err(Error::internal("callback_refused", format!("The bot answered the callback with {status}: {answer}."))),
+        }
+    }
+
+    /// Says `--reply` to the bot as whoever was told of the call, and waits until the asker was shown it and they were thanked.
+    async fn answer_the_call(
+        &self,
+        platform: &LocalDingTalk,
+        url: &str,
+        duty: (Option<String>, Option<String>),
+        mut told: Told,
+    ) -> Result<Told> {
+        let Some(text) = &self.reply else { return Ok(told) };
+        let nobody = || Error::invalid("nobody_called", "Nobody on duty was called, so there is nothing to reply to: try --text /human.");
+        let told_by = |one: &Shown| !is_asker(&one.place) && code_of(&one.text).is_some();
+        let call = platform.shown().into_iter().find(told_by).ok_or_else(nobody)?;
+        let (command, code) = code_of(&call.text).ok_or_else(nobody)?;
+        let group = duty.1.as_ref() == Some(&call.place);
+        let who = duty.0.filter(|user| !group || *user == call.place).unwrap_or_else(|| "colleague".to_owned());
+        let place = if group { call.place.clone() } else { "cidSimulatedDuty".to_owned() };
+        let reply = Reply { who, place, group, text: format!("{command} {code} {text}") };
+        self.deliver(platform, url, &platform.message(&reply.place, reply.group, &reply.who, &reply.text)).await?;
+        let before = told.shown;
+        let passed_on = |shown: &[Shown]| {
+            let since = shown.get(before..).unwrap_or_default();
+            since.iter().any(|one| one.place == reply.place) && since.iter().all(Shown::is_final)
+        };
+        platform.until(PATIENCE, passed_on).await?;
+        told.reply = Some(reply);
+        Ok(told)
     }
 
     fn show(&self, told: &Told, shown: &[Shown], json: bool) -> Result<u8> {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or_default();
         if json {
             let times = json!({"acknowledged": ms(told.acknowledged), "answered": ms(told.answered)});
-            print::json(&json!({"sent": told.sent, "response": told.answer, "timings_ms": times, "shown": shown}));
+            let reply = told.reply.as_ref().map(|reply| json!({"who": reply.who, "place": reply.place, "text": reply.text}));
+            print::json(&json!({"sent": told.sent, "response": told.answer, "timings_ms": times, "shown": shown, "reply": reply}));
         } else {
             let place = if self.group { "商家交流群 (group)" } else { "one to one" };
             print::line(format!("→ {}\n← acknowledged after {} ms\n", told.sent, ms(told.acknowledged)));
             print::line(format!("── {place} ──\n{WHO}: {}{}", if self.group { "@copilot " } else { "" }, self.text));
-            shown.iter().for_each(|one| print::line(drawn(one)));
+            let (first, since) = shown.split_at(told.shown.min(shown.len()));
+            first.iter().for_each(|one| print::line(drawn(one)));
             print::line(format!("\nanswered after {} ms", ms(told.answered)));
+            if let Some(reply) = &told.reply {
+                let place = if reply.group { format!("{} (group)", reply.place) } else { "one to one".to_owned() };
+                print::line(format!(
+                    "\n── on duty, {place} ──\n{}: {}{}",
+                    reply.who,
+                    if reply.group { "@copilot " } else { "" },
+                    reply.text
+                ));
+                since.iter().for_each(|one| print::line(drawn_at(one)));
+            }
         }
         Ok(if shown.is_empty() { PROBLEM } else { DONE })
     }
@@ -203,6 +268,24 @@ fn made_up(tenant: &str) -> DingTalkConfig {
         api_base: String::new(),
         session_webhook_hosts: Vec::new(),
     }
+}
+
+/// Whether it is where the simulated merchant reads.
+fn is_asker(place: &str) -> bool {
+    place.starts_with("cidSimulated") && place != "cidSimulatedDuty" || place == WHO
+}
+
+/// The command that the note on a call ends with, and the call's code.
+fn code_of(note: &str) -> Option<(&'static str, String)> {
+    ["/回复", "/answer"].into_iter().find_map(|command| {
+        let code = note.rsplit_once(&format!("{command} "))?.1.chars().take_while(char::is_ascii_alphanumeric).collect::<String>();
+        (!code.is_empty()).then_some((command, code))
+    })
+}
+
+/// The same where several places are told.
+fn drawn_at(shown: &Shown) -> String {
+    format!("{}: {}", if is_asker(&shown.place) { "to xiaowang" } else { "to whoever replied" }, drawn(shown))
 }
 
 fn drawn(shown: &Shown) -> String {

@@ -97,6 +97,7 @@ impl Memory {
         for sql in [
             "delete from turns where tenant_id = $1 and conversation_id = $2",
             "delete from human_replies where tenant_id = $1 and conversation_id = $2",
+            "delete from human_calls where tenant_id = $1 and conversation_id = $2",
         ] {
             in_tx!(&mut tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
         }

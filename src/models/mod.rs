@@ -81,6 +81,14 @@ impl Language {
         let han = |c: char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}');
         if text.chars().any(han) || !text.chars().any(|c| c.is_ascii_alphabetic()) { Self::Zh } else { Self::En }
     }
+
+    /// `zh` or `en`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Zh => "zh",
+            Self::En => "en",
+        }
+    }
 }
 
 /// How a model is asked to reason.

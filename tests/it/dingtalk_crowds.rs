@@ -141,10 +141,8 @@ async fn two_nodes_that_hear_the_same_message_answer_it_once() {
     let platform = platform().await;
     let provider = Arc::new(FakeProvider::start());
     let node = async || {
-        let url = url.clone();
-        let change = Some(Box::new(move |config: &mut Config| config.database = url) as _);
         let (channels, provider) = (bot(&platform, CARD), Some(Arc::clone(&provider)));
-        Server::start(Setup { channels, provider, config: Some(SLOW), change, ..Setup::default() }).await
+        Server::on_postgres(&url, Setup { channels, provider, config: Some(SLOW), ..Setup::default() }).await
     };
     let mut nodes = [node().await, node().await];
     let addresses = nodes.each_ref().map(address);

@@ -544,3 +544,32 @@ async fn a_card_left_hanging_is_ended_by_the_next_start_and_its_buttons_rate_it(
     );
     assert_eq!(platform.shown(), []);
 }
+
+#[tokio::test]
+async fn two_nodes_that_hear_the_same_message_answer_it_once() {
+    let Some(url) = super::postgres_database("two_feishu").await else { return };
+    let platform = Platform::start().await;
+    let provider = Arc::new(FakeProvider::start());
+    let node = async || {
+        let slow: fn(&mut Config) = |config| config.models.default = "slow-1".into();
+        let channels = platform.bot(&format!("encrypt_key = \"{KEY}\"\n{CARDS}"));
+        Server::on_postgres(&url, Setup { channels, provider: Some(Arc::clone(&provider)), config: Some(slow), ..Setup::default() }).await
+    };
+    let mut nodes = [node().await, node().await];
+    let texts = [DIRECT, "/help", GROUNDED];
+    let messages: Vec<Value> = (0..9).map(|n| message(&format!("om_{n}"), false, texts[n % 3])).collect();
+    join_all(messages.iter().flat_map(|message| nodes.iter().cycle().take(4).map(move |node| say(node, message)))).await;
+    let answered = |shown: usize, cards: &[Card]| shown + cards.iter().filter(|card| !card.streaming && !card.text.is_empty()).count();
+    let mut cards = platform.cards.subscribe();
+    let all = cards.wait_for(|cards| answered(platform.shown().len(), cards) >= messages.len());
+    drop(timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("{:?}", platform.cards.borrow())).unwrap());
+    nodes[0].stop();
+    join_all(messages.iter().map(|message| say(&nodes[1], message))).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let cards = platform.cards.borrow().clone();
+    let mut places: Vec<String> =
+        platform.shown().into_iter().map(|one| one.to).chain(cards.iter().flat_map(|card| card.shown.clone())).collect();
+    places.sort_unstable();
+    assert_eq!(places, (0..9).map(|n| format!("om_{n}")).collect::<Vec<_>>(), "one answer each");
+    assert!(!cards.is_empty() && cards.iter().all(|card| !card.streaming), "{cards:?}");
+}

@@ -5,7 +5,8 @@ use merchant_copilot::http::local_dingtalk::{LocalDingTalk, Shown};
 use serde_json::{Value, json};
 
 use super::dingtalk::{ask, fault, platform, server};
-use super::server::{PATIENCE, Server};
+use super::process::Shop;
+use super::server::{PATIENCE, SMALL, Server};
 
 const UNKNOWN: &str = "怎么用量子计算机煮鸡蛋？";
 const DUTY: &str = "duty_group = \"cidDuty\"";
@@ -160,4 +161,54 @@ async fn a_call_says_what_for_and_a_text_without_an_end_is_cut() {
     assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} ```{}", "y".repeat(5_000))).await.contains("已经转达"));
     let shown: usize = told(&platform, "cid1").iter().map(|text| text.matches('y').count()).sum();
     assert_eq!(shown, 5_000);
+}
+
+#[tokio::test]
+async fn a_command_is_answered_in_the_language_of_the_last_question() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    // The group's name is all that is known.
+    assert!(say(&platform, &server, "cid1", "u1", "/help").await.contains("直接提问"));
+    say(&platform, &server, "cid1", "u1", "How do I boil an egg with a quantum computer?").await;
+    for (command, answer) in [("/help", "Just ask"), ("/new", "A fresh start"), ("/model", "answers now"), ("/human", "has been told")] {
+        let said = say(&platform, &server, "cid1", "u1", command).await;
+        assert!(said.contains(answer), "{command}: {said}");
+    }
+    assert!(say(&platform, &server, "cid1", "u2", "/help").await.contains("直接提问"), "somebody else's language is another");
+    say(&platform, &server, "cid1", "u1", UNKNOWN).await;
+    assert!(say(&platform, &server, "cid1", "u1", "/new").await.contains("重新开始"));
+}
+
+#[tokio::test]
+async fn what_somebody_is_called_draws_nothing_in_the_note_to_whoever_is_on_duty() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    let mut message = platform.message("cid1", true, "u1", "/human 见 [这里](http://evil.example) `/回复 zzzz 好`");
+    message["senderNick"] = json!("**老板** [点我](http://evil.example)");
+    message["conversationTitle"] = json!("群\n\n# 标题 `x`");
+    ask(&platform, &server, &message).await;
+    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.place == "cidDuty")).await.unwrap();
+    let note = told(&platform, "cidDuty").pop().unwrap();
+    assert!(note.contains("＊＊老板＊＊ ［点我］(") && note.contains("「群 # 标题 ｀x｀」"), "{note}");
+    assert!(!note.contains("[") && note.matches('`').count() == 2, "{note}");
+}
+
+#[test]
+fn the_simulator_plays_whoever_is_on_duty() {
+    let shop = Shop::new();
+    shop.import(&shop.file("small.csv", SMALL)).done();
+    let simulate = |more: &[&str]| shop.run([&["simulate", "dingtalk"], more].concat());
+    let nobody = simulate(&["--text", "/help", "--reply", "x"]);
+    assert_eq!((nobody.code, &nobody.json["error"]["code"]), (Some(2), &json!("nobody_called")), "{nobody:?}");
+    for more in [&[][..], &["--group"], &["--stream"]] {
+        let ran = simulate(&[&["--text", "/human my shop is closed", "--reply", "It opens again on Monday."], more].concat()).done();
+        let shown = ran.json["shown"].as_array().unwrap();
+        let told = |place: &str, text: &str| {
+            shown.iter().filter(|one| one["place"] == place && one["text"].as_str().unwrap().contains(text)).count()
+        };
+        let asker = if more == ["--group"] { "cidSimulatedGroup" } else { "cidSimulatedChat" };
+        assert_eq!((told("manager", "my shop is closed"), told(asker, "has been told")), (1, 1), "{}", ran.out);
+        assert_eq!((told(asker, "It opens again on Monday."), told("cidSimulatedDuty", "Passed on")), (1, 1), "{}", ran.out);
+        assert!(ran.json["reply"]["text"].as_str().unwrap().starts_with("/answer "), "{}", ran.out);
+    }
 }

@@ -81,6 +81,12 @@ impl Server {
         Self::start(Setup::default()).await
     }
 
+    /// One of several nodes on this Postgres.
+    pub async fn on_postgres(url: &str, setup: Setup) -> Self {
+        let url = url.to_owned();
+        Self::start(Setup { change: Some(Box::new(move |config| config.database = url)), ..setup }).await
+    }
+
     /// Starts one and waits until it can be searched.
     pub async fn start(setup: Setup) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -103,17 +109,20 @@ impl Server {
                 let address = listener.local_addr().unwrap();
                 let app = App::build(config).await.unwrap();
                 lock.announce(address).unwrap();
-                let db = app.db.clone();
-                let _ = send.send((address, app.tenants.clone()));
+                let (db, tenants) = (app.db.clone(), app.tenants.clone());
+                // Here, as a connection of the pool lives on the runtime that opened it, and the test's may stand still.
+                let demo = TenantId::parse(DEMO).unwrap();
+                let mut keys = Vec::new();
+                for role in [Role::Admin, Role::Member, Role::Site] {
+                    keys.push(issue(&tenants, &demo, role).await.0);
+                }
+                let _ = send.send((address, tenants, keys));
                 http::serve(listener, app, stopped).await.unwrap();
                 db.close().await;
             });
         });
-        let (address, tenants) = ready.await.expect("the server starts");
-        let demo = TenantId::parse(DEMO).unwrap();
-        let (admin, _) = issue(&tenants, &demo, Role::Admin).await;
-        let (member, _) = issue(&tenants, &demo, Role::Member).await;
-        let (site, _) = issue(&tenants, &demo, Role::Site).await;
+        let (address, tenants, keys) = ready.await.expect("the server starts");
+        let [admin, member, site] = <[String; 3]>::try_from(keys).unwrap();
         // A connection lives on the runtime of the test that opened it, and other tests have theirs.
         let client = Client::builder().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
         let server = Self {

@@ -19,7 +19,7 @@ use merchant_copilot::ledger::{Allowance, Ledger};
 use merchant_copilot::memory::facts::Slot;
 use merchant_copilot::memory::summary::Summary;
 use merchant_copilot::memory::{Fact, Filter, Instead, Memory, NewTurn, Outcome, Progress, Rating, Turn};
-use merchant_copilot::models::{ModelCard, Usage};
+use merchant_copilot::models::{Language, ModelCard, Usage};
 use merchant_copilot::on;
 use merchant_copilot::safety::{Safety, SafetyParts};
 use merchant_copilot::tenants::{Credentials, NewKey, Retention, Role, SESSION_MS, Tenants};
@@ -704,16 +704,22 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(ours.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, Some(&conversation)).await.unwrap();
     ours.choose_model(&asker, Some("m")).await.unwrap();
-    assert_eq!((ours.count(&asker, "m1", true).await.unwrap(), ours.count(&asker, "m2", true).await.unwrap()), (1, 2));
-    assert_eq!(ours.count(&asker, "m2", true).await.unwrap(), 2, "tried again, a message is not counted again");
-    let thread = Thread { conversation_id: Some(conversation), model: Some("m".into()), misses: 2 };
+    assert_eq!(
+        (ours.count(&asker, "m1", true, Language::En).await.unwrap(), ours.count(&asker, "m2", true, Language::En).await.unwrap()),
+        (1, 2)
+    );
+    assert_eq!(ours.count(&asker, "m2", true, Language::En).await.unwrap(), 2, "tried again, a message is not counted again");
+    let thread = Thread { conversation_id: Some(conversation), model: Some("m".into()), misses: 2, language: Some("en".into()) };
     assert_eq!(ours.thread(&asker).await.unwrap(), thread);
     assert_eq!(theirs.thread(&asker).await.unwrap(), Thread::default());
     ours.continue_with(&asker, None).await.unwrap();
-    assert_eq!((ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, "m3", false).await.unwrap()), (None, 0));
-    ours.count(&asker, "m4", true).await.unwrap();
+    assert_eq!(
+        (ours.thread(&asker).await.unwrap().conversation_id, ours.count(&asker, "m3", false, Language::En).await.unwrap()),
+        (None, 0)
+    );
+    ours.count(&asker, "m4", true, Language::En).await.unwrap();
     ours.forget_misses(&asker).await.unwrap();
-    assert_eq!(ours.count(&asker, "m5", true).await.unwrap(), 1);
+    assert_eq!(ours.count(&asker, "m5", true, Language::En).await.unwrap(), 1);
     calls_for_a_person(clock, &ours, &theirs, &inbound).await;
 
     // One that nobody has time for waits for whoever has it first.
@@ -723,7 +729,17 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!((ours.unanswered().await.unwrap(), theirs.unanswered().await.unwrap()), (1, 0));
     let waited = ours.take_over(never, 9).await.unwrap();
     assert_eq!((waited.len(), waited[0].attempt), (1, 1), "its first try");
+    // A card of an earlier try, whose message is answered another way.
+    ours.card_opens("card4", "msg4").await.unwrap();
+    ours.open_cards_hang("see below", "sorry").await.unwrap();
+    assert_eq!(ours.next_hanging().await.unwrap(), None, "its message is not over");
     assert!(ours.ends("msg4", 1).await.unwrap());
+    theirs.open_cards_hang("theirs", "theirs").await.unwrap();
+    assert_eq!(ours.next_hanging().await.unwrap(), None);
+    ours.open_cards_hang("see below", "sorry").await.unwrap();
+    let hanging = Hanging { card: "card4".into(), text: "see below".into(), tries: 1 };
+    assert_eq!(ours.next_hanging().await.unwrap(), Some(hanging));
+    ours.card_done("card4").await.unwrap();
 
     assert_eq!((ours.next_change("card1").await.unwrap(), ours.platform_card("card1").await.unwrap()), (None, None));
     ours.card_is("card1", "p1").await.unwrap();

@@ -332,3 +332,28 @@ async fn what_a_stop_left_is_answered_by_the_next_start_and_sent_when_nobody_ask
     }
     assert_eq!(platform.until(1).await.len(), 1, "nothing went elsewhere or twice");
 }
+
+#[tokio::test]
+async fn two_nodes_that_hear_the_same_message_answer_it_once() {
+    let Some(url) = super::postgres_database("two_wecom").await else { return };
+    let platform = Platform::start().await;
+    let provider = Arc::new(FakeProvider::start());
+    let node = async || {
+        let provider = Some(Arc::clone(&provider));
+        Server::on_postgres(&url, Setup { channels: platform.bot(), provider, config: Some(SLOW), ..Setup::default() }).await
+    };
+    let nodes = [node().await, node().await];
+    for n in 0..4 {
+        let asked = message(&format!("m{n}"), false, if n % 2 == 0 { GROUNDED } else { DIRECT });
+        let first = join_all(nodes.iter().cycle().take(4).map(|node| tell(node, &asked))).await;
+        let ids: Vec<String> = first.into_iter().map(|first| first.unwrap()["stream"]["id"].as_str().unwrap().to_owned()).collect();
+        assert!(ids.iter().all(|id| *id == ids[0]), "every delivery is told the same answer: {ids:?}");
+        let told = join_all(nodes.iter().map(|node| all_of(node, &ids[0]))).await;
+        assert_eq!(told[0].last(), told[1].last(), "and so is every node");
+        assert!(told[0].last().unwrap().contains("出处"), "{told:?}");
+    }
+    let all = nodes[1].json("/api/v1/conversations", &nodes[1].admin).await["conversations"].clone();
+    let path = format!("/api/v1/conversations/{}", all[0]["id"].as_str().unwrap());
+    let turns = nodes[0].json(&path, &nodes[0].admin).await["turns"].as_array().unwrap().len();
+    assert_eq!((all.as_array().unwrap().len(), turns), (1, 4), "asked once each");
+}

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::fake_provider::FakeProvider;
-use super::server::{PATIENCE, Server, Setup};
+use super::process::{Serving, Shop, command, finish};
+use super::server::{PATIENCE, SMALL, Server, Setup};
 
 const SECRET: &str = "a-secret-of-the-bot";
 const DIRECT: &str = "普通店保证金要交多少？";
@@ -332,4 +333,71 @@ async fn a_message_that_went_down_with_its_line_may_have_arrived_and_is_not_said
     let sent = gateway.seen.borrow().sent.clone();
     assert_eq!(sent.len(), 1, "{sent:?}");
     drop(server);
+}
+
+#[tokio::test]
+async fn of_two_nodes_one_has_the_line_and_the_other_takes_it_over() {
+    let Some(url) = super::postgres_database("two_lines").await else { return };
+    let gateway = Gateway::start().await;
+    let provider = Arc::new(FakeProvider::start());
+    let node = async || {
+        let provider = Some(Arc::clone(&provider));
+        Server::on_postgres(&url, Setup { channels: gateway.bot(SECRET), provider, config: Some(SLOW), ..Setup::default() }).await
+    };
+    let mut first = node().await;
+    gateway.until("a line", |seen| seen.lines == 1).await;
+    let second = node().await;
+    gateway.say("m1", "u1", true, GROUNDED);
+    gateway.until("an answer", all_finished(1)).await;
+    // More than the time in which the other looks whether the line is free.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert_eq!(gateway.seen.borrow().lines, 1, "they do not throw each other out");
+    gateway.say("m2", "u2", true, GROUNDED);
+    gateway.until("a beginning", |seen| seen.streams.len() == 2).await;
+    tokio::task::spawn_blocking(move || first.stop()).await.unwrap();
+    gateway.until("the other's line", |seen| seen.lines == 2).await;
+    // What the first had answered, what it had begun, and what is new.
+    for (id, who) in [("m1", "u1"), ("m2", "u2"), ("m3", "u3")] {
+        gateway.say(id, who, true, GROUNDED);
+    }
+    let seen = gateway.until("the third answer", all_finished(3)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let finished: usize = gateway.seen.borrow().streams.values().map(|stream| stream.finished).sum();
+    assert_eq!((finished, seen.sent.len(), gateway.seen.borrow().lines), (3, 0, 2), "{seen:?}");
+    drop(second);
+}
+
+#[tokio::test]
+#[ignore = "waits out the lease of a line: scripts/with-postgres.sh cargo test --test it -- --ignored line_of_a_node"]
+async fn the_line_of_a_node_that_was_killed_is_taken_over_and_its_message_answered() {
+    let Some(url) = super::postgres_database("killed_line").await else { return };
+    let gateway = Gateway::start().await;
+    let shops = [Shop::new(), Shop::new()];
+    let (base, line) = (FakeProvider::start(), gateway.address.get().unwrap());
+    let table = format!(
+        "database = \"{url}\"\n[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{}\"\napi_key = \"sk-fake-secret\"\n\
+         [[models.providers.fake.models]]\nid = \"slow-1\"\n[channels.wecom.shop]\nmode = \"stream\"\nbot_id = \"bot\"\n\
+         secret = \"{SECRET}\"\nws_url = \"{line}\"\nname = \"助手\"\n",
+        base.config().base_url
+    );
+    let configs = shops.each_ref().map(|shop| shop.file("bots.toml", &table));
+    let with = |n: usize| [("COPILOT_CONFIG", configs[n].to_str().unwrap())];
+    finish(command(&shops[0].data).envs(with(0)).args(["kb", "import"]).arg(shops[0].file("small.csv", SMALL))).done();
+    let mut first = Serving::start_with(&shops[0].data, &with(0));
+    gateway.until("a line", |seen| seen.lines == 1).await;
+    let second = Serving::start_with(&shops[1].data, &with(1));
+    second.ready().await;
+    gateway.say("m1", "u1", true, GROUNDED);
+    gateway.until("a beginning", |seen| seen.streams.values().any(|stream| stream.texts.len() > 1)).await;
+    first.kill();
+    let killed = std::time::Instant::now();
+    gateway.until("the other's line", |seen| seen.lines == 2).await;
+    let taken_over = killed.elapsed();
+    gateway.say("m2", "u2", true, GROUNDED);
+    let wait = Duration::from_secs(150);
+    let mut seen = gateway.seen.subscribe();
+    drop(timeout(wait, seen.wait_for(|seen| answered(seen) >= 2)).await.unwrap_or_else(|_| panic!("{:?}", gateway.seen.borrow())).unwrap());
+    println!("the line after {taken_over:.0?}, the message that was left after {:.0?}", killed.elapsed());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(answered(&gateway.seen.borrow()), 2, "{:?}", gateway.seen.borrow());
 }

@@ -144,7 +144,7 @@ impl Api {
 pub async fn exchange(request: RequestBuilder) -> Result<Value> {
     let answer = request.send().await.map_err(lost)?;
     let status = answer.status();
-    let body = answer.bytes().await.map_err(lost)?;
+    let body = client::body(answer).await?;
     judge(status, &body)
 }
 

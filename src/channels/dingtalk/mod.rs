@@ -32,6 +32,8 @@ pub mod stream;
 const MESSAGE: Limit = Limit { chars: 3_700, bytes: 13_000 };
 /// What the platform recommends for all of a streaming card.
 const CARD: Limit = Limit { chars: 2_800, bytes: 2_900 };
+/// A card's opening and its end.
+const CALLS_OF_A_CARD: u32 = 2;
 /// How often a message that came too fast is tried, and the first wait; it doubles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -55,7 +57,7 @@ impl DingTalk {
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &DingTalkConfig, clock: Clock, store: BotStore) -> Result<Self> {
         let log = Arc::new(Log::new(store.bot.as_str(), clock.clone()));
-        let month = config.calls_per_month.map(|most| Month::new(store, most));
+        let month = config.calls_per_month.map(|most| Month::new(store, most, CALLS_OF_A_CARD));
         let pace = Pace::within(config.calls_per_second, month);
         let api = Api::new(bot, config, clock.clone(), pace.clone(), Arc::clone(&log))?;
         Ok(Self { api, config: config.clone(), clock, pace, log })

@@ -106,7 +106,7 @@ impl Api {
         };
         let answer = request.send().await.map_err(lost)?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(lost)?;
+        let body = client::body(answer).await?;
         judge(status, serde_json::from_slice(&body).unwrap_or_default())
     }
 }

@@ -26,6 +26,8 @@ pub mod message;
 
 /// A card may have 30 KB with its frame.
 const MESSAGE: Limit = Limit { chars: 6_000, bytes: 20_000 };
+/// A card is made and shown, and at its end written and closed.
+const CALLS_OF_A_CARD: u32 = 4;
 /// How often a call that may be repeated is tried, and the first wait; it doubles.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -49,7 +51,7 @@ impl Feishu {
     /// # Errors
     /// `bad_config` when the address cannot be used.
     pub fn new(bot: &str, config: &FeishuConfig, clock: Clock, store: BotStore) -> Result<Self> {
-        let month = config.calls_per_month.map(|most| Month::new(store.clone(), most));
+        let month = config.calls_per_month.map(|most| Month::new(store.clone(), most, CALLS_OF_A_CARD));
         let pace = Pace::within(config.calls_per_second, month);
         let log = Arc::new(Log::new(store.bot.as_str(), clock.clone()));
         let api = Api::new(bot, config, clock.clone(), pace.clone(), Arc::clone(&log))?;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Url};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Url};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use super::client::{self, lost};
 use super::log::Log;
@@ -29,6 +30,10 @@ const TRIES: u32 = 4;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// An answer before its first word.
 const NOTHING_YET: &str = "…";
+/// What marks a message as one of our cards, so that it is found when we stopped before we heard its id.
+const CARD: &str = "copilot_card";
+/// How far the platform's clock may be from ours, in seconds, where a card is looked for by its time.
+const CLOCKS: i64 = 120;
 
 /// One bot's side of the platform.
 pub struct Slack {
@@ -63,14 +68,22 @@ impl Slack {
     }
 
     async fn call(&self, method: &str, body: &Value) -> Result<Value> {
+        self.exchange(self.request(method).json(body)).await
+    }
+
+    fn request(&self, method: &str) -> RequestBuilder {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(method);
         }
-        let answer = self.http.post(url).bearer_auth(self.config.bot_token.reveal()).json(body).send().await.map_err(lost)?;
+        self.http.post(url).bearer_auth(self.config.bot_token.reveal())
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<Value> {
+        let answer = request.send().await.map_err(lost)?;
         let status = answer.status().as_u16();
         let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let body = answer.bytes().await.map_err(lost)?;
+        let body = client::body(answer).await?;
         judge(status, serde_json::from_slice(&body).unwrap_or_default(), wait)
     }
 
@@ -100,6 +113,45 @@ impl Slack {
             self.post(channel, "", &piece.text).await?;
         }
         Ok(())
+    }
+
+    /// A card's channel and the id of its message. One whose id was not kept is looked for where it was opened: in the
+    /// minutes around that there are few messages. What the bot may not read is as good as not there.
+    async fn found(&self, card: &str) -> Result<Option<(String, String)>> {
+        let Some(id) = self.store.platform_card(card).await? else { return Ok(None) };
+        let (channel, thread, opened) = match id.splitn(3, '/').collect::<Vec<_>>()[..] {
+            [channel, ts] => return Ok(Some((channel.to_owned(), ts.to_owned()))),
+            [channel, thread, opened] => (channel, thread, opened.parse::<i64>().unwrap_or_default()),
+            _ => return Ok(None),
+        };
+        self.pace.turn().await;
+        let listed = match self.exchange(self.around(channel, thread, opened)).await {
+            Err(error) if matches!(error.kind(), Kind::Forbidden | Kind::Invalid) => {
+                self.log.warn("a message that a stop left behind cannot be looked for", &error);
+                return Ok(None);
+            }
+            listed => listed?,
+        };
+        let ours = |message: &&Value| message["metadata"]["event_payload"]["card"] == json!(card);
+        let ts = listed["messages"].as_array().and_then(|all| all.iter().find(ours)?["ts"].as_str());
+        if let Some(ts) = ts {
+            self.store.card_is(card, &format!("{channel}/{ts}")).await?;
+        }
+        Ok(ts.map(|ts| (channel.to_owned(), ts.to_owned())))
+    }
+
+    /// Asks for what was said around a moment. What only reads takes no JSON.
+    fn around(&self, channel: &str, thread: &str, at: i64) -> RequestBuilder {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("channel", channel).append_pair("include_all_metadata", "true").append_pair("limit", "200");
+        form.append_pair("oldest", &(at - CLOCKS).to_string()).append_pair("latest", &(at + CLOCKS).to_string());
+        let method = if thread.is_empty() {
+            "conversations.history"
+        } else {
+            form.append_pair("ts", thread);
+            "conversations.replies"
+        };
+        self.request(method).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.finish())
     }
 
     /// Tells whoever pressed a button, and nobody else, what became of that: afterwards, as the platform waits for the
@@ -218,17 +270,22 @@ impl Cards for Slack {
         &self.pace
     }
 
+    /// Where and when it is opened is kept first, so that it is found again whatever happens before its id is kept.
     async fn open(&self, to: &Inbound, card: &str) -> Result<()> {
         let (channel, thread) = place(to);
-        let body = json!({"channel": channel, "thread_ts": Some(thread).filter(|thread| !thread.is_empty()), "markdown_text": NOTHING_YET});
+        self.store.card_is(card, &format!("{channel}/{thread}/{}", self.clock.now().0 / 1000)).await?;
+        let mut body = json!({"channel": channel, "markdown_text": NOTHING_YET});
+        body["metadata"] = json!({"event_type": CARD, "event_payload": {"card": card}});
+        if !thread.is_empty() {
+            body["thread_ts"] = json!(thread);
+        }
         let made = self.call("chat.postMessage", &body).await?;
         let ts = made["ts"].as_str().ok_or_else(|| Error::unavailable("no_card", "The platform gave no id for a message."))?;
         self.store.card_is(card, &format!("{channel}/{ts}")).await
     }
 
-    /// One whose id was never kept was at most a message without a word.
     async fn reopen(&self, to: &Inbound, card: &str) -> Result<()> {
-        match self.store.platform_card(card).await? {
+        match self.found(card).await? {
             Some(_) => Ok(()),
             None => {
                 self.pace.turn().await;
@@ -239,8 +296,7 @@ impl Cards for Slack {
 
     async fn update(&self, card: &str, markdown: &str, step: Step) -> Result<()> {
         let unknown = || Error::invalid("no_card", "The platform never made this message.");
-        let id = self.store.platform_card(card).await?.ok_or_else(unknown)?;
-        let (channel, ts) = id.split_once('/').ok_or_else(unknown)?;
+        let (channel, ts) = self.found(card).await?.ok_or_else(unknown)?;
         let mut body = json!({"channel": channel, "ts": ts});
         match step {
             Step::Writing => body["markdown_text"] = json!(format!("{markdown}{NOTHING_YET}")),

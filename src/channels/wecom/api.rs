@@ -67,7 +67,7 @@ impl Api {
     async fn exchange(&self, url: &Url, body: &Value) -> Result<()> {
         let answer = self.http.post(url.clone()).json(body).send().await.map_err(lost)?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(lost)?;
+        let body = client::body(answer).await?;
         judge(status, &serde_json::from_slice(&body).unwrap_or_default())
     }
 }

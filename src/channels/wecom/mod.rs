@@ -284,7 +284,7 @@ impl Channel for WeCom {
 
     /// A callback has no names.
     fn name_of(&self, asker: &Asker) -> String {
-        asker.id.clone()
+        super::markdown::plain(&asker.id)
     }
 
     fn cards(&self) -> Option<&dyn Cards> {
