@@ -5,6 +5,13 @@ import { useContext, useState } from 'preact/hooks';
 import type { Case, SearchAnswer } from '../shared/wire';
 import { call } from './api';
 import { Desk, useAction } from './load';
+import { plain } from './plain';
+
+/** So much of an answer tells two that have the same question apart. */
+function beginning(answer: string): string {
+  const text = plain(answer);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
 
 export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: string; kept(): void }): VNode {
   const { say, tell } = useContext(Desk);
@@ -32,7 +39,13 @@ export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: s
       {answer.hits.map((hit) => (
         <label key={hit.id} class="check">
           <input type="checkbox" checked={right.includes(hit.id)} onChange={() => toggle(hit.id)} />
-          <span>{hit.question || hit.answer.slice(0, 80)}</span>
+          <span>
+            {hit.question || hit.answer.slice(0, 80)}
+            {hit.market && <span class="tag">{hit.market}</span>}
+            {answer.hits.some((other) => other !== hit && other.question === hit.question) && (
+              <span class="quiet small twin">{hit.market ? '' : `${say.allMarkets} · `}{beginning(hit.answer)}</span>
+            )}
+          </span>
         </label>
       ))}
       {!right.length && <p class="quiet small">{say.noneAnswers}</p>}
