@@ -500,7 +500,7 @@ async function tryIt(page) {
     return rows;
   });
   await check('two rows with one question are told apart where a case is kept', async () => {
-    for (const [market, days] of [['JP', 3], ['DE', 9]]) await api('POST', '/knowledge/entries', { question: `水星仓 ${RUN} 几天到？`, answer: `水星仓 ${RUN} 要 ${days} 天。`, market });
+    for (const [market, days] of [['JP', 3], ['DE', 9]]) await api('POST', '/knowledge/entries', { id: `${RUN}-${market}`, question: `水星仓 ${RUN} 几天到？`, answer: `水星仓 ${RUN} 要 ${days} 天。`, market });
     await open(page, `try?${new URLSearchParams({ q: `水星仓 ${RUN} 几天到？` })}`, 'keep');
     await id('keep').click();
     const said = (await id('labels').locator('label').allInnerTexts()).filter((text) => text.includes('水星仓')).join(' ');
