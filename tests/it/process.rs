@@ -287,7 +287,8 @@ fn what_cannot_run_says_why_and_exits_with_two() {
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let said = shop.run(["serve", "--listen", &address]).failed_with("address_in_use");
+    let ran = shop.run(["serve", "--listen", &address]);
+    let said = ran.failed_with("address_in_use");
     assert!(said.contains("--listen") && said.contains("COPILOT_LISTEN"), "{said}");
     shop.run(["serve", "--listen", "nowhere"]).failed_with("bad_listen_address");
 }
