@@ -58,23 +58,23 @@ const LOOKS: Record<BotState['state'], string> = { connected: '', ready: '', con
 function Bots({ bots, base, tested }: { bots: BotState[]; base: string; tested(): void }): VNode {
   const { say } = useContext(Desk);
   return (
-    <table class="rows stacked bots" data-testid="bots">
-      <thead>
-        <tr>
-          <th scope="col">{say.bot}</th>
-          <th scope="col">{say.health}</th>
-          <th scope="col">{say.lastMessage}</th>
-          <th scope="col">{say.calls}</th>
-          <th scope="col"><span class="hidden">{say.test}</span></th>
-        </tr>
-      </thead>
-      <tbody>{bots.map((bot) => <Bot key={`${bot.platform}/${bot.name}`} bot={bot} base={base} tested={tested} />)}</tbody>
-    </table>
+    <>
+      {isLoopback(base) && bots.some((bot) => bot.state === 'waiting') && <p class="note" data-testid="unreachable">{fill(say.unreachable, { base })}</p>}
+      <table class="rows stacked bots" data-testid="bots">
+        <thead>
+          <tr>
+            <th scope="col">{say.bot}</th>
+            <th scope="col">{say.health}</th>
+            <th scope="col">{say.lastMessage}</th>
+            <th scope="col">{say.calls}</th>
+            <th scope="col"><span class="hidden">{say.test}</span></th>
+          </tr>
+        </thead>
+        <tbody>{bots.map((bot) => <Bot key={`${bot.platform}/${bot.name}`} bot={bot} base={base} tested={tested} />)}</tbody>
+      </table>
+    </>
   );
 }
-
-/** Platforms to which a bot can also keep a line open by itself. */
-const LINES = ['dingtalk', 'wecom'];
 
 /** Whether only this very computer can call an address. */
 export function isLoopback(address: string): boolean {
@@ -97,9 +97,6 @@ function Bot({ bot, base, tested }: { bot: BotState; base: string; tested(): voi
           {bot.mode === 'webhook' && bot.seen_ms !== null && <p class="quiet small">{fill(say.seenAt, { time: when(bot.seen_ms, lang) })}</p>}
           {error && <p class="small breakable">{when(error.at_ms, lang)} · {error.message} <code>{error.code}</code></p>}
           {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang), why: say.problems[refused.code] ?? refused.message })}</p>}
-          {bot.state === 'waiting' && isLoopback(base) && (
-            <p class="small amber" data-testid="unreachable">{fill(say.unreachable, { base })} {LINES.includes(bot.platform) && say.orLine}</p>
-          )}
           {bot.state === 'waiting' && !isLoopback(base) && (
             <div class="small">
               <p class="quiet">{say.waitingLead}</p>
