@@ -344,6 +344,9 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
     typing.args(["-c", "printf '/model nope\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
     let said = String::from_utf8(typing.output().unwrap().stderr).unwrap();
     assert!(["`nope`", "builtin", "model_not_found"].iter().all(|part| said.contains(part)), "{said}");
+    // What a chat needed for itself is no key that anybody would look for.
+    let listed = Command::new(BINARY).arg("--data-dir").arg(&shop.data).args(["key", "list"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&[listed.stdout, listed.stderr].concat()), "");
 }
 
 #[test]

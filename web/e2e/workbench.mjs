@@ -496,10 +496,18 @@ async function tryIt(page) {
   });
   await check('what is used stands above the line, the rest below it', async () => {
     for (const [market, days] of [['JP', 3], ['DE', 9]]) await api('POST', '/knowledge/entries', { id: `${RUN}-${market}`, question: `水星仓 ${RUN} 几天到？`, answer: `水星仓 ${RUN} 要 ${days} 天。`, market });
+    // As it comes when ranks and confidence do not agree.
+    await page.route('**/knowledge/search?*', async (route) => {
+      const reply = await route.fetch();
+      const found = await reply.json();
+      found.hits.forEach((hit, i) => Object.assign(hit, i === 1 ? { passed: true } : { passed: false, reason: 'confidence 0.20 is below 0.28' }));
+      await route.fulfill({ response: reply, json: found });
+    });
     await open(page, `try?${new URLSearchParams({ q: `水星仓 ${RUN} 几天到？` })}`, 'keep');
-    await calm(page);
-    const rows = await id('hits').locator('tbody tr').evaluateAll((rows) => rows.map((row) => (row.classList.contains('cut') ? '|' : row.classList.contains('out') ? '-' : '+')).join(''));
-    must(/^\+*(\|-+)?$/.test(rows) && rows.includes('|'), rows);
+    await id('hits').getByText('门槛以下').waitFor();
+    const rows = await id('hits').locator('tbody tr').evaluateAll((rows) => rows.map((row) => (row.classList.contains('cut') ? '|' : row.querySelector('.place').textContent)).join(' '));
+    must(rows.startsWith('2 | 1 3'), rows);
+    await page.unroute('**/knowledge/search?*');
     return rows;
   });
   await check('two rows with one question are told apart where a case is kept', async () => {
