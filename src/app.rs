@@ -324,7 +324,7 @@ pub async fn listen(address: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Error::conflict(
             "address_in_use",
-            format!("{address} is in use by another program. Choose another address with --listen, e.g. --listen 127.0.0.1:8788."),
+            format!("{address} is in use by another program. Choose another with `--listen 127.0.0.1:8788`, or COPILOT_LISTEN=127.0.0.1:8788 in the environment."),
         ),
         _ => Error::invalid(
             "bad_listen_address",

@@ -156,6 +156,13 @@ pub struct SafetyConfig {
     pub tenants: BTreeMap<String, TenantSafety>,
 }
 
+impl SafetyConfig {
+    /// The hosts that links in answers may lead to besides what their sources name; `None`: to any.
+    pub fn linked(&self) -> Option<Vec<String>> {
+        self.links.then(|| self.link_hosts.clone())
+    }
+}
+
 /// `[safety.tenants.<name>]`: what one shop has beside everybody's.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

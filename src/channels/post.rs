@@ -57,7 +57,9 @@ impl Answer {
     /// Takes an event of the answer in.
     pub fn hear(&mut self, event: ChatEvent) {
         match event.kind {
-            EventKind::ResponseSources { decision, sources } => (self.decision, self.sources) = (Some(decision), sources),
+            EventKind::ResponseSources { decision, sources, courtesy } => {
+                (self.decision, self.sources) = ((!courtesy).then_some(decision), sources);
+            }
             EventKind::ResponseTextDelta { delta, .. } => self.text.push_str(&delta),
             EventKind::ResponseTextDone { text } => self.text = text,
             EventKind::ResponseDone(done) => self.done = Some(done),
@@ -153,7 +155,11 @@ mod tests {
             error: None,
         };
         let kinds = [
-            EventKind::ResponseSources { decision, sources: vec![source(1, Some("https://a.example/1")), source(2, None)] },
+            EventKind::ResponseSources {
+                decision,
+                sources: vec![source(1, Some("https://a.example/1")), source(2, None)],
+                courtesy: false,
+            },
             EventKind::ResponseTextDelta { delta: text.into(), offset: 0 },
             EventKind::ResponseTextDone { text: text.into() },
             EventKind::ResponseDone(Box::new(done)),

@@ -145,6 +145,10 @@ pub enum EventKind {
         decision: Decision,
         /// In rank order; empty when nothing was found.
         sources: Vec<Source>,
+        /// A greeting or thanks: nothing was asked, so nothing is missing. Left out otherwise.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        courtesy: bool,
     },
     /// A piece of reasoning, only when it is shown.
     #[serde(rename = "response.reasoning.delta")]

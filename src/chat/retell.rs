@@ -82,7 +82,9 @@ fn sources(turn: &Turn) -> EventKind {
         Some("grounded") => Decision::Grounded,
         _ => Decision::None,
     };
-    EventKind::ResponseSources { decision, sources: read(&turn.sources) }
+    // As the overview counts them.
+    let courtesy = turn.decision.is_none() && turn.status == "completed";
+    EventKind::ResponseSources { decision, sources: read(&turn.sources), courtesy }
 }
 
 fn done(turn: &Turn) -> Done {

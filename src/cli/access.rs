@@ -8,7 +8,7 @@ use super::{DONE, print};
 use crate::app::Ground;
 use crate::error::Result;
 use crate::ids::{KeyId, TenantId, Timestamp};
-use crate::tenants::{ApiKey, NewKey, Role};
+use crate::tenants::{ApiKey, NewKey, Role, TERMINAL_CHAT};
 
 /// `tenant …`
 #[derive(Debug, Subcommand)]
@@ -111,7 +111,9 @@ impl KeyCommand {
             Self::List { all } => {
                 let now = ground.clock.now();
                 let keys = ground.tenants.keys(&tenant).await?;
-                let (ended, mut shown): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !all && is_over(key, now));
+                let (mut ended, mut shown): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| !all && is_over(key, now));
+                // Nobody issued those of terminal chats, so nobody misses them.
+                ended.retain(|key| key.label != TERMINAL_CHAT);
                 shown.sort_by_key(|key| is_over(key, now));
                 tell(json, json!({"keys": shown}), || {
                     shown.iter().for_each(|key| print::line(row(key, now)));

@@ -192,7 +192,7 @@ impl Tools {
         let mut events = std::pin::pin!(events(accepted));
         while let Some(event) = events.next().await {
             match event?.kind {
-                EventKind::ResponseSources { decision, sources } => {
+                EventKind::ResponseSources { decision, sources, .. } => {
                     (answer["decision"], answer["sources"]) = (json!(decision), json!(sources));
                 }
                 EventKind::ResponseTextDone { text } => answer["text"] = json!(text),

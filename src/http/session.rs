@@ -38,13 +38,14 @@ pub async fn open(State(state): State<Shared>, parts: Parts, Body(SignIn { token
     let session = state.app.tenants.open_session(&tenant).await?;
     let cookie = cookie(session.reveal(), SESSION_MS / 1000, &state.app.config);
     let expires = state.app.tenants.session_expires(session.reveal()).await?;
-    let body = json!({"tenant": tenant, "role": Role::Admin, "expires_at": expires.map(moment)});
+    let body =
+        json!({"tenant": tenant, "role": Role::Admin, "expires_at": expires.map(moment), "link_hosts": state.app.config.safety.linked()});
     Ok(([(header::SET_COOKIE, cookie)], Json(body)).into_response())
 }
 
 /// Who is signed in.
 pub async fn show(State(state): State<Shared>, Admin(caller): Admin, headers: HeaderMap) -> Result<Json<Value>> {
-    let mut shown = json!({"tenant": caller.tenant, "role": caller.role});
+    let mut shown = json!({"tenant": caller.tenant, "role": caller.role, "link_hosts": state.app.config.safety.linked()});
     if let Some(secret) = session_cookie(&headers)
         && let Some(expires) = state.app.tenants.session_expires(secret).await?
     {

@@ -8,6 +8,16 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::text;
 
+/// The two letters of every country (ISO 3166-1).
+const ISO: &str = "\
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD \
+    CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF \
+    GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN \
+    KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA \
+    NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI \
+    SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
+    VN VU WF WS YE YT ZA ZM ZW";
+
 struct Places {
     words: AhoCorasick,
     codes: Vec<&'static str>,
@@ -54,6 +64,21 @@ fn code(word: &str) -> Option<&'static str> {
     PLACES.as_ref()?.codes.iter().find(|code| code.eq_ignore_ascii_case(word)).copied()
 }
 
+/// Whether two letters stand for no country: as a market they can only be a slip.
+pub fn is_no_code(market: &str) -> bool {
+    let two_letters = market.len() == 2 && market.bytes().all(|byte| byte.is_ascii_alphabetic());
+    two_letters && !is_iso(market) && code(market).is_none()
+}
+
+/// Whether a market names a country.
+pub fn is_known(market: &str) -> bool {
+    is_iso(market) || !of_market(market).is_empty()
+}
+
+fn is_iso(market: &str) -> bool {
+    market.len() == 2 && ISO.split(' ').any(|code| code.eq_ignore_ascii_case(market))
+}
+
 /// The countries that a row's market means, given as a code or by a name.
 pub fn of_market(market: &str) -> BTreeSet<&'static str> {
     code(market).map_or_else(|| named(market), |code| BTreeSet::from([code]))
@@ -89,6 +114,15 @@ mod tests {
         assert_eq!(of("JP站的buyer"), ["JP"]);
         assert_eq!(of("us站 or GB?"), ["UK", "US"]);
         assert_eq!(of("how long to ship on the us site"), ["US"]);
+    }
+
+    #[test]
+    fn a_slip_is_told_from_a_market() {
+        assert_eq!(ISO.split(' ').filter(|code| code.len() == 2).count(), 249);
+        assert!(["XX", "zz", "Jq"].iter().all(|slip| is_no_code(slip) && !is_known(slip)));
+        assert!(["JP", "jp", "KE", "UK", "EU", "GB"].iter().all(|code| !is_no_code(code) && is_known(code)));
+        assert!(["国内站", "Germany", "DE/FR"].iter().all(|name| is_known(name)));
+        assert!(["Japn", "东仓"].iter().all(|name| !is_no_code(name) && !is_known(name)));
     }
 
     #[test]

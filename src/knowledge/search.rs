@@ -317,6 +317,9 @@ impl SearchOutcome {
                     "score": hit.score, "fused": hit.fused, "passage": hit.passage, "evidence": hit.evidence,
                     "lexical": place(hit.lexical), "semantic": place(hit.semantic), "passed": hit.passed, "matched": hit.matched,
                 });
+                if let Some(market) = &hit.entry.draft.market {
+                    row["market"] = json!(market);
+                }
                 if let Some(score) = hit.rerank {
                     row["rerank"] = json!(score);
                 }

@@ -41,6 +41,8 @@ pub enum Went {
     Incomplete,
     /// Who asked did not want it any more.
     Cancelled,
+    /// Any of the three, as the overview counts them.
+    Unfinished,
 }
 
 impl Went {
@@ -51,6 +53,7 @@ impl Went {
             Self::Failed => "t.status = 'failed'",
             Self::Incomplete => "t.status = 'incomplete'",
             Self::Cancelled => "t.status = 'cancelled'",
+            Self::Unfinished => "t.status in ('failed', 'incomplete', 'cancelled')",
         }
     }
 }

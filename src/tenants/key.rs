@@ -46,6 +46,9 @@ pub struct ApiKey {
     pub revoked: Option<Timestamp>,
 }
 
+/// The label of keys that a chat in the terminal issues for itself.
+pub const TERMINAL_CHAT: &str = "terminal chat";
+
 /// What [`Tenants::issue`](super::Tenants::issue) is asked for.
 #[derive(Clone, Debug)]
 pub struct NewKey {

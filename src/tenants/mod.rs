@@ -17,7 +17,7 @@ mod retention;
 mod retention_store;
 mod store;
 
-pub use key::{Admission, ApiKey, Credentials, NewKey, origin_not_allowed};
+pub use key::{Admission, ApiKey, Credentials, NewKey, TERMINAL_CHAT, origin_not_allowed};
 pub use limits::RateLimits;
 pub use origin::OriginPattern;
 pub use retention::Retention;

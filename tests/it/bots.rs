@@ -30,7 +30,9 @@ fn bots(platform: &LocalDingTalk) -> ChannelsConfig {
 }
 
 async fn bot(server: &Server, platform: &str, name: &str) -> Value {
-    let all = server.json("/api/v1/bots", &server.admin).await["bots"].as_array().unwrap().clone();
+    let told = server.json("/api/v1/bots", &server.admin).await;
+    assert_eq!(told["base"], json!(server.url("")), "{told}");
+    let all = told["bots"].as_array().unwrap().clone();
     all.into_iter().find(|bot| bot["platform"] == platform && bot["name"] == name).unwrap()
 }
 

@@ -98,7 +98,9 @@ async fn the_overview_counts_what_was_asked() {
     let mut greeted = String::new();
     for question in ["普通店保证金要交多少？", "普通店保证金要交多少", "怎么用量子计算机煮鸡蛋？", "你好"]
     {
-        greeted = socket.ask(question, json!({})).await.conversation().to_owned();
+        let turn = socket.ask(question, json!({})).await;
+        assert_eq!(turn.first("response.sources")["courtesy"], if question == "你好" { json!(true) } else { Value::Null });
+        greeted = turn.conversation().to_owned();
     }
     let seen = server.json("/api/v1/overview?days=7", &server.admin).await;
     assert_eq!(seen["days"].as_array().unwrap().len(), 7);

@@ -55,11 +55,15 @@ async fn a_plan_is_looked_at_and_applied() {
     assert_eq!(answer.status(), 201);
     let plan: Value = answer.json().await.unwrap();
     assert_eq!((&plan["state"], &plan["files"]), (&json!("planned"), &json!(["规则.csv"])));
-    assert_eq!(fates(&plan), [(2, "changed"), (3, "added"), (4, "conflicting"), (6, "added"), (5, "failed")]);
+    assert_eq!(fates(&plan), [(2, "changed"), (3, "added"), (4, "conflicting"), (5, "failed"), (6, "added")]);
     let changed = &plan["rows"][0];
     assert!(changed["old"]["answer"].as_str().unwrap().contains("10,000") && changed["new"]["answer"].as_str().unwrap().contains("20,000"));
     assert_eq!(plan["rows"][2]["details"]["entry"], "address", "{plan}");
     assert_eq!(plan["rows"][2]["old"]["id"], "address", "what it conflicts with is shown beside it");
+    assert!(plan["rows"][2]["id"].is_null(), "it would be a second row");
+    let over = "id,question,answer\ndeposit,退货地址在哪里修改？,在 我的 > 地址 里修改。\n";
+    let over: Value = upload(&server, &admin, &[("b.csv", over.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!((fates(&over), &over["rows"][0]["id"]), (vec![(2, "conflicting")], &json!("deposit")), "the entry that it would change");
     assert_eq!(
         server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"],
         "中国站本地店的保证金是 10,000 元。",
@@ -78,7 +82,7 @@ async fn a_plan_is_looked_at_and_applied() {
     }
 
     let n = |at: usize| plan["rows"][at]["n"].clone();
-    let decided = json!({"accept": [n(2)], "skip": [n(3)]});
+    let decided = json!({"accept": [n(2)], "skip": [n(4)]});
     let (status, done) = call(&server, "POST", &format!("{path}/apply"), &admin, decided).await;
     assert_eq!((status, &done["state"]), (200, &json!("applied")), "{done}");
     let report = &done["applied"];

@@ -287,7 +287,9 @@ fn what_cannot_run_says_why_and_exits_with_two() {
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    assert!(shop.run(["serve", "--listen", &address]).failed_with("address_in_use").contains("--listen"));
+    let ran = shop.run(["serve", "--listen", &address]);
+    let said = ran.failed_with("address_in_use");
+    assert!(said.contains("--listen") && said.contains("COPILOT_LISTEN"), "{said}");
     shop.run(["serve", "--listen", "nowhere"]).failed_with("bad_listen_address");
 }
 
@@ -338,6 +340,14 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
     assert!(message.contains("`nope`") && message.contains("builtin"), "{message}");
     assert_eq!(ran.json["error"]["details"]["models"], json!(["builtin"]));
     assert_eq!(shop.run(["chat", "--model", "builtin"]).code, Some(0));
+    let mut typing = Command::new("bash");
+    typing.args(["-c", "printf '/model nope\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
+    let said = String::from_utf8(typing.output().unwrap().stderr).unwrap();
+    assert!(["`nope`", "builtin", "model_not_found"].iter().all(|part| said.contains(part)), "{said}");
+    // What a chat needed for itself is no key that anybody would look for.
+    let listed = Command::new(BINARY).arg("--data-dir").arg(&shop.data).args(["key", "list"]).output().unwrap();
+    let said = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(listed.status.success() && !said.contains("revoked or expired"), "{said}");
 }
 
 #[test]

@@ -111,6 +111,7 @@ async fn conversations_are_found_by_how_an_answer_went() {
     assert_eq!(listed("refused").await, [refused.conversation()]);
     assert_eq!(failed.done()["status"], "failed", "{failed:?}");
     assert_eq!(listed("failed").await, [failed.conversation()]);
+    assert_eq!(listed("unfinished").await, [failed.conversation()]);
     assert!(listed("incomplete").await.is_empty() && listed("cancelled").await.is_empty());
     let wrong = server.get("/api/v1/conversations?outcome=odd").bearer_auth(&server.admin).send().await.unwrap();
     assert_eq!(wrong.status(), 400);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { eventName } from './Channels';
+import { eventName, isLoopback } from './Channels';
 import { why } from './Deliveries';
 import { rank } from './Questions';
 import { words } from './words';
@@ -20,4 +20,9 @@ describe('what did not arrive', () => {
 
 it('a row that is not found has no rank', () => {
   expect([rank({ rank: 3 }), rank({ rank: null })]).toEqual(['3', '–']);
+});
+
+it('knows an address that no platform can call', () => {
+  for (const near of ['http://127.0.0.1:8787', 'http://localhost', 'http://[::1]:80/x', 'http://0.0.0.0:1']) expect(isLoopback(near), near).toBe(true);
+  for (const far of ['https://copilot.example.com', 'http://127.example.com', 'https://localhost.example']) expect(isLoopback(far), far).toBe(false);
 });

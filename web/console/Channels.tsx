@@ -12,7 +12,7 @@ import { Asking, Copy, Head } from './ui';
 
 export function Channels({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
-  const bots = useLoad<{ bots: BotState[] }>('/bots');
+  const bots = useLoad<{ bots: BotState[]; base: string }>('/bots');
   const endpoints = useLoad<{ endpoints: EndpointState[] }>('/webhooks');
   const [round, setRound] = useState(0);
   const refresh = () => (bots.reload(), endpoints.reload(), setRound(round + 1));
@@ -23,7 +23,7 @@ export function Channels({ values }: { values: URLSearchParams }): VNode {
       </Head>
       <section class="part first">
         <h2>{say.bots}</h2>
-        {bots.loaded && <Part loaded={bots.loaded} reload={bots.reload}>{({ bots: all }) => (all.length ? <Bots bots={all} tested={bots.reload} /> : <NoBots />)}</Part>}
+        {bots.loaded && <Part loaded={bots.loaded} reload={bots.reload}>{({ bots: all, base }) => (all.length ? <Bots bots={all} base={base} tested={bots.reload} /> : <NoBots />)}</Part>}
       </section>
       <section class="part">
         <h2>{say.told}</h2>
@@ -55,27 +55,35 @@ function NoBots(): VNode {
 /** The class that colours a state. */
 const LOOKS: Record<BotState['state'], string> = { connected: '', ready: '', connecting: 'probing', waiting: 'unknown', failing: 'open' };
 
-function Bots({ bots, tested }: { bots: BotState[]; tested(): void }): VNode {
+function Bots({ bots, base, tested }: { bots: BotState[]; base: string; tested(): void }): VNode {
   const { say } = useContext(Desk);
   return (
-    <table class="rows stacked bots" data-testid="bots">
-      <thead>
-        <tr>
-          <th scope="col">{say.bot}</th>
-          <th scope="col">{say.health}</th>
-          <th scope="col">{say.lastMessage}</th>
-          <th scope="col">{say.calls}</th>
-          <th scope="col"><span class="hidden">{say.test}</span></th>
-        </tr>
-      </thead>
-      <tbody>{bots.map((bot) => <Bot key={`${bot.platform}/${bot.name}`} bot={bot} tested={tested} />)}</tbody>
-    </table>
+    <>
+      {isLoopback(base) && bots.some((bot) => bot.state === 'waiting') && <p class="note" data-testid="unreachable">{fill(say.unreachable, { base })}</p>}
+      <table class="rows stacked bots" data-testid="bots">
+        <thead>
+          <tr>
+            <th scope="col">{say.bot}</th>
+            <th scope="col">{say.health}</th>
+            <th scope="col">{say.lastMessage}</th>
+            <th scope="col">{say.calls}</th>
+            <th scope="col"><span class="hidden">{say.test}</span></th>
+          </tr>
+        </thead>
+        <tbody>{bots.map((bot) => <Bot key={`${bot.platform}/${bot.name}`} bot={bot} base={base} tested={tested} />)}</tbody>
+      </table>
+    </>
   );
 }
 
-function Bot({ bot, tested }: { bot: BotState; tested(): void }): VNode {
+/** Whether only this very computer can call an address. */
+export function isLoopback(address: string): boolean {
+  return /^https?:\/\/(localhost|127\.[\d.]+|0\.0\.0\.0|\[::1?\])(:|\/|$)/i.test(address);
+}
+
+function Bot({ bot, base, tested }: { bot: BotState; base: string; tested(): void }): VNode {
   const { say, lang } = useContext(Desk);
-  const callback = `${location.origin}/webhooks/${bot.platform}/${encodeURIComponent(bot.name)}`;
+  const callback = `${base}/webhooks/${bot.platform}/${encodeURIComponent(bot.name)}`;
   const { last_error: error, refused } = bot;
   return (
     <tr data-bot={`${bot.platform}/${bot.name}`}>
@@ -89,7 +97,7 @@ function Bot({ bot, tested }: { bot: BotState; tested(): void }): VNode {
           {bot.mode === 'webhook' && bot.seen_ms !== null && <p class="quiet small">{fill(say.seenAt, { time: when(bot.seen_ms, lang) })}</p>}
           {error && <p class="small breakable">{when(error.at_ms, lang)} · {error.message} <code>{error.code}</code></p>}
           {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang), why: say.problems[refused.code] ?? refused.message })}</p>}
-          {bot.state === 'waiting' && (
+          {bot.state === 'waiting' && !isLoopback(base) && (
             <div class="small">
               <p class="quiet">{say.waitingLead}</p>
               <p class="copy-line"><code>{callback}</code><Copy text={callback} name={say.copy} /></p>

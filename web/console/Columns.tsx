@@ -150,7 +150,7 @@ function Asked({ preview, model }: { preview: PromptPreview; model: ModelState |
       <summary data-testid="prompt">
         {promptName(preview, say)} <span class="quiet small">{facts.join(' · ')}</span>
       </summary>
-      {!preview.asks_model && <p class="quiet small">{say.noModelWouldBe}</p>}
+      {preview.decision !== 'grounded' && <p class="quiet small">{say.noModelWouldBe[preview.decision]}</p>}
       <Prompt messages={preview.messages} />
     </details>
   );

@@ -34,9 +34,23 @@ export function differing(before: Content, after: Content): (typeof FIELDS)[numb
   });
 }
 
-export function Compare({ before, after, names }: { before: Content; after: Content; names: [string, string] }): VNode {
+/** What a second row says otherwise than the first. What it does not say takes nothing away, and where it comes
+ *  from stands beside it. */
+export function contrary(there: Content, here: Content): (typeof FIELDS)[number][] {
+  return differing(there, here).filter((field) => field !== 'source' && !blank(here[field]));
+}
+
+interface Props {
+  before: Content;
+  after: Content;
+  names: [string, string];
+  /** Both stay, one beside the other: nothing is struck out. */
+  beside?: boolean;
+}
+
+export function Compare({ before, after, names, beside = false }: Props): VNode {
   const { say } = useContext(Desk);
-  const fields = differing(before, after);
+  const fields = beside ? contrary(before, after) : differing(before, after);
   if (!fields.length) return <p class="quiet">{say.noDifference}</p>;
   return (
     <table class="compare">
@@ -53,8 +67,8 @@ export function Compare({ before, after, names }: { before: Content; after: Cont
           return (
             <tr key={field}>
               <th scope="row">{fieldName(field, say)}</th>
-              <td data-side={names[0]}><Pieces pieces={both.before} as="del" /></td>
-              <td data-side={names[1]}><Pieces pieces={both.after} as="ins" /></td>
+              <td data-side={names[0]}><Pieces pieces={both.before} as={beside ? 'mark' : 'del'} /></td>
+              <td data-side={names[1]}><Pieces pieces={both.after} as={beside ? 'mark' : 'ins'} /></td>
             </tr>
           );
         })}
@@ -63,7 +77,7 @@ export function Compare({ before, after, names }: { before: Content; after: Cont
   );
 }
 
-function Pieces({ pieces, as: Mark }: { pieces: Piece[]; as: 'del' | 'ins' }): VNode {
+function Pieces({ pieces, as: Mark }: { pieces: Piece[]; as: 'del' | 'ins' | 'mark' }): VNode {
   const { say } = useContext(Desk);
   if (!pieces.length) return <span class="quiet">{say.empty}</span>;
   return <>{pieces.map((piece, i) => (piece.same ? piece.text : <Mark key={i}>{piece.text}</Mark>))}</>;

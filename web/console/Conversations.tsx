@@ -8,13 +8,13 @@ import { call, query } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { address, change } from './route';
 import { when } from './time';
-import { Asking, Choice, Filters, Head, Pager, SearchBox, Side } from './ui';
+import { Asking, Choice, Filters, Head, Pager, SearchBox, Side, useInSight } from './ui';
 import { TurnView, type ReadTurn } from './TurnView';
 
 const LIMIT = 50;
 const NARROWS = ['q', 'rating', 'channel', 'decision', 'outcome'] as const;
 /** How an answer went when it did not go well; the other kinds are decisions. */
-const WENT = ['refused', 'failed', 'incomplete', 'cancelled'] as const;
+const WENT = ['refused', 'unfinished', 'failed', 'incomplete', 'cancelled'] as const;
 
 interface Page {
   conversations: Conversation[];
@@ -89,6 +89,7 @@ interface ListProps {
 
 function List({ shown, open, any, busy, places, turn }: ListProps): VNode {
   const { say, lang } = useContext(Desk);
+  useInSight(open);
   if (!shown.conversations.length && !any) {
     return (
       <div class="empty">
@@ -114,7 +115,7 @@ function List({ shown, open, any, busy, places, turn }: ListProps): VNode {
           {shown.conversations.map((one) => (
             <tr key={one.id} class={open === one.id ? 'open' : ''} onClick={() => change({ id: one.id })}>
               <td class="main">
-                <a href={address('conversations', { id: one.id })} onClick={(event) => (event.preventDefault(), event.stopPropagation(), change({ id: one.id }))}>{one.title}</a>
+                <a href={address('conversations', { id: one.id })} aria-current={open === one.id ? 'true' : undefined} onClick={(event) => (event.preventDefault(), event.stopPropagation(), change({ id: one.id }))}>{one.title}</a>
                 <p class="narrow-only quiet small">{channelName(one.channel, say.channels)} · {one.turns === 1 ? say.turnOne : fill(say.turnCount, { n: one.turns })} · {when(one.updated_ms, lang)}</p>
               </td>
               <td class="wide-only">{channelName(one.channel, say.channels)}</td>

@@ -79,7 +79,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
           <Again turn={turn} close={close} />
         ) : (
           <>
-            <Plan plan={plan} applied={setPlan} again={() => void look()} />
+            <Plan plan={plan} typed applied={setPlan} again={() => void look()} />
             <button type="button" class="plain" onClick={back}>{say.backToEdit}</button>
           </>
         )
@@ -147,11 +147,11 @@ function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
         <div class="two" aria-busy={busy}>
           <section>
             <h4>{say.then}</h4>
-            {turn.answer ? <Answer text={turn.answer} /> : <p>{say.noAnswer}</p>}
+            {turn.answer ? <Answer text={turn.answer} of={turn} /> : <p>{say.noAnswer}</p>}
           </section>
           <section data-testid="new-answer" data-done={!!told.done}>
             <h4>{say.now}</h4>
-            <Answer text={told.text} live={!told.done} />
+            <Answer text={told.text} of={told} live={!told.done} />
             {told.sources.length > 0 && <p class="quiet small">{told.sources.map((source) => `[${source.n}] ${source.title}`).join('　')}</p>}
           </section>
         </div>

@@ -1,11 +1,9 @@
 import { expect, it } from 'vitest';
-import { asAsked, cutsAt } from './Hits';
+import { asAsked, usedFirst } from './Hits';
 
-it('draws the threshold where the used hits end', () => {
-  const hits = [true, true, false, false].map((passed) => ({ passed }));
-  expect(hits.map((_, i) => cutsAt(hits, i))).toEqual([false, false, true, false]);
-  expect(cutsAt([{ passed: false }], 0)).toBe(true);
-  expect(cutsAt([{ passed: false }, { passed: true }], 0)).toBe(false);
+it('shows what is used above the line, at its place in the ranking', () => {
+  const hits = [false, true, false, true].map((passed) => ({ passed }));
+  expect(usedFirst(hits).map(([hit, place]) => `${place}${hit.passed ? '' : '-'}`)).toEqual(['2', '4', '1-', '3-']);
 });
 
 it('shows found words as they were asked', () => {

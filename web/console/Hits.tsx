@@ -57,13 +57,13 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
               </tr>
             </thead>
             <tbody>
-              {hits.map((hit, i) => [
-                cutsAt(hits, i) && (
+              {usedFirst(hits).map(([hit, place], i, shown) => [
+                !hit.passed && (i === 0 || shown[i - 1]![0].passed) && (
                   <tr key="cut" class="cut">
-                    <td colSpan={8}>{say.threshold}</td>
+                    <td colSpan={8}>{hits.every((hit) => hit.passed || isBelow(hit.reason)) ? say.threshold : say.notPassed}</td>
                   </tr>
                 ),
-                <Hit key={hit.id} hit={hit} asked={answer.query} place={i + 1} best={best} />,
+                <Hit key={hit.id} hit={hit} asked={answer.query} place={place} best={best} />,
               ])}
             </tbody>
           </table>
@@ -75,9 +75,11 @@ export function Hits({ answer }: { answer: SearchAnswer }): VNode {
   );
 }
 
-/** The line goes where used hits end; when none is used, above the first. */
-export function cutsAt(hits: Pick<SearchHit, 'passed'>[], i: number): boolean {
-  return !hits[i]!.passed && (i === 0 || hits[i - 1]!.passed) && !hits.slice(i).some((hit) => hit.passed);
+/** The used hits, then the others, each with its place in the ranking: ranks and confidence need not agree, and
+ *  below the line there is nothing that is used. */
+export function usedFirst<H extends Pick<SearchHit, 'passed'>>(hits: H[]): [H, number][] {
+  const placed = hits.map((hit, i): [H, number] => [hit, i + 1]);
+  return [...placed.filter(([hit]) => hit.passed), ...placed.filter(([hit]) => !hit.passed)];
 }
 
 /** Words are found by their stems: `penalti` is shown as the question has it, `penalty`. */
@@ -116,9 +118,15 @@ function Hit({ hit, asked, place, best }: { hit: SearchHit; asked: string; place
   );
 }
 
+const BELOW = /^confidence ([\d.]+) is below ([\d.]+)$/;
+
+function isBelow(reason: string | null | undefined): boolean {
+  return !!reason && BELOW.test(reason);
+}
+
 /** The search says why in English; the two reasons there are have words of their own. */
 export function whyNot(reason: string, say: Words): string {
-  const below = /^confidence ([\d.]+) is below ([\d.]+)$/.exec(reason);
+  const below = BELOW.exec(reason);
   if (below) return fill(say.below, { score: below[1]!, threshold: below[2]! });
   return reason.includes('`not`') ? say.ruledOut : reason;
 }

@@ -4,13 +4,22 @@ import type { VNode } from 'preact';
 import { useContext, useState } from 'preact/hooks';
 import type { Case, SearchAnswer } from '../shared/wire';
 import { call } from './api';
+import { usedFirst } from './Hits';
 import { Desk, useAction } from './load';
+import { plain } from './plain';
+
+/** So much of an answer tells two that have the same question apart. */
+function beginning(answer: string): string {
+  const text = plain(answer);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
 
 export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: string; kept(): void }): VNode {
   const { say, tell } = useContext(Desk);
   const { busy, problem, run } = useAction();
+  const hits = usedFirst(answer.hits).map(([hit]) => hit);
   const [open, setOpen] = useState(false);
-  const [right, setRight] = useState<string[]>(() => (answer.decision === 'none' ? [] : answer.hits.slice(0, 1).map((hit) => hit.id)));
+  const [right, setRight] = useState<string[]>(() => (answer.decision === 'none' ? [] : hits.slice(0, 1).map((hit) => hit.id)));
   const toggle = (id: string) => setRight(right.includes(id) ? right.filter((one) => one !== id) : [...right, id]);
   const keep = () =>
     run(async () => {
@@ -29,10 +38,16 @@ export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: s
   return (
     <div class="card labels" role="group" aria-labelledby="which-answers" data-testid="labels">
       <p class="question" id="which-answers">{say.whichAnswers}</p>
-      {answer.hits.map((hit) => (
+      {hits.map((hit) => (
         <label key={hit.id} class="check">
           <input type="checkbox" checked={right.includes(hit.id)} onChange={() => toggle(hit.id)} />
-          <span>{hit.question || hit.answer.slice(0, 80)}</span>
+          <span>
+            {hit.question || hit.answer.slice(0, 80)}
+            {hit.market && <span class="tag">{hit.market}</span>}
+            {hits.some((other) => other !== hit && other.question === hit.question) && (
+              <span class="quiet small twin">{hit.market ? '' : `${say.allMarkets} · `}{beginning(hit.answer)}</span>
+            )}
+          </span>
         </label>
       ))}
       {!right.length && <p class="quiet small">{say.noneAnswers}</p>}

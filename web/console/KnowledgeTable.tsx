@@ -10,7 +10,7 @@ import { plain } from './plain';
 import { address, afterAsking, change } from './route';
 import { RowForm } from './RowForm';
 import { when } from './time';
-import { Pager } from './ui';
+import { Pager, useInSight } from './ui';
 
 /** Entries on a page. */
 export const LIMIT = 50;
@@ -31,6 +31,7 @@ interface TableProps {
 export function Table({ shown, stats, open, busy, places, turn, changed, restored }: TableProps): VNode {
   const { say } = useContext(Desk);
   const [total, setTotal] = useState<number>();
+  useInSight(open);
   useEffect(() => {
     if (shown.total !== undefined) setTotal(shown.total);
   }, [shown]);
@@ -93,6 +94,7 @@ function Row({ entry, open, edit }: { entry: Entry; open: boolean; edit(): void 
         <a
           href={address('knowledge', { id: entry.id })}
           data-row={entry.id}
+          aria-current={open ? 'true' : undefined}
           aria-keyshortcuts="F2"
           onKeyDown={(event) => event.key === 'F2' && (event.preventDefault(), edit())}
           onClick={(event) => (event.preventDefault(), event.stopPropagation(), change({ id: entry.id }))}

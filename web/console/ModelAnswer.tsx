@@ -30,7 +30,7 @@ export function ModelAnswer({ trial, model }: { trial: Question; model: ModelSta
   return (
     <div class="told" data-testid="model-answer" data-done={!!done || !!problem} aria-busy={!done && !problem}>
       {problem && <p class="wrong" role="alert">{problem}</p>}
-      {told?.text ? <Answer text={told.text} live={!done} /> : !problem && <p class="quiet">{say.answering}</p>}
+      {told?.text ? <Answer text={told.text} of={told} live={!done} /> : !problem && <p class="quiet">{say.answering}</p>}
       {told && told.sources.length > 0 && <p class="quiet small">{told.sources.map((source) => `[${source.n}] ${source.title}`).join('　')}</p>}
       {facts && <p class="quiet small">{facts.filter(Boolean).join(' · ')}</p>}
     </div>

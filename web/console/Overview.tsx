@@ -85,7 +85,7 @@ function Shown({ days }: { days: Days }): VNode {
     [say.questions, total.questions.toLocaleString()],
     [say.answered, share(total.answered, total.questions), total.answered.toLocaleString()],
     [say.refusedCount, share(total.refused, total.questions), total.refused.toLocaleString(), { outcome: 'refused' }],
-    [say.failedCount, share(total.failed, total.questions), total.failed.toLocaleString()],
+    [say.failedCount, share(total.failed, total.questions), total.failed.toLocaleString(), { outcome: 'unfinished' }],
     [say.ratedDown, total.down.toLocaleString(), fill(say.upToo, { n: total.up.toLocaleString() }), { rating: 'down' }],
     [say.firstToken, total.first_token_p50 === null ? '–' : span(total.first_token_p50, lang), slow(total.first_token_p95, say, lang)],
     [say.totalTime, total.total_p50 === null ? '–' : span(total.total_p50, lang), slow(total.total_p95, say, lang)],

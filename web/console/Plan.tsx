@@ -18,6 +18,8 @@ const LIMIT = 50;
 
 interface Props {
   plan: ImportPlan;
+  /** Somebody typed its row: there is no file to name, to correct or to report about. */
+  typed?: boolean;
   applied(plan: ImportPlan): void;
   /** Makes the plan anew, when the knowledge has changed meanwhile. */
   again?: (() => void) | undefined;
@@ -39,7 +41,8 @@ export function tabsOf({ plan }: ImportPlan): [Fate, number][] {
 
 /** What somebody decided about single rows, by their `n`. */
 export interface Decided {
-  accept: Set<number>;
+  /** Conflicting rows to write all the same, with what becomes of them then. */
+  accept: Map<number, 'added' | 'changed'>;
   /** Rows to leave out, with what would have become of them. */
   skip: Map<number, Fate>;
   /** Every conflicting row is written, but for those left out. */
@@ -50,11 +53,11 @@ export type Counts = Record<'added' | 'changed' | 'conflicting' | 'deleted', num
 
 /** How many rows would be written or deleted after what was decided. */
 export function writes({ plan }: ImportPlan, { accept, skip, all }: Decided): Counts {
-  const left = (fate: Fate) => [...skip.values()].filter((one) => one === fate).length;
+  const count = (fates: Map<number, Fate>, fate: Fate) => [...fates.values()].filter((one) => one === fate).length;
   return {
-    added: plan.added - left('added'),
-    changed: plan.changed - left('changed'),
-    conflicting: all ? plan.conflicts - left('conflicting') : accept.size,
+    added: plan.added - count(skip, 'added') + count(accept, 'added'),
+    changed: plan.changed - count(skip, 'changed') + count(accept, 'changed'),
+    conflicting: all ? plan.conflicts - count(skip, 'conflicting') : 0,
     deleted: plan.deleted ?? 0,
   };
 }
@@ -65,11 +68,11 @@ export function summary(counts: Counts, say: Words): string {
   return given.map((fate) => fill(say.counts[fate], { n: counts[fate].toLocaleString() })).join(say.comma);
 }
 
-export function Plan({ plan, applied, again }: Props): VNode {
+export function Plan({ plan, typed = false, applied, again }: Props): VNode {
   const { say } = useContext(Desk);
   const tabs = tabsOf(plan);
   const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
-  const [decided, setDecided] = useState<Decided>({ accept: new Set(), skip: new Map(), all: false });
+  const [decided, setDecided] = useState<Decided>({ accept: new Map(), skip: new Map(), all: false });
   const { busy, problem, run } = useAction();
   const saving = useAction();
   const counts = writes(plan, decided);
@@ -77,15 +80,15 @@ export function Plan({ plan, applied, again }: Props): VNode {
   const { accept, skip, all } = decided;
   useUnsaved(all || accept.size + skip.size > 0);
   const apply = () =>
-    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) })));
+    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept.keys()], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) })));
   const decide = (row: PlannedRow, taken: boolean) => {
-    const next: Decided = { accept: new Set(accept), skip: new Map(skip), all };
-    if (row.fate === 'conflicting' && !all) taken ? next.accept.add(row.n) : next.accept.delete(row.n);
+    const next: Decided = { accept: new Map(accept), skip: new Map(skip), all };
+    if (row.fate === 'conflicting' && !all) taken ? next.accept.set(row.n, row.id ? 'changed' : 'added') : next.accept.delete(row.n);
     else taken ? next.skip.delete(row.n) : next.skip.set(row.n, row.fate);
     setDecided(next);
   };
   const decideAll = (all: boolean) =>
-    setDecided({ accept: new Set(), skip: new Map([...skip].filter(([, fate]) => fate !== 'conflicting')), all });
+    setDecided({ accept: new Map(), skip: new Map([...skip].filter(([, fate]) => fate !== 'conflicting')), all });
   const taken = (row: PlannedRow) => (row.fate === 'conflicting' && !all ? accept.has(row.n) : !skip.has(row.n));
   const name = busy ? say.applying : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
 
@@ -94,14 +97,14 @@ export function Plan({ plan, applied, again }: Props): VNode {
       {plan.plan.notes?.map((note) => <p key={note} class="note">{noteOf(note, say)}</p>)}
       <Tabs<Fate> name={say.plan} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
-        <p class="quiet">{say.fateLeads[open]}</p>
+        <p class="quiet">{(typed && say.typedLeads[open]) || say.fateLeads[open]}</p>
         {open === 'conflicting' && plan.plan.conflicts > 1 && (
           <label class="check">
             <input type="checkbox" checked={all} onChange={(event) => decideAll(event.currentTarget.checked)} data-testid="write-all" />
             <span>{fill(say.writeAll, { n: plan.plan.conflicts.toLocaleString() })}</span>
           </label>
         )}
-        <Rows key={open} id={plan.id} fate={open} taken={taken} decide={decide} />
+        <Rows key={open} id={plan.id} fate={open} typed={typed} taken={taken} decide={decide} />
       </div>
       <footer class="plan-end">
         {counts.deleted > 0 ? (
@@ -109,7 +112,7 @@ export function Plan({ plan, applied, again }: Props): VNode {
         ) : (
           <button type="button" class="primary" disabled={busy || count === 0} onClick={() => void apply()} data-testid="apply">{name}</button>
         )}
-        <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>
+        {!typed && <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>}
         {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}
         {problem && again && <button type="button" onClick={again} data-testid="replan">{say.planAgain}</button>}
       </footer>
@@ -120,11 +123,12 @@ export function Plan({ plan, applied, again }: Props): VNode {
 interface RowsProps {
   id: string;
   fate: Fate;
+  typed: boolean;
   taken(row: PlannedRow): boolean;
   decide(row: PlannedRow, taken: boolean): void;
 }
 
-function Rows({ id, fate, taken, decide }: RowsProps): VNode {
+function Rows({ id, fate, typed, taken, decide }: RowsProps): VNode {
   const { say } = useContext(Desk);
   const [rows, setRows] = useState<PlannedRow[]>([]);
   const [after, setAfter] = useState<number>();
@@ -136,7 +140,7 @@ function Rows({ id, fate, taken, decide }: RowsProps): VNode {
   return (
     <>
       <ul class="planned">
-        {rows.map((row) => <Planned key={row.n} row={row} taken={taken(row)} decide={(taken) => decide(row, taken)} />)}
+        {rows.map((row) => <Planned key={row.n} row={row} typed={typed} taken={taken(row)} decide={(taken) => decide(row, taken)} />)}
       </ul>
       {page.loaded && page.loaded.state !== 'ready' && <Part loaded={page.loaded} reload={page.reload}>{() => null}</Part>}
       {shown?.next && <button type="button" disabled={page.busy} onClick={() => setAfter(shown.next!)} data-testid="more">{say.more}</button>}
@@ -145,11 +149,13 @@ function Rows({ id, fate, taken, decide }: RowsProps): VNode {
 }
 
 /** One row of a file: where it is, what would become of it, and whether it is to be so. */
-function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; decide(taken: boolean): void }): VNode {
+function Planned({ row, typed, taken, decide }: { row: PlannedRow; typed: boolean; taken: boolean; decide(taken: boolean): void }): VNode {
   const { say } = useContext(Desk);
   const decided = row.fate === 'added' || row.fate === 'changed' || row.fate === 'conflicting';
   const place = row.fate === 'deleted' ? row.file : fill(row.sheet ? say.placeInSheet : say.place, { file: row.file, sheet: row.sheet ?? '', row: row.row });
   const both = row.old && row.new;
+  const held = row.fate === 'conflicting';
+  const here = typed ? say.asTyped : say.inFile;
   return (
     <li class={decided && !taken ? 'planned-row left-out' : 'planned-row'} data-testid={`planned-${row.fate}`}>
       <header>
@@ -161,13 +167,14 @@ function Planned({ row, taken, decide }: { row: PlannedRow; taken: boolean; deci
         ) : (
           <strong>{say.fates[row.fate]}</strong>
         )}
-        <span class="quiet small">{place}</span>
+        {!typed && <span class="quiet small">{place}</span>}
       </header>
       {row.message && <p class="why">{reasonOf(row, say)}</p>}
+      {held && row.old && <p class="quiet small">{row.id ? fill(say.changesAnother, { entry: row.id }) : say.standsBeside}</p>}
       {both ? (
         <>
           {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
-          <Compare before={row.old!} after={row.new!} names={[row.fate === 'conflicting' ? say.inBase : say.before, row.fate === 'conflicting' ? say.inFile : say.after]} />
+          <Compare before={row.old!} after={row.new!} names={held ? [say.inBase, here] : [say.before, say.after]} beside={held} />
         </>
       ) : (
         (row.new ?? row.old) && <Whole content={(row.new ?? row.old)!} />

@@ -48,7 +48,7 @@ export function PromptTrial({ path, text, wrong }: { path: string; text: string;
               fill(say.sourceCount, { n: shown.sources.length }),
             ].filter(Boolean).join(' · ')}
           </p>
-          {!shown.asks_model && <p class="why">{say.noModelWouldBe}</p>}
+          {shown.decision !== 'grounded' && <p class="why" data-testid="no-model">{say.noModelWouldBe[shown.decision]}</p>}
           {real.length > 0 && (
             <>
               <h2 class="small">{say.realQuestion}</h2>

@@ -121,8 +121,8 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
     <div class="two wide-two">
       <section>
         <p class="quiet">{prompt.description}</p>
-        <Field label={say.promptText} wide>
-          {(id) => (
+        <Field label={say.promptText} hint={say.versionHint} wide>
+          {(id, hint) => (
             <textarea
               id={id}
               class="code"
@@ -130,7 +130,7 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
               spellcheck={false}
               value={text}
               aria-invalid={wrong}
-              aria-describedby="findings"
+              aria-describedby={`findings ${hint}`}
               onInput={(event) => setText(event.currentTarget.value)}
               data-testid="prompt-text"
             />

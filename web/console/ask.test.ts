@@ -53,10 +53,12 @@ it('sends a correction as a file of one row, with what is empty: a missing field
 it('counts what a plan would write after what was decided', () => {
   const plan = { plan: { added: 3, changed: 1, unchanged: 9, duplicates: 0, conflicts: 2, failed: 1, deleted: 1, revision: 1 } } as never;
   expect(tabsOf(plan).map(([fate]) => fate)).toEqual(['added', 'changed', 'conflicting', 'failed', 'deleted', 'unchanged']);
-  const decided = { accept: new Set([7]), skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
-  expect(writes(plan, decided)).toEqual({ added: 2, changed: 0, conflicting: 1, deleted: 1 });
-  expect(summary(writes(plan, decided), words.en)).toBe('1 deleted, 2 added, 1 in conflict');
-  expect(writes(plan, { accept: new Set(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
+  const accept = new Map<number, 'added' | 'changed'>([[7, 'added']]);
+  const decided = { accept, skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
+  expect(writes(plan, decided)).toEqual({ added: 3, changed: 0, conflicting: 0, deleted: 1 });
+  expect(summary(writes(plan, decided), words.en)).toBe('1 deleted, 3 added');
+  expect(writes(plan, { ...decided, accept: new Map([[7, 'changed']]) })).toEqual({ added: 2, changed: 1, conflicting: 0, deleted: 1 });
+  expect(writes(plan, { accept: new Map(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
 });
 
 it('says why a row is held back in the page’s language, without flags of the command line', () => {
@@ -68,6 +70,7 @@ it('says why a row is held back in the page’s language, without flags of the c
   expect(reasonOf(near, words.en)).toContain('Nearly the same question as entry e_1 from 规则.xlsx, with a contrary answer (here 七天, ');
   for (const say of [words.zh, words.en]) expect(reasonOf(row, say)).not.toContain('--');
   expect(noteOf('a.csv: columns not used: `x`', words.zh)).toBe('a.csv：没有用到的列：`x`');
+  for (const rows of ['row 3', '2 rows, the first is 3']) expect(noteOf(`a.csv: market \`Japn\` (${rows}) is no country that is known here; …`, words.zh)).toContain('a.csv：站点“Japn”（第 3 行起）');
   expect(noteOf('anything else', words.zh)).toBe('anything else');
 });
 

@@ -17,6 +17,8 @@ export interface Note {
 export interface DeskValue {
   say: Words;
   lang: Lang;
+  /** Where links in answers may lead besides what their sources name; null: anywhere. */
+  linkHosts: string[] | null;
   expired(): void;
   tell(note: Note): void;
 }

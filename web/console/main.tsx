@@ -86,10 +86,10 @@ function App(): VNode | null {
     setHeld(false);
   };
   return (
-    <Desk.Provider value={{ say, lang, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone }}>
+    <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone }}>
       {held && <SignIn say={say} token={undefined} note="signedOutTyped" signedIn={again} />}
       <div key={session.tenant} hidden={held}>
-        <Workbench say={say} session={session} signOut={signOut} lang={lang}>{switcher}</Workbench>
+        <Workbench say={say} session={session} signOut={signOut} lang={lang} opened={() => setDone(undefined)}>{switcher}</Workbench>
         <Leaving />
         <Toast note={done} dismiss={() => setDone(undefined)} />
       </div>
@@ -102,10 +102,12 @@ interface WorkbenchProps {
   session: SessionInfo;
   lang: Lang;
   signOut(): void;
+  /** Another page is open: what was done on the one before is said no longer. */
+  opened(): void;
   children: VNode;
 }
 
-function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): VNode {
+function Workbench({ say, session, lang, signOut, opened, children }: WorkbenchProps): VNode {
   const { page, values } = useRoute();
   const pages: Record<string, [string, VNode]> = {
     overview: [say.overview, <Overview values={values} />],
@@ -121,6 +123,7 @@ function Workbench({ say, session, lang, signOut, children }: WorkbenchProps): V
   };
   const open = page in pages ? page : FIRST;
   const [title, shown] = pages[open]!;
+  useEffect(opened, [open]);
   useEffect(() => {
     document.title = `${title} · ${say.product}`;
     document.querySelector('.rail [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });

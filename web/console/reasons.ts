@@ -27,6 +27,7 @@ export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details'>, 
 
 const NOTES: [RegExp, keyof Words['notes']][] = [
   [/^(?<file>.*?): columns not used: (?<columns>.*)$/, 'unused'],
+  [/^(?<file>.*?): market `(?<market>.*?)` \((?:row |\d+ rows, the first is )(?<row>\d+)\) is no country/, 'market'],
   [/^nothing was deleted from the replaced sources/, 'keptAll'],
   [/^many rows share their question with another/, 'manyConflicts'],
 ];

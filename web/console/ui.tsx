@@ -73,6 +73,13 @@ export function Side({ title, close, children }: { title: string; close(): void;
   );
 }
 
+/** Brings the row that is open into sight: once something is open beside them, rows are laid out anew. */
+export function useInSight(open: string | null): void {
+  useEffect(() => {
+    if (open) document.querySelector('.rows tr.open')?.scrollIntoView({ block: 'nearest' });
+  }, [open]);
+}
+
 interface FieldProps {
   label: string;
   hint?: string;
@@ -200,8 +207,10 @@ export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): vo
       {note && (
         <div class="toast" data-testid="toast">
           <span>{problem || note.text}</span>
-          {undo && <button type="button" disabled={busy} data-testid="undo" onClick={() => void run(undo)}>{say.undo}</button>}
-          <button type="button" class="plain" onClick={dismiss}>{say.dismiss}</button>
+          <span class="answers">
+            {undo && <button type="button" disabled={busy} data-testid="undo" onClick={() => void run(undo)}>{say.undo}</button>}
+            <button type="button" class="plain" onClick={dismiss}>{say.dismiss}</button>
+          </span>
         </div>
       )}
     </div>

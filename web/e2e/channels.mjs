@@ -34,10 +34,19 @@ async function channels(page) {
     }, otherwise);
   const seen = (name, text) => shown(bot(name).getByText(text), `${name} does not say ${text}`);
   const deliveries = (state) => page.locator(`[data-testid=deliveries] tr[data-state=${state}]`);
-  await check('a bot that has heard nothing shows the address to enter', async () => {
+  await check('a bot that has heard nothing says what no platform can reach, and otherwise shows the address to enter', async () => {
     await open(page, 'channels', 'bots');
-    const row = await bot('dingtalk/support').innerText();
-    must(row.includes('还没有收到回调') && row.includes(`${base}/webhooks/dingtalk/support`), row);
+    const near = `${await id('unreachable').innerText()} ${await bot('dingtalk/support').innerText()}`;
+    must(['还没有收到回调', base, 'public_url', 'mode = "stream"'].every((part) => near.includes(part)) && !near.includes('/webhooks/'), near);
+    const outside = 'https://copilot.example.com';
+    await page.route('**/api/v1/bots', async (route) => {
+      const reply = await route.fetch();
+      await route.fulfill({ response: reply, json: { ...(await reply.json()), base: outside } });
+    });
+    await shown(bot('dingtalk/support').getByText(`${outside}/webhooks/dingtalk/support`), 'there is no address to enter');
+    await page.unroute('**/api/v1/bots');
+    await id('refresh').click();
+    await id('unreachable').waitFor();
   });
   await check('a forged callback is told, and makes it no better', async () => {
     must((await house.forge('你好')).status === 401, 'it was let in');

@@ -1,7 +1,13 @@
 // Where links in answers may lead. The server keeps unknown ones out; here it is looked at once more,
 // because a link in a shop's own page speaks with the shop's voice.
 
-import type { Answer } from './state';
+import type { Decision, Source } from '../shared/wire';
+
+/** What an answer rests on. */
+export interface Sourced {
+  sources: Source[];
+  decision?: Decision | null | undefined;
+}
 
 /** The address when a link may be followed at all: plain http(s), without a name in front of the host. */
 export function safeHref(href: string): string | undefined {
@@ -15,7 +21,7 @@ export function safeHref(href: string): string | undefined {
 
 /** Whether a host is one that the answer's sources name, the shop's page, or on the server's list
  *  (with its subdomains). Rows that answer by themselves are the shop's own words, links included. */
-export function hostsOf({ sources, decision }: Answer, listed: string[] | null | undefined): (href: string) => boolean {
+export function hostsOf({ sources, decision }: Sourced, listed: string[] | null | undefined): (href: string) => boolean {
   if (listed === null || decision === 'direct') return () => true;
   const known = new Set([location.hostname]);
   for (const { url, snippet, title } of sources) {

@@ -33,6 +33,12 @@ describe('one turn', () => {
     expect(openTurn(chat)).toBeUndefined();
   });
 
+  it('misses nothing under a greeting', () => {
+    const told = (courtesy?: true): ServerFrame => ({ type: 'response.sources', conversation_id: 'c', response_id: 'r', seq: 3, decision: 'none', sources: [], ...(courtesy && { courtesy }) });
+    expect(answer(play(asked, accepted, created, told(true)))?.decision).toBeUndefined();
+    expect(answer(play(asked, accepted, created, told()))?.decision).toBe('none');
+  });
+
   it('lets the final text overrule what was streamed', () => {
     const chat = play(asked, accepted, created, delta(3, 0, '身份证 1234'), { type: 'response.text.done', conversation_id: 'c', response_id: 'r', seq: 4, text: '身份证 ****' }, delta(5, 8, '多余'));
     expect(answer(chat)?.text).toBe('身份证 ****');

@@ -214,7 +214,7 @@ export function receive(chat: Chat, frame: ServerFrame): Chat {
     case 'response.status':
       return put({ ...answer, stage: frame.stage });
     case 'response.sources':
-      return put({ ...answer, decision: frame.decision, sources: frame.sources });
+      return put({ ...answer, decision: frame.courtesy ? undefined : frame.decision, sources: frame.sources });
     case 'response.reasoning.delta':
       return put({ ...answer, reasoning: answer.reasoning + frame.delta });
     case 'response.text.delta':

@@ -13,7 +13,7 @@ impl Turning {
         self.outcome.query = self.request.text.clone();
         // Nothing was searched, so nothing was decided: whoever counts what has no answer counts no greetings.
         self.outcome.trace = json!({"intent": "greeting", "rewrite": self.rewriting});
-        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new() });
+        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new(), courtesy: true });
         let thanked = rewrite::thanks(&self.request.text);
         self.say(if thanked { words::welcome(self.language) } else { words::greeting(self.language) });
         Ending::Finished(FinishReason::Stop)

@@ -17,7 +17,7 @@ use crate::config::{ChannelsConfig, Config, Secret};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::ids::{KeyId, TenantId, Timestamp};
-use crate::tenants::{NewKey, Role};
+use crate::tenants::{NewKey, Role, TERMINAL_CHAT};
 
 /// How long the chat's own key would live if it could not be revoked at the end.
 const KEY_MS: i64 = 60 * 60 * 1000;
@@ -61,7 +61,7 @@ impl Link {
         let ground = Ground::open(config).await?;
         let tenant = ground.tenant(tenant).await?;
         let expires = Timestamp(ground.clock.now().0 + KEY_MS);
-        let new = NewKey { role: Role::Member, origins: vec![], label: "terminal chat".to_owned(), expires: Some(expires) };
+        let new = NewKey { role: Role::Member, origins: vec![], label: TERMINAL_CHAT.to_owned(), expires: Some(expires) };
         let (key, secret) = ground.tenants.issue(&tenant, new).await?;
         let guest = Guest { ground, tenant, key: key.id, server };
         match connect(&format!("ws://{address}/ws"), &secret).await {

@@ -49,7 +49,7 @@ impl Chat {
     }
 }
 
-/// Whether the server has the model that is asked for, before anything is read or asked.
+/// Whether the server has the model that is asked for.
 fn named(model: Option<&str>, link: &Link) -> Result<()> {
     let Some(unknown) = model.filter(|id| link.models().all(|known| known != *id)) else { return Ok(()) };
     let ids: Vec<&str> = link.models().collect();
@@ -104,11 +104,13 @@ impl Talk {
     }
 
     fn choose(&mut self, command: &str, link: &Link) {
-        let model = command.strip_prefix("/model").map(str::trim);
-        match model.filter(|id| link.models().any(|known| known == *id)) {
-            Some(id) => self.model = Some(id.to_owned()),
-            None if model.is_some() => print::aside(format!("Models: {}", link.models().collect::<Vec<_>>().join(", "))),
-            None => print::aside(HELP),
+        let Some(model) = command.strip_prefix("/model").map(str::trim) else { return print::aside(HELP) };
+        if model.is_empty() {
+            return print::aside(format!("Models: {}", link.models().collect::<Vec<_>>().join(", ")));
+        }
+        match named(Some(model), link) {
+            Ok(()) => self.model = Some(model.to_owned()),
+            Err(error) => print::aside(format!("{error} [{}]", error.code())),
         }
     }
 

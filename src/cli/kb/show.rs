@@ -7,7 +7,7 @@ use crate::config::Fusion;
 use crate::ids::{EntryId, Timestamp};
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
 use crate::knowledge::evaluate::{EvalReport, Figures};
-use crate::knowledge::report::{FieldChange, ImportReport};
+use crate::knowledge::report::{FieldChange, ImportReport, Problem};
 use crate::knowledge::store::{Renewal, Stats};
 use crate::knowledge::tuning::Tuning;
 use crate::knowledge::{Decision, Hit, LegRank, SearchOutcome};
@@ -58,7 +58,9 @@ pub fn import(report: &ImportReport) {
     for note in &report.notes {
         print::line(format!("  note  {note}"));
     }
-    for problem in report.errors.iter().chain(&report.conflicting).take(SHOWN) {
+    let mut held: Vec<&Problem> = report.errors.iter().chain(&report.conflicting).collect();
+    held.sort_by_key(|problem| (&problem.file, &problem.sheet, problem.row));
+    for problem in held.into_iter().take(SHOWN) {
         print::line(format!("  {} row {}: {} [{}]", problem.file, problem.row, problem.message, problem.code));
     }
     more(report.failed + report.conflicts, "failed or conflicting", "; --report FILE writes all of them");

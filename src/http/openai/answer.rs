@@ -208,7 +208,11 @@ mod tests {
         vec![
             EventKind::MessageAccepted { message_id: "m".into(), duplicate: false },
             EventKind::ResponseCreated { message_id: "m".into(), model: "extractive".into(), replaces: None },
-            EventKind::ResponseSources { decision: Decision::Grounded, sources: vec![source(1, Some("https://a")), source(2, None)] },
+            EventKind::ResponseSources {
+                decision: Decision::Grounded,
+                sources: vec![source(1, Some("https://a")), source(2, None)],
+                courtesy: false,
+            },
             EventKind::ResponseReasoningDelta { delta: "想".into() },
             EventKind::ResponseTextDelta { delta: "15 天内[2]".into(), offset: 0 },
             EventKind::ResponseTextDone { text: "15 天内[2]".into() },

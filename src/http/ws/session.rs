@@ -328,7 +328,7 @@ fn greeting(state: &Shared, caller: &Caller, visitor_token: Option<String>, refe
         visitor_token,
         models: state.app.models.cards().into_iter().filter(|_| choice).map(Into::into).collect(),
         ai_mark: config.answers.ai_mark(tenant).clone(),
-        link_hosts: config.safety.links.then(|| config.safety.link_hosts.clone()),
+        link_hosts: config.safety.linked(),
         limits: Limits {
             message_chars: config.chat.message_chars,
             frame_bytes: config.limits.frame_bytes,

@@ -54,14 +54,14 @@ const HTTP: &str = "\
 /** `GET /api/v1/responses/{response_id}/sources/{n}`: the row an answer quoted. */
 export type SourceRow = { n: number, entry_id: string, question: string | null, answer: string, category: string | null, market: string | null, locale: string | null, valid_from: string | null, valid_to: string | null, source: string | null, url: string | null, snippet: string | null };
 
-/** `GET /api/v1/session`: who is signed in to the console. */
-export type SessionInfo = { tenant: string, role: string, expires_at?: string };
+/** `GET /api/v1/session`: who is signed in to the console, and where links in answers may lead besides what their sources name; null: anywhere. */
+export type SessionInfo = { tenant: string, role: string, expires_at?: string, link_hosts: Array<string> | null };
 
 /** `rank` counts from 1; 0 when the leg did not list the entry but could score it. */
 export type LegScore = { rank: number, score: number };
 
 /** `score` is the confidence from 0 to 1, the scale of the thresholds; `fused` ranks; `matched` are the question's words that the entry has. */
-export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], rerank?: number, folded?: string[], direct_refused?: string, reason?: string | null };
+export type SearchHit = { id: string, question: string | null, answer: string, score: number, lexical: LegScore | null, semantic: LegScore | null, passed: boolean, fused: number, matched: string[], market?: string, rerank?: number, folded?: string[], direct_refused?: string, reason?: string | null };
 
 /** What ranks and decides: the lexical leg's weight against the semantic one, what a confidence has to reach, and how the legs are put together. */
 export type SearchSettings = { weight: number, grounded_threshold: number, direct_threshold: number, fusion: 'weighted' | 'rrf' };

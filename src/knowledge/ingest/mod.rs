@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
 
-use super::imports::planned::PlanWriter;
+use super::imports::planned::{PlanWriter, Planned};
 use super::plan::{Candidate, Place, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
@@ -22,11 +22,13 @@ use crate::ids::TenantId;
 use crate::models::Embedder;
 
 mod ahead;
+mod markets;
 mod planning;
 mod replace;
 mod writing;
 
 use ahead::{Batch, Item, read_ahead};
+use markets::Strange;
 use replace::Kept;
 use writing::{How, Write, completed};
 
@@ -188,6 +190,9 @@ struct Run<'a> {
     report: ImportReport,
     table: Option<RowTable>,
     plan: Option<PlanWriter>,
+    /// Rows of the plan that are judged and wait for those of their batch that could not be.
+    planned: Vec<Planned>,
+    strange: Strange,
     kept: Option<Kept>,
     accept: HashSet<u64>,
     skip: HashSet<u64>,
@@ -199,6 +204,7 @@ struct Run<'a> {
 /// A row that goes into the table of those not taken.
 struct Left {
     n: u64,
+    file: u32,
     status: &'static str,
     problem: Problem,
     cells: Cells,
@@ -237,6 +243,8 @@ impl<'a> Run<'a> {
             zone,
             table,
             plan,
+            planned: Vec::new(),
+            strange: Strange::default(),
             kept: options.replace_source.then(Kept::default),
             accept: options.accept.clone(),
             skip: options.skip.clone(),
@@ -246,6 +254,7 @@ impl<'a> Run<'a> {
     }
 
     async fn take(&mut self, batch: Batch) -> Result<()> {
+        self.look_at_markets(&batch).await?;
         let mut left = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
         let mut nameless = Vec::new();
@@ -254,7 +263,7 @@ impl<'a> Run<'a> {
                 Item::Note(note) => self.report.notes.push(note),
                 Item::Unreadable { file, error } => {
                     let problem = self.problem(file, 1, None, error.code(), error.message().to_owned());
-                    left.push(Left { n: u64::MAX, status: "failed", problem, cells: Cells::default() });
+                    left.push(Left { n: u64::MAX, file, status: "failed", problem, cells: Cells::default() });
                     self.unreadable.push(error);
                 }
                 Item::Row { n, content, .. } if self.skip.contains(&n) => {
@@ -268,7 +277,7 @@ impl<'a> Run<'a> {
                     if let Some(glimpse) = error.cells.glimpse() {
                         nameless.push((left.len(), Candidate::new(glimpse, Place { file, row })));
                     }
-                    left.push(Left { n, status: "failed", problem, cells: *error.cells });
+                    left.push(Left { n, file, status: "failed", problem, cells: *error.cells });
                 }
                 Item::Row { n, sheet, content: Ok(mut row), .. } => {
                     row.accepted = self.accept.contains(&n);
@@ -330,7 +339,7 @@ impl<'a> Run<'a> {
             if status == "conflicting" && row.draft.id.is_none() {
                 cells.put(Field::Id, self.planner.id_when_held_back(&row, &base).as_str());
             }
-            left.push(Left { n, status, problem, cells });
+            left.push(Left { n, file: row.place.file, status, problem, cells });
         }
         if !self.dry_run {
             self.write(writes).await?;
@@ -349,7 +358,9 @@ impl<'a> Run<'a> {
     }
 
     /// Counts the rows that were not taken, and writes them into the table.
-    async fn tell(&mut self, left: Vec<Left>) -> Result<()> {
+    async fn tell(&mut self, mut left: Vec<Left>) -> Result<()> {
+        // As they stand in their file: those that could not be read were put aside first.
+        left.sort_by_key(|left| (left.file, left.n));
         for Left { status, problem, .. } in &left {
             match *status {
                 "failed" => self.report.add_failed(problem.clone()),
@@ -388,6 +399,7 @@ impl<'a> Run<'a> {
         if self.report.rows() == 0 {
             self.report.notes.push("nothing to import: there is no row below the headings".to_owned());
         }
+        self.note_markets();
         self.delete_gone().await?;
         if let Some(plan) = self.plan.take() {
             tokio::task::spawn_blocking(move || plan.finish()).await??;

@@ -46,7 +46,7 @@ impl Run<'_> {
                 file: name,
                 sheet: judged.sheet.clone(),
                 row,
-                id: verdict.id().map(|id| id.as_str().to_owned()),
+                id: verdict.would_be().map(|id| id.as_str().to_owned()),
                 code: code.map(str::to_owned),
                 message: message.map(str::to_owned),
                 details: verdict.details().cloned(),
@@ -54,7 +54,8 @@ impl Run<'_> {
                 old: old.map(|old| object(&old.draft, self.zone)),
             });
         }
-        self.write_plan(planned).await
+        self.planned = planned;
+        Ok(())
     }
 
     /// Rows that could not even be judged are part of a plan too.
@@ -73,7 +74,11 @@ impl Run<'_> {
             new: Some(cells.to_json()),
             old: None,
         });
-        self.write_plan(planned.collect()).await
+        // As they stand in their file, which the judged rows do already.
+        let mut rows = std::mem::take(&mut self.planned);
+        rows.extend(planned);
+        rows.sort_by_key(|row| row.n);
+        self.write_plan(rows).await
     }
 
     /// Adds rows to the plan on disk, when there is to be one.

@@ -165,6 +165,38 @@ async fn the_report_can_be_corrected_and_imported() {
 }
 
 #[tokio::test]
+async fn what_was_not_taken_is_listed_as_it_stands_in_the_file() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", format!("{FAQ}f,保证金多少呢,本地店 3000 元。,,\n,什么时候发货,,,\n"));
+    let (report, plan) = (shop.path("left.csv"), shop.path("plan.jsonl"));
+    let options = ImportOptions { dry_run: true, report: Some(report.clone()), plan: Some(plan.clone()), ..Default::default() };
+    shop.try_import(&path, options).await.unwrap();
+    let table = std::fs::read_to_string(&report).unwrap();
+    let rows: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split(',').nth(2)).collect();
+    assert!(rows.len() >= 4 && rows.is_sorted_by_key(|row| row.parse::<u64>().unwrap()), "{table}");
+    let planned = std::fs::read_to_string(&plan).unwrap();
+    let numbers: Vec<u64> =
+        planned.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["n"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (0..9).collect::<Vec<_>>(), "{planned}");
+}
+
+#[tokio::test]
+async fn a_market_that_is_no_country_is_pointed_out_once_and_a_slip_fails() {
+    let shop = Shop::open().await;
+    let table = "question,answer,market\na,1,JP\nb,2,Japn\nc,3,Japn\nd,4,XX\ne,5,全部\nf,6,日本站\ng,7,ke\n";
+    let path = shop.file("faq.csv", table);
+    for dry_run in [true, false] {
+        let report = shop.try_import(&path, ImportOptions { dry_run, ..Default::default() }).await.unwrap();
+        assert_eq!(counts(&report), [6, 0, 0, 0, 0, 1], "{report:?}");
+        assert_eq!((report.errors[0].row, report.errors[0].code), (5, "bad_market"));
+        let said = report.notes.iter().filter(|note| note.contains("`Japn` (2 rows, the first is 3)")).count();
+        assert_eq!((said, report.notes.len()), (1, 1), "{:?}", report.notes);
+    }
+    // It is one of the shop's markets now.
+    assert!(shop.import(&path).await.notes.is_empty());
+}
+
+#[tokio::test]
 async fn an_import_that_was_stopped_goes_on() {
     let shop = Shop::open().await;
     let lines: String = (0..1_000).map(|n| format!("{{\"question\":\"问题 {n}\",\"answer\":\"答案 {n}\"}}\n")).collect();

@@ -72,10 +72,18 @@ impl Facts {
         if answer.chars().nth(CHARS).is_some() {
             return Self::default();
         }
-        let answer = text::normalise(answer);
-        let mut facts = reader::read(&answer);
+        let normal = text::normalise(answer);
+        let mut facts = reader::read(&normal);
         if asks_yes_or_no(question) {
-            facts.extend(yes_or_no(&answer));
+            facts.extend(yes_or_no(&normal));
+        }
+        // As it stands there, capitals included.
+        let small = answer.to_ascii_lowercase();
+        for fact in &mut facts {
+            let written = small.find(&fact.text).and_then(|at| answer.get(at..at + fact.text.len()));
+            if let Some(written) = written {
+                fact.text = written.to_owned();
+            }
         }
         Self(facts)
     }
@@ -207,6 +215,7 @@ mod tests {
         let between = |a: &str, b: &str| Facts::of("", a).differing(&Facts::of("", b));
         assert_eq!(between("七天，30 元", "十五天，30 美元").in_words(), " (here 七天, 30 元; there 十五天, 30 美元)");
         assert_eq!(between("七天", "7 天内").in_words(), "");
+        assert_eq!(between("It is CNY 0.6 a parcel.", "It is USD 12.").in_words(), " (here CNY 0.6; there USD 12)");
         assert_eq!(between("七天", "尽快").in_words(), " (only here: 七天)");
         let mut details = json!({});
         between("七天，30 元", "十五天，30 美元").put_into(&mut details);

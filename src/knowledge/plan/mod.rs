@@ -114,6 +114,8 @@ pub enum Verdict {
         clash: Clash,
         /// The entry, when it is one of the base.
         with: Option<EntryId>,
+        /// The entry that it would change if it were written; none when it would stand beside the other.
+        changes: Option<EntryId>,
     },
     /// Cannot be written.
     Failed {
@@ -131,6 +133,14 @@ impl Verdict {
             Self::Added(id) => Some(id),
             Self::Changed(known) | Self::Unchanged(known) => Some(&known.id),
             Self::Duplicate(_) | Self::Conflicting { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// The entry that a plan names: the row's own, or for one held back the one that it would change.
+    pub fn would_be(&self) -> Option<&EntryId> {
+        match self {
+            Self::Conflicting { changes, .. } => changes.as_ref(),
+            _ => self.id(),
         }
     }
 
@@ -197,8 +207,11 @@ impl Planner {
         let same = known.is_some_and(|known| known.content_hash == row.content_hash);
         if !same
             && !self.rules.as_is
-            && let Some(verdict) = self.rival(row, &id, base).or_else(|| self.nearly_asked(row, &id, base))
+            && let Some(mut verdict) = self.rival(row, &id, base).or_else(|| self.nearly_asked(row, &id, base))
         {
+            if let Verdict::Conflicting { changes, .. } = &mut verdict {
+                *changes = known.map(|known| known.id.clone());
+            }
             if row.draft.id.is_some() {
                 self.seen.take(&id, row.taken(false));
             }
@@ -323,7 +336,7 @@ fn duplicate(clash: Clash, _: Option<&EntryId>) -> Verdict {
 }
 
 fn conflicting(clash: Clash, with: Option<&EntryId>) -> Verdict {
-    Verdict::Conflicting { clash, with: with.cloned() }
+    Verdict::Conflicting { clash, with: with.cloned(), changes: None }
 }
 
 #[cfg(test)]

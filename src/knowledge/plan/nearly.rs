@@ -36,7 +36,7 @@ impl Planner {
                 Some((Clash::nearly(&name, row, &kinds, Some(&theirs)), Some(stored.entry.id.clone())))
             })
         };
-        earlier.or_else(in_base).map(|(clash, with)| Verdict::Conflicting { clash, with })
+        earlier.or_else(in_base).map(|(clash, with)| Verdict::Conflicting { clash, with, changes: None })
     }
 
     /// A row that changes its entry is not held against what its own source says elsewhere: the file may

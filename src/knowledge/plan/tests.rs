@@ -152,7 +152,7 @@ fn nearly_the_same_question_with_a_contrary_answer_is_held_back() {
     let other = EntryDraft { source: Some("new.csv".into()), ..row("保证金我要交多少呢", "本地店 2,000 元。") };
     let candidate = Candidate::new(other, Place { file: 0, row: 9 });
     let verdict = Planner::new(STRICT, vec!["new.csv".into()]).judge([&candidate], &shop.base(std::slice::from_ref(&candidate))).remove(0);
-    let Verdict::Conflicting { clash: Clash { message, details }, with: Some(_) } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Conflicting { clash: Clash { message, details }, with: Some(_), changes: None } = verdict else { panic!("{verdict:?}") };
     assert!(message.starts_with("Nearly the same question is answered with a different number"), "{message}");
     assert!(message.contains("here 2,000 元; there ") && message.contains("from faq.csv (“"), "{message}");
     assert_eq!((&details["near"], &details["differ"][0]), (&Value::Bool(true), &Value::from("number")), "{details}");

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chrono_tz::Tz;
 
 use crate::ids::Timestamp;
-use crate::knowledge::EntryDraft;
+use crate::knowledge::{EntryDraft, places};
 
 use super::dates::{self, End};
 use super::encoding::BAD;
@@ -114,8 +114,8 @@ impl Cells {
     /// The entry that this row describes.
     ///
     /// # Errors
-    /// `bad_encoding`, `cell_too_long`, `missing_answer`, `bad_date`, `bad_validity` or `bad_boolean`,
-    /// naming the field.
+    /// `bad_encoding`, `cell_too_long`, `missing_answer`, `bad_date`, `bad_validity`, `bad_market` or
+    /// `bad_boolean`, naming the field.
     pub fn into_draft(self, zone: Tz) -> Result<EntryDraft, RowError> {
         self.draft(zone).map_err(|(code, message)| self.error(code, message))
     }
@@ -155,6 +155,12 @@ impl Cells {
         };
         if draft.answer.is_empty() {
             return Err(("missing_answer", "The answer is empty. Write one, or delete the row.".into()));
+        }
+        if let Some(market) = draft.market.as_ref().filter(|market| places::is_no_code(market)) {
+            let message = format!(
+                "`market` is `{market}`, which is no country's code. Write one (JP, 日本站, Japan), or leave it empty for all markets."
+            );
+            return Err(("bad_market", message));
         }
         Ok(draft)
     }
@@ -339,6 +345,7 @@ mod tests {
             (&[(Field::ValidFrom, "2026-11-01"), (Field::ValidTo, "2026-11-01")], "ok"),
             (&[(Field::ValidTo, "长期有效")], "ok"),
             (&[(Field::Direct, "maybe")], "bad_boolean"),
+            (&[(Field::Market, "XX")], "bad_market"),
             (&[(Field::Direct, " 是 ")], "ok"),
             (&[(Field::Category, long.as_str())], "cell_too_long"),
             (&[(Field::Similar, &long[..3 * 1001])], "cell_too_long"),

@@ -125,6 +125,7 @@ export const zh = {
     case_not_found: '没有这道题，可能已经删除。',
     evaluation_running: '另一次评测正在进行，等它结束再试。',
     bad_words: '有的词写得不对：每个词至少 2 个字、最多 40 个字，只属于一组；一组 2 到 20 个词。',
+    bad_market: '站点的两个字母不是国家代码。请写 JP、日本站这样的，适用所有站点就留空。',
     bad_setting: '设置要在 0 和 1 之间。',
     internal: '服务出了问题，日志里有详情。请再试一次。',
   } as Record<string, string>,

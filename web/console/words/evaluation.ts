@@ -41,7 +41,7 @@ export const en: typeof zh = {
   caseKept: 'Kept as an evaluation case.',
   caseDeleted: 'The evaluation case is deleted.',
   evaluation: 'Evaluation set',
-  evaluationLead: 'All labelled questions at once: is what should be answered found, and is what should not be refused. Run it before changing settings and see what happens to each question. It only searches and calls no model.',
+  evaluationLead: 'Asks all labelled questions at once and counts how often the right entry is found, and how often a question that has none is refused. Run it before changing settings and see what happens to each question. It only searches and calls no model.',
   noCases: 'No evaluation cases yet. Search for a question above, press “Keep as an evaluation case”, and tick what answers it.',
   keptCases: 'Kept cases ({n})',
   answeredBy: 'Answered by',

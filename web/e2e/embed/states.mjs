@@ -53,7 +53,21 @@ async function closed(house, name, code, expected) {
   });
 }
 
+/** A question without an answer leads to a person; a greeting asks nothing, so nothing is missing. */
+async function greeted(house) {
+  await check('state: a way to a person under what the base does not know, and none under a greeting', async () => {
+    const me = await visit(house, { contact: '/contact' }, { viewport: { width: 1280, height: 860 } });
+    await me.ask('你好');
+    await until(async () => (await me.status()) === 'completed', 'the greeting is not answered');
+    must((await me.id('contact').count()) === 0, 'a greeting is taken for a miss');
+    await me.ask('怎么用量子计算机煮鸡蛋？');
+    await until(async () => (await me.id('contact').count()) === 1, 'no way to a person');
+    await me.context.close();
+  });
+}
+
 export async function states(house) {
+  await greeted(house);
   await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*\(\d s\)/);
   await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);
   await closed(house, 'another window', 4409, /另一个窗口/);
