@@ -7,7 +7,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
 
 use super::host::is_loopback;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A platform answers in well under a second; a call that takes this long has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +45,17 @@ pub fn client(local: bool) -> Result<Client> {
     let builder = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).timeout(PATIENCE);
     let builder = if local { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| Error::internal("http_client", "The HTTP client could not be built.").because(error))
+}
+
+/// What a call comes down to that was only to prepare another one, such as for a token: without an answer nothing has been
+/// said to anybody yet, so that it may be made again.
+pub fn unanswered(error: Error) -> Error {
+    match error.kind() {
+        Kind::Timeout => {
+            Error::unavailable("platform_unavailable", "The platform did not answer when it was asked for a token.").because(error)
+        }
+        _ => error,
+    }
 }
 
 /// What the platform said, up to a bound: an address that answers without an end must not fill the memory.

@@ -3,7 +3,7 @@
 
 use super::commands::{self, Command};
 use super::desk::{Case, Desk, digest};
-use super::human_store::{Call, NewCall};
+use super::human_store::{Call, DELETED, NewCall};
 use super::markdown::plain;
 use super::{Inbound, Mention, Post, words};
 use crate::error::Result;
@@ -72,9 +72,8 @@ impl Desk {
             return Ok(None);
         }
         let store = &self.parts.store;
-        if let Some(code) = inbound.quoted.as_deref().and_then(told_code)
-            && store.is_call(&code).await?
-        {
+        // Also of a call that is no more: it is no question to the copilot.
+        if let Some(code) = inbound.quoted.as_deref().and_then(told_code) {
             return Ok(Some(format!("#{code} {said}")));
         }
         if store.call_of_reply(&self.reply_id(inbound)).await?.is_some() {
@@ -108,13 +107,19 @@ impl Desk {
             Some(call) => vec![call],
             None => match store.open_call(&code).await? {
                 Some(named) => vec![named],
-                None if store.is_call(&code).await? => return self.say(case, words::answered_before(language)).await,
-                None => store.open_calls().await?,
+                None => match store.state_of_call(&code).await?.as_deref() {
+                    Some(DELETED) => return self.say(case, words::waits_no_more(language)).await,
+                    Some(_) => return self.say(case, words::answered_before(language)).await,
+                    None => store.open_calls().await?,
+                },
             },
         };
         let Some((call, text)) = choose(&calls, &case.inbound.conversation, said).filter(|(_, text)| !text.is_empty()) else {
             return self.say(case, words::which_call(language, &listed(&calls))).await;
         };
+        if call.is_deleted() {
+            return self.say(case, words::waits_no_more(language)).await;
+        }
         let elsewhere = call.conversation != case.inbound.conversation;
         let pieces = if elsewhere { Some(self.pieces(call, text)?) } else { None };
         // Of two people one is passed on.
@@ -162,13 +167,19 @@ impl Desk {
         })
     }
 
-    /// Tells whoever is on duty of the replies that never arrived; their calls wait again.
+    /// Tells whoever is on duty of the replies that never arrived, again and again until they could be told; their
+    /// calls wait again.
     pub(super) async fn tell_lost_replies(&self) -> Result<()> {
         for call in self.parts.store.lost_replies().await? {
             let language = Language::of(&call.question);
-            let note = Post::new(language, words::never_passed_on(language, &plain(&call.question), &call.code));
-            if let Err(error) = self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
-                self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error);
+            let note = match call.is_deleted() {
+                true => words::never_passed_on_and_deleted(language).to_owned(),
+                false => words::never_passed_on(language, &plain(&call.question), &call.code),
+            };
+            let note = Post::new(language, note);
+            match self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
+                Ok(()) => self.parts.store.loss_is_told(&call.code).await?,
+                Err(error) => self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error),
             }
         }
         Ok(())
@@ -210,8 +221,9 @@ fn code_of(said: &str) -> String {
     said.split_whitespace().next().unwrap_or_default().trim_start_matches(MARKS).to_lowercase()
 }
 
-/// The call that is meant, and what is said to it: the one named, else the newest of this chat, else the only one.
-/// One that is named and not there is no other: what is meant for one asker must not reach another.
+/// The call that is meant, and what is said to it: the one named, else the newest of this chat, where everybody reads
+/// the reply anyway. It is never one of another chat by chance: a first word that names no call may be a slip of the
+/// hand, and what is meant for one asker must not reach another.
 fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&'a Call, &'a str)> {
     let (said, code) = (said.trim(), code_of(said));
     if let Some(named) = calls.iter().find(|call| call.code == code) {
@@ -220,8 +232,7 @@ fn choose<'a>(calls: &'a [Call], conversation: &str, said: &'a str) -> Option<(&
     if said.starts_with(MARKS) {
         return None;
     }
-    let only = || calls.first().filter(|_| calls.len() == 1);
-    calls.iter().find(|call| call.conversation == conversation).or_else(only).map(|call| (call, said))
+    calls.iter().find(|call| call.conversation == conversation).map(|call| (call, said))
 }
 
 /// The newest few.
@@ -231,9 +242,15 @@ fn listed(calls: &[Call]) -> String {
 
 /// The code in the note that told of a call (`words::alert`, `words::never_passed_on`).
 fn told_code(note: &str) -> Option<String> {
-    let after = ["/回复 ", "/answer "].iter().find_map(|command| note.rsplit_once(command))?.1;
-    let code: String = after.chars().take_while(char::is_ascii_alphanumeric).collect();
-    Some(code.to_lowercase()).filter(|code| !code.is_empty())
+    let (_, code) = last_command(note)?;
+    Some(code.to_lowercase())
+}
+
+/// The command that a note ends with and the code behind it: what stands before may be somebody's words.
+pub fn last_command(note: &str) -> Option<(&'static str, String)> {
+    let last = ["/回复", "/answer"].into_iter().filter_map(|command| Some((note.rfind(&format!("{command} "))?, command))).max()?;
+    let code: String = note[last.0 + last.1.len()..].trim_start().chars().take_while(char::is_ascii_alphanumeric).collect();
+    (!code.is_empty()).then_some((last.1, code))
 }
 
 #[cfg(test)]
@@ -263,7 +280,8 @@ mod tests {
         assert_eq!(chosen(&calls, "cid2", "十五天 以内"), is("cd34", "十五天 以内"));
         assert_eq!(chosen(&calls, "elsewhere", "十五天"), None);
         assert_eq!(chosen(&calls[..1], "cid1", "#zz99 十五天"), None, "meant for somebody else");
-        assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), is("ab12", "十五天"));
+        assert_eq!(chosen(&calls[..1], "elsewhere", "zz99 十五天"), None, "a slip of the hand tells nobody else's asker");
+        assert_eq!(chosen(&calls[..1], "elsewhere", "十五天"), None);
         assert_eq!(chosen(&calls, "cid1", "ab12"), is("ab12", ""));
         assert_eq!(chosen(&[], "cid1", "十五天"), None);
     }
@@ -271,7 +289,9 @@ mod tests {
     #[test]
     fn a_note_that_is_quoted_names_its_call() {
         for language in [Language::Zh, Language::En] {
-            assert_eq!(told_code(&words::alert(language, "Ann", "a group", "q /answer", "ab12")).as_deref(), Some("ab12"));
+            for name in ["Ann", "Ann /回复 zz11", "Ann /answer zz11"] {
+                assert_eq!(told_code(&words::alert(language, name, "a group", "q /answer", "ab12")).as_deref(), Some("ab12"));
+            }
             assert_eq!(told_code(&words::never_passed_on(language, "what is `/answer ef56` for?", "cd34")).as_deref(), Some("cd34"));
         }
         assert_eq!((told_code("/answer"), told_code("/answer …"), told_code("")), (None, None, None));

@@ -5,11 +5,15 @@ use sqlx::FromRow;
 use super::store::BotStore;
 use super::{Inbound, Post};
 use crate::error::Result;
-use crate::ids::{ConversationId, OwnerId, TurnId, random_token};
+use crate::ids::{ConversationId, OwnerId, Timestamp, TurnId, random_token};
 use crate::{in_tx, on};
 
 /// Calls a person can choose from without naming one.
 const MOST: i64 = 50;
+/// The state of a call whose conversation was deleted: of it only its name is left (`Memory::delete_conversation`).
+pub const DELETED: &str = "deleted";
+/// Whoever could not be told of a lost reply is told again after this long.
+const AGAIN_MS: i64 = 15_000;
 
 /// Somebody waits for a person.
 #[derive(Clone, Debug, FromRow)]
@@ -26,8 +30,15 @@ pub struct Call {
     pub conversation_id: Option<ConversationId>,
     /// The last answer in it.
     pub response_id: Option<TurnId>,
-    /// What was asked.
+    /// What was asked; empty once the conversation is deleted.
     pub question: String,
+}
+
+impl Call {
+    /// Whether its conversation was deleted since.
+    pub fn is_deleted(&self) -> bool {
+        self.question.is_empty()
+    }
 }
 
 /// A call to be kept; the fields are [`Call`]'s.
@@ -91,12 +102,10 @@ impl BotStore {
             .bind(&self.tenant).bind(&self.bot).bind(code).fetch_optional(pool).await)?)
     }
 
-    /// Whether there is, or lately was, a call of that name.
-    pub async fn is_call(&self, code: &str) -> Result<bool> {
-        let sql = "select count(*) from human_calls where tenant_id = $1 and bot = $2 and code = $3";
-        let calls: i64 =
-            on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(code).fetch_one(pool).await)?;
-        Ok(calls > 0)
+    /// `open`, `answered` or `deleted` where there is, or lately was, a call of that name.
+    pub async fn state_of_call(&self, code: &str) -> Result<Option<String>> {
+        let sql = "select state from human_calls where tenant_id = $1 and bot = $2 and code = $3";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(&self.tenant).bind(&self.bot).bind(code).fetch_optional(pool).await)?)
     }
 
     /// The newest of the calls that nobody has answered.
@@ -117,7 +126,7 @@ impl BotStore {
     /// A call becomes answered by a reply, and `pieces`, what the asker has to be shown elsewhere, wait to be sent: both
     /// or neither, whatever stops the server. The same reply again changes nothing; `false` when another was first.
     pub async fn answer_call(&self, call: &Call, reply: &str, pieces: Option<&[Post]>) -> Result<bool> {
-        let answered = "update human_calls set state = 'answered', reply_id = $4, updated_ms = $5 \
+        let answered = "update human_calls set state = 'answered', reply_id = $4, updated_ms = $5, lost_ms = null \
              where tenant_id = $1 and bot = $2 and code = $3 and (state = 'open' or reply_id = $4)";
         let waits = "insert into channel_messages (tenant_id, bot, message_id, state, payload, answer, attempts, created_ms, updated_ms, \
              due_ms) values ($1, $2, $3, 'unsent', $4, $5, 0, $6, $6, $6) on conflict (tenant_id, bot, message_id) do nothing";
@@ -147,13 +156,24 @@ impl BotStore {
         Ok(())
     }
 
-    /// Opens the calls again whose reply failed for good, each for one caller, however many nodes look.
+    /// Opens the calls again whose reply failed for good, and says which of them nobody on duty knows of: each to one
+    /// caller, however many nodes look, and again after a moment until [`loss_is_told`](Self::loss_is_told).
     pub async fn lost_replies(&self) -> Result<Vec<Call>> {
-        let sql = "update human_calls set state = 'open', reply_id = null, updated_ms = $3 \
-             where tenant_id = $1 and bot = $2 and state = 'answered' and reply_id in \
-             (select message_id from channel_messages where tenant_id = $1 and bot = $2 and state = 'failed') \
-             returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
-        Ok(on!(&self.db, pool => sqlx::query_as(sql)
-            .bind(&self.tenant).bind(&self.bot).bind(self.clock.now()).fetch_all(pool).await)?)
+        let opens = "update human_calls set state = case when state = 'answered' then 'open' else state end, reply_id = null, \
+             updated_ms = $3, lost_ms = $3 where tenant_id = $1 and bot = $2 and state in ('answered', 'deleted') and reply_id in \
+             (select message_id from channel_messages where tenant_id = $1 and bot = $2 and state = 'failed')";
+        let now = self.clock.now();
+        on!(&self.db, pool => sqlx::query(opens).bind(&self.tenant).bind(&self.bot).bind(now).execute(pool).await.map(drop))?;
+        let untold = "update human_calls set lost_ms = $4 where tenant_id = $1 and bot = $2 and lost_ms <= $3 \
+             and state in ('open', 'deleted') returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
+        Ok(on!(&self.db, pool => sqlx::query_as(untold)
+            .bind(&self.tenant).bind(&self.bot).bind(now).bind(Timestamp(now.0 + AGAIN_MS)).fetch_all(pool).await)?)
+    }
+
+    /// Whoever is on duty knows that a reply was lost.
+    pub async fn loss_is_told(&self, code: &str) -> Result<()> {
+        let sql = "update human_calls set lost_ms = null where tenant_id = $1 and bot = $2 and code = $3";
+        on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(code).execute(pool).await.map(drop))?;
+        Ok(())
     }
 }

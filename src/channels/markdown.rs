@@ -97,6 +97,7 @@ pub fn plain(text: &str) -> String {
         '>' => '＞',
         '~' => '～',
         '|' => '｜',
+        '#' => '＃',
         _ => c,
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().map(wide).collect()

@@ -46,6 +46,7 @@ mod words;
 pub use bots::{BotState, Calls, Health};
 pub use desk::{Desk, Taken};
 pub use door::{Bot, Channels, ChannelsParts};
+pub use human::last_command;
 pub use post::{Mention, Post};
 pub use pulse::{Problem, Pulse};
 pub use rating::Vote;

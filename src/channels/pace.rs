@@ -1,8 +1,9 @@
 //! One quota of calls per second for all conversations of a bot. What must go out (an answer's end) waits
 //! its turn; what may be left out (a card's text so far) goes only when there is room, and the interval
 //! between updates stretches with the number of open cards. Where the platform counts by the month as well,
-//! nothing that may be left out goes once the month's calls become scarce, and what open cards still need is reserved. As many turns are taken as calls are made:
-//! whoever changes or opens a card has taken one for it, and what that needs beside it takes its own.
+//! nothing that may be left out goes once the month's calls become scarce, and what open cards still need is
+//! reserved. As many turns are taken as calls are made: whoever changes or opens a card has taken one for it,
+//! and what that needs beside it takes its own.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -93,10 +94,11 @@ impl Pace {
     /// Waits until a call may be made, first come, first served.
     pub async fn turn(&self) {
         let _waiting = Waiting::count(&self.0.waiting);
+        // Before the turn: a database that takes its time must not let turns that were spread out go together.
+        self.count().await;
         let first = self.0.line.lock().await;
         self.0.calls.until_ready().await;
         drop(first);
-        self.count().await;
     }
 
     /// Makes a call that others wait for: for a token, without which nobody in line gets anywhere, or for a line. It has

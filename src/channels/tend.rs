@@ -73,11 +73,11 @@ impl Desk {
             self.parts.pulse.lost(&error);
             tracing::error!(bot, message_id = message, code = error.code(), "{error}");
         }
-        self.tell_lost_replies().await?;
         // Whoever can say the answers takes them; a try that cannot succeed would be one less.
         if !self.parts.channel.can_send() {
             return Ok(());
         }
+        self.tell_lost_replies().await?;
         let free = self.seats.available_permits().min(AT_ONCE);
         let crowded = self.crowded.swap(false, Ordering::AcqRel);
         let left = store.take_over(self.started, i64::try_from(free).unwrap_or_default()).await?;

@@ -166,6 +166,14 @@ pub fn answered_before(language: Language) -> &'static str {
     }
 }
 
+/// To a reply whose asker's conversation was deleted.
+pub fn waits_no_more(language: Language) -> &'static str {
+    match language {
+        Zh => "那次对话已被删除，没有人再等这条答复，没有转达。",
+        En => "That conversation was deleted and nobody waits for this any more; nothing was passed on.",
+    }
+}
+
 /// To whoever replied.
 pub fn passed_on(language: Language) -> &'static str {
     match language {
@@ -195,6 +203,14 @@ pub fn never_passed_on(language: Language, question: &str, code: &str) -> String
     match language {
         Zh => format!("人工答复没能送到提问的人：\n\n> {question}\n\n请直接联系他，或再答复一次：`/回复 {code} …`"),
         En => format!("A reply never reached the asker:\n\n> {question}\n\nContact them directly, or reply again: `/answer {code} …`"),
+    }
+}
+
+/// The same, of a conversation that was deleted meanwhile.
+pub fn never_passed_on_and_deleted(language: Language) -> &'static str {
+    match language {
+        Zh => "一条人工答复没能送到提问的人，那次对话后来已被删除。",
+        En => "A reply never reached the asker; their conversation was deleted since.",
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{DONE, PROBLEM, print};
 use crate::app::{self, App, ServerLock};
+use crate::channels::last_command;
 use crate::config::{BotMemory, BotMode, ChannelsConfig, Config, DingTalkConfig, Secret};
 use crate::error::{Error, Result};
 use crate::http;
@@ -202,9 +203,9 @@ impl DingTalk {
     ) -> Result<Told> {
         let Some(text) = &self.reply else { return Ok(told) };
         let nobody = || Error::invalid("nobody_called", "Nobody on duty was called, so there is nothing to reply to: try --text /human.");
-        let told_by = |one: &Shown| !is_asker(&one.place) && code_of(&one.text).is_some();
+        let told_by = |one: &Shown| !is_asker(&one.place) && last_command(&one.text).is_some();
         let call = platform.shown().into_iter().find(told_by).ok_or_else(nobody)?;
-        let (command, code) = code_of(&call.text).ok_or_else(nobody)?;
+        let (command, code) = last_command(&call.text).ok_or_else(nobody)?;
         let group = duty.1.as_ref() == Some(&call.place);
         let who = duty.0.filter(|user| !group || *user == call.place).unwrap_or_else(|| "colleague".to_owned());
         let place = if group { call.place.clone() } else { "cidSimulatedDuty".to_owned() };
@@ -273,14 +274,6 @@ fn made_up(tenant: &str) -> DingTalkConfig {
 /// Whether it is where the simulated merchant reads.
 fn is_asker(place: &str) -> bool {
     place.starts_with("cidSimulated") && place != "cidSimulatedDuty" || place == WHO
-}
-
-/// The command that the note on a call ends with, and the call's code.
-fn code_of(note: &str) -> Option<(&'static str, String)> {
-    ["/回复", "/answer"].into_iter().find_map(|command| {
-        let code = note.rsplit_once(&format!("{command} "))?.1.chars().take_while(char::is_ascii_alphanumeric).collect::<String>();
-        (!code.is_empty()).then_some((command, code))
-    })
 }
 
 /// The same where several places are told.

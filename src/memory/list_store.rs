@@ -100,7 +100,8 @@ impl Memory {
         for sql in [
             "delete from turns where tenant_id = $1 and conversation_id = $2",
             "delete from human_replies where tenant_id = $1 and conversation_id = $2",
-            "delete from human_calls where tenant_id = $1 and conversation_id = $2",
+            // Their names stay: who replies to one is told, and no other asker gets the reply.
+            "update human_calls set state = 'deleted', inbound = '{}', question = '' where tenant_id = $1 and conversation_id = $2",
         ] {
             in_tx!(&mut tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
         }

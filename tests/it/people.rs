@@ -109,11 +109,51 @@ async fn a_reply_that_is_lost_later_is_told_to_whoever_is_on_duty() {
     for path in [SESSION, GROUP_SEND] {
         platform.fail_next(fault(path, 403, json!({"code": "Forbidden.AccessDenied"})));
     }
+    // Nor can anybody be told of it at once.
+    platform.fail_next(fault(GROUP_SEND, 503, json!({})));
     let lost = |shown: &[Shown]| shown.iter().any(|one| one.place == "cidDuty" && one.text.contains("人工答复没能送到"));
     platform.until(PATIENCE, lost).await.unwrap();
     assert_eq!(self::code(&told(&platform, "cidDuty").pop().unwrap()), code);
     assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} 二十天")).await.contains("已经转达"));
     assert_eq!((replies(&platform, "十五天"), replies(&platform, "二十天")), (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_meant_for_one_asker_never_reaches_another() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    let code = called(&platform, &server).await;
+    let all = server.json("/api/v1/conversations", &server.admin).await["conversations"].clone();
+    let path = format!("/api/v1/conversations/{}", all[0]["id"].as_str().unwrap());
+    server.request(reqwest::Method::DELETE, &path).bearer_auth(&server.admin).send().await.unwrap().error_for_status().unwrap();
+    // Somebody else is the only one who waits.
+    assert!(say(&platform, &server, "cid2", "u2", "/human 店铺打不开").await.contains("已经通知"));
+    let theirs = self::code(&told(&platform, "cidDuty").pop().unwrap());
+    for (said, answer) in [
+        (format!("/回复 {code} 您的银行卡已解冻"), "已被删除"),
+        (format!("/回复 #{code} 您的银行卡已解冻"), "已被删除"),
+        ("/回复 zz9z 您的银行卡已解冻".to_owned(), "请写明"),
+        ("/回复 您的银行卡已解冻".to_owned(), "请写明"),
+    ] {
+        let told = say(&platform, &server, "cidDuty", "u9", &said).await;
+        assert!(told.contains(answer), "{said}: {told}");
+    }
+    assert!(say(&platform, &server, "cidDuty", "u9", &format!("/回复 {theirs} 已恢复")).await.contains("已经转达"));
+    let shown = platform.shown();
+    assert!(shown.iter().all(|one| one.place == "cidDuty" || !one.text.contains("银行卡")), "{shown:?}");
+    assert_eq!(told(&platform, "cid2").iter().filter(|text| text.contains("已恢复")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_come_in_time_loses_nothing() {
+    let platform = platform().await;
+    let server = server(&platform, DUTY).await;
+    platform.fail_next(fault("/v1.0/oauth2/accessToken", 504, json!({})));
+    let mut message = platform.message("cid1", true, "u1", "/help");
+    message["sessionWebhookExpiredTime"] = json!(1);
+    ask(&platform, &server, &message).await;
+    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.place == "cid1")).await.unwrap();
+    assert_eq!((told(&platform, "cid1").len(), platform.calls(GROUP_SEND)), (1, 1));
 }
 
 #[tokio::test]
@@ -189,7 +229,7 @@ async fn what_somebody_is_called_draws_nothing_in_the_note_to_whoever_is_on_duty
     ask(&platform, &server, &message).await;
     platform.until(PATIENCE, |shown| shown.iter().any(|one| one.place == "cidDuty")).await.unwrap();
     let note = told(&platform, "cidDuty").pop().unwrap();
-    assert!(note.contains("＊＊老板＊＊ ［点我］(") && note.contains("「群 # 标题 ｀x｀」"), "{note}");
+    assert!(note.contains("＊＊老板＊＊ ［点我］(") && note.contains("「群 ＃ 标题 ｀x｀」"), "{note}");
     assert!(!note.contains("[") && note.matches('`').count() == 2, "{note}");
 }
 

@@ -8,7 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::channels::client::{self, lost};
+use crate::channels::client::{self, lost, unanswered};
 use crate::channels::log::Log;
 use crate::channels::pace::Pace;
 use crate::config::{DingTalkConfig, Secret};
@@ -113,7 +113,7 @@ impl Api {
             Kind::Invalid => {
                 Error::unauthenticated("platform_unauthorized", format!("The bot's credentials were refused: {}", error.message()))
             }
-            _ => error,
+            _ => unanswered(error),
         };
         let answer = self.pace.ahead(self.post(self.url("/v1.0/oauth2/accessToken"), &body)).await.map_err(wrong)?;
         let text =

@@ -7,7 +7,7 @@ use reqwest::{Client, Method, Url};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::channels::client::{self, lost};
+use crate::channels::client::{self, lost, unanswered};
 use crate::channels::log::Log;
 use crate::channels::pace::Pace;
 use crate::config::{FeishuConfig, Secret};
@@ -71,7 +71,7 @@ impl Api {
         }
         let body = json!({"app_id": self.app_id, "app_secret": self.app_secret.reveal()});
         let url = self.url(&["open-apis", "auth", "v3", "tenant_access_token", "internal"], &[]);
-        let answer = self.pace.ahead(self.exchange(Method::POST, url, &body, None)).await?;
+        let answer = self.pace.ahead(self.exchange(Method::POST, url, &body, None)).await.map_err(unanswered)?;
         let text = answer["tenant_access_token"].as_str();
         let token = Secret::new(text.ok_or_else(|| Error::unavailable("no_access_token", "The platform gave no access token."))?);
         let lives_ms = answer["expire"].as_i64().unwrap_or(7200) * 1000;

@@ -279,6 +279,11 @@ impl Line {
             let error = Error::conflict("line_taken_over", message);
             self.desk.pulse().no_line(&error);
             self.desk.log().error("the line is gone", &error);
+            // No other node opens one meanwhile either.
+            let pause_ms = i64::try_from(TAKEN_OVER.as_millis()).unwrap_or(i64::MAX);
+            if let Err(error) = self.channel.store.hold_line(&self.node, pause_ms).await {
+                self.desk.log().warn("another node may open the line within the hour", &error);
+            }
             self.leaving.pause(TAKEN_OVER);
             self.leaving.leave();
             return None;
