@@ -8,6 +8,9 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::text;
 
+/// Two letters that shops use beside those: the European Union and its own code for Greece, Northern Ireland, Kosovo, the
+/// whole world.
+const BESIDE_ISO: &str = "EU EL XI XK WW";
 /// The two letters of every country (ISO 3166-1).
 const ISO: &str = "\
     AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD \
@@ -67,7 +70,7 @@ fn code(word: &str) -> Option<&'static str> {
 /// Whether two letters stand for no country: as a market they can only be a slip.
 pub fn is_no_code(market: &str) -> bool {
     let two_letters = market.len() == 2 && market.bytes().all(|byte| byte.is_ascii_alphabetic());
-    two_letters && !is_iso(market) && code(market).is_none()
+    two_letters && !is_iso(market) && code(market).is_none() && !BESIDE_ISO.split(' ').any(|code| code.eq_ignore_ascii_case(market))
 }
 
 /// Whether a market names a country.

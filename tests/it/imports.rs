@@ -64,6 +64,8 @@ async fn a_plan_is_looked_at_and_applied() {
     let over = "id,question,answer\ndeposit,退货地址在哪里修改？,在 我的 > 地址 里修改。\n";
     let over: Value = upload(&server, &admin, &[("b.csv", over.as_bytes())], &[]).await.json().await.unwrap();
     assert_eq!((fates(&over), &over["rows"][0]["id"]), (vec![(2, "conflicting")], &json!("deposit")), "the entry that it would change");
+    let shown = |field: &str| over["rows"][0][field]["id"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((shown("old"), shown("over")), ("address".to_owned(), "deposit".to_owned()), "and what it is now: {over}");
     assert_eq!(
         server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"],
         "中国站本地店的保证金是 10,000 元。",

@@ -148,12 +148,15 @@ async fn what_is_meant_for_one_asker_never_reaches_another() {
 async fn a_token_that_does_not_come_in_time_loses_nothing() {
     let platform = platform().await;
     let server = server(&platform, DUTY).await;
+    let code = called(&platform, &server).await;
+    // The way by the session is closed, and the other one needs a new token.
+    platform.revoke_tokens();
+    platform.fail_next(fault(SESSION, 502, json!({})));
     platform.fail_next(fault("/v1.0/oauth2/accessToken", 504, json!({})));
-    let mut message = platform.message("cid1", true, "u1", "/help");
-    message["sessionWebhookExpiredTime"] = json!(1);
-    ask(&platform, &server, &message).await;
-    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.place == "cid1")).await.unwrap();
-    assert_eq!((told(&platform, "cid1").len(), platform.calls(GROUP_SEND)), (1, 1));
+    let answer = say(&platform, &server, "cidDuty", "u9", &format!("/回复 {code} 十五天")).await;
+    assert!(answer.contains("稍后会自动转达"), "{answer}");
+    platform.until(PATIENCE, |shown| shown.iter().any(|one| one.place == "cid1" && one.text.contains("十五天"))).await.unwrap();
+    assert_eq!(replies(&platform, "十五天"), 1);
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   const look = () =>
     run(async () => {
       const row: Record<string, unknown> = entry
-        ? { ...contentOf(typed(entry)), id: entry.id, source: entry.source, ...(keptFrom ? keptFromAsked(entry, asked) : { question, answer, similar: withAsked(entry, question, asked) }) }
+        ? { ...contentOf(typed(entry)), id: entry.id, source: entry.source, ...(keptFrom ? keptFromAsked(entry, asked) : { question, answer, ...answeringAsked(entry, question, asked) }) }
         : { question, answer, market: turn.market, source: 'console' };
       const form = new FormData();
       form.append('file', asFile(row));
@@ -115,10 +115,10 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   );
 }
 
-/** What was asked becomes a further phrasing, so that it is found next time. */
-function withAsked(entry: Entry, question: string, asked: string): string[] {
-  const known = [question, ...entry.similar];
-  return known.includes(asked) ? entry.similar : [...entry.similar, asked];
+/** What was asked becomes a further phrasing, so that it is found next time, and none that the entry is kept from. */
+function answeringAsked(entry: Entry, question: string, asked: string): Partial<EntryContent> {
+  const known = [question, ...entry.similar].includes(asked);
+  return { similar: known ? entry.similar : [...entry.similar, asked], not: (entry.not ?? []).filter((phrasing) => phrasing !== asked) };
 }
 
 /** What was asked becomes a phrasing that it does not answer, and is no phrasing of it. */

@@ -26,7 +26,7 @@ export function Overview({ values }: { values: URLSearchParams }): VNode {
         <Choice label={say.period} value={days} options={['7', '30', '90'].map((n) => [n, fill(say.lastDays, { n })])} choose={(days) => change({ days })} testid="days" />
         <Choice label={say.channel} value={channel} options={[['', say.all], ...channels.map((name): [string, string] => [name, channelName(name, say.channels)])]} choose={(channel) => change({ channel })} testid="channel" />
       </Head>
-      {loaded && <Part loaded={loaded} reload={reload}>{(days) => (days.total.questions || channel ? <Shown days={days} /> : <Nothing />)}</Part>}
+      {loaded && <Part loaded={loaded} reload={reload}>{(days) => (days.total.questions || channel ? <Shown days={days} channel={channel} /> : <Nothing />)}</Part>}
     </>
   );
 }
@@ -74,7 +74,7 @@ function columns(total: Figures, say: Words, lang: Lang): Column[] {
   return all.filter((column): column is Column => !!column);
 }
 
-function Shown({ days }: { days: Days }): VNode {
+function Shown({ days, channel }: { days: Days; channel: string }): VNode {
   const { say, lang } = useContext(Desk);
   const { total } = days;
   const shown = columns(total, say, lang);
@@ -97,7 +97,7 @@ function Shown({ days }: { days: Days }): VNode {
       <dl class="figures nine" data-testid="figures">
         {figures.map(([name, value, small, where]) => (
           <div key={name}>
-            <dt>{where ? <a href={address('conversations', where)}>{name}</a> : name}</dt>
+            <dt>{where ? <a href={address('conversations', channel ? { ...where, channel } : where)}>{name}</a> : name}</dt>
             <dd>{value}{small && <small>{small}</small>}</dd>
           </div>
         ))}

@@ -170,7 +170,7 @@ function Planned({ row, typed, taken, decide }: { row: PlannedRow; typed: boolea
         {!typed && <span class="quiet small">{place}</span>}
       </header>
       {row.message && <p class="why">{reasonOf(row, say)}</p>}
-      {held && row.old && <p class="quiet small">{row.id ? fill(say.changesAnother, { entry: row.id }) : say.standsBeside}</p>}
+      {held && row.old && !row.id && <p class="quiet small">{say.standsBeside}</p>}
       {both ? (
         <>
           {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
@@ -179,6 +179,8 @@ function Planned({ row, typed, taken, decide }: { row: PlannedRow; typed: boolea
       ) : (
         (row.new ?? row.old) && <Whole content={(row.new ?? row.old)!} />
       )}
+      {held && row.id && <p class="quiet small">{fill(say.changesAnother, { entry: row.id })}</p>}
+      {held && row.over && row.new && <Compare before={row.over} after={row.new} names={[say.before, say.after]} />}
     </li>
   );
 }

@@ -337,6 +337,29 @@ async function imports(page) {
     await judge(page, 'an import taken back');
     return `${label} · ${(await id('applied').locator('p').first().innerText())}`;
   });
+  await check('a row held back shows what it would be written over, before and after', async () => {
+    const mine = { id: `${RUN}-mine`, question: `我自己的问题 ${RUN} 是什么？`, answer: `我的答案 ${RUN}。`, similar: [`我的另一种问法 ${RUN}`], category: '我的分类' };
+    await api('POST', '/knowledge/entries', mine);
+    await api('POST', '/knowledge/entries', { id: `${RUN}-moon`, question: `月亮多远 ${RUN}？`, answer: `38 万公里 ${RUN}。` });
+    const form = new FormData();
+    form.append('file', new Blob([`id,question,similar,answer,category\n${mine.id},月亮多远 ${RUN}？,,39 万公里 ${RUN}。,\n`]), 'over.csv');
+    const { id: plan } = await (await fetch(`${base}/api/v1/knowledge/imports`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: form })).json();
+    await open(page, `import?plan=${plan}`, 'plan');
+    await id('tab-conflicting').click();
+    const row = page.getByTestId('planned-conflicting');
+    await row.waitFor();
+    const gone = (await row.locator('del').allInnerTexts()).join(' ');
+    must([mine.similar[0], mine.category].every((text) => gone.includes(text)), `what is written over is not shown: ${await row.innerText()}`);
+    must((await row.locator('table').count()) === 2 && (await row.innerText()).includes(mine.id), await row.innerText());
+    await judge(page, 'a row that would be written over another');
+    await shot(page, 'import-over');
+    await row.locator('input').check();
+    must((await id('apply').innerText()) === '确认：修改 1 条', await id('apply').innerText());
+    await id('apply').click();
+    await id('applied').waitFor();
+    const now = await (await api('GET', `/knowledge/entries/${mine.id}`)).json();
+    must(now.similar.length === 0 && !now.category, 'what was shown is not what was written');
+  });
   await check('a file that cannot be read is refused in words', async () => {
     await open(page, 'import', 'files');
     await id('files').setInputFiles({ name: 'picture.png', mimeType: 'image/png', buffer: Buffer.from([0x89, 0x50, 0x4e, 0x47]) });

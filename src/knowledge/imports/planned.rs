@@ -42,6 +42,9 @@ pub struct Planned {
     /// The row in the base that it would change or that it conflicts with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub old: Option<Value>,
+    /// The row in the base that one held back would be written over.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub over: Option<Value>,
 }
 
 /// Writes a plan.

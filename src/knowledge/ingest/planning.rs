@@ -20,7 +20,7 @@ impl Run<'_> {
         if !self.dry_run {
             return Ok(());
         }
-        let others: Vec<EntryId> = verdicts.iter().filter_map(Verdict::other).cloned().collect();
+        let others: Vec<EntryId> = verdicts.iter().flat_map(|verdict| [verdict.other(), verdict.over()]).flatten().cloned().collect();
         let stored = self.knowledge.store().entries(self.tenant, &others).await?;
         let stored: HashMap<EntryId, KnowledgeEntry> = stored.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
         let mut planned = Vec::new();
@@ -52,6 +52,7 @@ impl Run<'_> {
                 details: verdict.details().cloned(),
                 new: (fate != "unchanged").then(|| object(&judged.row.draft, self.zone)),
                 old: old.map(|old| object(&old.draft, self.zone)),
+                over: verdict.over().and_then(|id| stored.get(id)).map(|entry| object(&entry.draft, self.zone)),
             });
         }
         self.planned = planned;
@@ -67,12 +68,10 @@ impl Run<'_> {
             file: problem.file.clone(),
             sheet: problem.sheet.clone(),
             row: problem.row,
-            id: None,
             code: Some(problem.code.to_owned()),
             message: Some(problem.message.clone()),
-            details: None,
             new: Some(cells.to_json()),
-            old: None,
+            ..Planned::default()
         });
         // As they stand in their file, which the judged rows do already.
         let mut rows = std::mem::take(&mut self.planned);

@@ -138,9 +138,14 @@ impl Verdict {
 
     /// The entry that a plan names: the row's own, or for one held back the one that it would change.
     pub fn would_be(&self) -> Option<&EntryId> {
+        self.over().or_else(|| self.id())
+    }
+
+    /// The entry that a row held back would be written over.
+    pub fn over(&self) -> Option<&EntryId> {
         match self {
             Self::Conflicting { changes, .. } => changes.as_ref(),
-            _ => self.id(),
+            _ => None,
         }
     }
 

@@ -68,7 +68,7 @@ export const en: Words = {
   close4409: 'This conversation continues in another window.',
   close4429: 'Too many requests. This resumes by itself in about {s} seconds.',
   close1009: 'The text was too long to send and is back in the box. Shorten it and send again.',
-  unreachable: 'The service cannot be reached; trying again. Check your network; if it works, ask the administrator.',
+  unreachable: 'The service cannot be reached; trying again. Check your network; if it still fails, ask the administrator.',
 
   busy: 'Busy right now. Wait a moment and try again.',
   unavailable: 'The service is not available right now. Try again shortly.',
