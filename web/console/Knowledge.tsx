@@ -1,7 +1,7 @@
 // What the assistant answers from: a table that is searched and narrowed down, an entry beside it.
 
 import type { VNode } from 'preact';
-import { useContext, useEffect, useState } from 'preact/hooks';
+import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { EntryPage, KnowledgeStats, Renewal } from '../shared/wire';
 import { query as searched } from './api';
@@ -22,7 +22,10 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
   useEffect(() => setPlaces([]), [narrowed]);
   const page = useLoad<EntryPage>(`/knowledge/entries${searched({ ...wanted, after: places.at(-1), limit: LIMIT })}`);
   const open = values.get('id');
-  const known = stats.loaded?.state === 'ready' ? stats.loaded.value : undefined;
+  // What was known stays when it cannot be asked for once.
+  const last = useRef<KnowledgeStats | undefined>(undefined);
+  if (stats.loaded?.state === 'ready') last.current = stats.loaded.value;
+  const known = last.current;
   const again = () => (page.reload(), stats.reload());
   const any = NARROWS.some((name) => wanted[name]);
 
@@ -69,11 +72,11 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
 function Renewing({ renewal, reload }: { renewal: Renewal; reload: () => void }): VNode {
   const { say } = useContext(Desk);
   useEffect(() => {
-    const timer = setTimeout(reload, 5000);
-    return () => clearTimeout(timer);
-  }, [renewal]);
+    const timer = setInterval(reload, 5000);
+    return () => clearInterval(timer);
+  }, []);
   const { embedder, done, of } = renewal;
-  return <p class="note" role="status" data-testid="renewing">{fill(say.renewing, { embedder, done: done.toLocaleString(), of: of.toLocaleString() })}</p>;
+  return <p class="note" data-testid="renewing">{fill(say.renewing, { embedder, done: done.toLocaleString(), of: of.toLocaleString() })}</p>;
 }
 
 function Export({ wanted }: { wanted: Record<string, string> }): VNode {
