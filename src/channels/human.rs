@@ -6,7 +6,7 @@ use super::desk::{Case, Desk, digest};
 use super::human_store::{Call, DELETED, NewCall};
 use super::markdown::plain;
 use super::{Inbound, Mention, Post, words};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::memory::NewHumanReply;
 use crate::models::Language;
 
@@ -167,19 +167,22 @@ impl Desk {
         })
     }
 
-    /// Tells whoever is on duty of the replies that never arrived, again and again until they could be told; their
-    /// calls wait again.
+    /// Tells whoever is on duty of the replies that never arrived, now and then until they could be told; their calls
+    /// wait again.
     pub(super) async fn tell_lost_replies(&self) -> Result<()> {
-        for call in self.parts.store.lost_replies().await? {
+        while let Some(call) = self.parts.store.lost_reply().await? {
             let language = Language::of(&call.question);
             let note = match call.is_deleted() {
-                true => words::never_passed_on_and_deleted(language).to_owned(),
+                true => words::never_passed_on_and_deleted(language, &call.code),
                 false => words::never_passed_on(language, &plain(&call.question), &call.code),
             };
             let note = Post::new(language, note);
             match self.parts.pulse.called(self.parts.channel.alert(&self.parts.duty, &note).await) {
-                Ok(()) => self.parts.store.loss_is_told(&call.code).await?,
-                Err(error) => self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error),
+                Err(error) if error.kind() != Kind::Timeout => {
+                    self.parts.pulse.log().error("nobody on duty could be told that a reply was lost", &error);
+                }
+                // What may have arrived is not said again.
+                _ => self.parts.store.loss_is_told(&call.code).await?,
             }
         }
         Ok(())
@@ -240,10 +243,11 @@ fn listed(calls: &[Call]) -> String {
     calls.iter().take(LISTED).map(|call| format!("\n- `{}`: {}", call.code, words::brief(&call.question))).collect()
 }
 
-/// The code in the note that told of a call (`words::alert`, `words::never_passed_on`).
+/// The code in the note that told of a call (`words::alert`, `words::never_passed_on`), which ends with how to reply to it.
 fn told_code(note: &str) -> Option<String> {
     let (_, code) = last_command(note)?;
-    Some(code.to_lowercase())
+    let rest = note.rsplit_once(&code)?.1.trim_matches(|c: char| c == '`' || c.is_whitespace());
+    ["内容", "TEXT", "…"].contains(&rest).then(|| code.to_lowercase())
 }
 
 /// The command that a note ends with and the code behind it: what stands before may be somebody's words.
@@ -294,6 +298,8 @@ mod tests {
             }
             assert_eq!(told_code(&words::never_passed_on(language, "what is `/answer ef56` for?", "cd34")).as_deref(), Some("cd34"));
         }
-        assert_eq!((told_code("/answer"), told_code("/answer …"), told_code("")), (None, None, None));
+        for other in ["", "/answer", "/answer …", "/answer ab12 fifteen days", &words::which_call(Language::En, "\n- `ab12`: q")] {
+            assert_eq!(told_code(other), None, "{other}");
+        }
     }
 }

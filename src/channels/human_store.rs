@@ -5,15 +5,17 @@ use sqlx::FromRow;
 use super::store::BotStore;
 use super::{Inbound, Post};
 use crate::error::Result;
-use crate::ids::{ConversationId, OwnerId, Timestamp, TurnId, random_token};
+use crate::ids::{ConversationId, OwnerId, TurnId, random_token};
 use crate::{in_tx, on};
 
 /// Calls a person can choose from without naming one.
 const MOST: i64 = 50;
 /// The state of a call whose conversation was deleted: of it only its name is left (`Memory::delete_conversation`).
 pub const DELETED: &str = "deleted";
-/// Whoever could not be told of a lost reply is told again after this long.
-const AGAIN_MS: i64 = 15_000;
+/// Whoever could not be told of a lost reply is told again after this long at first, then after twice as long each time,
+/// up to an hour: longer than telling them takes, and few enough calls for any month's quota.
+const AGAIN_MS: i64 = 60_000;
+const AGAIN_AT_MOST_MS: i64 = 60 * 60_000;
 
 /// Somebody waits for a person.
 #[derive(Clone, Debug, FromRow)]
@@ -156,18 +158,22 @@ impl BotStore {
         Ok(())
     }
 
-    /// Opens the calls again whose reply failed for good, and says which of them nobody on duty knows of: each to one
-    /// caller, however many nodes look, and again after a moment until [`loss_is_told`](Self::loss_is_told).
-    pub async fn lost_replies(&self) -> Result<Vec<Call>> {
+    /// Opens the calls again whose reply failed for good, and gives one of which nobody on duty knows: to one caller,
+    /// however many nodes look, and again later until [`loss_is_told`](Self::loss_is_told).
+    pub async fn lost_reply(&self) -> Result<Option<Call>> {
         let opens = "update human_calls set state = case when state = 'answered' then 'open' else state end, reply_id = null, \
              updated_ms = $3, lost_ms = $3 where tenant_id = $1 and bot = $2 and state in ('answered', 'deleted') and reply_id in \
              (select message_id from channel_messages where tenant_id = $1 and bot = $2 and state = 'failed')";
         let now = self.clock.now();
         on!(&self.db, pool => sqlx::query(opens).bind(&self.tenant).bind(&self.bot).bind(now).execute(pool).await.map(drop))?;
-        let untold = "update human_calls set lost_ms = $4 where tenant_id = $1 and bot = $2 and lost_ms <= $3 \
-             and state in ('open', 'deleted') returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
+        // The time since it was lost doubles from try to try.
+        let untold = "update human_calls set lost_ms = $3 + case when $3 - updated_ms < $4 then $4 when $3 - updated_ms > $5 then $5 \
+             else $3 - updated_ms end where tenant_id = $1 and bot = $2 and lost_ms <= $3 and state in ('open', 'deleted') and code in \
+             (select code from human_calls where tenant_id = $1 and bot = $2 and lost_ms <= $3 and state in ('open', 'deleted') \
+             order by lost_ms, code limit 1) \
+             returning code, conversation, inbound, owner_id, conversation_id, response_id, question";
         Ok(on!(&self.db, pool => sqlx::query_as(untold)
-            .bind(&self.tenant).bind(&self.bot).bind(now).bind(Timestamp(now.0 + AGAIN_MS)).fetch_all(pool).await)?)
+            .bind(&self.tenant).bind(&self.bot).bind(now.0).bind(AGAIN_MS).bind(AGAIN_AT_MOST_MS).fetch_optional(pool).await)?)
     }
 
     /// Whoever is on duty knows that a reply was lost.

@@ -94,9 +94,9 @@ impl Pace {
     /// Waits until a call may be made, first come, first served.
     pub async fn turn(&self) {
         let _waiting = Waiting::count(&self.0.waiting);
+        let first = self.0.line.lock().await;
         // Before the turn: a database that takes its time must not let turns that were spread out go together.
         self.count().await;
-        let first = self.0.line.lock().await;
         self.0.calls.until_ready().await;
         drop(first);
     }

@@ -343,10 +343,13 @@ impl BotStore {
         Ok(held == 1)
     }
 
-    /// Lets the line go, so that another node need not wait.
-    pub async fn let_line_go(&self, holder: &str) -> Result<()> {
-        let sql = "delete from channel_lines where tenant_id = $1 and bot = $2 and holder = $3";
-        on!(&self.db, pool => sqlx::query(sql).bind(&self.tenant).bind(&self.bot).bind(holder).execute(pool).await.map(drop))?;
+    /// Lets a line go that is held for `lease_ms` at a time, so that another node need not wait. One that is held for
+    /// longer stays: nobody is to open it meanwhile.
+    pub async fn let_line_go(&self, holder: &str, lease_ms: i64) -> Result<()> {
+        let sql = "delete from channel_lines where tenant_id = $1 and bot = $2 and holder = $3 and until_ms <= $4";
+        let leased = Timestamp(self.clock.now().0 + lease_ms);
+        on!(&self.db, pool => sqlx::query(sql)
+            .bind(&self.tenant).bind(&self.bot).bind(holder).bind(leased).execute(pool).await.map(drop))?;
         Ok(())
     }
 }

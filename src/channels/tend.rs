@@ -77,7 +77,9 @@ impl Desk {
         if !self.parts.channel.can_send() {
             return Ok(());
         }
-        self.tell_lost_replies().await?;
+        // Beside the answers that wait: a platform that takes its time with this does not hold them up.
+        let desk = Arc::clone(self);
+        self.tasks.spawn(async move { desk.tell(desk.tell_lost_replies().await) });
         let free = self.seats.available_permits().min(AT_ONCE);
         let crowded = self.crowded.swap(false, Ordering::AcqRel);
         let left = store.take_over(self.started, i64::try_from(free).unwrap_or_default()).await?;

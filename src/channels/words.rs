@@ -207,10 +207,10 @@ pub fn never_passed_on(language: Language, question: &str, code: &str) -> String
 }
 
 /// The same, of a conversation that was deleted meanwhile.
-pub fn never_passed_on_and_deleted(language: Language) -> &'static str {
+pub fn never_passed_on_and_deleted(language: Language, code: &str) -> String {
     match language {
-        Zh => "一条人工答复没能送到提问的人，那次对话后来已被删除。",
-        En => "A reply never reached the asker; their conversation was deleted since.",
+        Zh => format!("对 `{code}` 的人工答复没能送到提问的人，那次对话后来已被删除。"),
+        En => format!("The reply to `{code}` never reached the asker; their conversation was deleted since."),
     }
 }
 

@@ -148,6 +148,20 @@ async fn a_column_that_is_missing_leaves_what_an_entry_has() {
         assert_eq!(entry[field], full[field], "{field} has no column");
     }
     assert_eq!(entry["source"], "console", "nor has the source");
+    // Held back, a row of a sheet without ids shows no loss either.
+    let sheet = |answer: &str| format!("question,answer\n怎么开发票？,{answer}\n");
+    let plan: Value = upload(&server, &admin, &[("d.csv", sheet("三天内开。").as_bytes())], &[]).await.json().await.unwrap();
+    call(&server, "POST", &format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap()), &admin, Value::Null).await;
+    let found = server.json(&format!("{ENTRIES}?q=怎么开发票"), &admin).await["entries"][0].clone();
+    let path = format!("{ENTRIES}/{}", found["id"].as_str().unwrap());
+    let with_more = json!({"question": "怎么开发票？", "answer": "三天内开。", "similar": ["发票怎么开"], "source": found["source"]});
+    assert_eq!(call(&server, "PUT", &path, &admin, with_more).await.0, 200);
+    let rival = json!({"question": "怎么开发票？", "answer": "七天内开。", "source": "别处"});
+    assert_eq!(call(&server, "POST", &format!("{ENTRIES}?accept_conflicts=true"), &admin, rival).await.0, 201);
+    let plan: Value = upload(&server, &admin, &[("d.csv", sheet("五天内开。").as_bytes())], &[]).await.json().await.unwrap();
+    let row = &plan["rows"][0];
+    assert_eq!((row["fate"].as_str(), &row["over"]["id"]), (Some("conflicting"), &found["id"]), "{plan}");
+    assert_eq!((&row["over"]["similar"], &row["new"]["similar"]), (&json!(["发票怎么开"]), &json!(["发票怎么开"])), "{plan}");
     let entry = import("b.csv", "id,question,answer,similar,category\nfull,怎么换货？,新的。,,\n").await;
     assert_eq!((&entry["similar"], &entry["category"], &entry["market"]), (&json!([]), &Value::Null, &json!("JP")), "an empty cell clears");
     let entry = import("c.jsonl", "{\"id\":\"full\",\"question\":\"怎么换货？\",\"answer\":\"新的。\",\"market\":null}\n").await;

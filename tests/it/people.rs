@@ -186,6 +186,9 @@ async fn quoting_what_told_of_a_call_is_a_reply_to_it() {
     // Something else is quoted: a question like any other.
     let other = heard(quoting("普通店保证金要交多少？", json!({"content": {"text": "保证金"}}))).await;
     assert!(other.contains("10,000"), "{other}");
+    // The call that a note told of is no more.
+    let gone = heard(quoting("二十天", json!({"content": {"text": alert.replace(&code, "zz9z")}}))).await;
+    assert!(gone.contains("请写明"), "{gone}");
     assert_eq!(replies(&platform, "二十天"), 0);
 }
 

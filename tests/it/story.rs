@@ -576,10 +576,20 @@ async fn calls_for_a_person(clock: &Clock, ours: &BotStore, theirs: &BotStore, i
     assert_eq!(ours.take_up("h_1").await.unwrap().unwrap().attempt, 2);
     assert!(ours.fails("h_1", 2, "").await.unwrap());
     assert_eq!(ours.state_of("h_1").await.unwrap().as_deref(), Some("failed"));
-    assert!(theirs.lost_replies().await.unwrap().is_empty());
-    let lost = ours.lost_replies().await.unwrap();
-    assert_eq!((lost.len(), &lost[0].code), (1, &first.code), "told once, and open again");
-    assert!(ours.lost_replies().await.unwrap().is_empty());
+    assert!(theirs.lost_reply().await.unwrap().is_none());
+    assert_eq!(ours.lost_reply().await.unwrap().unwrap().code, first.code, "open again");
+    assert!(ours.lost_reply().await.unwrap().is_none(), "one caller tells of it");
+    clock.set(Timestamp(clock.now().0 + 60_000));
+    assert_eq!(ours.lost_reply().await.unwrap().unwrap().code, first.code, "nobody was told");
+    clock.set(Timestamp(clock.now().0 + 59_999));
+    assert!(ours.lost_reply().await.unwrap().is_none());
+    clock.set(Timestamp(clock.now().0 + 1));
+    assert_eq!(ours.lost_reply().await.unwrap().unwrap().code, first.code);
+    clock.set(Timestamp(clock.now().0 + 119_999));
+    assert!(ours.lost_reply().await.unwrap().is_none(), "later and later");
+    clock.set(Timestamp(clock.now().0 + 1));
+    ours.loss_is_told(&first.code).await.unwrap();
+    assert!(ours.lost_reply().await.unwrap().is_none());
     assert_eq!(ours.open_calls().await.unwrap().len(), 1);
     assert!(ours.answer_call(&open[0], "h_3", None).await.unwrap());
     ours.call_reopens(&first.code, "h_2").await.unwrap();
@@ -754,7 +764,13 @@ async fn channels(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
         clock.set(Timestamp(clock.now().0 + 1_000));
     }
     assert!(ours.hold_line("node2", 1_000).await.unwrap(), "a node that is gone has it no more");
-    ours.let_line_go("node2").await.unwrap();
+    assert!(ours.hold_line("node2", 60_000).await.unwrap());
+    ours.let_line_go("node2", 1_000).await.unwrap();
+    if let Db::Postgres(_) = db {
+        assert!(!ours.hold_line("node1", 1_000).await.unwrap(), "a line that was taken over from outside is left for long");
+    }
+    assert!(ours.hold_line("node2", 1_000).await.unwrap());
+    ours.let_line_go("node2", 1_000).await.unwrap();
     assert!(ours.hold_line("node1", 1_000).await.unwrap());
 
     assert_eq!((ours.count_call("2026-11").await.unwrap(), ours.count_call("2026-11").await.unwrap()), (1, 2));

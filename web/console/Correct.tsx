@@ -115,10 +115,15 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
   );
 }
 
+/** A question as the server compares it: without case, width, signs and spaces. */
+function bare(text: string): string {
+  return text.normalize('NFKC').toLowerCase().replaceAll(/[\p{P}\p{S}\s]/gu, '');
+}
+
 /** What was asked becomes a further phrasing, so that it is found next time, and none that the entry is kept from. */
 function answeringAsked(entry: Entry, question: string, asked: string): Partial<EntryContent> {
   const known = [question, ...entry.similar].includes(asked);
-  return { similar: known ? entry.similar : [...entry.similar, asked], not: (entry.not ?? []).filter((phrasing) => phrasing !== asked) };
+  return { similar: known ? entry.similar : [...entry.similar, asked], not: (entry.not ?? []).filter((phrasing) => bare(phrasing) !== bare(asked)) };
 }
 
 /** What was asked becomes a phrasing that it does not answer, and is no phrasing of it. */

@@ -38,7 +38,7 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
         <a class="primary" href={address('import')}>{say.import}</a>
       </Head>
       {known && <Strip stats={known} validity={wanted.validity ?? ''} />}
-      {known?.renewal && <Renewing renewal={known.renewal} reload={stats.reload} />}
+      {known?.renewal && <Renewing renewal={known.renewal} busy={stats.busy} reload={stats.reload} />}
       {known && !known.entries ? (
         <Nothing />
       ) : (
@@ -69,12 +69,13 @@ export function Knowledge({ values }: { values: URLSearchParams }): VNode {
 }
 
 /** Searches go on by the old vectors meanwhile, so this is for whoever waits for the new ones. */
-function Renewing({ renewal, reload }: { renewal: Renewal; reload: () => void }): VNode {
+function Renewing({ renewal, busy, reload }: { renewal: Renewal; busy: boolean; reload(): void }): VNode {
   const { say } = useContext(Desk);
   useEffect(() => {
-    const timer = setInterval(reload, 5000);
-    return () => clearInterval(timer);
-  }, []);
+    if (busy) return undefined;
+    const timer = setTimeout(reload, 5000);
+    return () => clearTimeout(timer);
+  }, [busy]);
   const { embedder, done, of } = renewal;
   return <p class="note" data-testid="renewing">{fill(say.renewing, { embedder, done: done.toLocaleString(), of: of.toLocaleString() })}</p>;
 }

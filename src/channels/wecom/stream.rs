@@ -125,7 +125,7 @@ pub async fn run(channel: &Arc<WeCom>, desk: &Arc<Desk>, stop: &CancellationToke
         }
     };
     line::keep(&desk.parts.bot, stop, connect, serve).await;
-    if let Err(error) = channel.store.let_line_go(&node).await {
+    if let Err(error) = channel.store.let_line_go(&node, LEASE_MS).await {
         desk.log().warn("the line is another node's only after a moment", &error);
     }
 }
@@ -274,8 +274,7 @@ impl Line {
 
     async fn happened(&mut self, id: String, body: &Value) -> Option<Value> {
         if body["event"]["eventtype"] == "disconnected_event" {
-            let message =
-                "Another program opened a line with this bot's secret; ours is tried again in an hour, or when the server starts again.";
+            let message = "Another program opened a line with this bot's secret; ours is tried again in an hour.";
             let error = Error::conflict("line_taken_over", message);
             self.desk.pulse().no_line(&error);
             self.desk.log().error("the line is gone", &error);

@@ -45,12 +45,13 @@ pub struct Written {
     pub deleted: Vec<EntryId>,
 }
 
-/// Rows that change an entry, with what their file does not say as the entry has it. Also those that are held
-/// back under an id of their own: a report of them has every column.
+/// Rows that change an entry, or would if they were not held back, with what their file does not say as the entry
+/// has it: a report and a plan of them have every column. Also those with an id of their own.
 pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) -> Vec<Judged> {
     let complete = |(judged, verdict): (Judged, &Verdict)| {
         let id = match verdict {
             Verdict::Changed(known) | Verdict::Unchanged(known) => known.id.clone(),
+            Verdict::Conflicting { changes: Some(id), .. } => id.clone(),
             _ => match (&judged.row.draft.id, judged.row.ids.first()) {
                 (Some(_), Some(id)) => id.clone(),
                 _ => return judged,
