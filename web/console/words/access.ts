@@ -61,7 +61,7 @@ export const en: typeof zh = {
   priceOut: 'Out, per million tokens',
   free: 'free',
   noPrice: 'no price set',
-  fallback: 'Fallback model',
+  fallback: 'Fallback',
   noFallback: 'none',
   isDefault: 'Default',
   modelsHint: 'Models and prices come from config.toml or the environment; a restart puts changes in force.',
