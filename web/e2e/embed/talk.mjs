@@ -144,8 +144,11 @@ async function talkIn(house, lang) {
     await id('composer').fill('');
   });
   await check('another answer takes the place of the one before', async () => {
+    const told = (await me.heard('answer')).length;
     await id('regenerate').last().click();
     await until(() => sent.some((frame) => frame.type === 'response.regenerate'), 'it was not asked for');
+    // The one before stands, whole, until the next frame is drawn: only the page's own event tells the two apart.
+    await until(async () => (await me.heard('answer')).length > told, 'no other answer ended');
     must((await me.ended(4)) === 'completed', await me.status());
   });
   await check('copy copies the answer', async () => {
