@@ -1,5 +1,7 @@
 //! Links in an answer lead only where the sources or the operator point: an address that a model made
-//! up, or that a poisoned entry talked it into, is taken out.
+//! up, or that a poisoned entry talked it into, is taken out. Of the operator's hosts every page is known; of a
+//! source's only the addresses that it names and what they begin with: `…/log?q=` with the merchant's words behind it
+//! would carry them to whoever wrote the row, and an image is fetched without a click.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -26,11 +28,11 @@ static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// How an address may begin.
 const BEGINNINGS: [&str; 4] = ["://", "www.", "](", "//"];
 
-/// Hosts an answer may link to.
+/// Where an answer may link to.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
-    /// From the sources: these and no others.
-    exact: BTreeSet<String>,
+    /// From the sources: these addresses, without their schemes, and no others.
+    named: BTreeSet<String>,
     /// From the configuration: with their subdomains.
     configured: Vec<String>,
 }
@@ -38,19 +40,22 @@ pub struct Links {
 impl Links {
     /// Those of the configuration and all that the sources name.
     pub fn of<'a>(configured: &[String], sources: impl IntoIterator<Item = &'a str>) -> Self {
-        let exact = sources.into_iter().flat_map(hosts).collect();
-        Self { exact, configured: configured.iter().map(|host| host.to_lowercase()).collect() }
+        let named = sources.into_iter().flat_map(named).collect();
+        Self { named, configured: configured.iter().map(|host| host.to_lowercase()).collect() }
     }
 
-    fn knows(&self, host: &str) -> bool {
-        let below = |known: &String| host.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'));
-        self.exact.contains(host) || self.configured.iter().any(|known| known == host || below(known))
+    fn knows(&self, page: &Page) -> bool {
+        let below = |known: &String| page.host.strip_suffix(known.as_str()).is_some_and(|rest| rest.ends_with('.'));
+        let begins =
+            |known: &String| known.strip_prefix(&page.address).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']));
+        self.configured.iter().any(|known| *known == page.host || below(known))
+            || self.named.range(page.address.clone()..).take_while(|known| known.starts_with(&page.address)).any(begins)
     }
 
     /// Whether an address may be followed.
     fn allows(&self, address: &str) -> bool {
         match target(address) {
-            Target::Host(host) => self.knows(&host),
+            Target::Web(page) => self.knows(&page),
             Target::Here => true,
             Target::Elsewhere => false,
         }
@@ -112,18 +117,36 @@ fn addresses(text: &str) -> Vec<Range<usize>> {
     found.map(|span| span.start..span.start + text[span.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len()).collect()
 }
 
-/// The hosts that a text names.
-fn hosts(text: &str) -> Vec<String> {
+/// The addresses of pages that a text names.
+fn named(text: &str) -> Vec<String> {
     let named = addresses(text).into_iter().filter_map(|span| match target(&text[span]) {
-        Target::Host(host) => Some(host),
+        Target::Web(page) => Some(page.address),
         Target::Here | Target::Elsewhere => None,
     });
     named.collect()
 }
 
+/// A page of the web.
+struct Page {
+    host: String,
+    /// Host and all that follows, without scheme, port 80 or 443, and slash at the end.
+    address: String,
+}
+
+impl Page {
+    fn at(url: &Url) -> Option<Self> {
+        let host = url.host_str()?.trim_end_matches('.').to_owned();
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let fragment = url.fragment().map(|fragment| format!("#{fragment}")).unwrap_or_default();
+        let address = format!("{host}{port}{}{query}{fragment}", url.path());
+        Some(Self { host, address: address.trim_end_matches('/').to_owned() })
+    }
+}
+
 enum Target {
-    /// A web page there.
-    Host(String),
+    /// A page of the web.
+    Web(Page),
     /// A place on the same page, or an address that a person writes to.
     Here,
     /// A script, a file, another program.
@@ -143,9 +166,9 @@ fn target(address: &str) -> Target {
     let parsed = Url::parse(ascii).or_else(|_| Url::parse(&absolute));
     match parsed {
         Ok(url) if matches!(url.scheme(), "mailto" | "tel") => Target::Here,
-        Ok(url) if matches!(url.scheme(), "http" | "https") => {
-            url.host_str().map_or(Target::Elsewhere, |host| Target::Host(host.trim_end_matches('.').to_owned()))
-        }
+        // A name before the host is never shown and always sent.
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => Target::Elsewhere,
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Page::at(&url).map_or(Target::Elsewhere, Target::Web),
         _ => Target::Elsewhere,
     }
 }
@@ -156,14 +179,15 @@ mod tests {
     use crate::safety::redacted;
 
     fn shown(text: &str) -> String {
-        let links = Links::of(&["harborlane.example".to_owned()], ["规则见 https://rules.shop.cn/a?b=1 。", "www.known.com"]);
+        let links = Links::of(&["harborlane.example".to_owned()], ["规则见 https://rules.shop.cn/a?b=1 。", "www.known.com/path/"]);
         redacted(text, &links.find(text, Language::En))
     }
 
     #[test]
     fn only_known_hosts_stay() {
         for stays in [
-            "see https://rules.shop.cn/other.",
+            "see https://rules.shop.cn/a?b=1.",
+            "see http://RULES.shop.cn/a",
             "见https://rules.shop.cn的说明",
             "[rules](https://help.harborlane.example/x)",
             "[top](#top) and [page](/console/)",
@@ -183,6 +207,9 @@ mod tests {
             ("https://xharborlane.example", "[link removed]"),
             ("HTTPS://EVIL.EXAMPLE, www.evil.example!", "[link removed], [link removed]!"),
             ("https://恶意.example/x", "[link removed]"),
+            ("![x](https://rules.shop.cn/a?b=1&q=secret)", "![x]([link removed])"),
+            ("https://rules.shop.cn/a/secret, https://rules.shop.cn/ab", "[link removed], [link removed]"),
+            ("https://rules.shop.cn:8443/a, https://secret@rules.shop.cn/a", "[link removed], [link removed]"),
         ] {
             assert_eq!(shown(text), left);
         }
