@@ -5,9 +5,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::error::{Error, Result};
 
@@ -72,6 +72,8 @@ macro_rules! in_tx {
 
 /// How long a SQLite writer waits for another (the CLI importing while the server runs).
 const BUSY: Duration = Duration::from_secs(30);
+/// How long readers are waited for when the log is emptied.
+const LOG_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Db {
     /// In SQL: whether a column has the words of a pattern from [`containing`], be its letters large or small.
@@ -172,6 +174,22 @@ impl Db {
         Ok(())
     }
 
+    /// Folds SQLite's log back into the file and empties it, so that nothing of a deleted row stays in it. Waits for who
+    /// reads just now no longer than `LOG_PATIENCE`, because writers wait meanwhile: whoever needs it asks again.
+    ///
+    /// # Errors
+    /// What the database says; that somebody reads is none.
+    pub async fn empty_log(&self) -> Result<()> {
+        let Self::Sqlite(pool) = self else { return Ok(()) };
+        let mut connection = pool.acquire().await?;
+        let busy = |wait: Duration| AssertSqlSafe(format!("pragma busy_timeout = {}", wait.as_millis()));
+        sqlx::query(busy(LOG_PATIENCE)).execute(&mut *connection).await?;
+        let emptied = sqlx::query("pragma wal_checkpoint(truncate)").execute(&mut *connection).await;
+        sqlx::query(busy(BUSY)).execute(&mut *connection).await?;
+        emptied?;
+        Ok(())
+    }
+
     /// Closes all connections, so that SQLite folds its log back into the file.
     pub async fn close(&self) {
         on!(self, pool => pool.close().await);
@@ -209,6 +227,8 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY)
+        // What is deleted for good is overwritten, not just left as free space in the file.
+        .pragma("secure_delete", "ON")
         .foreign_keys(true);
     SqlitePoolOptions::new()
         .max_connections(8)

@@ -2,6 +2,10 @@
 //! `【1】` and `[1, 2]` become `[1]` and `[1][2]`; a marker of no source goes, together with the space
 //! before it. Links, task boxes, escaped brackets, code, and numbers too large to be a source (`[2024]`)
 //! are left as they are.
+//!
+//! A guard that looks at an answer must see it without the markers that go, or `代开[9]发票` would pass it and be told
+//! as 代开发票; and what it replaces moves what follows. So one scanner stands [before](CiteScanner::new) the guard, and
+//! one that takes nothing out [behind](CiteScanner::behind) it says where the markers are.
 
 use super::Citation;
 
@@ -14,6 +18,8 @@ const LONGEST: usize = 48;
 #[derive(Debug)]
 pub struct CiteScanner {
     known: u32,
+    /// Whether a marker of no source goes, and does not just stop to be one.
+    drops: bool,
     held: Held,
     code: Code,
     /// The last character given out.
@@ -49,7 +55,13 @@ pub fn whole(text: &str, n: u32) -> (String, Citation) {
 impl CiteScanner {
     /// A scanner for an answer whose sources are numbered 1 to `known`.
     pub fn new(known: u32) -> Self {
-        Self { known, held: Held::default(), code: Code::default(), last: '\n', sent: 0, citations: Vec::new() }
+        Self { known, drops: true, held: Held::default(), code: Code::default(), last: '\n', sent: 0, citations: Vec::new() }
+    }
+
+    /// A scanner for what another one and a guard have let through: a marker of no source, as `[[9]9]` becomes one, is
+    /// left as a number in brackets.
+    pub fn behind(known: u32) -> Self {
+        Self { drops: false, ..Self::new(known) }
     }
 
     /// Takes the next part of the answer, gives the text that is safe to send by now.
@@ -109,6 +121,10 @@ impl CiteScanner {
             return;
         };
         let sources: Vec<u32> = numbers.into_iter().filter(|n| (1..=self.known).contains(n)).collect();
+        if sources.is_empty() && !self.drops {
+            self.emit_all(space, &format!("({})", bracket.trim_matches(['[', ']', '【', '】'])), out);
+            return;
+        }
         self.emit_all(space && !sources.is_empty(), "", out);
         for n in sources {
             let start = self.sent;
@@ -259,6 +275,16 @@ mod tests {
     fn a_row_is_cited_as_it_stands() {
         assert_eq!(whole("见[7]。\n", 1), ("见[7]。[1]".to_owned(), Citation { n: 1, start: 5, end: 8 }));
         assert_eq!(whole("in 3 days", 2), ("in 3 days [2]".to_owned(), Citation { n: 2, start: 10, end: 13 }));
+    }
+
+    #[test]
+    fn behind_a_guard_nothing_goes_any_more() {
+        let mut before = CiteScanner::new(3);
+        let mut behind = CiteScanner::behind(3);
+        let seen = before.push("代开[[9]9]发票 [1]。") + &before.finish();
+        let told = behind.push(&seen) + &behind.finish();
+        assert_eq!((seen.as_str(), told.as_str()), ("代开[9]发票 [1]。", "代开(9)发票 [1]。"));
+        assert_eq!(behind.citations(), [Citation { n: 1, start: 8, end: 11 }]);
     }
 
     #[test]

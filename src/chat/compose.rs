@@ -117,13 +117,17 @@ pub fn compose(parts: Parts<'_>) -> Result<Composed> {
         }
         rendered = render(&parts, &grounding)?;
     }
+    // What a stateless client instructs stands behind our instruction, and is no part of what was said.
+    let (theirs, said): (Vec<Message>, Vec<Message>) = parts.window.iter().cloned().partition(|message| message.role == Role::System);
+    let theirs = fit(&theirs, &mut budget, false);
     let demos = fit(&rendered.demos, &mut budget, false);
-    let window = fit(&parts.window, &mut budget, true);
+    let window = fit(&said, &mut budget, true);
     let named = |part, messages: &[Message]| std::iter::repeat_n(part, messages.len()).collect::<Vec<&'static str>>();
-    let names = [vec!["system"], named("demo", &demos), named("window", &window), vec!["user"]].concat();
-    let mut tokens = count(&parts, &rendered, &demos, &window);
+    let names = [vec!["system"], named("window", &theirs), named("demo", &demos), named("window", &window), vec!["user"]].concat();
+    let mut tokens = count(&parts, &rendered, &demos, &[theirs.as_slice(), &window].concat());
     tokens.sources_left_out = parts.hits.len() - grounding.len();
     let mut messages = vec![Message { role: Role::System, content: rendered.system() }];
+    messages.extend(theirs);
     messages.extend(demos);
     messages.extend(window);
     messages.push(Message { role: Role::User, content: rendered.user() });
@@ -213,9 +217,9 @@ fn shorten(grounding: &mut Vec<Grounding>) -> bool {
     }
 }
 
-/// Pairs of messages that fit, the newest first when `newest`, in their own order.
+/// Questions with their answers that fit, the newest first when `newest`, in their own order.
 fn fit(messages: &[Message], budget: &mut Budget, newest: bool) -> Vec<Message> {
-    let pairs: Vec<&[Message]> = messages.chunks(2).collect();
+    let pairs: Vec<&[Message]> = messages.chunk_by(|_, next| next.role == Role::Assistant).collect();
     let order: Vec<usize> = if newest { (0..pairs.len()).rev().collect() } else { (0..pairs.len()).collect() };
     let fits = |at: &usize| budget.take(&pairs[*at].iter().map(|message| message.content.as_str()).collect::<Vec<_>>());
     let mut kept: Vec<usize> = order.into_iter().take_while(fits).collect();
@@ -229,8 +233,9 @@ mod tests {
 
     #[test]
     fn the_newest_pairs_fit_first_and_keep_their_order() {
-        let message = |content: &str| Message { role: Role::User, content: content.into() };
-        let messages: Vec<Message> = ["one", "two", "three", "four", "five", "six"].map(message).to_vec();
+        let message = |at: usize, content: &str| Message { role: [Role::User, Role::Assistant][at % 2], content: content.into() };
+        let said = ["one", "two", "three", "four", "five", "six"].into_iter().enumerate();
+        let messages: Vec<Message> = said.map(|(at, content)| message(at, content)).collect();
         let mut left = Budget::new([(Family::O200k, 4 * Family::O200k.count_message("one"))]);
         let kept: Vec<String> = fit(&messages, &mut left, true).into_iter().map(|m| m.content).collect();
         assert_eq!(kept, ["three", "four", "five", "six"]);

@@ -23,10 +23,10 @@ use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
-use crate::knowledge::Knowledge;
+use crate::knowledge::{Knowledge, KnowledgeEntry};
 use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Rating, Turn};
-use crate::models::{Model, Models};
+use crate::models::{Language, Model, Models};
 use crate::prompts::Prompts;
 use crate::safety::{Checked, Safety};
 use crate::telemetry::traces::Traces;
@@ -34,6 +34,10 @@ use crate::tenants::Caller;
 
 /// Longest `client_msg_id`, in characters.
 pub const CLIENT_MSG_ID_CHARS: usize = 128;
+/// Longest name of a market, in characters.
+const MARKET_CHARS: usize = 64;
+/// Longest language tag, in characters (RFC 5646, section 4.4.1, suggests no less).
+const LOCALE_CHARS: usize = 35;
 
 /// What the engine is built from.
 pub struct EngineParts {
@@ -111,7 +115,8 @@ impl ChatEngine {
     /// Stores the question and starts its turn; returns as soon as it is stored.
     ///
     /// # Errors
-    /// `message_empty`, `message_has_nul`, `message_too_long`, `model_not_found`, `conversation_not_found`,
+    /// `message_empty`, `message_has_nul`, `message_too_long`, `bad_client_msg_id`, `bad_market`, `bad_locale`,
+    /// `model_not_found`, `conversation_not_found`,
     /// `response_not_found`, `response_replaced` or `response_running` for an edited message,
     /// `shutting_down`, or what the database says.
     pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {
@@ -119,8 +124,15 @@ impl ChatEngine {
         self.check(&request)?;
         let model = self.0.parts.models.select(request.model.as_deref())?;
         // Before anything is stored: what is personal in a question is never kept.
-        let checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
+        let mut checked = self.0.parts.safety.question(&caller.tenant, request.text.trim()).await;
         request.text.clone_from(&checked.text);
+        // A market stands in the prompt like the question.
+        if let Some(market) = &mut request.market {
+            let named = self.0.parts.safety.question(&caller.tenant, market.trim()).await;
+            checked.refused |= named.refused;
+            checked.notes.merge(&named.notes);
+            *market = named.text;
+        }
         self.check(&request)?;
         if let Some(Replaces::Edited(named)) = &request.replaces {
             let old = self.0.parts.memory.meant(&caller.tenant, &caller.owner, named).await?;
@@ -214,8 +226,19 @@ impl ChatEngine {
             return Err(Error::unavailable("shutting_down", "The server is restarting. Send the message again in a moment."));
         }
         self.check_text(&request.text)?;
-        if request.client_msg_id.as_ref().is_some_and(|id| id.is_empty() || id.chars().count() > CLIENT_MSG_ID_CHARS) {
-            return Err(Error::invalid("bad_client_msg_id", format!("client_msg_id must have 1 to {CLIENT_MSG_ID_CHARS} characters.")));
+        let named = [
+            ("bad_client_msg_id", "client_msg_id", &request.client_msg_id, 1, CLIENT_MSG_ID_CHARS),
+            ("bad_market", "market", &request.market, 0, MARKET_CHARS),
+            ("bad_locale", "locale", &request.locale, 0, LOCALE_CHARS),
+        ];
+        for (code, field, text, least, most) in named {
+            let wrong = |text: &String| !(least..=most).contains(&text.chars().count()) || text.contains(char::is_control);
+            if text.as_ref().is_some_and(wrong) {
+                return Err(Error::invalid(
+                    code,
+                    format!("{field} must have {least} to {most} characters, without line breaks and control characters."),
+                ));
+            }
         }
         Ok(())
     }
@@ -368,6 +391,20 @@ impl ChatEngine {
         let mut live = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.remove(&(caller.tenant.clone(), conversation.clone()));
         Ok(())
+    }
+
+    /// A row as a reader may see it: what the guardrails take out of an answer that is drawn from it, they take out of it.
+    pub async fn presentable(&self, tenant: &TenantId, mut entry: KnowledgeEntry) -> KnowledgeEntry {
+        let safety = &self.0.parts.safety;
+        let draft = &mut entry.draft;
+        let given = [draft.answer.clone(), draft.url.clone().unwrap_or_default()];
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        for text in [&mut draft.question, &mut draft.answer] {
+            let readable = safety.source(tenant, text).await.text;
+            let mut hold = safety.answer(tenant, Language::of(&readable), &given, "");
+            *text = hold.push(&readable) + &hold.finish();
+        }
+        entry
     }
 
     /// Notes down how far running answers are, so that another process can tell them and a crash

@@ -1,20 +1,24 @@
 //! Splits the reasoning a model writes inline, between `<think>` and `</think>`, from its answer, as
 //! the text streams in and wherever it is cut.
 //!
-//! - What stands between an opening tag (`<think>`, `<thinking>`, `<reasoning>`, in any case) and a closing
+//! - What stands between an opening tag (`<think>`, `<thinking>`, `<reasoning>` and the like, in any case) and a closing
 //!   one is reasoning, at the beginning and anywhere later: an answer to a merchant has no use for such a
 //!   tag, and reasoning that is hidden must not get out.
 //! - Without a closing tag all the rest is reasoning.
 //! - A closing tag without an opening one (some vLLM templates put the opening one into the prompt) is
 //!   taken out, wherever it stands. What came before it is reasoning where the text is still there to be
 //!   told so: for a model configured with `thinks_first`, which begins [inside](ReasonSplitter::inside) the
-//!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag.
+//!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag: by its
+//!   name, in the first answer of a provider whose templates do so, and in a few answers after one that did.
 //!   Of other models it was already sent as text: holding every answer back until it is over would cost
 //!   every reader the streaming.
 //! - White space after the tags goes with them; so does white space before the answer.
 
-const OPENING: [&str; 3] = ["<think>", "<thinking>", "<reasoning>"];
-const CLOSING: [&str; 3] = ["</think>", "</thinking>", "</reasoning>"];
+// `<seed:think>` and `◁think▷` are what the chat templates of Seed-OSS and Kimi's thinking models write.
+const OPENING: [&str; 6] = ["<think>", "<thinking>", "<reasoning>", "<thought>", "<seed:think>", "◁think▷"];
+const CLOSING: [&str; 6] = ["</think>", "</thinking>", "</reasoning>", "</thought>", "</seed:think>", "◁/think▷"];
+/// What the tags begin with.
+const BRACKETS: [char; 2] = ['<', '◁'];
 
 /// A piece of a model's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +78,7 @@ impl ReasonSplitter {
         }
     }
 
-    /// Whether reasoning came without its opening tag, and so could not be told from the answer.
+    /// Whether reasoning ended that had not begun.
     pub fn saw_stray(&self) -> bool {
         self.stray
     }
@@ -142,6 +146,7 @@ impl ReasonSplitter {
             (_, Some((at, length))) => {
                 emit(pieces, Piece::Reasoning(self.held[..at].trim().to_owned()));
                 self.held.drain(..at + length);
+                self.stray = true;
                 self.state = State::Gap;
             }
             _ => return false,
@@ -228,12 +233,12 @@ fn may_become(text: &str, tags: &[&str]) -> bool {
 
 /// Where the first tag is, and its length.
 fn find(text: &str, tags: &[&str]) -> Option<(usize, usize)> {
-    text.match_indices('<').find_map(|(at, _)| tag_at(&text[at..], tags).map(|length| (at, length)))
+    text.match_indices(BRACKETS).find_map(|(at, _)| tag_at(&text[at..], tags).map(|length| (at, length)))
 }
 
 /// How much of `text` cannot be the beginning of such a tag.
 fn certain(text: &str, tags: &[&str]) -> usize {
-    text.rfind('<').filter(|&at| may_become(&text[at..], tags)).unwrap_or(text.len())
+    text.rfind(BRACKETS).filter(|&at| may_become(&text[at..], tags)).unwrap_or(text.len())
 }
 
 #[cfg(test)]

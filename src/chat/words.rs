@@ -35,10 +35,10 @@ pub fn not_found(language: Language) -> &'static str {
 pub fn refused(language: Language) -> &'static str {
     match language {
         Language::Zh => {
-            "这条消息里有这里不处理的内容，所以没有去查资料，也没有交给模型。请换个说法再问；如果是误会，或需要人工处理，请联系商家客服。"
+            "这条消息里有这里不处理的内容，所以没有去查资料，也没有让模型回答。请换个说法再问；如果是误会，或需要人工处理，请联系商家客服。"
         }
         Language::En => {
-            "This message has something in it that is not handled here, so nothing was looked up and no model has seen it. Please ask in other words; if this is a mistake, or you need a person, contact merchant support."
+            "This message has something in it that is not handled here, so nothing was looked up and no model was asked to answer it. Please ask in other words; if this is a mistake, or you need a person, contact merchant support."
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::chat::Source;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, EntryId, Timestamp, TurnId};
 use crate::memory::{Conversation, Filter, Rating, Turn, Went};
-use crate::tenants::Caller;
+use crate::tenants::{Caller, Role};
 
 /// Most conversations in one answer.
 const MOST: i64 = 200;
@@ -125,11 +125,15 @@ pub async fn trace(State(state): State<Shared>, Admin(caller): Admin, Path(id): 
     Ok(Json(json!(turn)))
 }
 
-/// The row behind source `n` of an answer, as it is now.
+/// The row behind source `n` of an answer, as it is now: for who asks as an answer would tell it, for admins as it
+/// was written.
 pub async fn source(State(state): State<Shared>, Anyone(who): Anyone, Path((id, n)): Path<(TurnId, u32)>) -> Result<Json<Value>> {
     let turn = state.app.memory.turn(&who.caller.tenant, who.caller.sees(), &id).await?;
     let source = numbered(&turn, n)?;
-    let entry = state.app.knowledge.entry(&who.caller.tenant, &EntryId::from_text(&source.entry_id)).await?;
+    let mut entry = state.app.knowledge.entry(&who.caller.tenant, &EntryId::from_text(&source.entry_id)).await?;
+    if who.caller.role != Role::Admin {
+        entry = state.app.engine.presentable(&who.caller.tenant, entry).await;
+    }
     Ok(Json(source_row(&source, &row(entry, state.app.config.zone()))))
 }
 

@@ -63,6 +63,8 @@ pub use ws::frames::understood;
 const GOODBYES: Duration = Duration::from_secs(5);
 /// Largest body that holds a row with all its phrasings, or decisions on a plan.
 const ROW_BYTES: usize = 1024 * 1024;
+/// Largest body of a client that sends the whole conversation; of its history what fits goes to the model.
+const HISTORY_BYTES: usize = 1024 * 1024;
 /// Names a request in logs and answers.
 const REQUEST_ID: &str = "x-request-id";
 
@@ -90,7 +92,7 @@ fn router(state: Shared) -> Router {
         // the OpenAI-compatible API
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{*id}", get(openai::model))
-        .route("/v1/chat/completions", post(openai::complete))
+        .route("/v1/chat/completions", post(openai::complete).layer(DefaultBodyLimit::max(largest_body.max(HISTORY_BYTES))))
         // the console
         .route("/api/v1/session", get(session::show).post(session::open).delete(session::end))
         .route("/api/v1/models", get(ops::models))

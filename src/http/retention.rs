@@ -96,7 +96,7 @@ async fn forget(app: &App) -> Result<()> {
         let retention = app.tenants.retention(&shop.id).await?.or(defaults(&app.config));
         forget_of(app, &shop.id, retention).await?;
     }
-    Ok(())
+    app.memory.settle().await
 }
 
 async fn forget_of(app: &App, tenant: &TenantId, retention: Retention) -> Result<()> {

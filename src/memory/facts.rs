@@ -48,9 +48,11 @@ const SPOKEN: &[Spoken] = &[
 /// Who speaks of itself.
 #[rustfmt::skip]
 const SELF: &[&str] = &[
-    "我是", "我们是", "我在", "我们在", "我做", "我们做", "我的", "我们的", "我开", "我们开", "本店", "我店", "咱们是", "咱是", "我家", "是", "更正", "改成", "换成", "说错",
+    "我是", "我们是", "我在", "我们在", "我做", "我们做", "我的", "我们的", "我开", "我们开", "本店", "我店", "咱们是", "咱是", "我家", "更正", "改成", "换成", "说错",
     "i am", "i'm", "we are", "we're", "i sell", "we sell", "my ", "our ", "i run", "we run", "i have", "we have", "actually",
 ];
+/// A clause with one of these is about somebody else.
+const OTHERS: &[&str] = &["买家", "客户", "顾客", "供应商", "对手", "同行", "buyer", "customer", "client", "supplier", "competitor"];
 /// A clause with one of these asks, wishes or denies; it states nothing.
 #[rustfmt::skip]
 const NOT_STATED: &[&str] = &[
@@ -69,7 +71,9 @@ pub fn stated(message: &str, place: i64) -> Vec<Fact> {
         if let Some(value) = order(&clause) {
             put(&mut facts, Fact { slot: Slot::Order, value, place });
         }
-        if !SELF.iter().any(|word| clause.contains(word)) || NOT_STATED.iter().any(|word| clause.contains(word)) {
+        // A correction leaves the speaker out: 说错了，是跨境店.
+        let of_itself = clause.trim_start().starts_with('是') || SELF.iter().any(|word| clause.contains(word));
+        if !of_itself || OTHERS.iter().chain(NOT_STATED).any(|word| clause.contains(word)) {
             continue;
         }
         for (slot, value, spoken) in SPOKEN {
@@ -136,6 +140,9 @@ mod tests {
         assert_eq!(values("我是跨境店，在新加坡站，保证金多少？"), ["跨境店"]);
         assert_eq!(values("我是新加坡站的跨境店，保证金多少？"), ["新加坡站", "跨境店"]);
         assert_eq!(values("We are a cross-border shop in Singapore. What is the deposit?"), ["新加坡站", "跨境店"]);
+        for other in ["My buyer is from Japan", "英国站的退货地址是后台修改的", "我的客户在日本"] {
+            assert_eq!(values(other), [""; 0], "{other}");
+        }
         for asked in
             ["跨境店的保证金多少？", "我是不是跨境店？", "我可以开旗舰店吗", "新加坡站要交税吗", "如果我是本地店呢", "I am a local shop?"]
         {

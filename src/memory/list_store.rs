@@ -92,7 +92,18 @@ impl Memory {
     /// `conversation_not_found` when it does not exist or is another's.
     pub async fn delete_conversation(&self, tenant: &TenantId, owner: Option<&OwnerId>, id: &ConversationId) -> Result<()> {
         self.conversation(tenant, owner, id).await?;
-        if self.delete_one(tenant, id).await? { Ok(()) } else { Err(no_conversation()) }
+        if !self.delete_one(tenant, id).await? {
+            return Err(no_conversation());
+        }
+        self.db.empty_log().await
+    }
+
+    /// Leaves nothing of what was deleted in the database's log, also of what could not be settled at once.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn settle(&self) -> Result<()> {
+        self.db.empty_log().await
     }
 
     async fn delete_one(&self, tenant: &TenantId, id: &ConversationId) -> Result<bool> {

@@ -6,6 +6,7 @@ use http::header::{AUTHORIZATION, HeaderName};
 use reqwest::Url;
 
 use super::attempts::Peer;
+use super::model::ALWAYS_WARY;
 use crate::config::{ModelConfig, ProviderConfig, ProviderKind, Secret};
 use crate::error::{Error, Result};
 
@@ -260,9 +261,11 @@ impl Site {
 /// Words in the names of models that think before they answer, whoever serves them.
 const THINKERS: [&str; 5] = ["r1", "qwq", "qvq", "reasoner", "thinking"];
 
-/// Whether a model's name says that it thinks before it answers.
-pub(super) fn is_named_for_thinking(id: &str) -> bool {
-    id.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| THINKERS.contains(&word))
+/// How many answers of a model wait until they are known to be no reasoning: all of one whose name says that it thinks,
+/// the first of one whose chat template may open the tag in the prompt, none of others.
+pub(super) fn wary(id: &str, system: &str) -> u8 {
+    let named = id.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| THINKERS.contains(&word));
+    if named { ALWAYS_WARY } else { u8::from(matches!(system, "vllm" | "ollama")) }
 }
 
 fn by_name(kind: ProviderKind) -> &'static Kind {

@@ -2,7 +2,7 @@
 //! have, again when that may help, and another in its place when it does not. Never again once the
 //! first token has come.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ const RETRIES: u32 = 2;
 const BACK_OFF: Duration = Duration::from_millis(250);
 /// The longest a provider may ask us to wait; beyond it the caller should know.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Its name says that it thinks.
+pub(super) const ALWAYS_WARY: u8 = u8::MAX;
+/// Answers whose text waits once a model ended reasoning that it had not begun. One that thinks so shows it in each of
+/// them; one that somebody talked into the tag streams again after these.
+const WARY: u8 = 3;
 /// Context that is never given to a prompt's texts: what a wire adds around them.
 const MARGIN: usize = 64;
 
@@ -72,8 +77,8 @@ pub struct Model {
     pub(super) answer_tokens: Option<u32>,
     /// Its answers begin inside `<think>`.
     pub(super) thinks_first: bool,
-    /// It may think before it answers, without saying where that begins.
-    pub(super) may_think: AtomicBool,
+    /// Answers whose text waits still, because it may think without saying where that begins.
+    pub(super) wary: AtomicU8,
     /// Asked in its place; two models may stand in for each other.
     pub(super) fallback: OnceLock<Vec<Weak<Model>>>,
 }
@@ -151,14 +156,23 @@ impl Model {
         self.thinks_first
     }
 
-    /// Whether it may think without saying where that begins: by its name, or because it did.
+    /// Whether it may think without saying where that begins: by its name, because it has not been heard yet and a
+    /// template of its provider may open the tag in the prompt, or because it did.
     pub fn may_think(&self) -> bool {
-        self.may_think.load(Ordering::Relaxed)
+        self.wary.load(Ordering::Relaxed) > 0
     }
 
-    /// It ended reasoning that it had not begun: from now on its text waits until it is known to be none.
-    pub fn has_thought(&self) {
-        self.may_think.store(true, Ordering::Relaxed);
+    /// A whole answer was heard: whether it ended reasoning that it had not begun, so that its next answers wait until
+    /// they are known to be none.
+    pub fn heard(&self, stray: bool) {
+        let next = |left: u8| match left {
+            // Named for it: always.
+            ALWAYS_WARY => None,
+            _ if stray => Some(WARY),
+            left => left.checked_sub(1),
+        };
+        // With nothing to change there is nothing to do.
+        let _unchanged = self.wary.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
     /// How tokens are counted: for the trace.

@@ -12,7 +12,7 @@ use super::attempts::Peer;
 use super::breaker::{Breaker, Changes, Health, LastError};
 use super::extractive::ExtractiveModel;
 use super::gate::Gate;
-use super::kinds::{Site, is_named_for_thinking};
+use super::kinds::{Site, wary};
 use super::model::{Limits, Model, ModelCard};
 use super::openai::OpenAiModel;
 use super::tokens::Family;
@@ -247,7 +247,7 @@ impl Model {
             gate: Gate::new(model.concurrency, model.queue),
             answer_tokens: model.answer_tokens,
             thinks_first: model.thinks_first,
-            may_think: is_named_for_thinking(&model.id).into(),
+            wary: wary(&model.id, &peer.system).into(),
             fallback: OnceLock::new(),
             card,
             chat,

@@ -195,14 +195,18 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Keeps a source's text from closing its own tag, or from opening one: `</source>` → `‹/source>`.
+/// Tags that mean something to a model or to the reader of its answer.
+const TAGS: [&str; 5] = ["source", "think", "reasoning", "thought", "seed:think"];
+
+/// Keeps what somebody else wrote from closing a source's tag, or from opening one, and from being echoed as a tag of
+/// reasoning: `</source>` → `‹/source>`.
 fn data(text: String) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some(at) = rest.find('<') {
         out.push_str(&rest[..at]);
         let name = rest[at + 1..].trim_start_matches('/').to_ascii_lowercase();
-        out.push(if name.starts_with("source") || name.starts_with("think") { '‹' } else { '<' });
+        out.push(if TAGS.iter().any(|tag| name.starts_with(tag)) { '‹' } else { '<' });
         rest = &rest[at + 1..];
     }
     out.push_str(rest);

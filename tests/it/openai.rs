@@ -128,7 +128,7 @@ async fn refusals_have_openais_shape() {
     }
     let answer = server.request(Method::POST, "/v1/chat/completions").bearer_auth(&server.member).body("{").send().await.unwrap();
     assert_eq!(answer.status(), 400);
-    let answer = complete(server, &server.member, json!({"messages": [{"role": "user", "content": "x".repeat(70_000)}]})).await;
+    let answer = complete(server, &server.member, json!({"messages": [{"role": "user", "content": "x".repeat(1_100_000)}]})).await;
     assert_eq!((answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"]["code"].clone()), (413, json!("body_too_large")));
 }
 

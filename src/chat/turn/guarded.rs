@@ -15,7 +15,9 @@ use crate::safety::{HoldBack, Notes, Safety};
 pub(in crate::chat) async fn readable(safety: &Safety, tenant: &TenantId, rows: &[Hit]) -> (Vec<Hit>, Notes) {
     let (mut rows, mut notes) = (rows.to_vec(), Notes::default());
     for hit in &mut rows {
-        for text in [&mut hit.entry.draft.question, &mut hit.entry.draft.answer, &mut hit.passage] {
+        let draft = &mut hit.entry.draft;
+        let texts = [&mut draft.question, &mut draft.answer, &mut hit.passage].into_iter().chain(&mut draft.market);
+        for text in texts {
             let checked = safety.source(tenant, text).await;
             *text = checked.text;
             notes.merge(&checked.notes);
@@ -69,8 +71,9 @@ impl Turning {
         let (mut instruction, mut given) = (String::new(), Vec::with_capacity(request.messages.len()));
         for message in &request.messages {
             match message.role {
-                Role::System => instruction.push_str(&message.content),
-                Role::User | Role::Assistant => given.push(message.content.as_str()),
+                // The first is ours; the others are a client's own.
+                Role::System if instruction.is_empty() => instruction.push_str(&message.content),
+                _ => given.push(message.content.as_str()),
             }
         }
         self.engine.0.parts.safety.answer(&self.tenant, self.language, &given, &instruction)

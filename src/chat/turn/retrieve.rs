@@ -66,10 +66,15 @@ impl Turning {
             entry_id: hit.entry.id.to_string(),
             title: if title.is_empty() { quoted.chars().take(TITLE).collect() } else { title },
             snippet: quoted.chars().take(SNIPPET).collect(),
-            url: draft.url.clone(),
+            url: draft.url.clone().filter(|url| is_web(url)),
             score: hit.score,
         }
     }
+}
+
+/// Whether a reader may be led there: a row's address is whatever somebody wrote into its cell.
+fn is_web(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
 /// The hits that count, of which a model gets `most`.

@@ -1,5 +1,5 @@
-//! A model speaks: its reasoning is split off, its words are watched, its markers are resolved, and which
-//! providers were tried is noted for the trace.
+//! A model speaks: its reasoning is split off, its markers are made uniform, its words are watched, where the
+//! markers stand is noted, and which providers were tried goes into the trace.
 
 use std::sync::Arc;
 
@@ -43,12 +43,15 @@ impl Turning {
             }
             ending => ending,
         };
-        if answer.split.saw_stray() {
-            self.model.has_thought();
+        let stray = answer.split.saw_stray();
+        if stray && !self.model.may_think() {
             tracing::warn!(
                 model = self.model.card().id,
-                "reasoning came without its opening tag and was told; from now on its text waits for the tag: set `thinks_first` for this model"
+                "reasoning came without its opening tag and was told; its next answers wait for the tag: set `thinks_first` for this model"
             );
+        }
+        if stray || matches!(ending, Ending::Finished(_)) {
+            self.model.heard(stray);
         }
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());
@@ -57,8 +60,13 @@ impl Turning {
         self.outcome.trace["attempts"] = json!(self.attempts);
         self.outcome.citations = json!(answer.cite.citations());
         self.outcome.trace["unsupported"] = json!(support::unsupported(&self.sent.text, &self.request.text, &given));
-        // A provider that never said a word is not paid for the question.
-        if usage.is_some() || !answer.said.is_empty() || !matches!(ending, Ending::Broken(_)) {
+        // A provider that never said a word is not paid for the question, nor one that was never asked.
+        let asked = match ending {
+            Ending::Broken(_) => false,
+            Ending::Cancelled => self.attempts.was_cut_off(),
+            _ => true,
+        };
+        if usage.is_some() || !answer.said.is_empty() || asked {
             self.count(usage, &prompt, &answer.said);
         }
         Ok(ending)
@@ -118,6 +126,9 @@ struct Answering {
     thoughts: HoldBack,
     /// The same for the answer itself.
     words: HoldBack,
+    /// Takes the markers of no source out, before the words are watched.
+    markers: CiteScanner,
+    /// Says where the others stand in what is told.
     cite: CiteScanner,
     shown: bool,
     /// Everything the model said, for counting tokens.
@@ -127,7 +138,8 @@ struct Answering {
 impl Answering {
     fn new(sources: usize, shown: bool, [thoughts, words]: [HoldBack; 2]) -> Self {
         let most = u32::try_from(sources).unwrap_or_default();
-        Self { split: ReasonSplitter::new(), thoughts, words, cite: CiteScanner::new(most), shown, said: String::new() }
+        let (markers, cite) = (CiteScanner::new(most), CiteScanner::behind(most));
+        Self { split: ReasonSplitter::new(), thoughts, words, markers, cite, shown, said: String::new() }
     }
 
     fn text(&mut self, turning: &mut Turning, text: &str) {
@@ -146,7 +158,8 @@ impl Answering {
         let pieces = self.split.finish();
         self.pieces(turning, pieces);
         self.shown_out(turning);
-        let text = self.words.finish();
+        let marked = self.markers.finish();
+        let text = self.words.push(&marked) + &self.words.finish();
         let rest = self.cite.push(&text) + &self.cite.finish();
         turning.say(&rest);
     }
@@ -156,7 +169,8 @@ impl Answering {
             match piece {
                 Piece::Text(text) => {
                     self.shown_out(turning);
-                    let harmless = self.words.push(&text);
+                    let marked = self.markers.push(&text);
+                    let harmless = self.words.push(&marked);
                     let ready = self.cite.push(&harmless);
                     turning.say(&ready);
                 }
