@@ -151,7 +151,8 @@ if (reasoning === 'shown') {
       asked = Date.now() - asked;
     });
     must(done.status === 'cancelled', done.status);
-    must(asked < 1000, `it took ${asked} ms`);
+    // The rest of the answer takes five seconds.
+    must(asked < 2500, `it took ${asked} ms`);
     must([...text].length < 100, `${[...text].length} characters were sent`);
     return `${asked} ms`;
   });

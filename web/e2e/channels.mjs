@@ -116,7 +116,8 @@ async function evaluation(page) {
     await page.waitForFunction((question) => document.querySelector('[data-testid=query]').value === question, question);
     await page.locator('.found:not([aria-busy=true]) [data-testid=keep]').click();
     await id('labels').waitFor();
-    if (none) for (const box of await id('labels').locator('input:checked').all()) await box.uncheck();
+    const checked = id('labels').locator('input:checked');
+    while (none && (await checked.count())) await checked.first().uncheck();
     await id('keep-it').click();
     await id('toast').getByText('已存为评测题').waitFor();
   };
