@@ -10,7 +10,7 @@ cd "$(dirname "$0")/../.."
 [ -d web/node_modules ] || (cd web && npm ci --no-audit --no-fund --loglevel=error)
 
 export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peers"
-deadline=$((SECONDS + 1500))
+deadline=$((SECONDS + 2700))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
 server="" provider="" gateway="" visitor="" passed=0 failed=0 failures=""
