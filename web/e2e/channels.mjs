@@ -11,7 +11,7 @@ import { calm, check, finish, focused, go, launch, must, overflow, signIn, tally
 import { startHouse } from './platform.mjs';
 
 const [binary, shots] = process.argv.slice(2);
-const LIMIT = 480_000;
+const LIMIT = 900_000;
 const EVIL = '<img src=x onerror="window.hit=1">';
 
 const house = await startHouse(binary);

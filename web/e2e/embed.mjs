@@ -25,7 +25,7 @@ if (!given) {
 }
 const binary = realpathSync(given);
 const only = process.env.E2E_ONLY?.split(',');
-const done = overdue(1_200_000);
+const done = overdue(1_800_000);
 if (shots) mkdirSync(shots, { recursive: true });
 
 const provider = await startProvider();

@@ -13,7 +13,7 @@ import { gate } from './lab/gate.mjs';
 import { hostility } from './lab/hostile.mjs';
 
 const [given, shots] = process.argv.slice(2);
-const LIMIT = 900_000;
+const LIMIT = 1_500_000;
 const QUESTION = '被扣分了怎么申诉？';
 
 const provider = await startProvider();

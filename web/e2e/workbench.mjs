@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { calm, check, finish, focused, go, launch, must, overflow, reads, resize, signIn, tally, until, violations } from './desk.mjs';
 
 const [base, key, shots] = process.argv.slice(2);
-const LIMIT = 900_000;
+const LIMIT = 1_500_000;
 /** What a hostile row, file or question looks like; each has to stay text. */
 const EVIL = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
 // GBK for: 问题,答案,分类 and its rows; one row without an answer, one that is hostile.
