@@ -18,7 +18,7 @@ async function open() {
   socket.on('close', () => wake());
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
   const send = (frame) => socket.send(JSON.stringify(frame));
-  const wait = async (wanted, what, ms = 15_000) => {
+  const wait = async (wanted, what, ms = 30_000) => {
     const deadline = Date.now() + ms;
     for (;;) {
       const found = frames.find(wanted);

@@ -35,7 +35,7 @@ class Line:
     """A WebSocket line, or the refusal in `status` and `body`."""
 
     def __init__(self, *headers, upgrade=True):
-        self.socket = socket.create_connection((host, port), timeout=15)
+        self.socket = socket.create_connection((host, port), timeout=30)
         self.buffer = b""
         key = base64.b64encode(os.urandom(16)).decode()
         wanted = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Protocol: copilot.v1"]
@@ -135,7 +135,7 @@ class Line:
         except TimeoutError:
             return late
         finally:
-            self.socket.settimeout(15)
+            self.socket.settimeout(30)
 
     def closes(self, within=15):
         """Reads on until the server closes; the code."""
