@@ -139,14 +139,16 @@ class Line:
 
     def closes(self, within=15):
         """Reads on until the server closes; the code."""
-        self.socket.settimeout(within)
-        while True:
-            try:
+        late = time.monotonic() + within
+        try:
+            while True:  # pings come as long as it is open
+                self.socket.settimeout(max(0.1, late - time.monotonic()))
                 self.receive()
-            except Closed as closed:
-                return closed.code
-            except TimeoutError:
-                raise AssertionError(f"the socket is still open after {within} s") from None
+                must(time.monotonic() < late, f"the socket is still open after {within} s")
+        except Closed as closed:
+            return closed.code
+        except TimeoutError:
+            raise AssertionError(f"the socket is still open after {within} s") from None
 
 
 def session(token=None, *headers, **more):
