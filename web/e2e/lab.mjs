@@ -20,6 +20,7 @@ const provider = await startProvider();
 const server = await startServer(realpathSync(given), {
   env: {
     OPENAI_API_KEY: 'sk-check', OPENAI_BASE_URL: provider.url, OPENAI_MODEL: MODELS.join(','), COPILOT_MODELS__DEFAULT: 'builtin',
+    COPILOT_MODELS__FIRST_TOKEN_MS: '120000', COPILOT_MODELS__STALL_MS: '120000', // answers are held while a check looks at them
     COPILOT_MODELS__BREAKER_FAILURES: '0', COPILOT_LIMITS__KEY_PER_MINUTE: '6000', COPILOT_LIMITS__ADDRESS_PER_MINUTE: '6000',
   },
 });
