@@ -7,7 +7,8 @@ cache="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}"
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
-fc-list 2>/dev/null | grep -qi "noto.*cjk" || missing+=(fonts-noto-cjk fontconfig)
+# Read to its end (no -q): a list that is cut off fails, and the fonts would be installed once more.
+fc-list 2>/dev/null | grep -i "noto.*cjk" >/dev/null || missing+=(fonts-noto-cjk fontconfig)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if ((${#missing[@]})); then
     echo "installing ${missing[*]}"

@@ -4,7 +4,17 @@
 set -euo pipefail
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mc-postgres.XXXXXX")
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+# Below those that the system gives to outgoing connections: nobody is given it before the database is up.
+port=$(python3 -c '
+import random, socket
+while True:
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", random.randrange(20000, 32000)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break')
 as=()
 if [ "$(id -u)" = 0 ]; then
     as=(runuser -u postgres --)
@@ -18,7 +28,7 @@ trap stop EXIT
 cd "$dir"
 "${as[@]}" "$bin/initdb" -D "$dir/data" -U test -A trust -E UTF8 --locale=C.UTF-8 >/dev/null
 # fsync off: nothing here has to survive.
-"${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" \
+"${as[@]}" "$bin/pg_ctl" -D "$dir/data" -w -t 180 -l "$dir/log" \
     -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories=$dir -c fsync=off -c max_connections=200" start >/dev/null
 cd - >/dev/null
 export TEST_POSTGRES_URL="postgres://test@127.0.0.1:$port/postgres"

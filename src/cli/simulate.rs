@@ -19,7 +19,7 @@ use crate::ids::random_token;
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a bot that was told to leave may take before it is hung up on.
-const GRACE: Duration = Duration::from_secs(3);
+const GRACE: Duration = Duration::from_secs(8);
 const WHO: &str = "xiaowang";
 
 /// `simulate …`

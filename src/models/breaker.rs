@@ -183,7 +183,8 @@ impl Drop for Pass {
 mod tests {
     use super::*;
 
-    const OPEN_FOR: Duration = Duration::from_millis(200);
+    /// Longer than a busy machine stands still between two lines.
+    const OPEN_FOR: Duration = Duration::from_secs(1);
 
     fn breaker(limit: u32) -> Arc<Breaker> {
         Breaker::new(limit, OPEN_FOR, Arc::new(watch::Sender::new(())))

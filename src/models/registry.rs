@@ -299,7 +299,7 @@ pub(super) mod tests {
             first_token_ms: 3000,
             stall_ms: 300,
             breaker_failures: 0,
-            breaker_open_ms: 200,
+            breaker_open_ms: 1000,
             providers: providers.into_iter().map(|(name, provider)| (name.to_owned(), provider)).collect(),
         }
     }

@@ -22,7 +22,7 @@ async fn server(faults: &Arc<FaultServer>) -> Server {
     let change = move |config: &mut merchant_copilot::config::Config| {
         config.models.providers.insert("faults".into(), faults.config(ProviderKind::Auto));
         config.models.providers.insert("faults-a".into(), faults.config(ProviderKind::Anthropic));
-        config.models.first_token_ms = 800;
+        config.models.first_token_ms = 3000;
         config.models.stall_ms = STALL.as_millis() as u64;
         config.chat.memory_tokens = 0;
     };

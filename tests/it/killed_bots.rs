@@ -150,7 +150,7 @@ async fn a_kill_behind_a_full_card_loses_none_of_the_rest_but_what_was_on_its_wa
     let message = platform.message("cid1", true, "u1", "长答案的问题是什么？");
     assert_eq!(platform.callback(&format!("{}/webhooks/dingtalk/shop", serving.url), &message).await.unwrap().0, 200);
     platform.until(PATIENCE, |shown| shown.first().is_some_and(|card| card.state == "done")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     serving.kill();
     let again = Serving::start_with(&shop.data, &environment);
     again.ready().await;

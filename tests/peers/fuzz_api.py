@@ -22,7 +22,6 @@ def _():
     options = {
         "--header": f"Authorization: Bearer {key}",
         "--phases": "coverage,fuzzing",
-        "--max-time": "30",
         "--seed": "7",
         "--checks": CHECKS,
         "--exclude-path-regex": ELSEWHERE,
@@ -30,12 +29,14 @@ def _():
         "--warnings": "off",
     }
     arguments = [part for option in options.items() for part in option]
-    with tempfile.TemporaryDirectory() as notes:  # it keeps its own where it is started
-        ran = subprocess.run([*command, *arguments, "--no-color"], capture_output=True, text=True, timeout=100, cwd=notes)
-    generated = re.search(r"(\d+) generated", ran.stdout)
-    must(ran.returncode == 0, ran.stdout[ran.stdout.find("= FAILURES ="):] or ran.stderr[-600:])
-    must(generated and int(generated[1]) >= 200, f"too few requests: {ran.stdout[-600:]}")
-    return f"{generated[1]} requests"
+    for seconds in (30, 180):  # a busy machine, which makes few in the one, gets the other
+        with tempfile.TemporaryDirectory() as notes:  # it keeps its own where it is started
+            ran = subprocess.run([*command, *arguments, "--max-time", str(seconds), "--no-color"], capture_output=True, text=True, timeout=seconds + 120, cwd=notes)
+        must(ran.returncode == 0, ran.stdout[ran.stdout.find("= FAILURES ="):] or ran.stderr[-600:])
+        generated = re.search(r"(\d+) generated", ran.stdout)
+        if generated and int(generated[1]) >= 200:
+            return f"{generated[1]} requests"
+    raise AssertionError(f"too few requests: {ran.stdout[-600:]}")
 
 
 end()

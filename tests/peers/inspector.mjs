@@ -12,7 +12,7 @@ async function ask(method, more = [], bearer = key) {
   const header = ['--header', `Authorization: Bearer ${bearer}`];
   const words = [cli, `${base}/mcp`, '--transport', 'http', '--method', method, ...more, ...header];
   // It looks for its own package.json from where it is run.
-  const how = { cwd: dirname(cli), timeout: 60_000, maxBuffer: 1 << 24 };
+  const how = { cwd: dirname(cli), timeout: 120_000, maxBuffer: 1 << 24 };
   const { stdout } = await promisify(execFile)(process.execPath, words, how);
   return JSON.parse(stdout);
 }

@@ -18,7 +18,7 @@ async function open() {
   socket.on('close', () => wake());
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject));
   const send = (frame) => socket.send(JSON.stringify(frame));
-  const wait = async (wanted, what, ms = 15_000) => {
+  const wait = async (wanted, what, ms = 30_000) => {
     const deadline = Date.now() + ms;
     for (;;) {
       const found = frames.find(wanted);
@@ -151,7 +151,8 @@ if (reasoning === 'shown') {
       asked = Date.now() - asked;
     });
     must(done.status === 'cancelled', done.status);
-    must(asked < 1000, `it took ${asked} ms`);
+    // The rest of the answer takes five seconds.
+    must(asked < 2500, `it took ${asked} ms`);
     must([...text].length < 100, `${[...text].length} characters were sent`);
     return `${asked} ms`;
   });

@@ -20,6 +20,7 @@ export function must(fact, otherwise) {
   if (!fact) throw new Error(otherwise);
 }
 
+/** Waits until something holds; `otherwise` may be asked for at the end. */
 export async function until(condition, otherwise, timeout = 20_000) {
   const end = Date.now() + timeout;
   while (Date.now() < end) {
@@ -27,7 +28,7 @@ export async function until(condition, otherwise, timeout = 20_000) {
     if (value) return value;
     await new Promise((next) => setTimeout(next, 30));
   }
-  throw new Error(otherwise);
+  throw new Error(typeof otherwise === 'function' ? otherwise() : otherwise);
 }
 
 /** SLOW=6: the page runs at a sixth of its speed, as on a busy machine. Finds checks that do not wait for what they look at. */

@@ -67,19 +67,34 @@ export async function signIn(browser, base, key, options) {
   return page;
 }
 
-/** Waits until a fact holds; a busy machine is slow. */
+/** Waits until a fact holds; a busy machine is slow. `otherwise` may be asked for at the end. */
 export async function until(fact, otherwise, timeout = 20_000) {
   for (const end = Date.now() + timeout; Date.now() < end; await new Promise((next) => setTimeout(next, 50))) {
     const value = await fact();
     if (value) return value;
   }
-  throw new Error(otherwise);
+  throw new Error(typeof otherwise === 'function' ? otherwise() : otherwise);
 }
 
-/** Waits until nothing on the page is being loaded, and what was loaded is drawn. */
+/** Waits until nothing on the page is being loaded, and what was loaded is drawn. A page says that it loads a few frames
+ *  after it was told to, so it has to be quiet for some in a row. */
 export async function calm(page) {
-  await page.waitForFunction(() => !document.querySelector('.skeleton, [aria-busy=true]'));
-  await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+  await page.evaluate(() => (window.quiet = 0));
+  await page.waitForFunction(() => (window.quiet = document.querySelector('.skeleton, [aria-busy=true]') ? 0 : window.quiet + 1) > 6);
+}
+
+/** Waits until what is on its way to the screen is there. */
+const drawn = (page) => page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+
+/** Waits until a place has a text that says this; returns the text. */
+export async function reads(place, expected) {
+  let text;
+  const said = async () => {
+    text = await place.innerText();
+    return expected instanceof RegExp ? expected.test(text) : text.includes(expected);
+  };
+  await until(said, () => `it says “${text}”, not ${expected}`);
+  return text;
 }
 
 /** Opens a page of the console. One that shows the marker already is loaded anew: what is there would pass for what comes. */
@@ -94,6 +109,7 @@ export async function go(page, address, marker) {
 export async function resize(page, width, height) {
   await page.setViewportSize({ width, height });
   await page.waitForFunction((width) => innerWidth === width, width);
+  await drawn(page); // what a script lays out comes with the frame after
 }
 
 /** Waits until the focus is on what has this test id, or inside it. */
@@ -123,7 +139,7 @@ export async function judge(page, name) {
   const found = [];
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme });
-    await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+    await drawn(page);
     found.push(...[...(await violations(page)), await overflow(page)].filter(Boolean).map((one) => `${name}, ${colorScheme}: ${one}`));
   }
   await page.emulateMedia({ colorScheme: 'light' });

@@ -25,13 +25,15 @@ if (!given) {
 }
 const binary = realpathSync(given);
 const only = process.env.E2E_ONLY?.split(',');
-const done = overdue(1_200_000);
+const done = overdue(1_800_000);
 if (shots) mkdirSync(shots, { recursive: true });
 
 const provider = await startProvider();
 const env = {
   OPENAI_API_KEY: 'sk-check', OPENAI_BASE_URL: provider.url, OPENAI_MODEL: MODELS.join(','),
   COPILOT_MODELS__DEFAULT: 'builtin', COPILOT_MODELS__BREAKER_FAILURES: '0', COPILOT_CHAT__REASONING: 'native',
+  // Answers are held while a check looks at them.
+  COPILOT_MODELS__FIRST_TOKEN_MS: '120000', COPILOT_MODELS__STALL_MS: '120000',
   COPILOT_LIMITS__KEY_PER_MINUTE: '6000', COPILOT_LIMITS__ADDRESS_PER_MINUTE: '6000',
 };
 let server = await startServer(binary, { env });

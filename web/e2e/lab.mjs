@@ -6,20 +6,21 @@
 
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { calm, check, finish, focused, go, judge, launch, must, signIn, tally, until } from './desk.mjs';
+import { calm, check, finish, focused, go, judge, launch, must, reads, signIn, tally, until } from './desk.mjs';
 import { startServer } from './embed/house.mjs';
 import { MODELS, startProvider } from './embed/provider.mjs';
 import { gate } from './lab/gate.mjs';
 import { hostility } from './lab/hostile.mjs';
 
 const [given, shots] = process.argv.slice(2);
-const LIMIT = 900_000;
+const LIMIT = 1_500_000;
 const QUESTION = '被扣分了怎么申诉？';
 
 const provider = await startProvider();
 const server = await startServer(realpathSync(given), {
   env: {
     OPENAI_API_KEY: 'sk-check', OPENAI_BASE_URL: provider.url, OPENAI_MODEL: MODELS.join(','), COPILOT_MODELS__DEFAULT: 'builtin',
+    COPILOT_MODELS__FIRST_TOKEN_MS: '120000', COPILOT_MODELS__STALL_MS: '120000', // answers are held while a check looks at them
     COPILOT_MODELS__BREAKER_FAILURES: '0', COPILOT_LIMITS__KEY_PER_MINUTE: '6000', COPILOT_LIMITS__ADDRESS_PER_MINUTE: '6000',
   },
 });
@@ -38,8 +39,7 @@ async function columns(page) {
   const variant = (n) => id('variant').nth(n);
   await check('each setting shows the prompt it would ask, its tokens and its price', async () => {
     await open(page, `try?${new URLSearchParams({ q: QUESTION })}`, 'columns');
-    const said = await id('in-force').getByTestId('prompt').innerText();
-    must(/answer\.zh/.test(said) && /[\d,]+ 个 token/.test(said) && said.includes('免费'), said);
+    const said = await reads(id('in-force').getByTestId('prompt'), /answer\.zh.*[\d,]+ 个 token.*免费/s);
     await id('in-force').getByTestId('prompt').click();
     await id('in-force').locator('.prompt pre').first().waitFor();
     return said.replace(/\s+/g, ' ');
@@ -83,10 +83,12 @@ async function columns(page) {
   });
   await check('it is asked again in place, and can be read while it is being answered', async () => {
     await variant(0).getByTestId('set-model').selectOption('slow');
+    provider.upTo(15);
     await variant(0).getByTestId('answer').click();
     await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=false] .md').waitFor();
     await judge(page, 'an answer in the middle');
     must((await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=false]').count()) === 1, 'it was over already');
+    provider.upTo();
     await page.locator('[data-testid=variant] [data-testid=model-answer][data-done=true]').waitFor({ timeout: 40_000 });
   });
 }
@@ -125,10 +127,10 @@ async function rows(page) {
     await id('edit-row').first().click();
     await form('row-from').fill('昨天');
     await form('row-save').click();
-    must((await form('row-problem').innerText()).includes('日期'), await form('row-problem').innerText());
+    await reads(form('row-problem'), '日期');
     await judge(page, 'a row with a wrong date');
     await form('row-from').press('Escape');
-    must((await form('row-from').inputValue()) !== '昨天', 'the date is still wrong');
+    await until(async () => (await form('row-from').inputValue()) !== '昨天', 'the date is still wrong');
     await form('row-from').press('Escape');
     await id('row-form').waitFor({ state: 'detached' });
     await focused(page, 'rows');
@@ -156,7 +158,7 @@ async function dictionary(page) {
     await id('word-lines').waitFor();
     await judge(page, 'no words yet');
     await id('word-lines').fill('年货节\n保证金, 押金, 质保金\n');
-    must((await id('word-counts').innerText()).includes('1 组'), await id('word-counts').innerText());
+    await reads(id('word-counts'), '1 组');
     await id('save-words').click();
     await id('undo').waitFor();
     await until(async () => JSON.parse(await api('GET', '/knowledge/words')).synonyms.length === 1, 'not stored');
@@ -170,7 +172,7 @@ async function dictionary(page) {
     await until(async () => (await id('word-lines').inputValue()) === '', 'the words are still there');
     await id('word-lines').fill('一');
     await id('save-words').click();
-    must((await id('word-problem').innerText()).includes('至少 2 个字'), await id('word-problem').innerText());
+    await reads(id('word-problem'), '至少 2 个字');
     await judge(page, 'a wrong word');
     await page.getByRole('button', { name: '放弃修改' }).click();
   });
@@ -189,9 +191,13 @@ async function went(page) {
     for (const [kind, marker] of [['refused', '量子'], ['failed', '申诉'], ['incomplete', '申诉']]) {
       await id('filter-kind').selectOption(kind);
       await page.waitForURL(new RegExp(`outcome=${kind}`));
-      await calm(page);
-      const titles = await page.locator('[data-testid=rows] tbody a').allInnerTexts();
-      must(titles.length >= 1 && titles.every((title) => title.includes(marker)), `${kind}: ${titles.join(' | ')}`);
+      let titles = [];
+      const narrowed = async () => {
+        await calm(page);
+        titles = await page.locator('[data-testid=rows] tbody a').allInnerTexts();
+        return titles.length >= 1 && titles.every((title) => title.includes(marker));
+      };
+      await until(narrowed, () => `${kind}: ${titles.join(' | ')}`);
       seen.push(`${kind} ${titles.length}`);
     }
     await judge(page, 'conversations by how they went');
@@ -200,7 +206,7 @@ async function went(page) {
   await check('the safety log tells what a guardrail did, and leads to the conversation', async () => {
     await id('to-safety').click();
     await id('verdicts').waitFor();
-    must((await id('verdicts').innerText()).includes('手机号'), await id('verdicts').innerText());
+    await reads(id('verdicts'), '手机号');
     await judge(page, 'the safety log');
     await shot(page, 'safety');
     await page.getByRole('button', { name: '看这段对话' }).first().click();

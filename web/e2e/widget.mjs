@@ -15,7 +15,7 @@ const QUESTION = '跨境店保证金要交多少？';
 const FOLLOW_UP = '那什么时候可以退还？';
 // No row is close enough to answer it by itself, so a model has to.
 const SLOW_QUESTION = '被扣分了怎么申诉？';
-const LIMIT = 300_000;
+const LIMIT = 600_000;
 
 const complaints = [];
 
@@ -78,11 +78,14 @@ async function ended(visit, count, timeout = 20_000) {
 
 async function openByKeyboard(visit) {
   await until(() => visit.page.evaluate(() => !!window.MerchantCopilot), 'the launcher did not load');
-  await visit.page.waitForTimeout(300); // data-open may open it by itself
-  if (await visit.id('panel').isVisible().catch(() => false)) {
+  // With data-open it opens by itself on a wide screen, whenever its code is there.
+  if (await visit.page.evaluate(() => !!document.querySelector('script[data-key][data-open]'))) {
+    await visit.id('panel').waitFor();
     await visit.id('composer').focus();
     await visit.page.keyboard.press('Escape');
+    await visit.id('panel').waitFor({ state: 'hidden' });
   }
+  await visit.id('launcher').waitFor();
   await visit.id('launcher').focus();
   await visit.page.keyboard.press('Enter');
   await visit.id('panel').waitFor();
@@ -200,11 +203,11 @@ async function slow(desk) {
     await id('status').waitFor();
     const line = await id('status').innerText();
     const text = lastAnswer(desk).locator('.md');
-    await until(async () => (await text.count()) && (await text.innerText()).length > 0, 'no text came', 15_000);
+    await until(async () => (await text.count()) && (await text.innerText()).length > 0, 'no text came');
     const before = (await text.innerText()).length;
     must((await status(desk)) === 'running', `it is ${await status(desk)} already: not slow enough`);
     must(await id('stop').isVisible(), 'no stop button');
-    await until(async () => (await text.innerText()).length > before + 50, 'the text does not grow', 15_000);
+    await until(async () => (await text.innerText()).length > before + 20, 'the text does not grow');
     await shot('desktop-streaming');
     const { status: said } = await page.evaluate(() => window.seen);
     must(said.some((line) => line.includes('正在写回答')), `it only said: ${said.join(' | ')}`);
@@ -212,7 +215,7 @@ async function slow(desk) {
   });
   await check('stop ends it', async () => {
     await id('stop').click();
-    const end = await ended(desk, 1, 10_000);
+    const end = await ended(desk, 1);
     must(end === 'cancelled', `it ended ${end}`);
     await id('send').waitFor();
     const length = (await lastAnswer(desk).innerText()).length;
@@ -238,7 +241,7 @@ async function midAnswer(desk, count) {
   await desk.id('composer').fill(SLOW_QUESTION);
   await desk.page.keyboard.press('Enter');
   const text = lastAnswer(desk).locator('.md');
-  await until(async () => (await desk.id('answer').count()) === count && (await text.count()) && (await text.innerText()).length > 20, 'no text came', 15_000);
+  await until(async () => (await desk.id('answer').count()) === count && (await text.count()) && (await text.innerText()).length > 20, 'no text came');
   must((await status(desk)) === 'running', `it is ${await status(desk)} already`);
 }
 
@@ -286,8 +289,11 @@ async function broken(desk) {
     await until(() => sent.some((frame) => frame.type === 'feedback.create' && frame.reasons.length === 1), 'it was not sent');
   });
   await check('another answer takes the place of the one before', async () => {
+    // The one before stands, whole, until the next frame is drawn: only the widget's own event tells the two apart.
+    await page.evaluate(() => window.MerchantCopilot.on('answer', (answer) => (window.other = answer)));
     await id('regenerate').last().click();
-    await until(async () => (await status(desk)) === 'running', 'no other answer came');
+    const other = await until(() => page.evaluate(() => window.other), 'no other answer ended', 30_000);
+    must(other.status === 'completed', `it ended ${other.status}`);
     return whole(desk, 3);
   });
   await check('an edited question replaces what followed', async () => {

@@ -461,6 +461,15 @@ describe('another answer, another question, an opinion', () => {
     session.ask('还有呢？');
     expect(Socket.last.of('feedback.create')).toHaveLength(1);
   });
+
+  it('shows an opinion at once: what is pressed before the next frame builds on what is drawn', () => {
+    const { session } = answered();
+    vi.advanceTimersByTime(50);
+    const drawn: unknown[] = [];
+    session.watch(() => drawn.push(session.view.chat.turns[0]!.answer?.feedback?.reasons));
+    session.rate(session.view.chat.turns[0]!, { rating: 'down', reasons: ['wrong'] });
+    expect(drawn).toEqual([['wrong']]);
+  });
 });
 
 it('paints once per frame, however many frames came', () => {

@@ -146,6 +146,7 @@ export class Session {
     this.#tell('feedback', { rating: feedback.rating });
     this.connect();
     this.#flush();
+    this.#paint(); // what is pressed next builds on it
   }
 
   stop(): void {

@@ -170,7 +170,7 @@ async fn a_dead_provider_is_left_alone_until_a_probe_comes_through() {
     assert_eq!((&health["fake"]["health"], &health["fake"]["last_error"]["code"]), (&json!("open"), &json!("model_unavailable")));
     assert_eq!(json!(models.statuses())[0]["health"], "open");
 
-    tokio::time::sleep(Duration::from_millis(220)).await;
+    tokio::time::sleep(Duration::from_millis(config.breaker_open_ms)).await;
     assert!(ask(&models, "m").await.0[0].is_ok());
     assert_eq!(json!(models.health())["fake"]["health"], "ok");
     assert!(changes.has_changed().unwrap());

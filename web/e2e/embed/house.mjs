@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../checks.mjs';
 
 /** Starts the program on a free port, or again where it was. */
 export async function startServer(binary, { data = mkdtempSync(join(tmpdir(), 'mc-widget-')), port = 0, env }) {
@@ -27,10 +28,7 @@ export async function startServer(binary, { data = mkdtempSync(join(tmpdir(), 'm
     child.on('exit', (code) => fail(new Error(`the server ended with ${code}`)));
   });
   const url = announced.url.replace(/\/$/, '');
-  for (let tries = 0; !(await fetch(`${url}/readyz`).then((reply) => reply.ok, () => false)); tries++) {
-    if (tries > 600) throw new Error('the server never became ready');
-    await new Promise((next) => setTimeout(next, 100));
-  }
+  await until(() => fetch(`${url}/readyz`).then((reply) => reply.ok, () => false), 'the server never became ready', 180_000);
   const gone = new Promise((done) => child.on('exit', done));
   return {
     url,

@@ -53,6 +53,7 @@ export async function look(house) {
       const me = await visit(house, { ...attributes, starters: ASKED.zh, title: '规则问答' }, { viewport: { width: 1440, height: 900 } });
       await me.page.evaluate(() => Object.assign(document.querySelector('#place').style, { width: '900px', height: '600px' }));
       await me.id('panel').waitFor();
+      await me.rest();
       must(!(await me.id('launcher').isVisible()) && (await me.id('close').count()) === 0, 'there is something to close');
       const box = await me.id('panel').boundingBox();
       const [width, height] = name === 'page' ? [1440, 900] : [900, 600];

@@ -60,10 +60,12 @@ function long() {
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Listens on a free port; `calls` counts, `say` is what the model `echo` answers. */
+/** Listens on a free port; `calls` counts, `say` is what the model `echo` answers. `upTo(n)` holds the model `slow` after
+ *  `n` pieces until it is let on, so that what a check does in mid-answer is done there however long it takes. */
 export async function startProvider() {
   const calls = [];
-  const provider = { calls, say: '' };
+  let most = Infinity;
+  const provider = { calls, say: '', upTo: (pieces = Infinity) => void (most = pieces) };
   const server = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
@@ -81,7 +83,8 @@ export async function startProvider() {
       say({ reasoning_content: piece });
       await sleep(pause);
     }
-    for (const piece of pieces) {
+    for (const [n, piece] of pieces.entries()) {
+      while (model === 'slow' && n >= most && !gone) await sleep(20);
       if (gone) return;
       say({ content: piece });
       if (pause) await sleep(pause);

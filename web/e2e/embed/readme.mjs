@@ -25,12 +25,16 @@ function block(file, { server, port, folder }) {
     .replaceAll(PLACES.folder, folder);
 }
 
+/** Below those that the system gives to outgoing connections: nobody is given it before the page's server is up. */
 async function freePort() {
-  const socket = createServer().listen(0);
-  await new Promise((ready) => socket.on('listening', ready));
-  const { port } = socket.address();
-  await new Promise((done) => socket.close(done));
-  return port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const socket = createServer().listen(port);
+    const free = await new Promise((told) => socket.on('listening', () => told(true)).on('error', () => told(false)));
+    if (!free) continue;
+    await new Promise((done) => socket.close(done));
+    return port;
+  }
 }
 
 export async function readme({ browser, binary, shots }) {
@@ -50,7 +54,7 @@ export async function readme({ browser, binary, shots }) {
       try {
         const url = `http://localhost:${port}/`;
         const page = await browser.newPage({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, locale: lang === 'en' ? 'en-GB' : 'zh-CN' });
-        await until(() => fetch(url).then((reply) => reply.ok, () => false), `no page: ${said}`, 30_000);
+        await until(() => fetch(url).then((reply) => reply.ok, () => false), () => `no page: ${said}`, 90_000);
         must(!/event not found|command not found|syntax error/.test(said), said);
         await page.goto(url);
         must((await page.evaluate(() => innerWidth)) === 390, 'the page is not as wide as the phone');

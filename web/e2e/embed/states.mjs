@@ -116,16 +116,19 @@ export async function states(house) {
   });
   await check('state: too long a question says how long it may be', async () => {
     await me.id('composer').fill('长'.repeat(4001));
-    must(/最多 4000 字/.test(await me.page.locator('.limit').innerText()), 'it says nothing');
+    const told = await me.page.locator('.limit').innerText();
+    must(/最多 4000 字/.test(told), told);
     await until(() => me.id('send').isDisabled(), 'it can be sent');
     await accessible(me, 'too long');
     await me.id('composer').fill('');
   });
   await check('state: the server goes away in mid-answer and comes back', async () => {
     await me.choose('slow');
+    house.provider.upTo(15);
     await me.ask(ASKED);
     await me.midway(4);
     await house.crash();
+    house.provider.upTo();
     await until(async () => (await me.id('connection').getAttribute('data-state')) !== 'up', 'it does not notice');
     await accessible(me, 'reconnecting');
     await me.shot('state-reconnecting');

@@ -83,7 +83,7 @@ export async function visit({ browser, shop, shots }, attributes = {}, options =
     /** Waits until the last of `count` answers has some text and goes on. */
     midway: async (count, length = 20) => {
       const some = async () => (await id('answer').count()) === count && (await me.last().locator('.md').count()) && (await me.text()).length > length;
-      await until(some, 'no text came', 15_000);
+      await until(some, 'no text came');
       must((await me.status()) === 'running', `it is ${await me.status()} already`);
     },
     /** Waits until nothing in the widget moves. */
@@ -126,8 +126,9 @@ export async function accessible({ page }, state) {
   must(!found.length, `${state}: ${found.join(' | ')}`);
 }
 
-/** Fails when something in the widget is wider than what holds it. */
+/** Fails when something in the widget is wider than what holds it, once nothing moves any more. */
 export async function fits({ page }) {
+  await rest(page);
   const wide = await page.evaluate(() => {
     const root = document.querySelector('merchant-copilot').shadowRoot;
     const panel = root.querySelector('.panel').getBoundingClientRect();

@@ -111,6 +111,7 @@ export async function hostility({ browser, base, server, shot }) {
       await id('trace-body').first().waitFor();
       await harmless(`conversation ${n}`);
       await id('close').click();
+      await id('turns').waitFor({ state: 'detached' });
     }
     await go(page, `${base}/console/#/try?${new URLSearchParams({ q: file[0].question })}`, 'hits');
     await id('answer').first().click();
@@ -121,8 +122,13 @@ export async function hostility({ browser, base, server, shot }) {
     await id('result').waitFor();
     await harmless('the evaluation set');
     await go(page, `${base}/console/#/access`, 'more-keys');
-    while (await id('more-keys').count()) await id('more-keys').click();
-    must((await id('keys').locator('tbody tr').count()) > short.length, 'not every key is shown');
+    const listed = () => id('keys').locator('tbody tr').count();
+    while (await id('more-keys').count()) {
+      const before = await listed();
+      await id('more-keys').click();
+      await until(async () => (await listed()) > before, 'no more keys are shown');
+    }
+    must((await listed()) > short.length, 'not every key is shown');
     await harmless('the names of keys');
     await shot(page, 'hostile-keys');
     for (const [path, marker] of [['prompts?name=answer.zh', 'prompt-versions'], ['words', 'word-lines'], ['safety', 'to-conversations'], ['channels', 'no-bots']]) {
