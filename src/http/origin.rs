@@ -49,7 +49,8 @@ pub fn public_base(headers: &HeaderMap, config: &Config) -> String {
     let secure = format!("https://{host}");
     let page = text(header::ORIGIN).or(text(header::REFERER)).and_then(|page| page.strip_prefix(&secure));
     let forwarded = text(HeaderName::from_static("x-forwarded-proto")).and_then(|list| list.split(',').next());
-    let is_secure = page.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || forwarded.is_some_and(|scheme| scheme.trim() == "https");
+    let is_secure =
+        page.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || forwarded.is_some_and(|scheme| scheme.trim() == "https");
     if is_secure { secure } else { format!("http://{host}") }
 }
 
@@ -169,7 +170,8 @@ mod tests {
 
     #[test]
     fn links_begin_as_the_request_was_made() {
-        let base = |headers: &[(&'static str, &'static str)], public: &str| public_base(&parts(headers, [127, 0, 0, 1]).headers, &config(public));
+        let base =
+            |headers: &[(&'static str, &'static str)], public: &str| public_base(&parts(headers, [127, 0, 0, 1]).headers, &config(public));
         let host = ("host", "c.example.com");
         assert_eq!(base(&[host], ""), "http://c.example.com");
         assert_eq!(base(&[host, ("x-forwarded-proto", "https")], ""), "https://c.example.com");
