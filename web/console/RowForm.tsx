@@ -56,7 +56,8 @@ export function RowForm({ entry, stats, put, close }: Props): VNode {
           onKeyDown={(event) => {
             if (event.isComposing) return;
             if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit();
-            if (event.key === 'Escape') afterAsking(end);
+            // Not what the browser does: that would put the question away as it comes.
+            if (event.key === 'Escape') event.preventDefault(), afterAsking(end);
           }}
         >
           <Field label={say.fields.question} wide>{(id) => <textarea id={id} ref={first} rows={1} {...text('question')} data-testid="row-question" />}</Field>
