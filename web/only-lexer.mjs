@@ -1,9 +1,37 @@
 // Of marked only the lexer is wanted, always with the same options; but its bundle ends in an instance
 // with everything attached, which tree-shaking may not drop. So that end is cut off, the options become
-// constants that the minifier can follow, and the grammars that they leave out are dropped. Blocks of HTML
+// constants that the minifier can follow, and what they leave out is dropped: grammars, the defaults, and
+// expressions of the renderer. Blocks of HTML
 // and definitions of links go with them: the panel shows both as the text they are, in a paragraph like
-// any other, and `[1]:` may be a source. Should a pattern stop
+// any other, and `[1]:` may be a source; without definitions no link can refer to one. Should a pattern stop
 // fitting a newer marked, the panel still works, only bigger, and `npm run size` says so.
+
+/** Expressions that only the renderer, the pedantic grammar and definitions look at. */
+const UNUSED = [
+  'escapeTest', 'escapeReplace', 'escapeTestNoEncode', 'escapeReplaceNoEncode', 'percentDecode', 'pedanticHrefTitle', 'spaceLine',
+  'notSpaceStart', 'endingNewline', 'multipleSpaceGlobal', 'hrefBrackets', 'startPreScriptTag', 'endPreScriptTag',
+];
+
+/** From a beginning up to what comes next, both as they stand in the code. */
+const upTo = (from, next) => new RegExp(`${from}[\\s\\S]*?(?=${next})`);
+
+/** The parts of the tokenizer that nothing reaches any more, each with the calls of it. */
+const PARTS = [
+  upTo('html\\(e\\)\\{let t=this\\.rules', 'table\\(e\\)\\{'), // and def
+  upTo('if\\(\\w=this\\.tokenizer\\.html\\(e\\)\\)', 'if\\(\\w=this\\.tokenizer\\.table\\('),
+  upTo('reflink\\(e,t\\)\\{', 'emStrong\\(e,'),
+  upTo('if\\(\\w=this\\.tokenizer\\.reflink\\(', 'if\\(\\w=this\\.tokenizer\\.emStrong\\('),
+  /if\(this\.tokens\.links\)\{[\s\S]*?reflinkSearch\.lastIndex\)\)?\}/,
+  /this\.tokens\.links=Object\.create\(null\),/,
+  /static get rules\(\)\{return\{[^}]*\}\}static lex\([^}]*\}static lexInline\([^}]*\}/,
+  // Only the renderer asks whether a text stands in <pre>.
+  /,!this\.lexer\.state\.inRawBlock&&[\s\S]*?inRawBlock=!1\)/,
+  /inRawBlock:this\.lexer\.state\.inRawBlock,/,
+  /let \w=this\.lexer\.state\.inRawBlock;(?=return\{type:"text")/,
+  /,escaped:\w(?=\})/,
+  /,inRawBlock:!1/,
+];
+
 export const onlyLexer = {
   name: 'only-marked-lexer',
   transform(code, id) {
@@ -13,12 +41,22 @@ export const onlyLexer = {
       .replace(/var \w+=new \w+;function[\s\S]*?export\{[^}]*\}/, `export{${lexer} as Lexer}`)
       .replace(/this\.options\.(pedantic|silent|extensions\?\.(block|startBlock|startInline))\b/g, 'null')
       .replace(/this\.options\.(gfm|breaks)\b/g, 'true')
-      .replace(/"address\|article\|[\w|[\]-]+"/, '"div"');
+      .replace(/"address\|article\|[\w|[\]-]+"/, '"div"')
+      .replace(/return\{async:[^}]*\}/, 'return{}')
+      // Every browser that the widget runs in looks behind.
+      .replace(/\(\(\)=>\{try\{return!!new RegExp\("\(\?<=1\)[^}]*\}catch\{return!1\}\}\)\(\)/, 'true')
+      .replace(/,nolink:\w+(?=,punctuation)|,reflink:\w+,reflinkSearch:\w+/g, '');
+    for (const part of PARTS) lean = lean.replace(part, '');
+    for (const name of UNUSED) lean = lean.replace(new RegExp(`\\b${name}:/(?:\\\\.|\\[(?:\\\\.|[^\\]])*\\]|[^/\\\\[])+/\\w*,`), '');
     for (const [, name] of code.matchAll(/,pedantic:(\w+)\}/g)) lean = lean.replace(new RegExp(`\\b${name}=\\{\\.{3}[\\s\\S]*?getRegex\\(\\)\\}`), `${name}=0`);
-    for (const rule of ['html', 'def']) {
+    // `lheading` as it is without tables: with them there is another.
+    for (const rule of ['html', 'def', 'lheading', 'reflink', 'nolink', 'reflinkSearch']) {
       const [, name] = new RegExp(`,${rule}:(\\w+),`).exec(code) ?? [];
       if (name) lean = lean.replace(new RegExp(`\\b${name}=\\w+\\([\\s\\S]*?getRegex\\(\\)`), `${name}=/(?!)/`);
     }
+    // The expressions by the name of what holds them: one that no variable of a function stands before.
+    const [held, holder] = /\b(\w+)=\{codeRemoveIndent:/.exec(lean) ?? [];
+    if (holder) lean = `var mcOther;${lean.replace(held, held.replace('={', '=mcOther={')).replace(/this\.rules\.other\./g, 'mcOther.')}`;
     return { code: lean.replace(/,pedantic:[\w.]+(?=[,}])/g, ''), map: null };
   },
 };

@@ -86,9 +86,20 @@ pub async fn versions(State(state): State<Shared>, Admin(caller): Admin, Path(id
     Ok(Json(json!({"versions": shown.collect::<Vec<_>>()})))
 }
 
-/// Takes the last change or the deletion back.
-pub async fn undo(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<EntryId>) -> Result<Json<Value>> {
-    let entry = state.app.knowledge.undo(&caller.tenant, &id, caller.key.as_str()).await?;
+/// `?revision=`: which change or deletion is meant.
+#[derive(Deserialize)]
+pub struct Undoing {
+    revision: Option<Revision>,
+}
+
+/// Takes the last change or the deletion back; with `revision` only when that is the last one still.
+pub async fn undo(
+    State(state): State<Shared>,
+    Admin(caller): Admin,
+    Path(id): Path<EntryId>,
+    Query(what): Query<Undoing>,
+) -> Result<Json<Value>> {
+    let entry = state.app.knowledge.undo(&caller.tenant, &id, what.revision, caller.key.as_str()).await?;
     state.app.knowledge.settle(entry.revision).await;
     Ok(Json(row(entry, state.app.config.zone())))
 }

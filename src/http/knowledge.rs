@@ -176,8 +176,19 @@ pub async fn words(State(state): State<Shared>, Admin(caller): Admin) -> Result<
     Ok(Json(state.app.knowledge.words(&caller.tenant).await?))
 }
 
-/// Replaces them; they take effect when the lexical index has been built again.
-pub async fn set_words(State(state): State<Shared>, Admin(caller): Admin, Body(words): Body<Words>) -> Result<Json<Value>> {
-    let (words, revision) = state.app.knowledge.set_words(&caller.tenant, words, caller.key.as_str()).await?;
+/// Words, and the revision of those that they were made from.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewWords {
+    words: Vec<String>,
+    synonyms: Vec<Vec<String>>,
+    revision: Option<Revision>,
+}
+
+/// Replaces them, with `revision` only those that were seen; they take effect when the lexical index has been built
+/// again.
+pub async fn set_words(State(state): State<Shared>, Admin(caller): Admin, Body(new): Body<NewWords>) -> Result<Json<Value>> {
+    let words = Words { words: new.words, synonyms: new.synonyms };
+    let (words, revision) = state.app.knowledge.set_words(&caller.tenant, words, new.revision, caller.key.as_str()).await?;
     Ok(Json(json!({"words": words.words, "synonyms": words.synonyms, "revision": revision})))
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -38,13 +38,20 @@ pub fn is_own_origin(origin: &str, parts: &Parts, config: &Config) -> bool {
     own.iter().filter(|own| !own.contains('*')).filter_map(|own| OriginPattern::parse(own).ok()).any(|own| own.matches(origin))
 }
 
-/// The address that links in answers begin with.
+/// The address that links in answers begin with. Without a configured one it is what the request was made to: by
+/// https when a proxy in front says so, or the page of ours that asks.
 pub fn public_base(headers: &HeaderMap, config: &Config) -> String {
     if !config.public_url.is_empty() {
         return config.public_url.trim_end_matches('/').to_owned();
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or(&config.listen);
-    format!("http://{host}")
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or(&config.listen);
+    let secure = format!("https://{host}");
+    let page = text(header::ORIGIN).or(text(header::REFERER)).and_then(|page| page.strip_prefix(&secure));
+    let forwarded = text(HeaderName::from_static("x-forwarded-proto")).and_then(|list| list.split(',').next());
+    let is_secure =
+        page.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || forwarded.is_some_and(|scheme| scheme.trim() == "https");
+    if is_secure { secure } else { format!("http://{host}") }
 }
 
 fn public_origin(config: &Config) -> String {
@@ -159,6 +166,22 @@ mod tests {
         assert_eq!(page_origin(&parts(&[("referer", "http://a:1/x?y")], [127, 0, 0, 1])).as_deref(), Some("http://a:1"));
         assert_eq!(page_origin(&parts(&[("origin", "null"), ("referer", "http://a/")], [127, 0, 0, 1])).as_deref(), Some("null"));
         assert_eq!(page_origin(&parts(&[], [127, 0, 0, 1])), None);
+    }
+
+    #[test]
+    fn links_begin_as_the_request_was_made() {
+        let base =
+            |headers: &[(&'static str, &'static str)], public: &str| public_base(&parts(headers, [127, 0, 0, 1]).headers, &config(public));
+        let host = ("host", "c.example.com");
+        assert_eq!(base(&[host], ""), "http://c.example.com");
+        assert_eq!(base(&[host, ("x-forwarded-proto", "https")], ""), "https://c.example.com");
+        assert_eq!(base(&[host, ("x-forwarded-proto", "https, http")], ""), "https://c.example.com", "the outermost proxy counts");
+        assert_eq!(base(&[host, ("referer", "https://c.example.com/console/")], ""), "https://c.example.com");
+        assert_eq!(base(&[host, ("origin", "https://c.example.com")], ""), "https://c.example.com");
+        for foreign in ["https://c.example.com.evil.test", "http://c.example.com", "https://evil.test/https://c.example.com"] {
+            assert_eq!(base(&[host, ("origin", foreign)], ""), "http://c.example.com", "{foreign}");
+        }
+        assert_eq!(base(&[host, ("x-forwarded-proto", "http")], "https://d.example.com/help/"), "https://d.example.com/help");
     }
 
     #[test]

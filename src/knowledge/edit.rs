@@ -67,23 +67,26 @@ impl Knowledge {
     ) -> Result<KnowledgeEntry> {
         let now = self.entry(tenant, id).await?;
         if seen.is_some_and(|seen| seen != now.revision) {
-            let message = format!("The entry `{id}` was changed by somebody else in the meantime. Load it again.");
-            return Err(Error::conflict("entry_changed", message));
+            return Err(changed_since(id));
         }
         draft.source = draft.source.or(now.draft.source);
         self.write(tenant, id.clone(), Candidate::new(draft, Place { file: 0, row: 1 }), by).await
     }
 
-    /// Takes the last change, or the deletion, of an entry back; done twice it changes nothing.
+    /// Takes the last change, or the deletion, of an entry back; done twice it changes nothing. With `seen` only
+    /// when that is still the last one, so that nobody takes back what somebody else did since.
     ///
     /// # Errors
-    /// `entry_not_found`, also when nothing was ever changed: `nothing_to_undo`.
-    pub async fn undo(&self, tenant: &TenantId, id: &EntryId, by: &str) -> Result<KnowledgeEntry> {
+    /// `entry_not_found`, also when nothing was ever changed: `nothing_to_undo`; `entry_changed`.
+    pub async fn undo(&self, tenant: &TenantId, id: &EntryId, seen: Option<Revision>, by: &str) -> Result<KnowledgeEntry> {
         let last = self.store().versions(tenant, id, 1).await?.pop();
         let Some(last) = last else {
             self.entry(tenant, id).await?;
             return Err(Error::conflict("nothing_to_undo", format!("The entry `{id}` was never changed.")));
         };
+        if seen.is_some_and(|seen| seen != last.revision) {
+            return Err(changed_since(id));
+        }
         self.write(tenant, id.clone(), Candidate::new(last.before, Place { file: 0, row: 1 }), by).await
     }
 
@@ -112,6 +115,10 @@ impl Knowledge {
         self.nudge();
         self.entry(tenant, &id).await
     }
+}
+
+fn changed_since(id: &EntryId) -> Error {
+    Error::conflict("entry_changed", format!("The entry `{id}` was changed by somebody else in the meantime. Load it again."))
 }
 
 fn entry_write(id: EntryId, row: Candidate, passages: Vec<StoredPassage>) -> EntryWrite {

@@ -258,6 +258,13 @@ async fn rows_are_added_changed_deleted_and_taken_back() {
     assert_eq!(told, [("deleted", "17:00 前。"), ("changed", "16:00 前。")]);
     assert!(versions["versions"][0]["by"].as_str().unwrap().starts_with("k_"));
     let undo = format!("{path}/undo");
+    let deleted = &versions["versions"][0]["revision"];
+    let meant = format!("{undo}?revision={deleted}");
+    let other = format!("{undo}?revision={}", changed["revision"]);
+    assert_eq!(call(&server, "POST", &other, &admin, Value::Null).await.1["error"]["code"], "entry_changed", "that was not the last");
+    assert_eq!(call(&server, "POST", &meant, &admin, Value::Null).await.1["answer"], "17:00 前。");
+    assert_eq!(call(&server, "POST", &meant, &admin, Value::Null).await.1["error"]["code"], "entry_changed", "it was undone already");
+    assert_eq!(call(&server, "DELETE", &path, &admin, Value::Null).await.0, 200);
     assert_eq!(call(&server, "POST", &undo, &admin, Value::Null).await.1["answer"], "17:00 前。");
     assert_eq!(call(&server, "POST", &format!("{ENTRIES}/label/undo"), &admin, Value::Null).await.1["error"]["code"], "nothing_to_undo");
 

@@ -237,9 +237,16 @@ async fn knowledge(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId) {
     assert_eq!(store.words(shop).await.unwrap().revision, 0);
     for words in [vec!["店小蜜".to_owned()], vec!["店小蜜".to_owned(), "万相台".to_owned()]] {
         let words = Words { words, synonyms: vec![vec!["保证金".into(), "押金".into()]] };
-        let revision = store.set_words(shop, &words, "k_1").await.unwrap();
+        let revision = store.set_words(shop, &words, Some(store.words(shop).await.unwrap().revision), "k_1").await.unwrap();
         let stored = store.words(shop).await.unwrap();
-        assert_eq!((stored.words, stored.revision, stored.updated_by.as_str()), (words, revision, "k_1"));
+        assert_eq!((&stored.words, stored.revision, stored.updated_by.as_str()), (&words, revision, "k_1"));
+        assert_eq!(store.revision().await.unwrap(), revision);
+        let late = store.set_words(shop, &Words::default(), Some(revision - 1), "k_2").await.unwrap_err();
+        assert_eq!(
+            (late.code(), store.words(shop).await.unwrap().words),
+            ("words_changed", words),
+            "somebody else's words are not replaced"
+        );
         assert_eq!(store.revision().await.unwrap(), revision);
     }
     assert_eq!(store.words(other).await.unwrap().words, Words::default());

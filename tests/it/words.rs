@@ -75,6 +75,13 @@ async fn words_of_a_shop_are_its_own_and_take_effect_at_once() {
         assert_eq!((refused.status().as_u16(), refused.json::<Value>().await.unwrap()["error"]["code"].clone()), (400, json!("bad_words")));
     }
 
+    // Words that were made from older ones replace nobody else's.
+    let after = |revision: &Value| json!({"words": body["words"], "synonyms": body["synonyms"], "revision": revision});
+    for (seen, status) in [(&set["revision"], 200), (&json!(0), 409), (&set["revision"], 409)] {
+        let answer = server.request(Method::PUT, WORDS).bearer_auth(&server.admin).json(&after(seen)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{seen}");
+    }
+
     // The command line beside the running server.
     let data = server.data_dir.clone();
     let ran = tokio::task::spawn_blocking(move || {

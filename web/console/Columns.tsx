@@ -7,7 +7,7 @@ import { fill } from '../shared/i18n';
 import type { ModelState, PromptPreview, PromptVersions, SearchAnswer, SearchSettings } from '../shared/wire';
 import { query as address } from './api';
 import { Dials, rounded, Set } from './Dials';
-import { Verdict, round } from './Hits';
+import { Verdict, round, usedFirst } from './Hits';
 import { Desk, Part, useLoad } from './load';
 import { ModelAnswer } from './ModelAnswer';
 import { label } from './PromptHistory';
@@ -156,18 +156,18 @@ function Asked({ preview, model }: { preview: PromptPreview; model: ModelState |
   );
 }
 
-/** The hits in short, and how their places differ from another ranking. */
+/** The hits in short, those that are used first, and how their places differ from another ranking. */
 function Ranking({ answer, against }: { answer: SearchAnswer; against?: SearchAnswer }): VNode {
   const { say } = useContext(Desk);
   return (
     <>
       <Verdict answer={answer} />
       <ol class="ranking">
-        {answer.hits.map((hit, i) => {
-          const before = against?.hits.findIndex((other) => other.id === hit.id) ?? i;
-          const moved = before < 0 ? say.fresh : before === i ? '' : before > i ? `↑${before - i}` : `↓${i - before}`;
+        {usedFirst(answer.hits).map(([hit, place]) => {
+          const before = against ? against.hits.findIndex((other) => other.id === hit.id) + 1 : place;
+          const moved = !before ? say.fresh : before === place ? '' : before > place ? `↑${before - place}` : `↓${place - before}`;
           return (
-            <li key={hit.id} class={hit.passed ? '' : 'out'}>
+            <li key={hit.id} value={place} class={hit.passed ? '' : 'out'}>
               <span class="figure">{round(hit.score, 2)}</span> {hit.question || hit.answer.slice(0, 40)} {moved && <span class="moved">{moved}</span>}
             </li>
           );

@@ -33,17 +33,13 @@ function Form({ words, saved }: { words: ShopWords; saved(): void }): VNode {
   const same = text === before;
   useUnsaved(!same);
   const now = read(text);
-  const put = async ({ words, synonyms }: Pick<ShopWords, 'words' | 'synonyms'>) => void (await call('PUT', '/knowledge/words', { words, synonyms }));
+  // In the place of those that were seen only: what somebody else wrote in the meantime stays.
+  const put = ({ words, synonyms }: Pick<ShopWords, 'words' | 'synonyms'>, revision: number) => call<{ revision: number }>('PUT', '/knowledge/words', { words, synonyms, revision });
   const save = () =>
     run(async () => {
-      await put(now);
-      const undo = async () => {
-        await put(words);
-        tell({ text: say.undone });
-        saved();
-      };
+      const { revision } = await put(now, words.revision);
       settled();
-      tell({ text: say.wordsSaved, undo });
+      tell({ text: say.wordsSaved, undo: () => put(words, revision) });
       saved();
     });
   const counts = [fill(say.wordCount, { n: now.words.length.toLocaleString() }), fill(say.groupCount, { n: now.synonyms.length.toLocaleString() })];

@@ -2,10 +2,12 @@
 
 import type { VNode } from 'preact';
 import { useContext, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
 import type { Entry, EntryContent, EntryVersion, KnowledgeStats } from '../shared/wire';
-import { call } from './api';
+import { call, query } from './api';
 import { Compare, type Content } from './Compare';
 import { Desk, Part, useAction, useLoad } from './load';
+import { short } from './plain';
 import { address } from './route';
 import { when } from './time';
 import { Field } from './ui';
@@ -18,6 +20,16 @@ interface Props {
   close(): void;
 }
 
+/** Takes the last change of an entry back, with `revision` only that very one: others may have changed it since. */
+export function takeBack(id: string, revision?: number): Promise<Entry> {
+  return call('POST', `/knowledge/entries/${encodeURIComponent(id)}/undo${query({ revision })}`);
+}
+
+/** What an entry is called where it is not seen. */
+export function nameOf({ question, answer }: Pick<Entry, 'question' | 'answer'>): string {
+  return short(question || answer);
+}
+
 export function EntrySide({ id, stats, changed, close }: Props): VNode {
   const fresh = id === 'new';
   const entry = useLoad<Entry>(fresh ? undefined : `/knowledge/entries/${encodeURIComponent(id)}`);
@@ -26,31 +38,26 @@ export function EntrySide({ id, stats, changed, close }: Props): VNode {
   const last = useAction();
   const again = () => (entry.reload(), history.reload(), changed());
   const undo = async () => {
-    await call('POST', `/knowledge/entries/${encodeURIComponent(id)}/undo`);
+    await takeBack(id);
     tell({ text: say.undone });
     again();
   };
 
   const add = async (content: Content) => {
     const added = await call<Entry>('POST', '/knowledge/entries', content);
-    const undo = async () => {
-      await call('DELETE', `/knowledge/entries/${encodeURIComponent(added.id)}`);
-      tell({ text: say.undone });
-      changed();
-    };
-    tell({ text: say.added, undo });
+    tell({ text: fill(say.added, { name: nameOf(added) }), undo: () => call('DELETE', `/knowledge/entries/${encodeURIComponent(added.id)}`) });
     settled();
     changed();
     close();
   };
   const save = async (content: Content, revision: number) => {
-    await call('PUT', `/knowledge/entries/${encodeURIComponent(id)}`, { ...content, revision });
-    tell({ text: say.saved, undo });
+    const saved = await call<Entry>('PUT', `/knowledge/entries/${encodeURIComponent(id)}`, { ...content, revision });
+    tell({ text: fill(say.saved, { name: nameOf(saved) }), undo: () => takeBack(id, saved.revision) });
     again();
   };
-  const remove = async () => {
-    await call('DELETE', `/knowledge/entries/${encodeURIComponent(id)}`);
-    tell({ text: say.deleted, undo });
+  const remove = async (entry: Entry) => {
+    const { revision } = await call<{ revision: number }>('DELETE', `/knowledge/entries/${encodeURIComponent(id)}`);
+    tell({ text: fill(say.deleted, { name: nameOf(entry) }), undo: () => takeBack(id, revision) });
     settled();
     changed();
     close();
@@ -63,7 +70,7 @@ export function EntrySide({ id, stats, changed, close }: Props): VNode {
         <Part loaded={entry.loaded} reload={entry.reload}>
           {(entry) => (
             <>
-              <Form key={entry.revision} entry={entry} stats={stats} save={(content) => save(content, entry.revision)} remove={remove} name={say.save} />
+              <Form key={entry.revision} entry={entry} stats={stats} save={(content) => save(content, entry.revision)} remove={() => remove(entry)} name={say.save} />
               {history.loaded && (
                 <Part loaded={history.loaded} reload={history.reload}>
                   {({ versions }) => <History entry={entry} versions={versions} undo={() => last.run(undo)} busy={last.busy} problem={last.problem} />}

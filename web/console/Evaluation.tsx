@@ -8,6 +8,7 @@ import type { Case, Comparison, SearchSettings } from '../shared/wire';
 import { call, query } from './api';
 import { Dials, rounded } from './Dials';
 import { Desk, Part, useAction, useLoad } from './load';
+import { short } from './plain';
 import { Questions } from './Questions';
 import { address } from './route';
 import { Pager } from './ui';
@@ -126,12 +127,8 @@ function Cases({ page, busy, places, turn, changed }: CasesProps): VNode {
     run(async () => {
       await call('DELETE', `/knowledge/cases/${encodeURIComponent(one.id)}`);
       const { query, relevant, market, kind } = one;
-      const undo = async () => {
-        await call('POST', '/knowledge/cases', { cases: [{ query, relevant, market, kind }] });
-        tell({ text: say.undone });
-        changed();
-      };
-      tell({ text: say.caseDeleted, undo });
+      const undo = () => call('POST', '/knowledge/cases', { cases: [{ query, relevant, market, kind }] });
+      tell({ text: fill(say.caseDeleted, { name: short(query) }), undo });
       changed();
     });
   const answers = (one: Case) => (one.relevant.length ? one.relevant.map((id) => page.titles[id] ?? fill(say.goneRow, { id })).join(say.comma) : say.cannotAnswer);

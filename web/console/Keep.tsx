@@ -2,11 +2,12 @@
 
 import type { VNode } from 'preact';
 import { useContext, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
 import type { Case, SearchAnswer } from '../shared/wire';
 import { call } from './api';
 import { usedFirst } from './Hits';
 import { Desk, useAction } from './load';
-import { plain } from './plain';
+import { plain, short } from './plain';
 
 /** So much of an answer tells two that have the same question apart. */
 function beginning(answer: string): string {
@@ -25,13 +26,9 @@ export function Keep({ answer, market, kept }: { answer: SearchAnswer; market: s
     run(async () => {
       const body = { cases: [{ query: answer.query, relevant: right, market: market || null }] };
       const [saved] = (await call<{ cases: Case[] }>('POST', '/knowledge/cases', body)).cases;
-      const undo = async () => {
-        await call('DELETE', `/knowledge/cases/${encodeURIComponent(saved!.id)}`);
-        tell({ text: say.undone });
-        kept();
-      };
+      const undo = () => call('DELETE', `/knowledge/cases/${encodeURIComponent(saved!.id)}`);
       setOpen(false);
-      tell({ text: say.caseKept, undo });
+      tell({ text: fill(say.caseKept, { name: short(answer.query) }), undo });
       kept();
     });
   if (!open) return <button type="button" class="keep" onClick={() => setOpen(true)} data-testid="keep">{say.keepCase}</button>;

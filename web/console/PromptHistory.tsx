@@ -24,14 +24,9 @@ export function PromptHistory({ name, now, versions, changed }: Props): VNode {
   const put = (version: number) =>
     run(async () => {
       const before = versions.in_force;
-      const publish = async (version: number) => void (await call('POST', `${path}/publish`, { version, note: '' }));
+      const publish = (version: number) => call('POST', `${path}/publish`, { version, note: '' });
       await publish(version);
-      const undo = async () => {
-        await publish(before);
-        tell({ text: say.undone });
-        changed();
-      };
-      tell({ text: fill(say.rolledBack, { name: label(version, say.builtIn) }), undo });
+      tell({ text: fill(say.rolledBack, { name: label(version, say.builtIn) }), undo: () => publish(before) });
       changed();
     });
   const all = [...versions.versions, { version: 0, author: '', note: '', created_ms: 0 }];

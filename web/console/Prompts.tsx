@@ -109,11 +109,7 @@ function Text({ prompt, saved }: { prompt: PromptText; saved(): void }): VNode {
     saving.run(async () => {
       const done = await call<{ version: number }>('POST', `${path}/versions`, { text, note, publish });
       const before = prompt.published ?? 0;
-      const undo = async () => {
-        await call('POST', `${path}/publish`, { version: before, note: '' });
-        tell({ text: say.undone });
-        saved();
-      };
+      const undo = () => call('POST', `${path}/publish`, { version: before, note: '' });
       tell(publish ? { text: fill(say.published, { n: done.version }), undo } : { text: fill(say.draftSaved, { n: done.version }) });
       saved();
     });

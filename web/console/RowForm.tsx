@@ -2,9 +2,10 @@
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
 import type { Entry, KnowledgeStats } from '../shared/wire';
 import { call } from './api';
-import { contentOf, typed, type Typed } from './EntrySide';
+import { contentOf, nameOf, takeBack, typed, type Typed } from './EntrySide';
 import { Desk, useAction } from './load';
 import { afterAsking, change } from './route';
 import { Field } from './ui';
@@ -27,7 +28,6 @@ export function RowForm({ entry, stats, put, close }: Props): VNode {
   const same = JSON.stringify(form) === JSON.stringify(before);
   useUnsaved(!same);
   useEffect(() => first.current?.focus(), []);
-  const path = `/knowledge/entries/${encodeURIComponent(entry.id)}`;
   // The focus goes back to the row when it is drawn again.
   const end = () => {
     close();
@@ -35,12 +35,9 @@ export function RowForm({ entry, stats, put, close }: Props): VNode {
   };
   const save = () =>
     run(async () => {
-      put(await call<Entry>('PUT', path, { ...contentOf(form), revision: entry.revision }));
-      const undo = async () => {
-        put(await call<Entry>('POST', `${path}/undo`));
-        tell({ text: say.undone });
-      };
-      tell({ text: say.saved, undo });
+      const saved = await call<Entry>('PUT', `/knowledge/entries/${encodeURIComponent(entry.id)}`, { ...contentOf(form), revision: entry.revision });
+      put(saved);
+      tell({ text: fill(say.saved, { name: nameOf(saved) }), undo: () => takeBack(entry.id, saved.revision) });
       settled();
       end();
     });
@@ -59,8 +56,8 @@ export function RowForm({ entry, stats, put, close }: Props): VNode {
           onKeyDown={(event) => {
             if (event.isComposing) return;
             if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) submit();
-            // First what was typed goes, then the form: nothing is lost by one key.
-            if (event.key === 'Escape') same ? end() : setForm(before);
+            // Not what the browser does: that would put the question away as it comes.
+            if (event.key === 'Escape') event.preventDefault(), afterAsking(end);
           }}
         >
           <Field label={say.fields.question} wide>{(id) => <textarea id={id} ref={first} rows={1} {...text('question')} data-testid="row-question" />}</Field>

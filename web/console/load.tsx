@@ -7,10 +7,10 @@ import { fill, type Lang } from '../shared/i18n';
 import { ApiError, call } from './api';
 import type { Words } from './words';
 
-/** A line at the foot of the page about what was just done, with a way back when there is one. */
+/** A line about what was just done, with a way back when there is one: what is shown is loaded again after it. */
 export interface Note {
   text: string;
-  undo?: () => Promise<void>;
+  undo?: () => Promise<unknown>;
 }
 
 /** What every page gets: its words, a way to say that the session is gone, and one to say what was done. */
@@ -21,6 +21,8 @@ export interface DeskValue {
   linkHosts: string[] | null;
   expired(): void;
   tell(note: Note): void;
+  /** Grows when something was taken back, be it from another page: what is shown may be out of date. */
+  undone: number;
 }
 
 export const Desk = createContext<DeskValue>(undefined as never);
@@ -41,7 +43,7 @@ export function known(error: unknown): ApiError {
 
 /** Loads one path; nothing when the path is empty. What was loaded stays while it is loaded again. With a body it is asked for by POST. */
 export function useLoad<T>(path: string | undefined, body?: unknown): { loaded: Loaded<T> | undefined; busy: boolean; reload(): void } {
-  const { expired } = useContext(Desk);
+  const { expired, undone } = useContext(Desk);
   const [loaded, setLoaded] = useState<Loaded<T>>();
   const [busy, setBusy] = useState(false);
   const [round, setRound] = useState(0);
@@ -61,7 +63,7 @@ export function useLoad<T>(path: string | undefined, body?: unknown): { loaded: 
       )
       .finally(() => stop.signal.aborted || setBusy(false));
     return () => stop.abort();
-  }, [path, JSON.stringify(body), round]);
+  }, [path, JSON.stringify(body), round, undone]);
   return { loaded, busy, reload: () => setRound((round) => round + 1) };
 }
 

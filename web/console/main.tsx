@@ -45,6 +45,7 @@ function App(): VNode | null {
   // The session ended while something was typed: that stays, out of sight, until somebody signs in.
   const [held, setHeld] = useState(false);
   const [done, setDone] = useState<Note>();
+  const [undone, setUndone] = useState(0);
   const say = words[lang];
 
   useEffect(() => {
@@ -86,12 +87,12 @@ function App(): VNode | null {
     setHeld(false);
   };
   return (
-    <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone }}>
+    <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone, undone }}>
       {held && <SignIn say={say} token={undefined} note="signedOutTyped" signedIn={again} />}
       <div key={session.tenant} hidden={held}>
-        <Workbench say={say} session={session} signOut={signOut} lang={lang} opened={() => setDone(undefined)}>{switcher}</Workbench>
+        <Workbench say={say} session={session} signOut={signOut} lang={lang} opened={() => setDone((note) => (note?.undo ? note : undefined))}>{switcher}</Workbench>
         <Leaving />
-        <Toast note={done} dismiss={() => setDone(undefined)} />
+        <Toast note={done} dismiss={() => setDone(undefined)} undone={() => (setUndone(undone + 1), setDone({ text: say.undone }))} />
       </div>
     </Desk.Provider>
   );
@@ -102,7 +103,7 @@ interface WorkbenchProps {
   session: SessionInfo;
   lang: Lang;
   signOut(): void;
-  /** Another page is open: what was done on the one before is said no longer. */
+  /** Another page is open: what was done on the one before is said no longer, unless it can be taken back. */
   opened(): void;
   children: VNode;
 }

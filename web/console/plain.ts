@@ -2,6 +2,15 @@
 
 /** As much as a preview can show. */
 const MOST = 400;
+/** As much as a line about what was done can. */
+const FEW = 24;
+
+/** The beginning of a text, enough to know it again. */
+export function short(text: string): string {
+  const line = plain(text).trim().replace(/\s+/g, ' ');
+  const signs = [...line];
+  return signs.length > FEW ? `${signs.slice(0, FEW).join('')}…` : line;
+}
 
 export function plain(text: string): string {
   return text

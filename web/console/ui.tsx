@@ -191,8 +191,9 @@ export function SearchBox({ label, value, search, testid }: { label: string; val
 /** How long a word stays that has no way back. */
 const SAID_MS = 6000;
 
-/** What was just done, and the way back. With one it stays until something else is done or it is put away. */
-export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): void }): VNode {
+/** What was just done, and the way back. With one it stays, from page to page, until something else is done or it is
+ *  put away: it may be the only one. */
+export function Toast({ note, dismiss, undone }: { note: Note | undefined; dismiss(): void; undone(): void }): VNode {
   const { say } = useContext(Desk);
   const { busy, problem, run, clear } = useAction();
   const undo = note?.undo;
@@ -208,7 +209,7 @@ export function Toast({ note, dismiss }: { note: Note | undefined; dismiss(): vo
         <div class="toast" data-testid="toast">
           <span>{problem || note.text}</span>
           <span class="answers">
-            {undo && <button type="button" disabled={busy} data-testid="undo" onClick={() => void run(undo)}>{say.undo}</button>}
+            {undo && <button type="button" disabled={busy} data-testid="undo" onClick={() => void run(async () => (await undo(), undone()))}>{say.undo}</button>}
             <button type="button" class="plain" onClick={dismiss}>{say.dismiss}</button>
           </span>
         </div>

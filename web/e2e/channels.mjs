@@ -157,6 +157,18 @@ async function evaluation(page) {
     await id('undo').click();
     await page.waitForFunction(() => document.querySelectorAll('[data-testid=delete-case]').length === 3);
   });
+  await check('a case is brought back from another page', async () => {
+    const kept = async () => (await (await api('GET', '/knowledge/cases')).json()).total;
+    await id('delete-case').first().click();
+    await id('toast').getByText('已删除').waitFor();
+    must((await kept()) === 2, `${await kept()} are kept`);
+    await page.locator('.rail a[href="#/overview"]').click();
+    await page.locator('h1').getByText('总览').waitFor();
+    await id('undo').click();
+    await id('toast').getByText('已撤销').waitFor();
+    must((await kept()) === 3, `${await kept()} are kept`);
+    await open(page, 'try', 'cases');
+  });
 }
 
 async function everywhere(browser) {

@@ -105,10 +105,10 @@ export async function go(page, address, marker) {
   await page.getByTestId(marker).first().waitFor();
 }
 
-/** Waits for the width that was asked for. */
+/** Waits for the size that was asked for. */
 export async function resize(page, width, height) {
   await page.setViewportSize({ width, height });
-  await page.waitForFunction((width) => innerWidth === width, width);
+  await page.waitForFunction(([width, height]) => innerWidth === width && innerHeight === height, [width, height]);
   await drawn(page); // what a script lays out comes with the frame after
 }
 

@@ -122,7 +122,7 @@ async function rows(page) {
     await page.keyboard.press('Enter');
     await until(async () => !(await row.innerText()).includes('改在表里'), 'it is not taken back');
   });
-  await check('what is wrong with a row is told in it, and Escape leaves it as it was', async () => {
+  await check('what is wrong with a row is told in it, and Escape asks before it leaves it as it was', async () => {
     await page.locator('[data-testid=rows] tbody tr').first().hover();
     await id('edit-row').first().click();
     await form('row-from').fill('昨天');
@@ -130,8 +130,11 @@ async function rows(page) {
     await reads(form('row-problem'), '日期');
     await judge(page, 'a row with a wrong date');
     await form('row-from').press('Escape');
-    await until(async () => (await form('row-from').inputValue()) !== '昨天', 'the date is still wrong');
+    await id('stay').click();
+    await id('leaving').waitFor({ state: 'hidden' });
+    must((await form('row-from').inputValue()) === '昨天', 'what was typed is gone');
     await form('row-from').press('Escape');
+    await id('leave').click();
     await id('row-form').waitFor({ state: 'detached' });
     await focused(page, 'rows');
   });
@@ -165,8 +168,29 @@ async function dictionary(page) {
     await until(async () => (await id('word-lines').inputValue()).includes('押金'), 'not shown');
     await judge(page, 'words saved');
     await shot(page, 'words');
+    // The toast is the only way back, so it comes along to another page.
+    await page.locator('.rail a[href="#/overview"]').click();
+    await page.locator('h1').getByText('总览').waitFor();
     await id('undo').click();
-    await until(async () => JSON.parse(await api('GET', '/knowledge/words')).synonyms.length === 0, 'not taken back');
+    await id('toast').getByText('已撤销').waitFor();
+    must(JSON.parse(await api('GET', '/knowledge/words')).synonyms.length === 0, 'not taken back');
+    await open(page, 'words', 'word-lines');
+  });
+  await check('words that somebody else wrote in the meantime stay', async () => {
+    await id('word-lines').fill('年货节');
+    await id('save-words').click();
+    await id('undo').waitFor();
+    await api('PUT', '/knowledge/words', { words: ['别人的词'], synonyms: [] });
+    await id('undo').click();
+    await id('toast').getByText('别人刚刚改过词典').waitFor();
+    must(JSON.parse(await api('GET', '/knowledge/words')).words[0] === '别人的词', 'they are gone');
+    await id('word-lines').fill('我的词');
+    await id('save-words').click();
+    await id('word-problem').getByText('别人刚刚改过词典').waitFor();
+    must(JSON.parse(await api('GET', '/knowledge/words')).words[0] === '别人的词', 'they are gone');
+    await api('PUT', '/knowledge/words', { words: [], synonyms: [] });
+    await page.reload();
+    await id('word-lines').waitFor();
   });
   await check('a word of two groups is refused in words', async () => {
     await until(async () => (await id('word-lines').inputValue()) === '', 'the words are still there');

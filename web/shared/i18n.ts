@@ -3,17 +3,10 @@ export type Lang = 'zh' | 'en';
 /** Chooses the language: what was asked for, else what the page is written in, else the browser's. */
 export function chooseLang(wish: string | null | undefined, page = '', browser = ''): Lang {
   for (const tag of [wish, page, browser]) {
-    const known = langOf(tag);
-    if (known) return known;
+    const known = /^(zh|en)\b/i.exec(tag ?? '');
+    if (known) return known[1]!.toLowerCase() as Lang;
   }
   return 'en';
-}
-
-function langOf(tag: string | null | undefined): Lang | null {
-  if (!tag || tag === 'auto') return null;
-  if (/^zh\b/i.test(tag)) return 'zh';
-  if (/^en\b/i.test(tag)) return 'en';
-  return null;
 }
 
 /** Puts values into a text: `fill('{n} left', {n: 3})`. */

@@ -28,12 +28,11 @@ export interface Host {
   root: ShadowRoot;
   /** The script element's `data-` attributes. */
   options: DOMStringMap;
-  siteKey: string;
   server: string;
   lang: Lang;
   /** Fills its place for good: no launcher, nothing to close. */
   whole: boolean;
-  identity: Identity;
+  identity?: Identity;
   /** The words of the language it starts in, under way beside the panel. */
   words?: Partial<Record<Lang, Promise<Words>>>;
   /** A style sheet in the wished light. */

@@ -46,9 +46,7 @@ function start(script: HTMLScriptElement): void {
   if (accent) element.style.setProperty('--mc-brand', accent);
   if (theme) element.style.colorScheme = theme;
 
-  const button = document.createElement('button');
-  button.className = 'launcher';
-  button.type = 'button';
+  const button = Object.assign(document.createElement('button'), { className: 'launcher', type: 'button' });
   button.dataset.testid = 'launcher';
   button.append(icon());
   const note = Object.assign(document.createElement('p'), { className: 'launcher-note', hidden: true, role: 'alert' });
@@ -62,11 +60,9 @@ function start(script: HTMLScriptElement): void {
   const host: Host = {
     root,
     options,
-    siteKey: key,
     server: origin,
     lang: lang(),
     whole,
-    identity: undefined,
     tell,
     sheet(css) {
       const sheet = new CSSStyleSheet();
@@ -77,9 +73,8 @@ function start(script: HTMLScriptElement): void {
     // A classic script, not import(): it works across origins without CORS.
     load: (file, mc) =>
       new Promise((done, onerror) => {
-        const src = `${origin}/widget/${file}.js`;
-        const next: LoadedScript<unknown> = document.createElement('script');
-        Object.assign(next, { src: trusted(src), nonce: script.nonce, mc: mc(done), onerror });
+        const src = trusted(`${origin}/widget/${file}.js`);
+        const next: LoadedScript<unknown> = Object.assign(document.createElement('script'), { src, nonce: script.nonce, mc: mc(done), onerror });
         document.head.append(next);
       }),
     closed(focus) {
@@ -127,7 +122,7 @@ function start(script: HTMLScriptElement): void {
     button.setAttribute('aria-label', unread ? `${open} (${more}${unread})` : open);
     button.title = open;
     // Drawn by the style sheet, because the label says it already.
-    button.dataset.count = unread ? String(unread) : '';
+    button.dataset.count = String(unread || '');
   }
 
   function load(): Promise<Panel> {
@@ -182,9 +177,8 @@ function start(script: HTMLScriptElement): void {
     document.addEventListener('click', ({ target }) => (target as Element).closest?.(launcher) && api.open());
   }
   dispatchEvent(new Event(TAG));
-  const kept = remember();
-  const wanted = kept ? kept === '1' : options.open !== undefined && options.open !== 'false';
-  if (whole || (wanted && matchMedia(WIDE).matches)) void show(false);
+  const wanted = remember() ?? options.open ?? '0';
+  if (whole || (!/^(0|false)$/.test(wanted) && matchMedia(WIDE).matches)) void show(false);
   // Else the panel comes once the page is done and has time, unless its reader pays for every byte.
   else if (!(navigator as { connection?: { saveData?: boolean } }).connection?.saveData) {
     const soon = () => (window.requestIdleCallback ?? setTimeout)(ahead);
@@ -214,7 +208,7 @@ function icon(): SVGElement {
 }
 
 const script = (document.currentScript ?? document.querySelector('script[data-key][src*="widget.js"]')) as HTMLScriptElement | null;
-if (script && !window.MerchantCopilot && !customElements.get(TAG)) {
+if (script && !customElements.get(TAG)) {
   if (document.body) start(script);
   else addEventListener('DOMContentLoaded', () => start(script));
 }

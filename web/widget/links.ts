@@ -23,6 +23,16 @@ export function safeHref(href: string): string | undefined {
  *  (with its subdomains). Rows that answer by themselves are the shop's own words, links included. */
 export function hostsOf({ sources, decision }: Sourced, listed: string[] | null | undefined): (href: string) => boolean {
   if (listed === null || decision === 'direct') return () => true;
+  let known: Set<string> | undefined; // few answers have a link at all
+  return (href) => {
+    known ??= named(sources);
+    const { hostname } = new URL(href);
+    return known.has(hostname) || !!listed?.some((host) => hostname === host || hostname.endsWith(`.${host}`));
+  };
+}
+
+/** Hosts that sources name, and the page's. */
+function named(sources: Source[]): Set<string> {
   const known = new Set([location.hostname]);
   for (const { url, snippet, title } of sources) {
     for (const [address] of `${url ?? ''} ${snippet} ${title}`.matchAll(/https?:\/\/[^\s<>"'()\u3000-\u9fff\uff00-\uffef]+/gi)) {
@@ -30,10 +40,7 @@ export function hostsOf({ sources, decision }: Sourced, listed: string[] | null 
       if (href) known.add(new URL(href).hostname);
     }
   }
-  return (href) => {
-    const { hostname } = new URL(href);
-    return known.has(hostname) || !!listed?.some((host) => hostname === host || hostname.endsWith(`.${host}`));
-  };
+  return known;
 }
 
 /** Where a person can be reached: a page, an address to write to, or a number. */

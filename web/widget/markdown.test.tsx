@@ -108,6 +108,21 @@ describe('a growing text', () => {
     }
   });
 
+  it('is drawn as a text that came at once', () => {
+    const text =
+      '## 标题\n一段 **粗** [1]\n接着\n\n- 甲\n  - 乙\n\n  丙\n\n- 丁\n\n\n1. 一\n2. 二\n三\n\n> 引\n懒\n\n> 又\n\n```js\na\n\n- b\n```\n尾\n| a | b |\n|---|--:|\n| 1 | 2 |\n后\n\n    缩进\n\n标题二\n---\n\n[1]: https://x.example\r\n\r\n<b>\n\n见 https://x.example/a。\n\n* * *\n完';
+    const place = document.createElement('div');
+    const cites = { has: (n: number) => n === 1, label: String, open: () => undefined };
+    for (let end = 1; end <= text.length; end++) {
+      const part = text.slice(0, end);
+      const live = end < text.length;
+      render(<Markdown text={part} live={live} cites={cites} />, place);
+      const fresh = document.createElement('div');
+      render(<Markdown text={part} live={live} cites={cites} />, fresh);
+      expect(place.innerHTML, part).toBe(fresh.innerHTML);
+    }
+  });
+
   it('mends nothing inside code', () => {
     expect(mend('```py\nx = 2 **')).toBe('```py\nx = 2 **');
   });

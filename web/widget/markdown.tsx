@@ -23,25 +23,27 @@ interface Props {
   version?: string;
 }
 
+/** A block as it was read, and as it is drawn. */
+interface Block {
+  token: Token;
+  version: string;
+  drawn: ComponentChild;
+}
+
 export function Markdown({ text, live = false, cites, version = '' }: Props): VNode {
-  // A finished block keeps its vnode, so a growing answer redraws only its last block.
-  const kept = useRef<{ key: string; drawn: ComponentChild }[]>([]);
+  // A finished block keeps its token and its vnode, so a growing answer reads and redraws only its last blocks.
+  const kept = useRef<Block[]>([]);
   const whole = useRef<{ key: string; drawn: VNode }>(undefined);
   const key = `${live}/${version}/${text}`;
   if (whole.current?.key === key) return whole.current.drawn;
-  const blocks = lex(live ? mend(text) : text);
+  const blocks = live ? grown(kept.current.map(({ token }) => token), mend(text)) : lex(text);
   const last = blocks.at(-1);
   if (live && last?.type === 'paragraph' && last.raw.startsWith('|')) blocks.pop(); // a table to be
-  kept.current.length = Math.min(kept.current.length, blocks.length);
-  const drawn = blocks.map((token, i) => {
-    const key = version + token.raw;
+  kept.current = blocks.map((token, i) => {
     const old = kept.current[i];
-    if (old?.key === key) return old.drawn;
-    const fresh = block(token, cites, i);
-    kept.current[i] = { key, drawn: fresh };
-    return fresh;
+    return old?.token.raw === token.raw && old.version === version ? old : { token, version, drawn: block(token, cites, i) };
   });
-  whole.current = { key, drawn: <div class="md">{drawn}</div> };
+  whole.current = { key, drawn: <div class="md">{kept.current.map(({ drawn }) => drawn)}</div> };
   return whole.current.drawn;
 }
 
@@ -57,6 +59,15 @@ function boldBesideChinese(this: { lexer: Lexer }, source: string) {
 function lex(text: string): Token[] {
   const extensions = { inline: [boldBesideChinese], renderers: {}, childTokens: {} };
   return new Lexer({ gfm: true, breaks: true, extensions: extensions as never }).lex(text);
+}
+
+/** The blocks of a text that has grown. What comes later changes the last block, at most, and the space after it:
+ *  those before are taken as they were read. */
+function grown(before: Token[], text: string): Token[] {
+  let read = 0;
+  let at = 0;
+  while (at < before.length - 2 && text.startsWith(before[at]!.raw, read)) read += before[at++]!.raw.length;
+  return [...before.slice(0, at), ...lex(text.slice(read))];
 }
 
 /** Makes the end of a growing text presentable: syntax that may still change is closed or held back. */

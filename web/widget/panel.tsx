@@ -18,7 +18,7 @@ function mount(host: Host, say: Words): Panel {
 
   const { identity: hands } = host.options;
   if (hands && host.identity === undefined) host.identity = fetched(hands);
-  const session = new Session({ siteKey: host.siteKey, server: host.server, lang: () => host.lang, identity: () => host.identity, tell: host.tell });
+  const session = new Session({ siteKey: host.options.key ?? '', server: host.server, lang: () => host.lang, identity: () => host.identity, tell: host.tell });
   let visible = false;
   let focusWish = 0;
   const ended = () => session.view.chat.turns.filter((turn) => turn.answer && turn.answer.status !== 'running').length;

@@ -62,7 +62,7 @@ pub async fn run(command: Option<WordsCommand>, knowledge: &Knowledge, tenant: &
 }
 
 async fn set(words: Words, knowledge: &Knowledge, tenant: &TenantId, json: bool) -> Result<u8> {
-    let (words, revision) = knowledge.set_words(tenant, words, "cli").await?;
+    let (words, revision) = knowledge.set_words(tenant, words, None, "cli").await?;
     // Beside a running server the server builds the index again; without one it is done here.
     if knowledge.owns_index() {
         knowledge.catch_up().await?;

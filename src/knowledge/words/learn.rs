@@ -17,13 +17,14 @@ impl Knowledge {
         self.store().words(tenant).await
     }
 
-    /// Replaces a shop's words. They take effect when the follower has built the lexical index again.
+    /// Replaces a shop's words, with `seen` only those of that revision. They take effect when the follower has
+    /// built the lexical index again.
     ///
     /// # Errors
-    /// `bad_words`.
-    pub async fn set_words(&self, tenant: &TenantId, words: Words, by: &str) -> Result<(Words, Revision)> {
+    /// `bad_words`, `words_changed`.
+    pub async fn set_words(&self, tenant: &TenantId, words: Words, seen: Option<Revision>, by: &str) -> Result<(Words, Revision)> {
         let words = words.checked()?;
-        let revision = self.store().set_words(tenant, &words, by).await?;
+        let revision = self.store().set_words(tenant, &words, seen, by).await?;
         self.nudge();
         Ok((words, revision))
     }

@@ -78,6 +78,7 @@ export const zh = {
   // What the server says, by its code; what is missing here is shown as the server says it.
   problems: {
     entry_changed: '别人刚刚改过这一条。关闭后重新打开，再改一次。',
+    words_changed: '别人刚刚改过词典。请先复制你的修改，刷新页面后再改。',
     entry_not_found: '没有这一条，可能已经删除。',
     entry_exists: '已经有同样的问题，请直接改那一条。',
     entry_conflicts: '已有一条对同样的问题给出了不同答案。请先改那一条，或换个问法。',

@@ -9,7 +9,7 @@ export const zh = {
   wordCount: '{n} 个词',
   groupCount: '{n} 组同义词',
   wordsBy: '{time}改过',
-  wordsSaved: '已保存。检索会按新的词重建，稍等片刻生效。',
+  wordsSaved: '词典已保存。检索会按新的词重建，稍等片刻生效。',
 
   safety: '安全记录',
   safetyLead: '哪条安全规则在哪个回答里做了什么。只记规则和次数，不存原文。',
@@ -52,7 +52,7 @@ export const en: typeof zh = {
   wordCount: 'Words: {n}',
   groupCount: 'groups: {n}',
   wordsBy: 'changed {time}',
-  wordsSaved: 'Saved. The search is built again with the new words, which takes a moment.',
+  wordsSaved: 'The dictionary is saved. The search is built again with the new words, which takes a moment.',
 
   safety: 'Safety log',
   safetyLead: 'Which guardrail did what in which answer. Only the rule and how often, never the text.',

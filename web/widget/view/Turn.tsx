@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import { fill, type Lang } from '../../shared/i18n';
 import type { Source } from '../../shared/wire';
 import type { Sheets } from '../lend';
@@ -38,7 +38,8 @@ interface Props extends Actions {
 export function TurnView({ say, turn, last, busy, lang, reasons, mark, linkHosts, contact, called, ...actions }: Props): VNode {
   const { answer } = turn;
   const stuck = answer ? answer.status === 'failed' || (answer.decision === 'none' && answer.status === 'completed') : turn.delivery === 'refused';
-  return (
+  // While an answer grows, the turns before it stay as they are drawn; what `actions` do is always the same.
+  return useMemo(() => (
     <div class="turn">
       <div class="question">
         <span class="hidden">{say.you}: </span>
@@ -57,7 +58,7 @@ export function TurnView({ say, turn, last, busy, lang, reasons, mark, linkHosts
         <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
       )}
     </div>
-  );
+  ), [say, turn, last, busy, lang, reasons, mark, linkHosts, contact]);
 }
 
 /** After an answer what could be asked next; instead of one, what comes near: that stays. */
