@@ -45,6 +45,7 @@ mod story;
 mod traces;
 mod trials;
 mod tuning;
+mod two_importers;
 mod slack;
 mod wecom;
 mod wecom_line;
