@@ -1,5 +1,6 @@
 //! What is fuzzed, for the targets here and for the replay in `tests/it/fuzzing.rs`.
 
+use std::io::{Cursor, Write};
 use std::sync::Once;
 
 use merchant_copilot::knowledge::read::{Format, Source};
@@ -9,14 +10,33 @@ const ROWS: usize = 5_000;
 /// More text than that from one input is memory without bounds.
 const MOST_TEXT: usize = 256 * 1024 * 1024;
 
-/// Reads a file to its end and looks at every row.
+/// What begins a part in an archive that is written as text.
+const PART: &[u8] = b"=== ";
+
+/// An archive whose parts are written one below the other, each under a line `=== name`. An archive itself has sums
+/// that every change breaks, so that nothing behind them would ever be fuzzed.
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_prefix(PART) {
+            // Two parts of one name cannot be written; the text of the second then belongs to the first.
+            Some(name) => drop(archive.start_file(String::from_utf8_lossy(name).trim_end(), stored)),
+            None => drop(archive.write_all(line)),
+        }
+    }
+    archive.finish().map(Cursor::into_inner).unwrap_or_default()
+}
+
+/// Reads a file to its end and looks at every row. An archive may be written as text.
 pub fn read(format: Format, data: &[u8]) {
     if matches!(format, Format::Xlsx | Format::Docx | Format::Pdf) {
         // A panic on the reader's own thread is a failed row; the fuzzer's hook would end the process.
         static CAUGHT: Once = Once::new();
         CAUGHT.call_once(|| drop(std::panic::take_hook()));
     }
-    let Ok(source) = Source::memory("file", data.to_vec(), Some(format)) else { return };
+    let data = if data.starts_with(PART) { packed(data) } else { data.to_vec() };
+    let Ok(source) = Source::memory("file", data, Some(format)) else { return };
     let Ok(reader) = source.open(None, chrono_tz::Asia::Shanghai) else { return };
     let mut text = 0;
     for row in reader.take(ROWS) {

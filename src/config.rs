@@ -24,7 +24,7 @@ mod webhooks;
 
 pub use answers::{AiMark, AnswersConfig, TenantAnswers};
 pub use channels::{BotMemory, BotMode, BotTable, ChannelsConfig, DingTalkConfig, FeishuConfig, SlackConfig, WeComConfig};
-pub use embedder::{EmbedderConfig, EmbedderSource};
+pub use embedder::{EmbedderConfig, EmbedderSource, HubConfig};
 pub use index::{IndexPlace, QdrantConfig};
 pub use models::{ModelConfig, ModelsConfig, ProviderConfig, ProviderKind};
 pub use otel::OtelConfig;
@@ -272,6 +272,8 @@ impl Config {
         config.embedder.add_usual_key(Env::var);
         config.embedder.note_keys(&config.models, Env::var);
         config.rerank.add_usual_key(Env::var);
+        config.embedder.hub = HubConfig::at(&config.data_dir, Env::var);
+        config.rerank.hub = config.embedder.hub.clone();
         config.qdrant.take_key(Env::var);
         config.validate()?;
         Ok(config)

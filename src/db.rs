@@ -151,14 +151,11 @@ impl Db {
         let Self::Postgres(pool) = self else {
             return Err(Error::internal("lock_needs_postgres", "Locks of the database are Postgres's."));
         };
-        let mut connection = pool.acquire().await?.detach();
+        let mut connection = pool.acquire().await?;
         let sql = "select pg_try_advisory_lock(hashtextextended($1, 0))";
-        let taken: bool = sqlx::query_scalar(sql).bind(name).fetch_one(&mut connection).await?;
-        if taken {
-            return Ok(Some(DbLock(connection)));
-        }
-        connection.close().await?;
-        Ok(None)
+        let taken: bool = sqlx::query_scalar(sql).bind(name).fetch_one(&mut *connection).await?;
+        // Whoever does not get it gives the connection back: some ask again and again.
+        Ok(taken.then(|| DbLock(connection.detach())))
     }
 
     /// Writes a consistent copy into `target` while others go on working (SQLite only).

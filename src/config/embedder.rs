@@ -1,6 +1,7 @@
 //! `[embedder]`: what turns texts into vectors.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,25 @@ pub struct EmbedderConfig {
     /// one may have to be asked until its vectors are replaced.
     #[serde(skip)]
     pub keys: BTreeMap<String, Secret>,
+    /// For a model by its name.
+    #[serde(skip)]
+    pub hub: HubConfig,
+}
+
+/// Where models are fetched from by their names, and where they are kept. The names of the variables are the hub's.
+#[derive(Clone, Debug, Default)]
+pub struct HubConfig {
+    /// `HF_ENDPOINT`, a mirror.
+    pub endpoint: Option<String>,
+    /// `HF_HOME`, or `models` in the data directory.
+    pub cache: PathBuf,
+}
+
+impl HubConfig {
+    /// With what the environment says.
+    pub(super) fn at(data_dir: &Path, var: impl Fn(&str) -> Option<String>) -> Self {
+        Self { endpoint: var("HF_ENDPOINT"), cache: var("HF_HOME").map_or_else(|| data_dir.join("models"), PathBuf::from) }
+    }
 }
 
 /// What of the settings names an embedder and is kept with its vectors: no secret is in it.
@@ -54,7 +74,8 @@ impl EmbedderConfig {
     #[cfg(test)]
     pub fn builtin() -> Self {
         let (source, api_key) = ("builtin".to_owned(), Secret::new(""));
-        Self { source, pool: 1, model: String::new(), dimensions: 0, api_key, batch: 10, timeout_ms: 10_000, keys: BTreeMap::new() }
+        let (model, keys, hub) = Default::default();
+        Self { source, pool: 1, model, dimensions: 0, api_key, batch: 10, timeout_ms: 10_000, keys, hub }
     }
 
     /// A key by its usual name, where the configuration has none.
@@ -73,9 +94,9 @@ impl EmbedderConfig {
     /// What is kept of it beside the vectors.
     pub fn to_source(&self) -> EmbedderSource {
         let Some(mut url) = address(&self.source) else {
-            // A directory is found again from wherever the next process is started.
-            let path = std::path::Path::new(&self.source);
-            let whole = if self.source == "builtin" { None } else { std::path::absolute(path).ok() };
+            // A directory is found again from wherever the next process is started; a name is a name.
+            let path = Path::new(&self.source);
+            let whole = if self.source == "builtin" || !path.is_dir() { None } else { std::path::absolute(path).ok() };
             let source = whole.map_or_else(|| self.source.clone(), |path| path.to_string_lossy().into_owned());
             return EmbedderSource { source, model: String::new(), dimensions: 0 };
         };
@@ -142,6 +163,7 @@ mod tests {
             assert!(config.at(&other).api_key.is_empty(), "{stranger} is not given somebody's key");
         }
         assert_eq!(serde_json::to_string(&EmbedderConfig::builtin().to_source()).unwrap(), r#"{"source":"builtin"}"#);
-        assert!(std::path::Path::new(&at("models/mine").to_source().source).is_absolute());
+        assert!(std::path::Path::new(&at("knowledge/embedder").to_source().source).is_absolute());
+        assert_eq!(at("BAAI/bge-small-zh-v1.5").to_source().source, "BAAI/bge-small-zh-v1.5", "a name is no directory");
     }
 }

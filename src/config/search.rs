@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{HubConfig, Secret};
 use crate::error::{Error, Result};
 
 /// `[search]`
@@ -53,6 +53,9 @@ pub struct RerankConfig {
     pub api_key: Secret,
     pub candidates: usize,
     pub timeout_ms: u64,
+    /// For a model by its name.
+    #[serde(skip)]
+    pub hub: HubConfig,
 }
 
 /// Which shape a rerank endpoint's requests have.

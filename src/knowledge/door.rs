@@ -83,10 +83,7 @@ impl Knowledge {
         let vocabulary = Vocabulary::default();
         let database = store.database_id().await?;
         let file = parts.index_dir.join("lock");
-        let lock = |name: String, file: PathBuf| match &store.db {
-            db @ Db::Postgres(_) => Owner::by_database(db.clone(), name),
-            Db::Sqlite(_) => Owner::by_file(file),
-        };
+        let lock = |name: String, file: PathBuf| Owner::of_database(&store.db, name, file);
         let renewer = Renewer::new(lock("vectors".to_owned(), parts.index_dir.join("vectors.lock")), parts.clock.now());
         let (home, owner) = match parts.index {
             IndexPlace::Embedded => {
@@ -170,9 +167,10 @@ impl Knowledge {
         self.0.index_dir.join(format!("{tenant}.rebuild"))
     }
 
-    /// Held during an import, so that two into one tenant come one after the other.
-    pub(super) fn import_lock(&self, tenant: &TenantId) -> PathBuf {
-        self.0.index_dir.join(format!("{tenant}.import.lock"))
+    /// Held during an import, so that two into one tenant come one after the other: a lock of the database where
+    /// nodes share one, of the data directory otherwise.
+    pub(super) fn import_lock(&self, tenant: &TenantId) -> Owner {
+        Owner::of_database(&self.0.store.db, format!("import into {tenant}"), self.0.index_dir.join(format!("{tenant}.import.lock")))
     }
 
     /// Embedders with the indexes of their vectors.

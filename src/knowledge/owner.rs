@@ -1,6 +1,5 @@
-//! Which process writes the indexes, or makes vectors that are missing: whoever holds a lock. Where the indexes
-//! are a folder it is a file in it; where they are on a server that nodes share it is a lock of the database that
-//! these share too.
+//! Which process writes the indexes, makes vectors that are missing, or imports: whoever holds a lock. Where the
+//! indexes are a folder it is a file in it; what nodes share is locked in the database that they share too.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -36,9 +35,14 @@ impl Owner {
         Self { place: Place::File(path), held: Mutex::default(), owns: AtomicBool::new(false) }
     }
 
-    /// Of what nodes share.
-    pub fn by_database(db: Db, name: String) -> Self {
-        Self { place: Place::Database { db, name }, held: Mutex::default(), owns: AtomicBool::new(false) }
+    /// Of what is in the database: a lock of this name where nodes can share it, or a file where processes of one
+    /// machine do.
+    pub fn of_database(db: &Db, name: String, path: PathBuf) -> Self {
+        let place = match db {
+            Db::Postgres(_) => Place::Database { db: db.clone(), name },
+            Db::Sqlite(_) => Place::File(path),
+        };
+        Self { place, held: Mutex::default(), owns: AtomicBool::new(false) }
     }
 
     /// Whether this process has it, as far as it knows.

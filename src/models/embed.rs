@@ -1,5 +1,5 @@
-//! Embeddings: in this process, through fastembed, by the model compiled in or a directory with the same
-//! five files; or from an endpoint (`api.rs`). In this process a small pool of copies serves many callers; each copy works on one blocking thread.
+//! Embeddings: in this process, through fastembed, by the model compiled in, one fetched by its name (`hub.rs`), or
+//! a directory with the same five files; or from an endpoint (`api.rs`). In this process a small pool of copies serves many callers; each copy works on one blocking thread.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, TryLockError};
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+use super::hub::{self, NamedEmbedder};
 use super::{EmbedKind, Embedder, onnx};
 use crate::config::EmbedderConfig;
 use crate::error::{Error, Result};
@@ -24,19 +25,23 @@ const BUILTIN_ID: &str = "builtin-static-v3";
 /// Texts per call of a model. Also the longest a question waits behind an import.
 const BATCH: usize = 32;
 
-/// Opens the embedder the configuration names. Reads files and computes for a moment: call it at start
+/// Opens the embedder the configuration names. Reads or fetches files and computes for a moment: call it at start
 /// or from a blocking thread.
 ///
 /// # Errors
-/// `embedder_missing` naming the file that is not there, `embedder_broken` when the files do not work
+/// `embedder_missing` naming what is not there or cannot be fetched, `embedder_broken` when the files do not work
 /// together, `bad_config` for an endpoint.
 pub fn open(config: &EmbedderConfig) -> Result<Arc<dyn Embedder>> {
-    let files = match config.source.as_str() {
-        BUILTIN => Files::builtin(),
+    let copies = config.pool.max(1);
+    let local = match config.source.as_str() {
         url if url.starts_with("http://") || url.starts_with("https://") => return Ok(Arc::new(api::ApiEmbedder::open(config)?)),
-        directory => Files::read(Path::new(directory))?,
+        BUILTIN => LocalEmbedder::open(Files::builtin(), copies)?,
+        source => match NamedEmbedder::find(source).filter(|_| !hub::is_directory(source)) {
+            Some(named) => LocalEmbedder::named(&named, copies, config)?,
+            None => LocalEmbedder::open(Files::read(Path::new(source))?, copies)?,
+        },
     };
-    Ok(Arc::new(LocalEmbedder::open(files, config.pool.max(1))?))
+    Ok(Arc::new(local))
 }
 
 /// What runs the embedding model: `onnxruntime` or `tract`.
@@ -47,11 +52,15 @@ pub fn runtime() -> &'static str {
     }
 }
 
-/// A model's five files.
+/// A model's files.
 struct Files {
     /// Where they came from, for errors and the id.
     label: String,
     onnx: Vec<u8>,
+    /// Weights that lie beside it, by name.
+    weights: Vec<(String, Vec<u8>)>,
+    /// How its tokens become one vector, where a file of its own says so.
+    pooling: Option<Vec<u8>>,
     tokenizer: TokenizerFiles,
 }
 
@@ -60,6 +69,8 @@ impl Files {
         Self {
             label: BUILTIN_ID.to_owned(),
             onnx: include_bytes!("../../knowledge/embedder/model.onnx").to_vec(),
+            weights: Vec::new(),
+            pooling: None,
             tokenizer: TokenizerFiles {
                 tokenizer_file: include_bytes!("../../knowledge/embedder/tokenizer.json").to_vec(),
                 config_file: include_bytes!("../../knowledge/embedder/config.json").to_vec(),
@@ -70,24 +81,40 @@ impl Files {
     }
 
     fn read(directory: &Path) -> Result<Self> {
+        if !directory.is_dir() {
+            let message = format!(
+                "`embedder.source` is `{}`, which is neither a directory here nor a model that can be fetched by its name: {}.",
+                directory.display(),
+                hub::embedders()
+            );
+            return Err(Error::invalid("embedder_missing", message));
+        }
         let file = |name: &str| {
             let path = directory.join(name);
             std::fs::read(&path).map_err(|error| {
                 let message = format!(
-                    "The embedding model's file {} cannot be read ({error}). `embedder.source` must be `builtin`, an address or a \
-                     directory with model.onnx, tokenizer.json, config.json, special_tokens_map.json and \
-                     tokenizer_config.json.",
+                    "The embedding model's file {} cannot be read ({error}). `embedder.source` must be `builtin`, an address, the name \
+                     of a model or a directory with model.onnx (or onnx/model.onnx), tokenizer.json, config.json, \
+                     special_tokens_map.json and tokenizer_config.json.",
                     path.display()
                 );
                 Error::invalid("embedder_missing", message)
             })
         };
-        let onnx = file("model.onnx")?;
+        // As it lies on the hub, or as people put it together.
+        let model = if directory.join("onnx/model.onnx").is_file() { "onnx/model.onnx" } else { "model.onnx" };
+        let onnx = file(model)?;
         let name = directory.file_name().unwrap_or(directory.as_os_str()).to_string_lossy();
         let hash: String = Sha256::digest(&onnx).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        // The weights of a large model lie beside it.
+        let weights = ["_data", ".data"].map(|ending| directory.join(format!("{model}{ending}")));
+        let weights = weights.into_iter().filter(|path| path.is_file());
+        let weights = weights.map(|path| Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), std::fs::read(path)?)));
         Ok(Self {
             label: format!("dir:{name}:{hash}"),
             onnx,
+            weights: weights.collect::<Result<_>>()?,
+            pooling: std::fs::read(directory.join("1_Pooling/config.json")).ok(),
             tokenizer: TokenizerFiles {
                 tokenizer_file: file("tokenizer.json")?,
                 config_file: file("config.json")?,
@@ -102,9 +129,21 @@ impl Files {
         serde_json::from_slice(&self.tokenizer.config_file).map_err(|error| self.broken("config.json", error))
     }
 
+    /// What the model's settings say, or the file that models of sentences have for it; the mean when nobody does.
+    fn pooling(&self, settings: &Settings) -> Result<Pooling> {
+        if let (None, Some(file)) = (settings.pooling, &self.pooling) {
+            let own: OwnPooling = serde_json::from_slice(file).map_err(|error| self.broken("1_Pooling/config.json", error))?;
+            return Ok(if own.pooling_mode_cls_token { Pooling::Cls } else { Pooling::Mean });
+        }
+        Ok(settings.pooling.unwrap_or_default().into())
+    }
+
     /// One copy of the model, ready to run.
     fn load(&self, pooling: &Pooling) -> Result<TextEmbedding> {
-        let model = UserDefinedEmbeddingModel::new(self.onnx.clone(), self.tokenizer.clone()).with_pooling(pooling.clone());
+        let mut model = UserDefinedEmbeddingModel::new(self.onnx.clone(), self.tokenizer.clone()).with_pooling(pooling.clone());
+        for (name, weights) in &self.weights {
+            model = model.with_external_initializer(name.clone(), weights.clone());
+        }
         let options = InitOptionsUserDefined::new().with_intra_threads(1);
         TextEmbedding::try_new_from_user_defined(model, options).map_err(|error| self.broken("the model", error))
     }
@@ -119,12 +158,18 @@ impl Files {
 #[derive(Deserialize)]
 struct Settings {
     hidden_size: Option<usize>,
-    #[serde(default)]
-    pooling: PoolingName,
+    pooling: Option<PoolingName>,
     #[serde(default)]
     query_prefix: String,
     #[serde(default)]
     passage_prefix: String,
+}
+
+/// What the makers of sentence models write down about pooling.
+#[derive(Deserialize)]
+struct OwnPooling {
+    #[serde(default)]
+    pooling_mode_cls_token: bool,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -157,13 +202,11 @@ impl LocalEmbedder {
     fn open(files: Files, copies: usize) -> Result<Self> {
         onnx::backend();
         let settings = files.settings()?;
-        let pooling = settings.pooling.into();
+        let pooling = files.pooling(&settings)?;
         let models = (0..copies).map(|_| files.load(&pooling)).collect::<Result<Vec<_>>>()?;
-        let pool = Pool::new(models);
-        let probe = pool.run(&["商家 shop".to_owned()])?;
-        let dimensions = probe.first().map_or(0, Vec::len);
-        if settings.hidden_size.is_some_and(|said| said != dimensions) || dimensions == 0 {
-            let said = settings.hidden_size.unwrap_or_default();
+        let mut local = Self::of(&files.label, models)?;
+        let dimensions = local.dimensions;
+        if let Some(said) = settings.hidden_size.filter(|said| *said != dimensions) {
             let message = format!(
                 "The embedding model {} gives vectors of {dimensions} numbers, but its config.json says {said}: \
                  model.onnx and config.json are not of the same model.",
@@ -171,13 +214,27 @@ impl LocalEmbedder {
             );
             return Err(Error::invalid("embedder_broken", message));
         }
-        Ok(Self {
-            id: format!("{}:{dimensions}", files.label),
-            dimensions,
-            query_prefix: settings.query_prefix,
-            passage_prefix: settings.passage_prefix,
-            pool: Arc::new(pool),
-        })
+        (local.query_prefix, local.passage_prefix) = (settings.query_prefix, settings.passage_prefix);
+        Ok(local)
+    }
+
+    fn named(named: &NamedEmbedder, copies: usize, config: &EmbedderConfig) -> Result<Self> {
+        let models = named.load(copies, &config.hub)?;
+        let prefixes = named.prefixes();
+        let (query_prefix, passage_prefix) = (prefixes.query.to_owned(), prefixes.passage.to_owned());
+        Ok(Self { query_prefix, passage_prefix, ..Self::of(&named.label(&config.hub), models)? })
+    }
+
+    /// With nothing in front of texts; how long its vectors are is seen.
+    fn of(label: &str, models: Vec<TextEmbedding>) -> Result<Self> {
+        let pool = Pool::new(models);
+        let probe = pool.run(&["商家 shop".to_owned()])?;
+        let dimensions = probe.first().map_or(0, Vec::len);
+        if dimensions == 0 {
+            return Err(Error::invalid("embedder_broken", format!("The embedding model {label} gives no vectors.")));
+        }
+        let (query_prefix, passage_prefix) = Default::default();
+        Ok(Self { id: format!("{label}:{dimensions}"), dimensions, query_prefix, passage_prefix, pool: Arc::new(pool) })
     }
 }
 
@@ -370,6 +427,21 @@ mod tests {
         std::fs::write(directory.path().join("config.json"), settings).unwrap();
         let error = open(&config).err().expect("384 is not 256");
         assert!(error.message().contains("256") && error.message().contains("384"), "{error}");
+    }
+
+    #[test]
+    fn pooling_is_what_the_model_says_in_either_place() {
+        let pooling = |config: &str, own: Option<&str>| {
+            let mut files = Files::builtin();
+            files.tokenizer.config_file = config.as_bytes().to_vec();
+            files.pooling = own.map(|text| text.as_bytes().to_vec());
+            files.pooling(&files.settings().unwrap()).ok()
+        };
+        let cls = r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#;
+        assert_eq!(pooling("{}", None), Some(Pooling::Mean));
+        assert_eq!(pooling("{}", Some(cls)), Some(Pooling::Cls));
+        assert_eq!(pooling(r#"{"pooling": "mean"}"#, Some(cls)), Some(Pooling::Mean));
+        assert_eq!(pooling("{}", Some("torn")), None);
     }
 
     #[test]

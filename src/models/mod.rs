@@ -18,6 +18,7 @@ pub mod extractive;
 pub(crate) mod fake;
 mod gate;
 mod http_client;
+mod hub;
 mod kinds;
 pub mod model;
 mod onnx;

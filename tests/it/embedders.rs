@@ -2,28 +2,20 @@
 //! another length, while questions are asked, rows are imported and the server is killed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
-use axum::{Json, Router};
 use merchant_copilot::config::EmbedderSource;
 use merchant_copilot::ids::{EntryId, TenantId, Timestamp};
 use merchant_copilot::knowledge::Revision;
 use merchant_copilot::knowledge::embedders::store::{Filled, Serving};
 use merchant_copilot::knowledge::store::KnowledgeStore;
-use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
 
+use super::fake_embeddings::{DIMENSIONS, Embeddings};
 use super::process::{Serving as Process, Shop, command, finish};
 use super::server::PATIENCE;
 
-const DIMENSIONS: usize = 48;
 const ROWS: usize = 600;
 /// Rows embedded in one step (`embedders/change.rs`): what a kill may cost.
 const STEP: usize = 64;
@@ -31,99 +23,14 @@ const STEP: usize = 64;
 /// Who asks all the time is not held up.
 const UNHURRIED: [(&str, &str); 2] = [("COPILOT_LIMITS__ADDRESS_PER_MINUTE", "1000000"), ("COPILOT_LIMITS__KEY_PER_MINUTE", "1000000")];
 
-/// An embeddings endpoint that takes its time; it notes every text.
-struct Endpoint {
-    address: SocketAddr,
-    seen: Arc<Seen>,
-    stop: CancellationToken,
-}
+/// What a request of rows takes.
+const PACE: Duration = Duration::from_millis(60);
 
-#[derive(Default)]
-struct Seen {
-    texts: Mutex<Vec<String>>,
-    refuses: AtomicBool,
-    /// Rows wait; questions do not.
-    holds: AtomicBool,
-}
-
-impl Endpoint {
-    fn start() -> Self {
-        let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = Router::new().route("/v1/embeddings", post(embeddings)).with_state(Arc::clone(&seen));
-        let stopped = stop.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    _ = axum::serve(listener, app) => {}
-                    () = stopped.cancelled() => {}
-                }
-            });
-        });
-        Self { address, seen, stop }
-    }
-
-    fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("COPILOT_EMBEDDER__SOURCE", format!("http://{}/v1/embeddings", self.address)),
-            ("COPILOT_EMBEDDER__MODEL", "pairs".to_owned()),
-            ("COPILOT_EMBEDDER__DIMENSIONS", DIMENSIONS.to_string()),
-            ("COPILOT_EMBEDDER__TIMEOUT_MS", "120000".to_owned()),
-        ]
-    }
-
-    fn serve(&self, shop: &Shop) -> Process {
-        let environment = self.environment();
-        let environment = environment.iter().map(|(name, value)| (*name, value.as_str())).chain(UNHURRIED);
-        Process::start_with(&shop.data, &environment.collect::<Vec<_>>())
-    }
-
-    /// How often each text was sent.
-    fn counts(&self) -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for text in self.seen.texts.lock().unwrap().iter() {
-            *counts.entry(text.clone()).or_default() += 1;
-        }
-        counts
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
-async fn embeddings(State(seen): State<Arc<Seen>>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
-    if seen.refuses.load(Ordering::Relaxed) {
-        return (StatusCode::UNAUTHORIZED, Json(json!({"error": {"message": "no such key"}})));
-    }
-    let texts: Vec<String> = body["input"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect();
-    if !texts.iter().any(|text| text.starts_with("请问")) {
-        while seen.holds.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(60)).await;
-    }
-    let data: Vec<Value> = texts.iter().enumerate().map(|(i, text)| json!({"index": i, "embedding": pairs(text)})).collect();
-    seen.texts.lock().unwrap().extend(texts);
-    (StatusCode::OK, Json(json!({"data": data, "model": body["model"], "usage": {"total_tokens": 1}})))
-}
-
-/// Pairs of characters, counted into as many places as there are.
-fn pairs(text: &str) -> Vec<f32> {
-    let mut vector = vec![0.0_f32; DIMENSIONS];
-    let characters: Vec<char> = text.chars().collect();
-    for pair in characters.windows(2) {
-        let mut hasher = DefaultHasher::new();
-        pair.hash(&mut hasher);
-        vector[usize::try_from(hasher.finish() % DIMENSIONS as u64).unwrap()] += 1.0;
-    }
-    vector
+/// A server of this shop with the endpoint as its embedder.
+fn serve(shop: &Shop, endpoint: &Embeddings) -> Process {
+    let environment = endpoint.environment();
+    let environment = environment.iter().map(|(name, value)| (*name, value.as_str())).chain(UNHURRIED);
+    Process::start_with(&shop.data, &environment.collect::<Vec<_>>())
 }
 
 fn question(n: usize) -> String {
@@ -188,7 +95,7 @@ impl Asker {
 
 #[tokio::test]
 async fn a_changed_embedder_embeds_beside_and_every_question_finds_its_row_meanwhile() {
-    let (shop, endpoint) = (Shop::new(), Endpoint::start());
+    let (shop, endpoint) = (Shop::new(), Embeddings::start(PACE));
     let file = shop.file("rows.csv", rows(0..ROWS));
     let as_is = |path: &std::path::Path| shop.run([std::ffi::OsStr::new("kb"), "import".as_ref(), path.as_os_str(), "--as-is".as_ref()]);
     assert_eq!(as_is(&file).done().counts(), [ROWS as u64, 0, 0, 0, 0, 0]);
@@ -196,7 +103,7 @@ async fn a_changed_embedder_embeds_beside_and_every_question_finds_its_row_meanw
     let builtin = shop.run(["kb", "stats"]).done().json["embedder"].as_str().unwrap().to_owned();
     assert!(builtin.starts_with("builtin-"), "{builtin}");
 
-    let mut process = endpoint.serve(&shop);
+    let mut process = serve(&shop, &endpoint);
     process.ready().await;
     let (mut asked, mut killed, mut imported, mut halfway) = (0, false, false, BTreeSet::new());
     let began = Instant::now();
@@ -221,7 +128,7 @@ async fn a_changed_embedder_embeds_beside_and_every_question_finds_its_row_meanw
         }
         if done >= 250 && !killed {
             process.kill();
-            process = endpoint.serve(&shop);
+            process = serve(&shop, &endpoint);
             process.ready().await;
             killed = true;
         }
@@ -254,7 +161,7 @@ async fn a_changed_embedder_embeds_beside_and_every_question_finds_its_row_meanw
 
 #[tokio::test]
 async fn an_old_embedder_that_refuses_costs_no_answer() {
-    let (shop, endpoint) = (Shop::new(), Endpoint::start());
+    let (shop, endpoint) = (Shop::new(), Embeddings::start(PACE));
     let file = shop.file("rows.csv", rows(0..40));
     let mut import = command(&shop.data);
     finish(import.envs(endpoint.environment()).args(["kb", "import", "--as-is"]).arg(&file)).done();

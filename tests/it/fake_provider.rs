@@ -2,9 +2,7 @@
 //! of each model and notices when a caller leaves a stream.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +17,8 @@ use merchant_copilot::config::{ModelConfig, ProviderConfig, Secret};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::fake_server::FakeServer;
 
 /// What every model answers that answers at all.
 pub const ANSWER: [&str; 5] = ["按规则，", "保证金是 ", "10,000 元", "[1]", "。😀"];
@@ -69,10 +69,8 @@ const MODELS: [&str; 28] = [
 
 /// The running provider.
 pub struct FakeProvider {
-    address: SocketAddr,
+    server: FakeServer,
     seen: Arc<Seen>,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
 }
 
 struct Seen {
@@ -83,26 +81,12 @@ struct Seen {
 }
 
 impl FakeProvider {
-    /// Starts on a thread of its own, so that a test that waits does not hold it up.
+    /// Starts it.
     pub fn start() -> Self {
         let stop = CancellationToken::new();
         let seen = Arc::new(Seen { requests: Mutex::default(), left: watch::Sender::default(), stop: stop.clone() });
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
         let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&seen));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    _ = axum::serve(listener, app) => {}
-                    () = stopped.cancelled() => {}
-                }
-            });
-        });
-        Self { address, seen, stop, thread: Some(thread) }
+        Self { server: FakeServer::start(app, stop), seen }
     }
 
     /// Its entry in the configuration, with every model.
@@ -110,7 +94,7 @@ impl FakeProvider {
         let cuts = (0..=INLINE.chars().count()).map(|at| format!("think-{at}"));
         let models = MODELS.iter().map(|&id| id.to_owned()).chain(cuts).map(model).collect();
         ProviderConfig {
-            base_url: format!("http://{}/v1", self.address),
+            base_url: format!("http://{}/v1", self.server.address),
             api_key: Secret::new("sk-fake-secret"),
             models,
             ..ProviderConfig::default()
@@ -127,13 +111,6 @@ impl FakeProvider {
         let mut left = self.seen.left.subscribe();
         let enough = left.wait_for(|left| left.get(model).copied().unwrap_or_default() >= times);
         tokio::time::timeout(super::server::PATIENCE, enough).await.expect("the stream was not left").unwrap();
-    }
-}
-
-impl Drop for FakeProvider {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        self.thread.take().map(JoinHandle::join);
     }
 }
 

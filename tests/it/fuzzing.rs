@@ -96,8 +96,8 @@ fn readers_survive_what_fuzzing_brings() {
         (Format::Jsonl, "fuzz/corpus/jsonl", &[".jsonl"]),
         (Format::Markdown, "fuzz/corpus/markdown", &[".md"]),
         (Format::Html, "fuzz/corpus/html", &[".html"]),
-        (Format::Xlsx, "fuzz/corpus/xlsx", &[".xlsx"]),
-        (Format::Docx, "fuzz/corpus/docx", &[".docx"]),
+        (Format::Xlsx, "fuzz/corpus/xlsx", &[".xlsx", ".parts"]),
+        (Format::Docx, "fuzz/corpus/docx", &[".docx", ".parts"]),
         (Format::Pdf, "fuzz/corpus/pdf", &[".pdf"]),
     ];
     let inputs: u64 = formats.into_iter().map(|(format, corpus, endings)| replay(&[corpus, "tests/it/files"], endings, read(format))).sum();

@@ -3,7 +3,6 @@
 //! that was stopped, or killed, is run again, and unchanged rows are passed over by their hash.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use chrono_tz::Tz;
 use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::{PlanWriter, Planned};
+use super::owner::Owner;
 use super::plan::{Candidate, Place, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
@@ -121,10 +121,11 @@ pub async fn import_sources(
 ) -> Result<ImportReport> {
     let total_bytes = sources.iter().map(Source::size).sum();
     // Held to the end; a plan writes nothing and need not wait.
-    let _one_at_a_time = if options.dry_run { None } else { Some(one_at_a_time(knowledge, tenant, &options.stop).await?) };
+    let lock = if options.dry_run { None } else { Some(one_at_a_time(knowledge, tenant, &options.stop).await?) };
     let mut run = Run::start(knowledge, tenant, &sources, &options, zone).await?;
     let (mut batches, reading) = read_ahead(sources.clone(), &options, zone);
     while let Some(batch) = batches.recv().await {
+        still_alone(lock.as_ref(), tenant).await?;
         run.take(batch).await?;
         let bytes = sources.iter().map(Source::taken).sum();
         progress(Progress { rows: run.report.rows(), bytes, total_bytes, report: &run.report });
@@ -135,6 +136,7 @@ pub async fn import_sources(
     }
     drop(batches);
     reading.await?;
+    still_alone(lock.as_ref(), tenant).await?;
     run.finish().await
 }
 
@@ -157,25 +159,36 @@ pub(super) async fn embed(
     Ok((embedder, by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect()))
 }
 
-/// Waits until no other import into this tenant is under way. A killed one holds nothing up: the
-/// system gives its lock back.
+/// Waits until no other import into this tenant is under way. A killed one holds nothing up: the system, or the
+/// database, gives its lock back.
 ///
 /// # Errors
 /// `import_running` when the other one takes too long, or somebody stops the waiting.
-pub(super) async fn one_at_a_time(knowledge: &Knowledge, tenant: &TenantId, stop: &CancellationToken) -> Result<File> {
-    let file = File::options().create(true).append(true).open(knowledge.import_lock(tenant))?;
+pub(super) async fn one_at_a_time(knowledge: &Knowledge, tenant: &TenantId, stop: &CancellationToken) -> Result<Owner> {
+    let lock = knowledge.import_lock(tenant);
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
-            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() > deadline || stop.is_cancelled() => {
-                let message = format!("Another import into `{tenant}` is under way. Try again when it is done.");
-                return Err(Error::conflict("import_running", message));
-            }
-            Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(LOOK_AGAIN).await,
+    while !lock.take().await? {
+        if tokio::time::Instant::now() > deadline || stop.is_cancelled() {
+            let message = format!("Another import into `{tenant}` is under way. Try again when it is done.");
+            return Err(Error::conflict("import_running", message));
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
+    Ok(lock)
+}
+
+/// Whether it is still alone: a lock of the database is lost with its connection, and then another import may have
+/// begun.
+async fn still_alone(lock: Option<&Owner>, tenant: &TenantId) -> Result<()> {
+    let Some(lock) = lock else { return Ok(()) };
+    if lock.take().await? {
+        return Ok(());
+    }
+    let message = format!(
+        "The connection that kept other imports into `{tenant}` away was lost, and another one has begun. What was written stays; import the \
+         file again when that one is done."
+    );
+    Err(Error::conflict("import_running", message))
 }
 
 /// One import under way.

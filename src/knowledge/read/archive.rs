@@ -3,6 +3,8 @@
 
 use std::io::{self, Read, SeekFrom};
 
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use zip::ZipArchive;
 
 use crate::error::{Error, Result};
@@ -17,6 +19,8 @@ pub struct Most {
     pub kept: u64,
 }
 
+/// Texts that a workbook may say it has: room is made for so many before one is read.
+const STRINGS: u64 = 20_000_000;
 /// Most parts.
 const PARTS: usize = 10_000;
 
@@ -88,7 +92,8 @@ pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Resu
         if name.contains("/media/") {
             continue;
         }
-        let is_streamed = name.contains("worksheets/");
+        // The tables beside the sheets are kept, wherever they lie.
+        let is_streamed = name.contains("worksheets/") && !name.ends_with("sharedstrings.xml") && !name.ends_with("styles.xml");
         let mut part = part.take(most.all - all + 1);
         let size = if is_streamed { io::copy(&mut part, &mut sheets) } else { io::copy(&mut part, &mut io::sink()) }.map_err(damaged)?;
         all += size;
@@ -98,6 +103,46 @@ pub fn check_size<R: Seekable>(archive: &mut ZipArchive<R>, most: &Most) -> Resu
         }
     }
     Ok(sheets.seen)
+}
+
+/// Whether what follows the name of an attribute is a number of more texts than there may be.
+fn too_many(text: &str) -> bool {
+    let value = text.trim_start_matches(|c: char| c.is_whitespace() || matches!(c, '=' | '"' | '\'' | '+'));
+    let digits = &value[..value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len())];
+    !digits.is_empty() && digits.parse::<u64>().map_or(true, |count| count > STRINGS)
+}
+
+/// Whether every table of a workbook's texts says of itself in earnest how many it has.
+///
+/// # Errors
+/// `file_unreadable` when it cannot be so.
+pub fn check_strings<R: Seekable>(archive: &mut ZipArchive<R>) -> Result<()> {
+    for at in 0..archive.len() {
+        let Ok(part) = archive.by_index(at) else { continue };
+        if !part.name().is_ok_and(|name| name.to_lowercase().ends_with("sharedstrings.xml")) {
+            continue;
+        }
+        let (mut xml, mut buffer) = (Reader::from_reader(io::BufReader::new(part)), Vec::new());
+        // As forgiving as the library that makes the room: whatever it passes over must not hide the number.
+        let config = xml.config_mut();
+        (config.check_end_names, config.check_comments, config.expand_empty_elements) = (false, false, true);
+        // What is damaged is told by whoever reads it.
+        while let Ok(event) = xml.read_event_into(&mut buffer) {
+            match event {
+                Event::Start(tag) if tag.local_name().as_ref() == "sst" => {
+                    if tag.split("uniqueCount").skip(1).any(too_many) {
+                        let message =
+                            "The workbook says that it has more texts than can be. Open it, save it again as .xlsx, and import that.";
+                        return Err(Error::invalid("file_unreadable", message));
+                    }
+                    break;
+                }
+                Event::Eof => break,
+                _ => buffer.clear(),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Looks out for the element `f`, with or without a prefix, in what is written to it.

@@ -17,6 +17,9 @@ use super::{Cells, Given, ReadRow, RowReader, Seekable, archive};
 const TEXT_BYTES: u64 = 128 * 1024 * 1024;
 /// Most that its styles may unpack to.
 const STYLE_BYTES: u64 = 16 * 1024 * 1024;
+/// Tables stand in tables; what lies deeper is read as text of the innermost that counts, for every row is copied
+/// into the one around it.
+const NESTED_TABLES: usize = 20;
 /// Styles are derived from one another; nobody derives deeper.
 const DERIVED: usize = 20;
 
@@ -108,6 +111,7 @@ fn sections(document: &str, levels: &HashMap<String, u8>) -> Result<Vec<Section>
         list: false,
         count: 0,
         cells: Vec::new(),
+        deeper: 0,
         in_text: false,
         fallback: 0,
     };
@@ -145,6 +149,8 @@ struct Walk<'a> {
     count: u64,
     /// The cells of each table row that is open; tables may stand in tables.
     cells: Vec<Vec<String>>,
+    /// Rows that are open beyond those.
+    deeper: usize,
     in_text: bool,
     /// Word writes a text box twice, the second time for older versions.
     fallback: usize,
@@ -168,7 +174,9 @@ impl Walk<'_> {
             "t" => self.in_text = true,
             "tab" if self.fallback == 0 => self.paragraph.push('\t'),
             "br" | "cr" if self.fallback == 0 => self.paragraph.push('\n'),
+            "tr" if self.cells.len() == NESTED_TABLES => self.deeper += 1,
             "tr" => self.cells.push(Vec::new()),
+            "tc" if self.deeper > 0 => {}
             "tc" => self.cells.last_mut().into_iter().for_each(|cells| cells.push(String::new())),
             "Fallback" => self.fallback += 1,
             _ => {}
@@ -179,6 +187,7 @@ impl Walk<'_> {
         match name {
             "t" => self.in_text = false,
             "p" => self.end_paragraph(),
+            "tr" if self.deeper > 0 => self.deeper -= 1,
             "tr" => self.end_row(),
             "Fallback" => self.fallback = self.fallback.saturating_sub(1),
             _ => {}

@@ -3,6 +3,7 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -35,7 +36,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(path: Vec<String>, at: Range<usize>) -> Self {
+    fn new(path: Vec<Arc<str>>, at: Range<usize>) -> Self {
         Self { section: Section { path, ..Section::default() }, at: at.start, below: at.end, body: Vec::new() }
     }
 

@@ -1,11 +1,10 @@
 //! PDFs with a text layer: one entry per section under its headings, which are the lines in larger
 //! type; a document without any is one entry per page. A page that is only a picture is a failed row.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
 use chrono_tz::Tz;
-use flate2::read::ZlibDecoder;
 use pdf_extract::{Dictionary, Document, MediaBox, Object, ObjectId, OutputDev, OutputError, Transform, output_doc_page};
 
 use crate::error::{Error, Result};
@@ -14,14 +13,13 @@ use super::pump::{self, Pump};
 use super::section::{self, Headings, Section, too_large};
 use super::{Cells, Given, ReadRow, RowReader, Seekable, io_error};
 
+mod bounds;
+mod tables;
+
 /// Largest file.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Most that all its streams may unpack to.
-const UNPACKED_BYTES: u64 = 512 * 1024 * 1024;
 /// Most characters of text; a page may draw the same form again and again.
 const CHARS: usize = 8_000_000;
-/// Forms may contain forms; nobody nests deeper.
-const NESTED_FORMS: usize = 12;
 /// So many lines and curves on a page without text are a drawing.
 const DRAWN: usize = 100;
 /// A heading's type is this much larger than the text's.
@@ -40,7 +38,7 @@ pub fn read(mut input: Box<dyn Seekable>, name: String, zone: Tz) -> Result<RowR
         if bytes.len() as u64 > FILE_BYTES {
             return Err(too_large(FILE_BYTES));
         }
-        check_streams(&bytes, UNPACKED_BYTES)?;
+        bounds::check_bytes(&bytes)?;
         document(open(&bytes)?, &name, pump, zone)
     })
 }
@@ -50,39 +48,25 @@ fn damaged(error: impl std::fmt::Display) -> Error {
 }
 
 fn open(bytes: &[u8]) -> Result<Document> {
-    let mut document = Document::load_mem(bytes).map_err(damaged)?;
-    // Many are encrypted with an empty password, only to forbid printing.
-    if document.is_encrypted() && document.decrypt("").is_err() {
+    let document = bounds::load(bytes)?;
+    // Many are encrypted with an empty password, only to forbid printing; those the library has opened by itself.
+    if document.trailer.get(b"Encrypt").is_ok() {
         return Err(Error::invalid("file_encrypted", "The PDF is protected by a password. Save it without one."));
     }
+    if document.get_pages().is_empty() {
+        return Err(damaged("it has no pages"));
+    }
+    bounds::check(&document)?;
     Ok(document)
-}
-
-/// Unpacks every stream once into nothing: the parser itself would unpack to any size.
-fn check_streams(bytes: &[u8], most: u64) -> Result<()> {
-    let twice = regex::bytes::Regex::new(r"/(Fl|FlateDecode|LZW|LZWDecode)\s*/(Fl|FlateDecode|LZW|LZWDecode)\b").map_err(damaged)?;
-    if twice.is_match(bytes) {
-        return Err(damaged("a stream is packed twice"));
-    }
-    let stream = regex::bytes::Regex::new(r"stream\r?\n").map_err(damaged)?;
-    let mut left = most;
-    for found in stream.find_iter(bytes) {
-        // What is no such stream ends at once with an error.
-        let mut unpacked = ZlibDecoder::new(&bytes[found.end()..]).take(left + 1);
-        let mut buffer = [0; 16 * 1024];
-        while let Ok(count @ 1..) = unpacked.read(&mut buffer) {
-            left = left.checked_sub(count as u64).ok_or_else(|| too_large(most))?;
-        }
-    }
-    Ok(())
 }
 
 fn document(document: Document, name: &str, pump: &Pump, zone: Tz) -> Result<()> {
     let pages = document.get_pages();
     let mut lines = Vec::new();
-    let mut left = CHARS;
+    let (mut left, mut allowed) = (CHARS, bounds::Pages::new(&document));
     for (&number, &id) in &pages {
-        match page(&document, number, id, left) {
+        let page = allowed.check(id).and_then(|()| page(&document, number, left));
+        match page.map_err(|what| format!("Page {number} cannot be read ({what}). Print the PDF to a new one and import that.")) {
             Ok(text) if text.is_empty() && (has_picture(&document, id) || is_drawn(&document, id)) => {
                 if !pump.row(page_without_text(number)) {
                     return Ok(());
@@ -116,45 +100,14 @@ fn page_without_text(page: u32) -> ReadRow {
 }
 
 /// The lines of a page, or why they cannot be read.
-fn page(document: &Document, number: u32, id: ObjectId, left: usize) -> Result<Vec<Line>, String> {
-    let unreadable = |what: String| format!("Page {number} cannot be read ({what}). Print the PDF to a new one and import that.");
-    check_forms(document, id).map_err(unreadable)?;
+fn page(document: &Document, number: u32, left: usize) -> Result<Vec<Line>, String> {
     let mut lines = Lines { page: number, left, ..Lines::default() };
     let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| output_doc_page(document, &mut lines, number)));
     match done {
         Ok(Ok(())) => Ok(lines.finish()),
-        Ok(Err(error)) => Err(unreadable(error.to_string())),
-        Err(_) => Err(unreadable("it uses something unknown".to_owned())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("it uses something unknown".to_owned()),
     }
-}
-
-/// Forms are drawn by recursion, so one that contains itself would never end.
-fn check_forms(document: &Document, page: ObjectId) -> Result<(), String> {
-    let resources = document.get_page_resources(page).map_err(|error| error.to_string())?;
-    let of_ids = resources.1.iter().filter_map(|id| document.get_dictionary(*id).ok());
-    let mut level: HashSet<ObjectId> = resources.0.into_iter().chain(of_ids).flat_map(|dictionary| forms(document, dictionary)).collect();
-    for _ in 0..NESTED_FORMS {
-        if level.is_empty() {
-            return Ok(());
-        }
-        level = level
-            .iter()
-            .filter_map(|id| document.get_object(*id).ok()?.as_stream().ok())
-            .flat_map(|form| inner(document, &form.dict))
-            .collect();
-    }
-    Err("it contains itself".to_owned())
-}
-
-fn inner(document: &Document, form: &Dictionary) -> Vec<ObjectId> {
-    let resources = form.get(b"Resources").ok().and_then(|resources| resolve(document, resources)?.as_dict().ok());
-    resources.map(|resources| forms(document, resources)).unwrap_or_default()
-}
-
-fn forms(document: &Document, resources: &Dictionary) -> Vec<ObjectId> {
-    let objects = resources.get(b"XObject").ok().and_then(|objects| resolve(document, objects)?.as_dict().ok());
-    let ids = objects.into_iter().flat_map(Dictionary::iter).filter_map(|(_, object)| object.as_reference().ok());
-    ids.filter(|id| subtype(document, *id) != Some(b"Image".as_slice())).collect()
 }
 
 fn subtype(document: &Document, id: ObjectId) -> Option<&[u8]> {
@@ -273,7 +226,7 @@ fn sections(lines: Vec<Line>, name: &str) -> Vec<Section> {
         match (level, found.last_mut()) {
             // A heading may go over two lines.
             (Some(level), Some(section)) if before == Some(level) && !line.gap => {
-                let joined = joined(section.path.last().map_or("", String::as_str), &line.text);
+                let joined = joined(section.path.last().map_or("", |heading| &**heading), &line.text);
                 section.path = headings.enter(level, &joined);
             }
             (Some(level), _) => {
@@ -296,7 +249,7 @@ fn pages(lines: &[Line], name: &str) -> Vec<Section> {
     }
     let single = pages.len() == 1;
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
-    let path = |page: u32| if single { Vec::new() } else { vec![stem.clone(), format!("p. {page}")] };
+    let path = |page: u32| if single { Vec::new() } else { vec![stem.clone().into(), format!("p. {page}").into()] };
     pages.into_iter().map(|(page, text)| Section { path: path(page), row: u64::from(page), text, ..Section::default() }).collect()
 }
 
@@ -363,16 +316,6 @@ mod tests {
         let seen: Vec<_> = found.iter().map(|s| (s.row, s.path.join("/"), s.text.as_str())).collect();
         assert_eq!(seen[1], (1, "保证金规则".into(), "新店须缴纳。See the table below, it is long enough to be the body."));
         assert_eq!(seen[2], (2, "保证金规则/退还".into(), "七天。"));
-    }
-
-    #[test]
-    fn streams_that_unpack_to_much_are_refused() {
-        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
-        std::io::Write::write_all(&mut packed, &[b' '; 100_000]).unwrap();
-        let stream = [b"<< /Filter /FlateDecode >>\nstream\n", packed.finish().unwrap().as_slice(), b"\nendstream"].concat();
-        assert!(check_streams(&stream, 100_000).is_ok());
-        assert_eq!(check_streams(&stream, 99_999).unwrap_err().code(), "file_too_large");
-        assert_eq!(check_streams(b"/Filter [ /FlateDecode /FlateDecode ]", 1).unwrap_err().code(), "file_unreadable");
     }
 
     #[test]

@@ -3,15 +3,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
+use std::sync::Arc;
 
 use chrono_tz::Tz;
 
 use crate::error::{Error, Result};
 
+use super::cells::QUESTION_CHARS;
 use super::{Cells, Field, Given, ReadRow, cells, io_error};
 
 /// Largest document; sections cannot be told apart before the whole of it is read.
 pub const DOCUMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Most that the headings of all sections may come to, each with those above it: a long heading comes again in
+/// every section below it.
+const HEADINGS_BYTES: usize = 128 * 1024 * 1024;
 
 /// Between the headings of a path.
 pub const PATH: &str = " › ";
@@ -20,7 +26,7 @@ pub const PATH: &str = " › ";
 #[derive(Clone, Debug, Default)]
 pub struct Section {
     /// The heading with those above it; empty before the first one.
-    pub path: Vec<String>,
+    pub path: Vec<Arc<str>>,
     /// The row it is reported under: a line, a paragraph or a page.
     pub row: u64,
     /// Its text.
@@ -31,14 +37,16 @@ pub struct Section {
 
 /// The headings above the text that is being read, with their levels.
 #[derive(Debug, Default)]
-pub struct Headings(Vec<(u8, String)>);
+pub struct Headings(Vec<(u8, Arc<str>)>);
 
 impl Headings {
-    /// A heading begins: those of its level and below end. The path with the new one.
-    pub fn enter(&mut self, level: u8, text: &str) -> Vec<String> {
+    /// A heading begins: those of its level and below end. The path with the new one. A heading that is longer
+    /// than a question may be is kept so far that it is refused for it.
+    pub fn enter(&mut self, level: u8, text: &str) -> Vec<Arc<str>> {
         self.0.retain(|(above, _)| *above < level);
-        self.0.push((level, text.split_whitespace().collect::<Vec<_>>().join(" ")));
-        self.0.iter().map(|(_, text)| text.clone()).filter(|text| !text.is_empty()).collect()
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.0.push((level, text.chars().take(QUESTION_CHARS + 1).collect::<String>().into()));
+        self.0.iter().map(|(_, text)| Arc::clone(text)).filter(|text| !text.is_empty()).collect()
     }
 }
 
@@ -64,6 +72,11 @@ pub fn too_large(most: u64) -> Error {
 pub fn rows(sections: Vec<Section>, name: &str, zone: Tz) -> Vec<ReadRow> {
     let (title, locale) = title_and_locale(name);
     let mut seen = HashMap::new();
+    let with_text = || sections.iter().filter(|section| !section.text.trim().is_empty());
+    if with_text().flat_map(|section| &section.path).map(|heading| heading.len()).sum::<usize>() > HEADINGS_BYTES {
+        let message = "Long headings stand above so many sections that they are more than this version reads. Split the document.";
+        return vec![ReadRow { row: 1, sheet: None, given: Given::ALL, draft: Err(Cells::default().error("file_too_large", message)) }];
+    }
     sections
         .into_iter()
         .filter(|section| !section.text.trim().is_empty())
@@ -88,7 +101,8 @@ impl Section {
         // A heading that comes again in the same place is another section, not the same one changed.
         let times = seen.entry(heading.clone()).and_modify(|times| *times += 1).or_insert(1);
         let heading = if *times > 1 { format!("{heading} ({times})") } else { heading };
-        let mut similar: Vec<String> = self.path.last().filter(|_| self.path.len() > 1).cloned().into_iter().collect();
+        let mut similar: Vec<String> =
+            self.path.last().filter(|_| self.path.len() > 1).map(|heading| heading.to_string()).into_iter().collect();
         similar.extend(own(Field::Question).is_some().then(|| heading.clone()));
         let mut cells = Cells::default();
         cells.put(Field::Question, own(Field::Question).unwrap_or(&heading));

@@ -30,6 +30,7 @@ pub fn read(input: Box<dyn Seekable>, zone: Tz) -> Result<RowReader> {
     pump::start(move |pump| {
         let mut zip = archive::open(input)?;
         let formulas = archive::check_size(&mut zip, &MOST)?;
+        archive::check_strings(&mut zip)?;
         book(Xlsx::new(zip.into_inner()).map_err(unreadable)?, formulas, pump, zone)
     })
 }
@@ -310,18 +311,22 @@ struct Merges {
 
 impl Merges {
     fn new(mut merges: Vec<Dimensions>) -> Self {
+        merges.retain(|merge| merge.start.0 <= merge.end.0 && merge.start.1 <= merge.end.1);
         merges.sort_by_key(|merge| std::cmp::Reverse(merge.start));
         Self { coming: merges, open: Vec::new() }
     }
 
-    /// Gives each place of a merged cell its text. Rows come in order.
+    /// Gives each place of a merged cell its text. Rows come in order, and merged cells do not overlap: of those
+    /// that do the first counts.
     fn fill(&mut self, row: u32, cells: &mut Vec<String>) {
         self.open.retain(|(merge, _)| merge.end.0 >= row);
         while let Some(merge) = self.coming.pop_if(|merge| merge.start.0 <= row) {
             let text = cells.get(merge.start.1 as usize).filter(|_| merge.start.0 == row);
+            let overlaps = |(open, _): &(Dimensions, String)| open.start.1 <= merge.end.1 && merge.start.1 <= open.end.1;
             if merge.end.0 >= row
                 && merge.start.1 < COLUMNS
                 && let Some(text) = text
+                && !self.open.iter().any(overlaps)
             {
                 self.open.push((merge, text.clone()));
             }

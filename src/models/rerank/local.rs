@@ -1,4 +1,4 @@
-//! A cross-encoder in this process, through fastembed, from a directory with its five files.
+//! A cross-encoder in this process, through fastembed, from a directory with its five files or fetched by its name.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use fastembed::{OnnxSource, RerankInitOptionsUserDefined, TextRerank, TokenizerFiles, UserDefinedRerankingModel};
 
+use super::super::hub::{self, NamedReranker};
 use super::super::onnx;
 use super::{ModelError, Reranker, broken};
+use crate::config::HubConfig;
 use crate::error::{Error, Result};
 
 /// Texts per call of the model.
@@ -20,18 +22,33 @@ pub struct CrossEncoder {
 }
 
 impl CrossEncoder {
-    /// From a directory.
+    /// From a directory, or by its name.
     ///
     /// # Errors
-    /// `reranker_missing` naming the file, `reranker_broken`.
-    pub fn open(directory: &Path) -> Result<Self> {
+    /// `reranker_missing` naming what is not there or cannot be fetched, `reranker_broken`.
+    pub fn open(source: &str, hub: &HubConfig) -> Result<Self> {
+        if hub::is_directory(source) {
+            return Self::read(Path::new(source));
+        }
+        let Some(named) = NamedReranker::find(source) else {
+            let message = format!(
+                "`rerank.source` is `{source}`, which is neither a directory here nor a model that can be fetched by its name: {}.",
+                hub::rerankers()
+            );
+            return Err(Error::invalid("reranker_missing", message));
+        };
+        let model = named.load(hub)?;
+        Ok(Self { id: named.code, model: Arc::new(Mutex::new(model)) })
+    }
+
+    fn read(directory: &Path) -> Result<Self> {
         onnx::backend();
         let file = |name: &str| {
             let path = directory.join(name);
             std::fs::read(&path).map_err(|error| {
                 let message = format!(
                     "The reranker's file {} cannot be read ({error}). `rerank.source` must be empty, the address of a \
-                     rerank endpoint, or a directory with model.onnx, tokenizer.json, config.json, \
+                     rerank endpoint, the name of a model, or a directory with model.onnx, tokenizer.json, config.json, \
                      special_tokens_map.json and tokenizer_config.json.",
                     path.display()
                 );
@@ -86,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_text_with_the_question_s_characters_comes_first() {
-        let model = CrossEncoder::open(&tiny()).unwrap();
+        let model = CrossEncoder::read(&tiny()).unwrap();
         let texts = ["物流多久送达", "保证金怎么交", "保证金要交多少"].map(str::to_owned);
         let scores = model.scores("保证金要交多少", &texts).await.unwrap();
         assert!(scores[2] > scores[1] && scores[1] > scores[0], "{scores:?}");
@@ -97,12 +114,14 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let error = CrossEncoder::open(directory.path()).err().expect("there is no model");
+        let error = CrossEncoder::read(directory.path()).err().expect("there is no model");
         assert!(error.code() == "reranker_missing" && error.message().contains("model.onnx"), "{error}");
+        let error = CrossEncoder::open("nobody/nothing", &HubConfig::default()).err().expect("there is no such model");
+        assert!(error.code() == "reranker_missing" && error.message().contains("BAAI/bge-reranker-base"), "{error}");
         for entry in std::fs::read_dir(tiny()).unwrap().flatten() {
             std::fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
         }
         std::fs::write(directory.path().join("model.onnx"), "torn").unwrap();
-        assert_eq!(CrossEncoder::open(directory.path()).err().unwrap().code(), "reranker_broken");
+        assert_eq!(CrossEncoder::read(directory.path()).err().unwrap().code(), "reranker_broken");
     }
 }

@@ -2,7 +2,6 @@
 //! trait with two implementations, an endpoint and a cross-encoder in this process;
 //! [`Reranking`] gives either its time limit and its breaker.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,18 +36,18 @@ pub struct Reranking {
 }
 
 impl Reranking {
-    /// The reranker that the configuration names, if it names one. Reads files: call it at start or from
+    /// The reranker that the configuration names, if it names one. Reads or fetches files: call it at start or from
     /// a blocking thread.
     ///
     /// # Errors
-    /// `reranker_missing` and `reranker_broken` naming the file, `bad_config` for an address.
+    /// `reranker_missing` and `reranker_broken` naming the file or the model, `bad_config` for an address.
     pub fn open(config: &RerankConfig, models: &ModelsConfig) -> Result<Option<Arc<Self>>> {
         let reranker: Arc<dyn Reranker> = match config.source.as_str() {
             "" => return Ok(None),
             url if url.starts_with("http://") || url.starts_with("https://") => {
                 Arc::new(endpoint::Endpoint::open(config, Duration::from_millis(models.connect_ms))?)
             }
-            directory => Arc::new(local::CrossEncoder::open(Path::new(directory))?),
+            source => Arc::new(local::CrossEncoder::open(source, &config.hub)?),
         };
         let breaker =
             Breaker::new(models.breaker_failures, Duration::from_millis(models.breaker_open_ms), Arc::new(watch::Sender::new(())));

@@ -4,6 +4,7 @@ must come of it: one line per row, `row question=answer` or `row !code`, or the 
 Needs nothing but Python. Run it again after a change; the files are kept in the repository."""
 
 import gzip
+import hashlib
 import io
 import json
 import pathlib
@@ -33,17 +34,17 @@ NS = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r=
 REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
 
-def xlsx(sheet, styles="", strings=None):
+def xlsx(sheet, styles="", strings=None, prolog="", count="", target="worksheets/sheet1.xml"):
     parts = {
         "[Content_Types].xml": '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
         "_rels/.rels": f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="{REL}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'<workbook {NS}><sheets><sheet name="问答" sheetId="1" r:id="rId1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="{REL}/worksheet" Target="worksheets/sheet1.xml"/><Relationship Id="rId2" Type="{REL}/styles" Target="styles.xml"/><Relationship Id="rId3" Type="{REL}/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="{REL}/worksheet" Target="{target}"/><Relationship Id="rId2" Type="{REL}/styles" Target="styles.xml"/><Relationship Id="rId3" Type="{REL}/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
         "xl/styles.xml": f"<styleSheet {NS}>{styles}</styleSheet>",
         "xl/worksheets/sheet1.xml": f"<worksheet {NS}>{sheet}</worksheet>",
     }
     if strings is not None:
-        parts["xl/sharedStrings.xml"] = f"<sst {NS}>{strings}</sst>"
+        parts["xl/sharedStrings.xml"] = f"{prolog}<sst {NS}{count}>{strings}</sst>"
     return packed(parts)
 
 
@@ -104,6 +105,16 @@ put("cut_off.xlsx", "Half of a workbook.", xlsx(rows(["问题", "答案"], ["一
 # Encrypting is random; this one was made once: msoffcrypto-tool -e -p merchant plain.xlsx password.xlsx
 put("password.xlsx", "A workbook protected by a password.", (HERE / "password.xlsx").read_bytes(), error="file_encrypted")
 put("old_excel.xlsx", "An Excel 97 file that somebody renamed.", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), error="file_unreadable")
+ONE = '<row r="1">' + cell("A1", "问题") + cell("B1", "答案") + '</row><row r="2">' + cell("A2", "一") + '<c r="B2" t="s"><v>0</v></c></row>'
+put("entities_in_a_circle.xlsx", "A text that is made of itself.",
+    xlsx(f"<sheetData>{ONE}</sheetData>", strings="<si><t>&a;</t></si>", prolog='<!DOCTYPE x [<!ENTITY a "&b;&b;"><!ENTITY b "&a;&a;">]>'), error="file_unreadable")
+put("more_texts_than_memory.xlsx", "It says of itself that it has four hundred million million texts.",
+    xlsx(f"<sheetData>{ONE}</sheetData>", strings="<si><t>甲</t></si>", count=' uniqueCount="400000000000000"'), error="file_unreadable")
+put("merged_across_one_another.xlsx", "Twenty thousand merged cells over the same places.",
+    xlsx(rows(["问题", "答案"], ["一", "甲"], *[[str(n)] for n in range(3, 60)]) + "<mergeCells>" + '<mergeCell ref="B2:B1048576"/>' * 20_000 + "</mergeCells>"),
+    ["2 一=甲"] + [f"{n} {n}=甲" for n in range(3, 60)])
+put("sheet_outside.xlsx", "A sheet that would lie outside of the workbook.",
+    xlsx(rows(["问题", "答案"], ["一", "甲"]), target="../../../../etc/passwd"), error="file_unreadable")
 
 # ── documents ──
 put("comment_fields.md", "A date that is none, in the comment under a heading.",
@@ -120,11 +131,48 @@ put("entities.docx", "XML entities that would unfold to a thousand million laugh
     packed({"word/document.xml": '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>' + f"<w:document {W}><w:body>" + P.format("", "甲 &b; 乙") + "</w:body></w:document>"}),
     ["1 entities=甲  乙"])
 put("pictures_only.docx", "Only pictures.", packed({"word/document.xml": f"<w:document {W}><w:body><w:p><w:r><w:drawing/></w:r></w:p></w:body></w:document>"}), ["1 !no_text"])
+put("styles_in_a_circle.docx", "Styles that are derived from one another.",
+    packed({"word/styles.xml": f'<w:styles {W}><w:style w:styleId="a"><w:basedOn w:val="b"/></w:style><w:style w:styleId="b"><w:basedOn w:val="a"/></w:style></w:styles>',
+            "word/document.xml": f"<w:document {W}><w:body>" + P.format('<w:pStyle w:val="a"/>', "甲") + "</w:body></w:document>"}), ["1 styles_in_a_circle=甲"])
+DEEP = 20_000
+put("tables_in_tables.docx", "Twenty thousand tables inside one another.",
+    packed({"word/document.xml": f"<w:document {W}><w:body>" + "<w:tbl><w:tr><w:tc>" * DEEP + P.format("", "甲") + "</w:tc><w:tc/></w:tr></w:tbl>" * DEEP + "</w:body></w:document>"}),
+    ["1 tables_in_tables=| 甲" + " |" * 20 + "  |"])
+put("long_heading.md.gz", "A heading as long as a page above a hundred thousand sections.",
+    gzip.compress(("# " + "长" * 1500 + "\n" + "## a\nb\n" * 100_000).encode(), mtime=0), ["1 !file_too_large"])
 put("no_document.docx", "A zip file without a document.", packed({"readme.txt": "hello"}), error="file_unreadable")
 
 
-def pdf(pages, extra=()):
+def rc4(key, data):
+    state, j, out = list(range(256)), 0, bytearray()
+    for i in range(256):
+        j = (j + state[i] + key[i % len(key)]) % 256
+        state[i], state[j] = state[j], state[i]
+    i = j = 0
+    for byte in data:
+        i = (i + 1) % 256
+        j = (j + state[i]) % 256
+        state[i], state[j] = state[j], state[i]
+        out.append(byte ^ state[(state[i] + state[j]) % 256])
+    return bytes(out)
+
+
+PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
+IDENTITY = bytes(range(16))
+
+
+def locked(password):
+    """The key of a document with this password (40 bits, as the oldest readers know it), and what says so."""
+    padded = (password.encode() + PADDING)[:32]
+    owner = rc4(hashlib.md5(b"owner" + PADDING[:27]).digest()[:5], padded)
+    key = hashlib.md5(padded + owner + (0xFFFFFFC0).to_bytes(4, "little") + IDENTITY).digest()[:5]
+    says = f"<< /Filter /Standard /V 1 /R 2 /P -64 /O <{owner.hex()}> /U <{rc4(key, PADDING).hex()}> >>"
+    return key, says, f"/Encrypt 99 0 R /ID [<{IDENTITY.hex()}> <{IDENTITY.hex()}>] "
+
+
+def pdf(pages, extra=(), password=None):
     """Pages as (content, resources); `extra` are further objects from number 100 on."""
+    key, says, trailer = locked(password) if password is not None else (None, None, "")
     objects = {1: "<< /Type /Catalog /Pages 2 0 R >>", 3: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"}
     kids = []
     for n, (content, resources) in enumerate(pages):
@@ -135,12 +183,16 @@ def pdf(pages, extra=()):
         objects[stream] = (f"<< /Length {len(data)} /Filter /FlateDecode >>", data)
     objects[2] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     objects.update(extra)
+    if says is not None:
+        objects[99] = says
     out = bytearray(b"%PDF-1.4\n")
     places = {}
     for n in sorted(objects):
         places[n] = len(out)
         head, data = objects[n] if isinstance(objects[n], tuple) else (objects[n], None)
         out += f"{n} 0 obj\n{head}\n".encode()
+        if data is not None and key is not None:
+            data = rc4(hashlib.md5(key + n.to_bytes(3, "little") + bytes(2)).digest()[:10], data)
         if data is not None:
             out += b"stream\n" + data + b"\nendstream\n"
         out += b"endobj\n"
@@ -148,7 +200,7 @@ def pdf(pages, extra=()):
     out += f"xref\n0 1\n0000000000 65535 f \n".encode()
     for n in sorted(places):
         out += f"{n} 1\n{places[n]:010} 00000 n \n".encode()
-    out += f"trailer\n<< /Size {max(places) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+    out += f"trailer\n<< /Size {max(places) + 1} /Root 1 0 R {trailer}>>\nstartxref\n{start}\n%%EOF\n".encode()
     return bytes(out)
 
 
@@ -172,6 +224,33 @@ put("outlines_only.pdf", "The second page has its text as outlines, the third a 
          ("10 10 500 700 re S", "")]),
     ["2 !page_without_text", "3 !page_without_text", "1 Deposit=A local shop pays 10,000 yuan before it opens."])
 put("draws_itself.pdf", "A form that draws itself without end.", pdf([("/X Do", "/XObject << /X 100 0 R >>")], FORM), ["1 !page_unreadable"])
+put("draws_itself_by_its_page.pdf", "A form without resources of its own that draws itself by those of its page.",
+    pdf([("/X Do", "/XObject << /X 100 0 R >>")], {100: ("<< /Type /XObject /Subtype /Form /BBox [0 0 1 1] /Length 5 >>", b"/X Do")}), ["1 !page_unreadable"])
+LAUGHS = {n: (f"<< /Type /XObject /Subtype /Form /BBox [0 0 1 1] /Resources << /XObject << /X {n + 1} 0 R >> >> /Length 60 >>", b"/X Do " * 10) for n in range(100, 109)}
+put("laughs.pdf", "Ten forms that each draw ten that each draw ten, a thousand million times.",
+    pdf([("/X Do " * 10, "/XObject << /X 100 0 R >>")], {**LAUGHS, 109: ("<< /Type /XObject /Subtype /Form /BBox [0 0 1 1] /Length 3 >>", b"q Q")}), ["1 !page_unreadable"])
+FONT = "<< /Type /Font /Subtype /Type0 /BaseFont /X /Encoding /Identity-H /ToUnicode 101 0 R /DescendantFonts [102 0 R] >>"
+CID = {100: FONT, 102: "<< /Type /Font /Subtype /CIDFontType2 /BaseFont /X /FontDescriptor 103 0 R /DW 1000 >>", 103: "<< /Type /FontDescriptor /FontName /X /Flags 4 >>"}
+
+
+def table(text):
+    data = zlib.compress(text.encode(), 9)
+    return {**CID, 101: (f"<< /Length {len(data)} /Filter /FlateDecode >>", data)}
+
+
+BY_TABLE = [("BT /F2 10 Tf 50 800 Td <00010002> Tj ET", "/Font << /F2 100 0 R >>")]
+put("chinese_by_a_table.pdf", "Its characters are numbers that only a table of its font explains.",
+    pdf(BY_TABLE, table("begincmap 1 beginbfchar <0001> <9000> endbfchar 1 beginbfrange <0002> <0003> <6B3E> endbfrange endcmap")), ["1 chinese_by_a_table=退款"])
+put("table_without_end.pdf", "The table of a font has four thousand million characters.",
+    pdf(BY_TABLE, table("begincmap 1 beginbfrange <00000000> <FFFFFFFF> <0000> endbfrange endcmap")), error="file_unreadable")
+put("table_too_deep.pdf", "The table of a font is a bracket in a bracket in a bracket.", pdf(BY_TABLE, table("[" * 100_000)), error="file_unreadable")
+TWICE = zlib.compress(zlib.compress(bytes(1_000_000), 9), 9)
+put("packed_twice.pdf", "A stream that is packed twice, with letters in between.",
+    pdf([("", "")], {100: (f"<< /Filter [/FlateDecode /ASCII85Decode /FlateDecode] /Length {len(TWICE)} >>", TWICE)}), error="file_unreadable")
+PLACES = b"%PDF-1.5\n9 0 obj\n<< /Type /XRef /Root 1 0 R /Size 3 /W [1 999999999999999 1] /Length 1 >>\nstream\nx\nendstream\nendobj\nstartxref\n9\n%%EOF\n"
+put("places_wider_than_memory.pdf", "The table of its objects has columns of a thousand million million bytes.", PLACES, error="file_unreadable")
+put("password.pdf", "Protected by a password.", pdf([(text((10, "Deposit")), "")], password="merchant"), error="file_encrypted")
+put("may_not_be_printed.pdf", "Protected by an empty password, only to forbid printing.", pdf([(text((10, "Deposit")), "")], password=""), ["1 may_not_be_printed=Deposit"])
 put("cut_off.pdf", "The first half of a PDF.", pdf([(text((10, "x")), "")])[:300], error="file_unreadable")
 put("not_a.pdf", "Not a PDF.", "hello", error="file_unreadable")
 
