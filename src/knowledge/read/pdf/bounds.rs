@@ -265,7 +265,7 @@ fn behind_letters(stream: &Stream, left: u64) -> Result<u64> {
     if filters.iter().filter(|filter| is_packing(filter)).count() > 1 {
         return Err(damaged("a stream is packed twice"));
     }
-    let Some(at) = filters.iter().position(|filter| is_packing(filter)).filter(|at| *at > 0) else { return Ok(0) };
+    let Some(at) = filters.iter().position(is_packing).filter(|at| *at > 0) else { return Ok(0) };
     let letters = filters[..at].iter().map(|name| Object::Name(name.to_vec())).collect::<Vec<_>>();
     let mut dictionary = Dictionary::new();
     dictionary.set("Filter", letters);
