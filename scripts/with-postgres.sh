@@ -4,17 +4,7 @@
 set -euo pipefail
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
 dir=$(mktemp -d "${TMPDIR:-/tmp}/mc-postgres.XXXXXX")
-# Below those that the system gives to outgoing connections: nobody is given it before the database is up.
-port=$(python3 -c '
-import random, socket
-while True:
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", random.randrange(20000, 32000)))
-        except OSError:
-            continue
-        print(s.getsockname()[1])
-        break')
+port=$(python3 "$(dirname "$0")/free-port.py")
 as=()
 if [ "$(id -u)" = 0 ]; then
     as=(runuser -u postgres --)

@@ -34,7 +34,7 @@ impl ChatEngine {
             return Ok(Vec::new());
         }
         let parts = &self.0.parts;
-        let asked = Query { text: question.to_owned(), market: market.map(str::to_owned), locale: None, top: LOOKED_AT, fusion: None };
+        let asked = Query { text: question.to_owned(), market: market.map(str::to_owned), top: LOOKED_AT, ..Query::default() };
         let found = parts.knowledge.search(tenant, &asked).await?;
         let picked: Vec<Hit> = pick(&found.hits, sources, question, choice).into_iter().cloned().collect();
         Ok(readable(&parts.safety, tenant, &picked).await.0)

@@ -118,7 +118,7 @@ impl ChatEngine {
             Some(template) => template,
             None => Arc::clone(parts.prompts.of(tenant).await?.get(template_name(language))?),
         };
-        let asked = Query { text: question.clone(), market: trying.market.clone(), locale: None, top: parts.sources, fusion: None };
+        let asked = Query { text: question.clone(), market: trying.market.clone(), top: parts.sources, ..Query::default() };
         let found = match &trying.search {
             Some(tried) => parts.knowledge.search_by(tenant, &asked, tried).await?,
             None => parts.knowledge.search(tenant, &asked).await?,

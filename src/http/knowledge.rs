@@ -96,7 +96,13 @@ pub async fn search(State(state): State<Shared>, Admin(caller): Admin, Query(sea
     let settings = search.tried().over(&state.app.knowledge.settings(&caller.tenant).await?)?;
     let filter = |value: Option<String>| value.filter(|value| !value.is_empty());
     let top = search.top.unwrap_or(10).clamp(1, MOST);
-    let query = knowledge::Query { text: search.q, market: filter(search.market), locale: filter(search.locale), top, fusion: None };
+    let query = knowledge::Query {
+        text: search.q,
+        market: filter(search.market),
+        locale: filter(search.locale),
+        top,
+        ..knowledge::Query::default()
+    };
     let mut answer = state.app.knowledge.search_by(&caller.tenant, &query, &settings).await?.to_json();
     answer["settings"] = shown(&settings);
     Ok(Json(answer))

@@ -18,7 +18,7 @@ use super::rerank::{Reranked, rerank};
 use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
 use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
-use crate::ids::{EntryId, TenantId};
+use crate::ids::{EntryId, TenantId, Timestamp};
 
 /// Entries beyond those asked for that are loaded, so that rows which `not` or validity takes out
 /// leave no gap.
@@ -37,6 +37,8 @@ pub struct Query {
     pub top: usize,
     /// How the legs are put together; `None` as configured.
     pub fusion: Option<Fusion>,
+    /// The moment at which rows have to be valid; `None` is now.
+    pub at: Option<Timestamp>,
 }
 
 /// What a search brought.
@@ -183,7 +185,8 @@ impl Knowledge {
         // Rows are embedded in their own words, so a question is embedded in all that mean the same.
         let texts = std::iter::once(text::normalise(&query.text)).chain(terms.variants(&query.text)).collect();
         let vector = middle(self.embed_question(tenant, space, texts).await?);
-        let filter = Filter { market: query.market.clone(), locale: query.locale.clone(), now: self.clock().now() };
+        let filter =
+            Filter { market: query.market.clone(), locale: query.locale.clone(), now: query.at.unwrap_or_else(|| self.clock().now()) };
         Ok(LegQuery { tokens: terms.tokens(&query.text), grams: terms.grams(&query.text), vector, filter })
     }
 

@@ -22,7 +22,10 @@ async fn the_starter_pack_answers_the_labelled_questions() {
     for (name, least_ndcg, least_refused, most_lost) in SETS {
         let questions = Path::new(env!("CARGO_MANIFEST_DIR")).join("knowledge/eval").join(name);
         let data = server.data_dir.clone();
-        let ran = tokio::task::spawn_blocking(move || run(&data, ["kb".as_ref(), "eval".as_ref(), questions.as_os_str()])).await.unwrap();
+        // The day they were labelled for: rows of the season go out of force, and the labels do not follow.
+        let day = ["--on".as_ref(), "2026-11-23".as_ref()];
+        let command = move || run(&data, [&["kb".as_ref(), "eval".as_ref(), questions.as_os_str()], &day[..]].concat());
+        let ran = tokio::task::spawn_blocking(command).await.unwrap();
         assert_eq!(ran.code, Some(0), "{ran:?}");
         println!("{}", ran.json);
         let figure = |name: &str| ran.json[name].as_f64().unwrap();

@@ -85,19 +85,7 @@ start() { # starts the server on a free port; sets base and console
     return 1
 }
 
-# Below those that the system gives to outgoing connections: nobody is given it before its owner is up.
-free_port() {
-    python3 -c '
-import random, socket
-while True:
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", random.randrange(20000, 32000)))
-        except OSError:
-            continue
-        print(s.getsockname()[1])
-        break'
-}
+free_port() { python3 scripts/free-port.py; }
 new_key() { "$binary" key issue --json --data-dir "$place/data" "$@" 2>/dev/null | python3 -c 'import json, sys; print(json.load(sys.stdin)["key"])'; }
 
 # aimock plays the provider, and asks for a key.

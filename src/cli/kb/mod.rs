@@ -16,12 +16,12 @@ use super::{DONE, PROBLEM, print};
 use crate::chat::rewrite::{self, Intent};
 use crate::config::Fusion;
 use crate::error::{Error, Result};
-use crate::ids::{EntryId, TenantId};
+use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::evaluate;
 use crate::knowledge::export::{self, ExportFormat};
 use crate::knowledge::ingest::{self, ImportOptions, Progress};
 use crate::knowledge::list_store::Listing;
-use crate::knowledge::read::Format;
+use crate::knowledge::read::{Format, dates};
 use crate::knowledge::store::Selection;
 use crate::knowledge::{Knowledge, Query};
 
@@ -104,6 +104,9 @@ pub enum KbCommand {
         /// Length of the rankings
         #[arg(long, default_value_t = 50)]
         top: usize,
+        /// Ask as on this day (2026-11-23, or with a time), for which the questions were labelled; today when left out
+        #[arg(long, value_name = "DATE")]
+        on: Option<String>,
     },
     /// Go back from what `eval --tune --keep` found to what is configured
     Untune,
@@ -161,7 +164,7 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
                 return Err(Error::invalid("empty_query", "The question is empty. Write what a merchant would ask, in quotes."));
             }
             knowledge.catch_up().await?;
-            let found = knowledge.search(tenant, &Query { text: query, market, locale, top, fusion }).await?;
+            let found = knowledge.search(tenant, &Query { text: query, market, locale, top, fusion, at: None }).await?;
             if json {
                 print::json(&found.to_json())
             } else {
@@ -169,7 +172,10 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
             }
             Ok(DONE)
         }
-        KbCommand::Eval { queries, tune, keep, top } => eval(knowledge, tenant, &queries, Tune { tune, keep }, top, json).await,
+        KbCommand::Eval { queries, tune, keep, top, on } => {
+            let at = on.map(|on| day(&on, zone)).transpose()?;
+            eval(knowledge, tenant, &queries, Tune { tune, keep }, top, at, json).await
+        }
         KbCommand::Untune => untune(knowledge, tenant, json).await,
         KbCommand::Stats => stats(knowledge, tenant, json, zone).await,
         KbCommand::Delete { id, source, all, yes } => delete(knowledge, tenant, selection(id, source, all)?, yes, json).await,
@@ -256,15 +262,29 @@ async fn export(knowledge: &Knowledge, tenant: &TenantId, format: ExportFormat, 
     Ok(DONE)
 }
 
+fn day(text: &str, zone: Tz) -> Result<Timestamp> {
+    let wrong = || Error::invalid("bad_date", format!("--on: `{text}` is no date. Write 2026-11-23, or 2026-11-23 18:00."));
+    dates::parse(text, zone, dates::End::From).ok_or_else(wrong)
+}
+
 /// What is done beyond measuring.
 struct Tune {
     tune: bool,
     keep: bool,
 }
 
-async fn eval(knowledge: &Knowledge, tenant: &TenantId, path: &Path, tune: Tune, top: usize, json: bool) -> Result<u8> {
+async fn eval(
+    knowledge: &Knowledge,
+    tenant: &TenantId,
+    path: &Path,
+    tune: Tune,
+    top: usize,
+    at: Option<Timestamp>,
+    json: bool,
+) -> Result<u8> {
     let mut queries = evaluate::read_labelled(&read_text(path)?)?;
     for query in &mut queries {
+        query.at = at;
         let before = query.history.iter().fold(None, |before: Option<String>, said| Some(rewrite::standalone(before.as_deref(), said)));
         match rewrite::read(before.as_deref(), &query.query) {
             Intent::Ask(alone) => query.query = alone,

@@ -11,7 +11,7 @@ use super::index::Scored;
 use super::search::Concluded;
 use super::{Decision, Knowledge, Query};
 use crate::error::{Error, Result};
-use crate::ids::{EntryId, TenantId};
+use crate::ids::{EntryId, TenantId, Timestamp};
 
 pub mod tune;
 
@@ -39,6 +39,9 @@ pub struct LabelledQuery {
     /// The conversation would answer it with a greeting and search for nothing; the caller says so.
     #[serde(skip)]
     pub small_talk: bool,
+    /// The moment it is asked at, for which it was labelled; `None` is now.
+    #[serde(skip)]
+    pub at: Option<Timestamp>,
 }
 
 /// Reads labelled questions, one JSON object a line (plain or `.gz`).
@@ -189,7 +192,7 @@ pub async fn run(
 }
 
 async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top: usize) -> Result<Sample> {
-    let asked = Query { text: query.query.clone(), market: query.market.clone(), top: 10, ..Query::default() };
+    let asked = Query { text: query.query.clone(), market: query.market.clone(), top: 10, at: query.at, ..Query::default() };
     let started = Instant::now();
     let mut ranking = knowledge.rank(tenant, &asked).await?;
     let excluded: Vec<EntryId> = query.exclude.iter().map(EntryId::from_text).collect();

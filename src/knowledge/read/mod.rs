@@ -18,7 +18,7 @@ pub mod header;
 
 mod archive;
 mod csv;
-mod dates;
+pub mod dates;
 mod docx;
 mod encoding;
 mod folder;
