@@ -341,8 +341,11 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
     assert_eq!(ran.json["error"]["details"]["models"], json!(["builtin"]));
     assert_eq!(shop.run(["chat", "--model", "builtin"]).code, Some(0));
     let mut typing = Command::new("bash");
-    typing.args(["-c", "printf '/model nope\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
-    let said = String::from_utf8(typing.output().unwrap().stderr).unwrap();
+    typing.args(["-c", "printf '/model nope\\n你好\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
+    let output = typing.output().unwrap();
+    let answered = String::from_utf8(output.stdout).unwrap();
+    assert!(answered.ends_with("\n  AI 生成，请以出处为准\n"), "what AI made says so in a terminal too: {answered}");
+    let said = String::from_utf8(output.stderr).unwrap();
     assert!(["`nope`", "builtin", "model_not_found"].iter().all(|part| said.contains(part)), "{said}");
     // What a chat needed for itself is no key that anybody would look for.
     let listed = Command::new(BINARY).arg("--data-dir").arg(&shop.data).args(["key", "list"]).output().unwrap();
