@@ -93,6 +93,14 @@ pub fn spend_limit(language: Language, limit: &Limit) -> String {
     }
 }
 
+/// Something of ours failed, not the question.
+pub fn failed(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "系统出了问题，没能回答。请稍后再问；一直这样的话，请联系商家客服。",
+        Language::En => "Something went wrong on our side. Ask again in a while; if it stays so, contact merchant support.",
+    }
+}
+
 /// The model did not answer; what it was and what to do.
 pub fn model_failed(error: &ModelError) -> String {
     match error {
