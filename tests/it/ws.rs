@@ -420,6 +420,10 @@ async fn every_fault_of_a_provider_ends_in_one_done_that_says_so() {
         ("stall-middle", "incomplete", "model_timeout", 1),
         ("dies", "incomplete", "model_stream_broken", 1),
         ("length", "incomplete", "", 1),
+        ("misspelt", "failed", "model_unknown", 1),
+        ("misspelt-400", "failed", "model_unknown", 1),
+        ("thinks-only", "failed", "model_unfinished", 1),
+        ("filtered", "failed", "model_refused", 1),
     ];
     let one = async |(model, status, code, calls): (&str, &str, &str, usize)| {
         let mut socket = server.session(&server.member).await;
