@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Rating, Turn};
 use crate::models::{Language, Model, Models};
 use crate::prompts::Prompts;
+use crate::safety::fold::is_invisible;
 use crate::safety::{Checked, Safety};
 use crate::telemetry::traces::Traces;
 use crate::tenants::Caller;
@@ -245,7 +246,7 @@ impl ChatEngine {
 
     /// Whether a question can be read.
     pub(super) fn check_text(&self, text: &str) -> Result<()> {
-        if text.trim().is_empty() {
+        if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
             return Err(Error::invalid("message_empty", "The message has no text."));
         }
         // Postgres stores no U+0000, and nobody types it.

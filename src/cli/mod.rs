@@ -96,8 +96,15 @@ enum Command {
 
 /// Runs a command line and returns the exit code.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Looked for by hand, since it is in no command line that could not be read.
+    let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(shown) if json && shown.use_stderr() => {
+            complain(&Error::invalid("bad_usage", shown.to_string().trim_end()), true);
+            return FAILED;
+        }
         Err(shown) => {
             let _ = shown.print();
             return if shown.use_stderr() { FAILED } else { DONE };

@@ -285,10 +285,18 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["kb", "stats"]));
     assert!(ran.failed_with("bad_config").contains("listenn"));
     finish(command(&shop.data).env("COPILOT_INDEX", "other://x").args(["kb", "stats"])).failed_with("bad_config");
-    assert_eq!(shop.run(["kb", "imprt"]).code, Some(2));
+    assert!(shop.run(["kb", "imprt"]).failed_with("bad_usage").contains("imprt"));
+    shop.run(["kb", "search"]).failed_with("bad_usage");
+    let nothing = shop.file("nothing.jsonl", "\n");
+    shop.run([OsStr::new("kb"), OsStr::new("eval"), nothing.as_os_str()]).failed_with("bad_eval_file");
     shop.run(["--database", "mysql://x", "kb", "stats"]).failed_with("bad_database_url");
     let file = shop.file("not-a-folder", "x");
     assert_eq!(run(&file, ["kb", "stats"]).code, Some(2));
+
+    let torn = Shop::new();
+    std::fs::create_dir(&torn.data).unwrap();
+    std::fs::write(torn.data.join("copilot.db"), "no database at all ".repeat(99)).unwrap();
+    assert!(torn.run(["kb", "stats"]).failed_with("not_a_database").contains("copilot.db"));
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

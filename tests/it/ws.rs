@@ -284,6 +284,7 @@ async fn what_is_no_good_frame_is_answered_and_the_socket_stays_open() {
         (json!({"type": "message.create", "text": "保证金"}), "invalid_frame"),
         (json!({"type": "message.create", "text": 1, "client_msg_id": "a"}), "invalid_frame"),
         (json!({"type": "message.create", "text": " ", "client_msg_id": "a"}), "message_empty"),
+        (json!({"type": "message.create", "text": "\u{200b}\u{feff} \u{2060}", "client_msg_id": "a"}), "message_empty"),
         (json!({"type": "message.create", "text": long, "client_msg_id": "a"}), "message_too_long"),
         (json!({"type": "message.create", "text": "保证金", "client_msg_id": ""}), "bad_client_msg_id"),
         (json!({"type": "message.create", "text": "保证金", "client_msg_id": "a", "model": "gpt-99"}), "model_not_found"),
