@@ -47,9 +47,15 @@ pub struct LabelledQuery {
 /// Reads labelled questions, one JSON object a line (plain or `.gz`).
 ///
 /// # Errors
-/// `bad_eval_file` naming the line.
+/// `bad_eval_file` naming the line, or that there is none: nothing asked is nothing measured.
 pub fn read_labelled(text: &str) -> Result<Vec<LabelledQuery>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+    if lines.peek().is_none() {
+        return Err(Error::invalid(
+            "bad_eval_file",
+            "The file has no question; expected lines of {\"query\":\"…\",\"relevant\":[\"id\"]}.",
+        ));
+    }
     lines
         .map(|(i, line)| {
             serde_json::from_str(line).map_err(|error| {
