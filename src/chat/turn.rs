@@ -263,7 +263,8 @@ fn report(error: &Error) -> ErrorReport {
     if error.kind() == crate::error::Kind::Internal {
         tracing::error!(code = error.code(), %error, causes = error.causes(), "a turn failed");
     }
-    ErrorReport { code: error.code().to_owned(), message: error.message().to_owned(), retryable: error.retryable() }
+    let (code, message) = (error.code().to_owned(), error.message().to_owned());
+    ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) }
 }
 
 fn ms(since: Instant) -> f64 {

@@ -99,7 +99,11 @@ pub fn model_failed(error: &ModelError) -> String {
         ModelError::Unauthorized(_) => {
             "The model's provider refuses the configured key. Tell the operator: `merchant-copilot doctor` shows which one.".to_owned()
         }
-        ModelError::RateLimited(_) | ModelError::Overloaded(_) | ModelError::Busy => {
+        ModelError::RateLimited(Some(wait)) | ModelError::Overloaded(Some(wait)) => {
+            let seconds = wait.as_secs_f64().ceil();
+            format!("The model is busy and asks to wait {seconds} s. Ask again then, or select another model.")
+        }
+        ModelError::RateLimited(None) | ModelError::Overloaded(None) | ModelError::Busy => {
             "The model is busy. Ask again in a moment, or select another model.".to_owned()
         }
         ModelError::Refused(_) => "The model refuses this request. Ask in other words, or select another model.".to_owned(),

@@ -201,5 +201,6 @@ impl Answering {
 
 fn model_report(error: &ModelError) -> ErrorReport {
     tracing::warn!(code = error.code(), %error, "the model did not answer");
-    ErrorReport { code: error.code().to_owned(), message: words::model_failed(error), retryable: error.retryable() }
+    let (code, message) = (error.code().to_owned(), words::model_failed(error));
+    ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) }
 }
