@@ -399,7 +399,8 @@ impl ChatEngine {
         let draft = &mut entry.draft;
         let given = [draft.answer.clone(), draft.url.clone().unwrap_or_default()];
         let given: Vec<&str> = given.iter().map(String::as_str).collect();
-        for text in [&mut draft.question, &mut draft.answer] {
+        draft.url = draft.url.take().filter(|url| is_web(url));
+        for text in [&mut draft.question, &mut draft.answer].into_iter().chain(&mut draft.market).chain(&mut draft.category) {
             let readable = safety.source(tenant, text).await.text;
             let mut hold = safety.answer(tenant, Language::of(&readable), &given, "");
             *text = hold.push(&readable) + &hold.finish();

@@ -39,7 +39,7 @@ mod speak;
 
 pub(super) use guarded::readable;
 pub(super) use prompt::{reasoning, template_name};
-pub(super) use retrieve::sources_of;
+pub(super) use retrieve::{is_web, sources_of};
 
 /// A turn while it runs.
 pub(super) struct Turning {

@@ -60,8 +60,15 @@ impl ChatModel for OpenAiModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
         let body = wire::body(&self.model, self.site.kind, &request);
         let chunks = self.client.chat().create_stream_byot(body).await.map_err(failure)?;
-        let reader =
-            Reader { chunks, site: Arc::clone(&self.site), ready: VecDeque::new(), name: Name::Unknown, finish: None, until: None, over: false };
+        let reader = Reader {
+            chunks,
+            site: Arc::clone(&self.site),
+            ready: VecDeque::new(),
+            name: Name::Unknown,
+            finish: None,
+            until: None,
+            over: false,
+        };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
         Ok(stream::unfold(reader, next).boxed())
     }

@@ -149,7 +149,10 @@ async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call()
     }
     let limited = server.session(&server.member).await.ask(GROUNDED, json!({"model": "rate-limited"})).await;
     let error = &limited.done()["error"];
-    assert_eq!((&error["code"], &error["retry_after_ms"], &error["retryable"]), (&json!("model_rate_limited"), &json!(60_000), &json!(true)));
+    assert_eq!(
+        (&error["code"], &error["retry_after_ms"], &error["retryable"]),
+        (&json!("model_rate_limited"), &json!(60_000), &json!(true))
+    );
     assert!(error["message"].as_str().unwrap().contains("60 s"), "{error}");
     let mut answer = complete(&server, &server.member, ask("endless-3", json!({"stream": true}))).await;
     while !String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()).contains('无') {}
