@@ -17,7 +17,7 @@ use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
 use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
 use super::running::{AllRunning, Running, SoFar};
-use super::turn::Turning;
+use super::turn::{Turning, is_web};
 use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
 use crate::config::ChatConfig;

@@ -99,7 +99,6 @@ pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
         let of_itself = clause.trim_start().starts_with('是') || has(SELF);
         let states = of_itself && !has(DENYING);
         for (slot, value, spoken) in SPOKEN {
-            // The longest way to say it, as 国内站 is in no way 国内店.
             let Some((at, word)) = spoken.iter().find_map(|word| clause.find(word).map(|at| (at, word))) else { continue };
             if states {
                 put(known, Fact { slot: *slot, value: (*value).to_owned(), place });

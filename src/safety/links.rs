@@ -27,8 +27,8 @@ static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let patterns = [
         format!(r"((?:[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.){ADDRESS}{{1,1024}})"),
         format!(r"\]\(\s*<?({ADDRESS}{{1,1024}})"),
-        format!(r"\]:\s*<?((?:[a-z][a-z0-9+.-]{{1,15}}:|[/\\]{{2}}){ADDRESS}{{1,1024}})"),
-        format!(r"(//(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}{ADDRESS}{{0,1024}})"),
+        format!(r"\]:\s*<?((?:[a-z][a-z0-9+.-]{{1,15}}:|[/\\]{{2}}){ADDRESS}+)"),
+        format!(r"(//(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}{ADDRESS}*)"),
     ];
     Regex::new(&format!("(?i){}", patterns.join("|"))).ok()
 });
