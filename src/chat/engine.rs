@@ -17,7 +17,7 @@ use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
 use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
 use super::running::{AllRunning, Running, SoFar};
-use super::turn::Turning;
+use super::turn::{Turning, is_web};
 use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
 use crate::config::ChatConfig;
@@ -400,7 +400,8 @@ impl ChatEngine {
         let draft = &mut entry.draft;
         let given = [draft.answer.clone(), draft.url.clone().unwrap_or_default()];
         let given: Vec<&str> = given.iter().map(String::as_str).collect();
-        for text in [&mut draft.question, &mut draft.answer] {
+        draft.url = draft.url.take().filter(|url| is_web(url));
+        for text in [&mut draft.question, &mut draft.answer].into_iter().chain(&mut draft.market).chain(&mut draft.category) {
             let readable = safety.source(tenant, text).await.text;
             let mut hold = safety.answer(tenant, Language::of(&readable), &given, "");
             *text = hold.push(&readable) + &hold.finish();

@@ -308,4 +308,15 @@ pub struct ErrorReport {
     pub code: String,
     pub message: String,
     pub retryable: bool,
+    // How long whoever refused asks to wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ErrorReport {
+    /// A wait as it is told.
+    pub fn wait_ms(wait: Option<std::time::Duration>) -> Option<u64> {
+        wait.and_then(|wait| u64::try_from(wait.as_millis()).ok())
+    }
 }

@@ -46,7 +46,7 @@ pub fn thanks(message: &str) -> bool {
 /// The query to search with.
 pub fn standalone(before: Option<&str>, question: &str) -> String {
     match before {
-        Some(before) if leans(question) => join(before, question),
+        Some(before) if leans(question) || turns(before, question) => join(before, question),
         _ => question.trim().to_owned(),
     }
 }
@@ -54,7 +54,9 @@ pub fn standalone(before: Option<&str>, question: &str) -> String {
 /// The query for a question that found nothing by itself but points at something said before (can they take
 /// money out as well?): with the question before it. None when it points at nothing, or was joined already.
 pub fn with_what_it_points_at(before: Option<&str>, question: &str) -> Option<String> {
-    before.filter(|_| !leans(question) && points(&text::normalise(question))).map(|before| join(before, question))
+    before
+        .filter(|before| !leans(question) && !turns(before, question) && points(&text::normalise(question)))
+        .map(|before| join(before, question))
 }
 
 #[rustfmt::skip]
@@ -117,6 +119,29 @@ const FACETS: &[&[&str]] = &[
     &["国内仓", "保税仓", "海外仓", "保税", "海外直邮", "直邮", "bonded", "direct mail", "domestic"],
 ];
 
+/// Words that make a question of their own even of such a word alone: how do I open a flagship shop?
+const DOING: &[&str] = &[
+    "开", "关", "申请", "办理", "取消", "注销", "入驻", "加入", "升级", "切换", "换成", "转", "open", "close", "apply", "join", "switch",
+    "register",
+];
+
+/// Whether a question turns the one before it to another of its sides and names nothing else: 跨境店要交多少？ after
+/// one about 普通店, or any other market. What names a kind of shop or store where none was spoken of may well begin
+/// something new.
+fn turns(before: &str, question: &str) -> bool {
+    let (before, plain) = (text::normalise(before), text::normalise(question));
+    let named = |set: &[&str], text: &str| set.iter().any(|word| contains_word(text, word));
+    let mut sets = FACETS.iter().copied().enumerate();
+    // The first are the markets.
+    if !sets.any(|(at, set)| named(set, &plain) && (at == 0 || named(set, &before))) || named(DOING, &plain) {
+        return false;
+    }
+    let (latin, han): (Vec<&str>, Vec<&str>) = FACETS.iter().copied().flatten().copied().partition(|word| word.is_ascii());
+    let rest = han.into_iter().fold(plain, |rest, word| rest.replace(word, " "));
+    let latin: HashSet<String> = latin.into_iter().filter(|word| contains_word(&rest, word)).flat_map(text::tokens).collect();
+    told(&rest).iter().all(|word| latin.contains(word))
+}
+
 /// Whether a question leans on the one before it.
 fn leans(question: &str) -> bool {
     let plain = text::normalise(question);
@@ -141,12 +166,16 @@ fn points(plain: &str) -> bool {
 /// How many words name something, and do not only ask about a side of it (要多久, how do I apply) or
 /// point back.
 fn telling(question: &str) -> usize {
-    let tells = |word: &&String| {
+    told(question).len()
+}
+
+fn told(question: &str) -> Vec<String> {
+    let tells = |word: &String| {
         let word = word.as_str();
         let points = POINTING.contains(&word) || POINTING_EN.contains(&word);
         !(SIDES.contains(&word) || points || decide::is_asking(word) || word.chars().all(|c| c.is_ascii_digit()))
     };
-    text::tokens(question).iter().filter(tells).count()
+    text::tokens(question).into_iter().filter(tells).collect()
 }
 
 /// The question before with what the new one replaces taken out, then the new one.
@@ -183,7 +212,10 @@ fn subject(question: &str) -> String {
         left = left.replace(word, " ");
     }
     let left: String = left.chars().filter(|c| c.is_alphanumeric() || c.is_whitespace()).collect();
-    let left = left.trim().trim_end_matches(['要', '交', '几', '呢', '吗', '的', '了', '收', '付', '算', '被', '会']);
+    let left = left
+        .trim()
+        .trim_start_matches(['的', '之'])
+        .trim_end_matches(['要', '交', '几', '呢', '吗', '的', '了', '收', '付', '算', '被', '会']);
     let left = left.split_whitespace().collect::<Vec<_>>().join(" ");
     if left.is_empty() { question.to_owned() } else { left }
 }
@@ -229,6 +261,21 @@ mod tests {
         let query = standalone(Some("How long do I have to ship on the US site?"), "and for Japan?");
         assert!(query.contains("ship") && query.contains("Japan") && !query.contains("us site"), "{query}");
         assert!(standalone(Some("保税仓怎么入驻"), "要多久？").contains("保税仓"));
+        assert_eq!(standalone(Some("普通店的保证金要交多少？"), "那跨境的呢？"), "保证金 跨境的", "no 的 is left of 普通店的");
+    }
+
+    #[test]
+    fn another_side_by_its_name_alone_is_a_follow_up() {
+        let before = "普通店的保证金要交多少？";
+        for turned in ["跨境店要交多少？", "跨境店多少钱", "日本站要多少？", "How long in Japan?"] {
+            let query = standalone(Some(before), turned);
+            assert!(query.contains("保证金"), "{turned}: {query}");
+            assert_eq!(query.contains("普通店"), !turned.contains("跨境店"), "{turned}: {query}");
+        }
+        for own in ["怎么开跨境店？", "跨境店怎么申请", "海外仓怎么收费？", "日本站的运费怎么算？", "How do I open a flagship shop?"]
+        {
+            assert_eq!(standalone(Some(before), own), own);
+        }
     }
 
     #[test]

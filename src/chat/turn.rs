@@ -39,7 +39,7 @@ mod speak;
 
 pub(super) use guarded::readable;
 pub(super) use prompt::{reasoning, template_name};
-pub(super) use retrieve::sources_of;
+pub(super) use retrieve::{is_web, sources_of};
 
 /// A turn while it runs.
 pub(super) struct Turning {
@@ -262,7 +262,8 @@ fn status(stage: Stage, model: Option<String>) -> EventKind {
 /// What went wrong is for the log and says what an operator does; who asked reads that it was not their question.
 fn report(language: Language, error: &Error) -> ErrorReport {
     tracing::error!(code = error.code(), %error, causes = error.causes(), "a turn failed");
-    ErrorReport { code: error.code().to_owned(), message: words::failed(language).to_owned(), retryable: error.retryable() }
+    let (code, message) = (error.code().to_owned(), words::failed(language).to_owned());
+    ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) }
 }
 
 fn ms(since: Instant) -> f64 {

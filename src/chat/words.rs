@@ -112,7 +112,14 @@ pub fn model_failed(error: &ModelError, language: Language) -> String {
             "助手还没有设置好，暂时回答不了。请联系管理员：`merchant-copilot doctor` 会指出缺什么；也可以先选别的模型。",
             "The assistant is not set up to answer this way. Tell the operator: `merchant-copilot doctor` shows what is missing; meanwhile select another model.",
         ),
-        ModelError::RateLimited(_) | ModelError::Overloaded(_) | ModelError::Busy => {
+        ModelError::RateLimited(Some(wait)) | ModelError::Overloaded(Some(wait)) => {
+            let seconds = wait.as_secs_f64().ceil();
+            return match language {
+                Language::Zh => format!("模型现在很忙，请等 {seconds} 秒再问，或换一个模型。"),
+                Language::En => format!("The model is busy and asks to wait {seconds} s. Ask again then, or select another model."),
+            };
+        }
+        ModelError::RateLimited(None) | ModelError::Overloaded(None) | ModelError::Busy => {
             ("模型现在很忙。请稍后再问，或换一个模型。", "The model is busy. Ask again in a moment, or select another model.")
         }
         ModelError::Refused(_) => (

@@ -123,6 +123,9 @@ pub fn failed_answer(report: &ErrorReport) -> Response {
         // OpenAI's own clients try a 429 again unless they are told not to.
         response.headers_mut().insert("x-should-retry", HeaderValue::from_static("false"));
     }
+    if let Some(wait) = report.retry_after_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.div_ceil(1000)));
+    }
     response
 }
 

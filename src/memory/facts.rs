@@ -1,6 +1,6 @@
 //! What the merchant has said about itself (pure): market, kind of shop, order number. Only plain
 //! statements count ("我是跨境店", "my order is …"), never a question about one; what is said later
-//! replaces what was said before.
+//! replaces what was said before, and what is denied ("我不是跨境店了") is forgotten.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,43 +53,76 @@ const SELF: &[&str] = &[
 ];
 /// A clause with one of these is about somebody else.
 const OTHERS: &[&str] = &["买家", "客户", "顾客", "供应商", "对手", "同行", "buyer", "customer", "client", "supplier", "competitor"];
-/// A clause with one of these asks, wishes or denies; it states nothing.
+/// A clause with one of these asks or wishes; it states nothing and denies nothing.
 #[rustfmt::skip]
-const NOT_STATED: &[&str] = &[
-    "是不是", "是否", "能不能", "可不可以", "可以", "想", "打算", "准备", "如果", "要是", "假如", "吗", "什么", "怎么", "如何", "多少", "哪", "几", "不是", "没有", "不做",
-    "whether", "if ", "can ", "could ", "should ", "want", "plan", "not ", "n't", "what", "how", "which", "do ", "does ",
+const ASKED: &[&str] = &[
+    "是不是", "是否", "能不能", "可不可以", "可以", "想", "打算", "准备", "如果", "要是", "假如", "吗", "什么", "怎么", "如何", "多少", "哪", "几", "问",
+    "whether", "if ", "can ", "could ", "should ", "want", "plan", "what", "how", "which", "do you", "does ", "asking",
+];
+/// A clause with one of these states nothing.
+#[rustfmt::skip]
+const DENYING: &[&str] = &[
+    "不是", "不再", "没有", "不做", "不在", "没在", "不开", "以前是", "曾经是", "原来是", "之前是", "以前在", "曾经在", "原来在", "之前在", "退出", "关了", "注销", "not ", "n't", "no longer", "never", "used to", "do ",
+];
+/// Denies what directly follows it.
+#[rustfmt::skip]
+const DENIES: &[&str] = &[
+    "不是", "不再是", "不再做", "不再在", "不再有", "没有", "没在", "不在", "不做", "不开", "以前是", "曾经是", "原来是", "之前是", "以前在", "曾经在", "原来在", "之前在", "退出", "退出了", "关了",
+    " not", "n't", "no longer", "never", "used to",
+];
+/// Denies what it directly follows.
+const DENIES_BEHIND: &[&str] = &["不做", "不开", "不在", "关了", "关店", "注销", "退出"];
+/// What something is said of when this follows: 不是新加坡站的问题 denies a problem, 不是新加坡站的商家 the site.
+const WHO: &[&str] = &["商家", "卖家", "店", "了"];
+/// What may stand between a denial and what it denies.
+#[rustfmt::skip]
+const BETWEEN: &[&str] = &[
+    "一个", "一家", "什么", "个", "家", "的", "已经", "早就", "现在", "都", "也",
+    " a", " an", " the", " any", " in", " on", " at", " of", " be", " been", " have", " run", " sell", " selling", " active",
 ];
 /// What comes before an order's number.
 const ORDER: &[&str] = &["订单号", "订单编号", "单号", "订单", "order number", "order no", "order id", "order #", "order"];
 /// Shortest and longest order number.
 const ORDER_CHARS: std::ops::RangeInclusive<usize> = 8..=32;
 
-/// What a message states.
-pub fn stated(message: &str, place: i64) -> Vec<Fact> {
-    let mut facts = Vec::new();
+/// What is known once a message is heard: what it states replaces what was known, and what it denies is forgotten.
+pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
     for clause in clauses(message) {
         if let Some(value) = order(&clause) {
-            put(&mut facts, Fact { slot: Slot::Order, value, place });
+            put(known, Fact { slot: Slot::Order, value, place });
         }
-        // A correction leaves the speaker out: 说错了，是跨境店.
-        let of_itself = clause.trim_start().starts_with('是') || SELF.iter().any(|word| clause.contains(word));
-        if !of_itself || OTHERS.iter().chain(NOT_STATED).any(|word| clause.contains(word)) {
+        let has = |words: &[&str]| words.iter().any(|word| clause.contains(word));
+        if has(OTHERS) || has(ASKED) {
             continue;
         }
+        // A correction leaves the speaker out: 说错了，是跨境店.
+        let of_itself = clause.trim_start().starts_with('是') || has(SELF);
+        let states = of_itself && !has(DENYING);
         for (slot, value, spoken) in SPOKEN {
-            if spoken.iter().any(|word| clause.contains(word)) {
-                put(&mut facts, Fact { slot: *slot, value: (*value).to_owned(), place });
+            let Some((at, word)) = spoken.iter().find_map(|word| clause.find(word).map(|at| (at, word))) else { continue };
+            if states {
+                put(known, Fact { slot: *slot, value: (*value).to_owned(), place });
+            } else if is_denied(&clause[..at], &clause[at + word.len()..]) {
+                known.retain(|fact| fact.slot != *slot || fact.value != *value);
             }
         }
     }
-    facts
 }
 
-/// What is known once `new` has been said: the later word counts.
-pub fn merge(known: &mut Vec<Fact>, new: Vec<Fact>) {
-    for fact in new {
-        put(known, fact);
+/// Whether something is denied that stands between these.
+fn is_denied(before: &str, behind: &str) -> bool {
+    let mut before = before.trim_end();
+    while let Some(rest) = BETWEEN.iter().find_map(|word| before.strip_suffix(word)) {
+        before = rest.trim_end();
     }
+    if behind.strip_prefix('的').is_some_and(|of| !of.is_empty() && !WHO.iter().any(|word| of.starts_with(word))) {
+        return false;
+    }
+    let mut behind = behind.trim_start();
+    while let Some(rest) = BETWEEN.iter().chain(&["我们", "我"]).find_map(|word| behind.strip_prefix(word)) {
+        behind = rest.trim_start();
+    }
+    DENIES.iter().any(|word| before.ends_with(word)) || DENIES_BEHIND.iter().any(|word| behind.starts_with(word))
 }
 
 fn put(facts: &mut Vec<Fact>, fact: Fact) {
@@ -132,7 +165,9 @@ mod tests {
     use super::*;
 
     fn values(message: &str) -> Vec<String> {
-        stated(message, 1).into_iter().map(|fact| fact.value).collect()
+        let mut facts = Vec::new();
+        hear(&mut facts, message, 1);
+        facts.into_iter().map(|fact| fact.value).collect()
     }
 
     #[test]
@@ -152,11 +187,64 @@ mod tests {
 
     #[test]
     fn what_is_said_later_replaces_what_was_said_before() {
-        let mut known = stated("我是本地店", 1);
-        merge(&mut known, stated("说错了，我不是本地店，是跨境店", 4));
+        let mut known = Vec::new();
+        hear(&mut known, "我是本地店", 1);
+        hear(&mut known, "说错了，我不是本地店，是跨境店", 4);
         assert_eq!(known, [Fact { slot: Slot::ShopType, value: "跨境店".into(), place: 4 }]);
-        merge(&mut known, stated("我们在日本站", 6));
+        hear(&mut known, "我们在日本站", 6);
         assert_eq!(known.len(), 2);
+    }
+
+    #[test]
+    fn what_is_denied_is_forgotten_and_nothing_else() {
+        let known = || {
+            let mut known = Vec::new();
+            hear(&mut known, "我是新加坡站的跨境店", 1);
+            known
+        };
+        let left = |message: &str| {
+            let mut known = known();
+            hear(&mut known, message, 2);
+            known.into_iter().map(|fact| fact.value).collect::<Vec<_>>()
+        };
+        for denied in [
+            "我不是跨境店了",
+            "我们已经不再是跨境店",
+            "我的店不再是跨境店了，怎么办",
+            "我没有跨境店了",
+            "我以前是跨境店",
+            "我是跨境店的时候没事，现在不做跨境店了",
+            "我的跨境店已经关了",
+            "I am no longer a cross-border shop",
+            "We're not a cross-border seller any more.",
+            "I used to be a cross-border seller",
+        ] {
+            assert_eq!(left(denied), ["新加坡站"], "{denied}");
+        }
+        for denied in [
+            "我们不在新加坡站了",
+            "我们退出新加坡站了",
+            "我不再是新加坡站的商家了",
+            "新加坡站我们不做了",
+            "We no longer sell in Singapore",
+            "We don't sell in Singapore now",
+        ] {
+            assert_eq!(left(denied), ["跨境店"], "{denied}");
+        }
+        for other in [
+            "我不是本地店",
+            "我不是跨境店吗？",
+            "如果我不是跨境店呢",
+            "我的客户不是跨境店",
+            "我们没有收到新加坡站的通知",
+            "这不是新加坡站的问题",
+            "我不是问跨境店的事",
+            "跨境店怎么关店",
+            "We have not received mail from Singapore",
+        ] {
+            assert_eq!(left(other), ["新加坡站", "跨境店"], "{other}");
+        }
+        assert_eq!(left("我不是跨境店了，是本地店"), ["新加坡站", "本地店"]);
     }
 
     #[test]

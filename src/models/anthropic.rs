@@ -10,6 +10,7 @@ use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures::stream::{self, BoxStream, StreamExt};
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use self::wire::Talk;
 use super::http_client::unreachable;
@@ -74,6 +75,7 @@ impl ChatModel for AnthropicModel {
             site: Arc::clone(&self.site),
             talk: Talk::default(),
             ready: VecDeque::new(),
+            until: None,
             over: false,
         };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
@@ -87,6 +89,8 @@ struct Reader {
     site: Arc<Site>,
     talk: Talk,
     ready: VecDeque<Delta>,
+    /// So long it is listened to once it finished, whatever still comes.
+    until: Option<Instant>,
     over: bool,
 }
 
@@ -117,7 +121,8 @@ impl Reader {
         let closed = || ModelError::Broken("the connection closed before the end".to_owned());
         let next = self.events.next();
         let next = match self.talk.is_finished() {
-            true => tokio::time::timeout(AFTER_FINISH, next).await.unwrap_or(None),
+            // Its pings do not keep a reader waiting.
+            true => timeout_at(*self.until.get_or_insert_with(|| Instant::now() + AFTER_FINISH), next).await.unwrap_or(None),
             false => next.await,
         };
         let event = match next {

@@ -244,6 +244,13 @@ impl ModelError {
             Self::Unfinished => "model_unfinished",
         }
     }
+    /// How long the provider asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited(wait) | Self::Overloaded(wait) => *wait,
+            _ => None,
+        }
+    }
     /// Whether the same question may succeed later.
     pub fn retryable(&self) -> bool {
         !matches!(self, Self::Unauthorized(_) | Self::Unknown(_) | Self::Refused(_))

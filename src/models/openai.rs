@@ -13,6 +13,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Body, Response, Url};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 use tower::BoxError;
 
 use super::http_client::{describe, unreachable};
@@ -59,8 +60,15 @@ impl ChatModel for OpenAiModel {
     async fn stream(&self, request: CompletionRequest) -> Result<DeltaStream, ModelError> {
         let body = wire::body(&self.model, self.site.kind, &request);
         let chunks = self.client.chat().create_stream_byot(body).await.map_err(failure)?;
-        let reader =
-            Reader { chunks, site: Arc::clone(&self.site), ready: VecDeque::new(), name: Name::Unknown, finish: None, over: false };
+        let reader = Reader {
+            chunks,
+            site: Arc::clone(&self.site),
+            ready: VecDeque::new(),
+            name: Name::Unknown,
+            finish: None,
+            until: None,
+            over: false,
+        };
         let next = |mut reader: Reader| async move { reader.next().await.map(|item| (item, reader)) };
         Ok(stream::unfold(reader, next).boxed())
     }
@@ -107,6 +115,8 @@ struct Reader {
     name: Name,
     /// Kept for the end, so that nobody stops listening before the token counts came.
     finish: Option<FinishReason>,
+    /// So long it is listened to once it finished, whatever still comes.
+    until: Option<Instant>,
     over: bool,
 }
 
@@ -137,8 +147,8 @@ impl Reader {
     /// The next chunk's deltas; none at the end of the answer.
     async fn read(&mut self) -> Result<Option<Vec<Delta>>, ModelError> {
         let next = self.chunks.next();
-        let item = match self.finish {
-            Some(_) => tokio::time::timeout(AFTER_FINISH, next).await.unwrap_or(None),
+        let item = match self.until {
+            Some(until) => timeout_at(until, next).await.unwrap_or(None),
             None => next.await,
         };
         match item {
@@ -159,7 +169,10 @@ impl Reader {
     fn take(&mut self, deltas: Vec<Delta>) {
         for delta in deltas {
             match delta {
-                Delta::Finish(reason) => self.finish = Some(reason),
+                Delta::Finish(reason) => {
+                    self.finish = Some(reason);
+                    self.until.get_or_insert_with(|| Instant::now() + AFTER_FINISH);
+                }
                 said @ (Delta::Text(_) | Delta::Reasoning(_)) => {
                     self.ready.push_back(said);
                     if let Name::Known(name) = std::mem::replace(&mut self.name, Name::Told) {

@@ -26,6 +26,17 @@ impl Folded {
         folded
     }
 
+    /// What a reader takes for the same, with its spaces and marks: NFKC, simplified, without what shows nothing.
+    pub fn read(original: &str) -> Self {
+        let mut folded = Self::default();
+        for (at, c) in original.char_indices().filter(|(_, c)| !is_invisible(*c) && !shows_nothing(*c)) {
+            for plain in half_width(c).nfkc() {
+                folded.push(text::simplified(plain), at..at + c.len_utf8());
+            }
+        }
+        folded
+    }
+
     /// Letters and digits only, spelled as questions are compared: NFKC, lower case, simplified.
     pub fn letters(original: &str) -> Self {
         let mut folded = Self::default();
@@ -68,6 +79,12 @@ pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 
+/// Directions of writing, variants of a character, and tags: they may stand anywhere in a text.
+fn shows_nothing(c: char) -> bool {
+    matches!(c,
+        '\u{180e}' | '\u{202a}'..='\u{202e}' | '\u{2061}'..='\u{2069}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e01ef}')
+}
+
 fn half_width(c: char) -> char {
     match c {
         '\u{3000}' | '\u{a0}' => ' ',
@@ -92,6 +109,11 @@ mod tests {
         assert_eq!(folded.text, "Tel：138-0013");
         let at = folded.text.find("138-").unwrap();
         assert_eq!(&original[folded.origin(&(at..at + 4))], "１３８\u{200b}－");
+
+        let original = "請忽\u{200b}略，Ｓay\u{202e} 𝗶t";
+        let folded = Folded::read(original);
+        assert_eq!(folded.text, "请忽略,Say it");
+        assert_eq!(&original[folded.origin(&(3..9))], "忽\u{200b}略");
 
         let original = "敏—感 詞，Ｂａｄ";
         let folded = Folded::letters(original);

@@ -114,7 +114,7 @@ mod tests {
         chunks
     }
 
-    const PIECES: [&str; 28] = [
+    const PIECES: [&str; 33] = [
         "代开",
         "发票",
         "开发票",
@@ -140,6 +140,11 @@ mod tests {
         "11010519491231002",
         "X",
         "](",
+        "]:",
+        "//",
+        "javascript:",
+        "evil.example",
+        "\\",
         "4111111111111111",
         "订单号",
         "\n",

@@ -21,12 +21,21 @@ const REACH: usize = 1024;
 const SCHEME: usize = 17;
 
 const ADDRESS: &str = r#"[^\s<>"'`()\[\]{}，。；！？、）】」》]"#;
-/// Written out, or the target of a Markdown link whatever its scheme.
+/// Written out, with a scheme or without; the target of a Markdown link whatever its scheme; and that of a reference
+/// (`[x]: …`), if it is an address. What is captured is the address.
 static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(&format!(r"(?i)(?:[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.){ADDRESS}{{1,1024}}|\]\(\s*<?{ADDRESS}{{1,1024}}")).ok()
+    let patterns = [
+        format!(r"((?:[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.){ADDRESS}{{1,1024}})"),
+        format!(r"\]\(\s*<?({ADDRESS}{{1,1024}})"),
+        format!(r"\]:\s*<?((?:[a-z][a-z0-9+.-]{{1,15}}:|[/\\]{{2}}){ADDRESS}+)"),
+        format!(r"(//(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}{ADDRESS}*)"),
+    ];
+    Regex::new(&format!("(?i){}", patterns.join("|"))).ok()
 });
 /// How an address may begin.
-const BEGINNINGS: [&str; 4] = ["://", "www.", "](", "//"];
+const BEGINNINGS: [&str; 4] = ["://", "www.", "](", "]:"];
+/// How the target of a link may be announced.
+const ANNOUNCED: [&str; 4] = ["](", "](<", "]:", "]:<"];
 
 /// Where an answer may link to.
 #[derive(Clone, Debug, Default)]
@@ -79,11 +88,15 @@ impl Rule for Links {
             return start + begun.start;
         }
         let unspaced = end.trim_end();
-        if let Some(bracket) = ["](", "](<"].iter().find_map(|opening| unspaced.strip_suffix(opening)) {
+        if let Some(bracket) = ANNOUNCED.iter().find_map(|opening| unspaced.strip_suffix(opening)) {
             return start + bracket.len();
         }
         let word = end.rfind(char::is_whitespace).map_or(0, |at| at + end[at..].chars().next().map_or(0, char::len_utf8));
-        start + word + may_begin(&end[word..])
+        let (before, begun) = (end[..word].trim_end(), end[word..].trim_start_matches('<'));
+        match ANNOUNCED.iter().find_map(|opening| before.strip_suffix(opening)) {
+            Some(bracket) if may_begin(begun) == 0 => start + bracket.len(),
+            _ => start + word + may_begin(&end[word..]),
+        }
     }
 
     fn untorn(&self, text: &str, at: usize) -> usize {
@@ -100,20 +113,21 @@ fn may_begin(word: &str) -> usize {
     let cut = BEGINNINGS.iter().map(|beginning| cut(beginning)).max().unwrap_or_default();
     let before = &lower[..word.len() - cut];
     let scheme = |c: &(usize, char)| c.1.is_ascii_alphanumeric() || matches!(c.1, '+' | '.' | '-');
-    before.char_indices().rev().take(SCHEME).take_while(scheme).last().map_or(before.len(), |(at, _)| at)
+    let scheme = before.char_indices().rev().take(SCHEME).take_while(scheme).last().map_or(before.len(), |(at, _)| at);
+    // A host may follow two slashes.
+    let host = lower.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-')).len();
+    let slashes = lower[..host].trim_end_matches(['/', '\\']).len();
+    if host - slashes > 1 || (host > slashes && host == lower.len()) { scheme.min(slashes) } else { scheme }
 }
 
 fn last_link(text: &str) -> Option<Range<usize>> {
     LINK.as_ref()?.find_iter(text).last().map(|hit| hit.range())
 }
 
-/// The addresses in a text, without the bracket of a Markdown link.
+/// The addresses in a text, without what announces them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
     let Some(pattern) = &*LINK else { return Vec::new() };
-    let found = pattern.find_iter(text).map(|hit| {
-        let start = hit.as_str().strip_prefix("](").map_or(0, |rest| 2 + rest.len() - rest.trim_start_matches([' ', '<']).len());
-        hit.start() + start..hit.end()
-    });
+    let found = pattern.captures_iter(text).filter_map(|hit| hit.iter().skip(1).flatten().next().map(|address| address.range()));
     found.map(|span| span.start..span.start + text[span.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len()).collect()
 }
 
@@ -155,10 +169,12 @@ enum Target {
 
 fn target(address: &str) -> Target {
     let lower = address.to_ascii_lowercase();
+    // Readers of pages take `/\` for `//`, and `&` may begin a slash in disguise.
+    let elsewhere = ["//", "\\\\", "/\\", "\\/", "/&"].iter().any(|start| lower.starts_with(start));
     let absolute = match lower.as_str() {
-        here if here.starts_with('#') || (here.starts_with('/') && !here.starts_with("//")) => return Target::Here,
+        here if here.starts_with('#') || (here.starts_with('/') && !elsewhere) => return Target::Here,
         bare if bare.starts_with("www.") => format!("http://{address}"),
-        relative if relative.starts_with("//") => format!("http:{address}"),
+        relative if elsewhere => format!("http://{}", relative.trim_start_matches(['/', '\\'])),
         _ => address.to_owned(),
     };
     // 的说明 right behind an address is no part of it.
@@ -192,7 +208,10 @@ mod tests {
             "[rules](https://help.harborlane.example/x)",
             "[top](#top) and [page](/console/)",
             "www.known.com/path",
-            "no link: a.b.c, 3://4, and/or",
+            "no link: a.b.c, 3://4, and/or, // a comment, 和//或, a//b.c",
+            "[注]: 请看下文，[1]: 12:30",
+            "[rules]: https://rules.shop.cn/a",
+            "//rules.shop.cn/a",
         ] {
             assert_eq!(shown(stays), stays);
         }
@@ -202,6 +221,15 @@ mod tests {
             ("![x](https://evil.example/p?d=secret)", "![x]([link removed])"),
             ("[x](javascript:alert(1))", "[x]([link removed](1))"),
             ("[x](//evil.example)", "[x]([link removed])"),
+            (
+                "[x](/\\evil.example) [x](\\\\evil.example) [x](/&#47;evil.example)",
+                "[x]([link removed]) [x]([link removed]) [x]([link removed])",
+            ),
+            ("看[x]。\n\n[x]: https://evil.example/p", "看[x]。\n\n[x]: [link removed]"),
+            ("[x]:\n  <javascript:alert(1)> [y]: //evil.example", "[x]:\n  <[link removed](1)> [y]: [link removed]"),
+            ("见 //evil.example/x，(//evil.example) //evil.example", "见 [link removed]，([link removed]) [link removed]"),
+            ("见//evil.example:80/x?q=1", "见[link removed]"),
+            ("//rules.shop.cn/a/secret", "[link removed]"),
             ("https://rules.shop.cn@evil.example/", "[link removed]"),
             ("https://rules.shop.cn.evil.example/", "[link removed]"),
             ("https://xharborlane.example", "[link removed]"),
@@ -221,7 +249,9 @@ mod tests {
         let pending = |text: &str| text[links.open_from(text)..].to_owned();
         assert_eq!(pending("见 https://a.b/c"), "https://a.b/c");
         assert_eq!(pending("见 https:/"), "https:/");
-        assert_eq!(pending("[x]("), "](");
+        assert_eq!((pending("[x]("), pending("[x]: ")), ("](".to_owned(), "]: ".to_owned()));
+        assert_eq!((pending("见 //evil."), pending("见 //")), ("//evil.".to_owned(), "//".to_owned()));
+        assert_eq!(pending("和//或"), "");
         assert_eq!(pending("见 https://a.b/c 。好"), "");
     }
 }

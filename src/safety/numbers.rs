@@ -40,11 +40,13 @@ pub fn find(text: &str) -> Vec<(Range<usize>, Kind)> {
 fn number_at(text: &str, at: usize) -> Option<(Range<usize>, Kind)> {
     let start = with_country_sign(text, at);
     let label = Label::before(&text[..start]);
-    let mut number = Written { international: start < at || text[..at].ends_with('('), ..Written::default() };
+    let international = start < at || text[..at].ends_with('(');
+    let mut number = Written { international, ..Written::default() };
     let mut found = None;
     let mut end = at;
     while number.groups.len() < GROUPS && end - at < REACH {
         let Some(group) = next_group(&text[end..], !number.groups.is_empty()) else { break };
+        number.dotted |= text[end..].starts_with('.');
         number.push(&text[end + group.start..end + group.end]);
         end += group.end;
         let stop = end + usize::from(number.is_one_short_of_an_id() && text[end..].starts_with(['x', 'X']));
@@ -61,6 +63,8 @@ struct Written {
     digits: String,
     groups: Vec<usize>,
     international: bool,
+    /// With dots, as decimals, versions and addresses of machines are too.
+    dotted: bool,
 }
 
 impl Written {
@@ -97,7 +101,8 @@ impl Written {
         if self.groups == [3, 3, 4] && !self.digits.starts_with(['0', '1']) {
             return labelled || self.international;
         }
-        let long_enough = (self.groups.len() >= 2 && self.digits.len() >= 9) || self.digits.len() >= 11;
+        let fewest = if self.dotted { 3 } else { 2 };
+        let long_enough = (self.groups.len() >= fewest && self.digits.len() >= 9) || self.digits.len() >= 11 && !self.dotted;
         self.international && long_enough && self.digits.len() <= 15 && !self.digits.starts_with('0')
     }
 
@@ -111,7 +116,7 @@ impl Written {
             Some(first) => *first -= code.min(*first),
             None => {}
         }
-        matches!(groups[..], [11] | [3, 4, 4] | [3, 8] | [7, 4])
+        matches!(groups[..], [3, 4, 4]) || !self.dotted && matches!(groups[..], [11] | [3, 8] | [7, 4])
     }
 
     /// Groups of four (the last of any length), 4-6-5, or all in one.
@@ -221,13 +226,17 @@ fn with_country_sign(text: &str, at: usize) -> usize {
     at - open - if plus <= 2 { plus } else { 0 }
 }
 
-/// The next group of digits, after at most one separator; in brackets after two.
+/// The next group of digits, after at most one separator, which may stand between spaces; in brackets after two.
 fn next_group(text: &str, separated: bool) -> Option<Range<usize>> {
     let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
     if !separated {
         return Some(0..digits(0)).filter(|group| !group.is_empty());
     }
-    let gap = ["-", " ", ") ", ")-", " (", ")", "("].iter().filter(|gap| text.starts_with(**gap)).map(|gap| gap.len()).max()?;
+    let gap = ["-", " - ", "- ", " -", ".", " ", ") ", ")-", " (", ")", "("]
+        .iter()
+        .filter(|gap| text.starts_with(**gap))
+        .map(|gap| gap.len())
+        .max()?;
     Some(gap..gap + digits(gap)).filter(|group| !group.is_empty())
 }
 
@@ -308,6 +317,15 @@ mod tests {
         assert_eq!(kinds("+86 138-0013-8000"), [("+86 138-0013-8000", Kind::Phone)]);
         assert_eq!(kinds("call +1 (415) 555-2671 now"), [("+1 (415) 555-2671", Kind::Phone)]);
         assert_eq!(kinds("4111 1111 1111 1111"), [("4111 1111 1111 1111", Kind::BankCard)]);
+        for phone in ["138.0013.8000", "138 - 0013 - 8000", "138- 0013 -8000", "+86 138.0013.8000", "+1.415.555.2671"] {
+            assert_eq!(kinds(&format!("打 {phone} 找我")), [(phone, Kind::Phone)]);
+        }
+        assert_eq!(kinds("4111 - 1111 - 1111 - 1111"), [("4111 - 1111 - 1111 - 1111", Kind::BankCard)]);
+        for none in ["139.69171234", "138.00138000", "+139.69171234", "138.0013.8000.5", "192.168.1.100", "版本 138.0013", "7.13800138000"]
+        {
+            assert_eq!(kinds(none), [], "{none}");
+        }
+        assert_eq!(kinds("13800138000 - 13900139000"), [("13800138000", Kind::Phone), ("13900139000", Kind::Phone)]);
         assert_eq!(kinds("13800138000 13900139000"), [("13800138000", Kind::Phone), ("13900139000", Kind::Phone)]);
     }
 

@@ -32,11 +32,21 @@ pub const CARELESS: &str = "可以代 开-发票[1]，打 139 0013 9000，卡 41
 pub const REWRITTEN: &str = "<think>想一想</think>{\"intent\": \"question\", \"query\": \"跨境包裹的面单怎么打印？\"}";
 /// What the model that judges does not let through.
 pub const REFUSED: &str = "做坏事";
+/// A forbidden word with a marker of no source in it.
+pub const APART: &str = "可以代开[9]发票[1]。";
+/// gpt-oss's own format, left in the text.
+pub const HARMONY: &str = "<|channel|>analysis<|message|>机密推理<|end|><|start|>assistant<|channel|>final<|message|>答案[1]。<|return|>";
+/// Reasoning that ends without having begun.
+pub const STRAY: &str = "机密推理</think>\n\n答案[1]。";
+/// Ways to a page that the source names, and ways to others.
+pub const LINKED: &str = "见 https://rules.example/x ，![i](https://rules.example/x?q=secret) https://me@rules.example/x 和[r]。\n\n[r]: javascript:alert\n//evil.example/y [z](/\\evil.example)";
+/// Answers that come in two parts, cut at each place: `NAME-AT`.
+const CUT: [(&str, &str); 3] = [("think", INLINE), ("apart", APART), ("harmony", HARMONY)];
 /// An answer with its reasoning written inline.
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
-/// The models it has, beside one `think-N` for each place where [`INLINE`] can be cut.
-const MODELS: [&str; 32] = [
+/// The models it has, beside those of [`CUT`].
+const MODELS: [&str; 35] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -69,6 +79,9 @@ const MODELS: [&str; 32] = [
     "misspelt-400",
     "thinks-only",
     "filtered",
+    "stray-once",
+    "strays-r1",
+    "linked",
 ];
 
 /// The running provider.
@@ -95,7 +108,7 @@ impl FakeProvider {
 
     /// Its entry in the configuration, with every model.
     pub fn config(&self) -> ProviderConfig {
-        let cuts = (0..=INLINE.chars().count()).map(|at| format!("think-{at}"));
+        let cuts = CUT.iter().flat_map(|(name, text)| (0..=text.chars().count()).map(move |at| format!("{name}-{at}")));
         let models = MODELS.iter().map(|&id| id.to_owned()).chain(cuts).map(model).collect();
         ProviderConfig {
             base_url: format!("http://{}/v1", self.server.address),
@@ -145,7 +158,11 @@ async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let name = body["model"].as_str().unwrap_or_default().to_owned();
     let obeyed = obeyed(&body);
-    seen.requests.lock().unwrap().push(body);
+    let nth = {
+        let mut requests = seen.requests.lock().unwrap();
+        requests.push(body);
+        requests.iter().filter(|body| body["model"] == *name).count()
+    };
     let error = |status: StatusCode| {
         (status, axum::Json(json!({"error": {"message": "scripted", "type": "scripted", "code": null}}))).into_response()
     };
@@ -156,6 +173,7 @@ async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
         "server-error" | "server-error-2" => error(StatusCode::INTERNAL_SERVER_ERROR),
         "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
         "error-body" => error(StatusCode::OK),
+        "stray-once" if nth > 1 => stream(seen, "paced".to_owned(), obeyed),
         _ => stream(seen, name, obeyed),
     }
 }
@@ -228,6 +246,22 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
                 text(out, &c.to_string()).await?;
             }
         }
+        "stray-once" | "strays-r1" => {
+            for c in STRAY.chars() {
+                text(out, &c.to_string()).await?;
+            }
+        }
+        "paced" => {
+            for piece in ANSWER {
+                text(out, piece).await?;
+                pause(out).await?;
+            }
+        }
+        "linked" => {
+            for c in LINKED.chars() {
+                text(out, &c.to_string()).await?;
+            }
+        }
         "careless" => {
             for c in CARELESS.chars() {
                 text(out, &c.to_string()).await?;
@@ -247,9 +281,9 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
             finish(out, "length").await?;
             return line(out, "[DONE]").await;
         }
-        cut if cut.starts_with("think-") => {
-            let at = cut["think-".len()..].parse().unwrap();
-            let (before, after): (Vec<_>, Vec<_>) = INLINE.chars().enumerate().partition(|(i, _)| *i < at);
+        cut if cut_at(cut).is_some() => {
+            let (whole, at) = cut_at(cut).unwrap();
+            let (before, after): (Vec<_>, Vec<_>) = whole.chars().enumerate().partition(|(i, _)| *i < at);
             for part in [before, after] {
                 text(out, &part.into_iter().map(|(_, c)| c).collect::<String>()).await?;
             }
@@ -259,6 +293,13 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
     finish(out, "stop").await?;
     line(out, &json!({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}}).to_string()).await?;
     line(out, "[DONE]").await
+}
+
+/// The answer of a model of [`CUT`], and where it is cut.
+fn cut_at(model: &str) -> Option<(&'static str, usize)> {
+    let (name, at) = model.split_once('-')?;
+    let (_, text) = CUT.iter().find(|(known, _)| *known == name)?;
+    Some((text, at.parse().ok()?))
 }
 
 async fn answer(out: &mut Out) -> Result<(), Left> {

@@ -18,6 +18,8 @@ mod faults;
 mod feishu;
 mod files;
 mod fuzzing;
+mod gone;
+mod guarded;
 mod house;
 mod hub;
 mod identity;

@@ -141,10 +141,19 @@ async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call()
         ("unreachable", 503, "model_unavailable"),
     ] {
         let answer = complete(&server, &server.member, ask(model, json!({}))).await;
+        let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+        assert_eq!(wait.as_deref(), (model == "rate-limited").then_some("60"), "the provider's own wait is passed on");
         assert_eq!((answer.status().as_u16(), &answer.json::<Value>().await.unwrap()["error"]["code"]), (status, &json!(code)), "{model}");
         let streamed = chunks(complete(&server, &server.member, ask(model, json!({"stream": true}))).await).await;
         assert_eq!(streamed.last().unwrap()["error"]["code"], code, "{model}: {streamed:?}");
     }
+    let limited = server.session(&server.member).await.ask(GROUNDED, json!({"model": "rate-limited"})).await;
+    let error = &limited.done()["error"];
+    assert_eq!(
+        (&error["code"], &error["retry_after_ms"], &error["retryable"]),
+        (&json!("model_rate_limited"), &json!(60_000), &json!(true))
+    );
+    assert!(error["message"].as_str().unwrap().contains("60 s"), "{error}");
     let mut answer = complete(&server, &server.member, ask("endless-3", json!({"stream": true}))).await;
     while !String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()).contains('无') {}
     drop(answer);

@@ -126,7 +126,7 @@ first_token: number,
  */
 total: number, };
 
-export type ErrorReport = { code: string, message: string, retryable: boolean, };
+export type ErrorReport = { code: string, message: string, retryable: boolean, retry_after_ms?: number, };
 
 export type Done = { 
 /**

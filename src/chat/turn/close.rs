@@ -118,7 +118,7 @@ impl Turning {
 fn not_kept(done: &mut Done, answer: &str, message: String) {
     done.status = if answer.is_empty() { Status::Failed } else { Status::Incomplete };
     "error".clone_into(&mut done.finish_reason);
-    done.error = Some(ErrorReport { code: "answer_not_stored".to_owned(), message, retryable: true });
+    done.error = Some(ErrorReport { code: "answer_not_stored".to_owned(), message, retryable: true, retry_after_ms: None });
 }
 
 /// The word that is stored.

@@ -24,7 +24,7 @@ impl Turning {
             }
             Allowance::Reached(limit) => {
                 let message = words::spend_limit(self.language, &limit);
-                Ok(Some(ErrorReport { code: "spend_limit_reached".to_owned(), message, retryable: false }))
+                Ok(Some(ErrorReport { code: "spend_limit_reached".to_owned(), message, retryable: false, retry_after_ms: None }))
             }
         }
     }

@@ -26,7 +26,7 @@ impl Turning {
             None => memory.remembered(&self.tenant, &self.turn.conversation_id).await?,
         };
         self.facts = known.facts.clone();
-        facts::merge(&mut self.facts, facts::stated(&self.request.text, self.turn.place));
+        facts::hear(&mut self.facts, &self.request.text, self.turn.place);
         if self.facts != known.facts && self.request.history.is_none() {
             memory.keep_facts(&self.tenant, &self.turn.conversation_id, &self.facts).await?;
         }
@@ -47,7 +47,7 @@ pub(super) fn earlier_query(earlier: &[Turn], history: Option<&[Message]>) -> Op
 fn told_by(history: &[Message]) -> Remembered {
     let mut known = Remembered::default();
     for message in history.iter().filter(|message| message.role == Role::User) {
-        facts::merge(&mut known.facts, facts::stated(&message.content, 0));
+        facts::hear(&mut known.facts, &message.content, 0);
     }
     known
 }

@@ -73,7 +73,7 @@ impl Turning {
 }
 
 /// Whether a reader may be led there: a row's address is whatever somebody wrote into its cell.
-fn is_web(url: &str) -> bool {
+pub(in crate::chat) fn is_web(url: &str) -> bool {
     ["http://", "https://"].iter().any(|scheme| url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 

@@ -112,8 +112,8 @@ impl Turning {
     fn failed(&self, error: &ModelError) -> Ending {
         let by = self.model.card();
         tracing::warn!(model = by.id, provider = by.provider, code = error.code(), %error, "the model did not answer");
-        let message = words::model_failed(error, self.language);
-        Ending::Broken(ErrorReport { code: error.code().to_owned(), message, retryable: error.retryable() })
+        let (code, message) = (error.code().to_owned(), words::model_failed(error, self.language));
+        Ending::Broken(ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) })
     }
 
     /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.

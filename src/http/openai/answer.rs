@@ -258,13 +258,13 @@ mod tests {
 
     #[test]
     fn a_failed_answer_is_an_error_and_a_cancelled_one_is_short() {
-        let report = ErrorReport { code: "model_unavailable".into(), message: "down".into(), retryable: true };
+        let report = ErrorReport { code: "model_unavailable".into(), message: "down".into(), retryable: true, retry_after_ms: None };
         let mut answer = Answer::new("r_1", 7, "m", "");
         let chunks = answer.chunks(event(done(Status::Failed, "error", Some(report.clone()))), true);
         assert_eq!((chunks.len(), &chunks[0]["error"]["code"]), (1, &json!("model_unavailable")));
         let ending = answer.collect(event(done(Status::Failed, "error", Some(report)))).unwrap();
         assert!(matches!(ending, Ending::Failed(error) if error.retryable));
-        let broken = ErrorReport { code: "model_stream_broken".into(), message: "cut".into(), retryable: true };
+        let broken = ErrorReport { code: "model_stream_broken".into(), message: "cut".into(), retryable: true, retry_after_ms: None };
         let chunks = answer.chunks(event(done(Status::Incomplete, "error", Some(broken.clone()))), true);
         assert_eq!(chunks.last().unwrap()["error"]["code"], "model_stream_broken", "what broke off does not end like what is whole");
         let ending = answer.collect(event(done(Status::Incomplete, "error", Some(broken)))).unwrap();

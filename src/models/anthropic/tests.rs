@@ -103,6 +103,16 @@ async fn an_end_without_the_last_event_is_still_an_end() {
 }
 
 #[tokio::test]
+async fn after_the_end_pings_keep_nobody_waiting() {
+    let pings = (0..20).flat_map(|_| [Step::Wait(Duration::from_millis(500)), event(json!({"type": "ping"}))]);
+    let steps: Vec<Step> = start().into_iter().chain([text("x"), stop("end_turn")]).chain(pings).chain([Step::Hang]).collect();
+    let began = std::time::Instant::now();
+    let items = ask(steps).await;
+    assert_eq!(items.last().unwrap().as_ref().unwrap(), &Delta::Finish(FinishReason::Stop));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn refusals_before_the_answer() {
     let error = |status: u16, headers: &'static str, kind: &'static str| async move {
         let body = json!({"type": "error", "error": {"type": kind, "message": "no sk-fake-secret"}}).to_string();

@@ -156,9 +156,15 @@ async fn an_end_that_lacks_something_is_still_an_end() {
     // [DONE] without a reason.
     let items = ask(vec![streaming(), delta("content", "x"), Step::Send("data: [DONE]\n\n".into())]).await;
     assert_eq!(items.last().unwrap().as_ref().unwrap(), &FINISH);
-    // Nothing at all after the reason.
-    let items = ask(vec![streaming(), delta("content", "x"), stop, Step::Hang]).await;
-    assert_eq!(items.last().unwrap().as_ref().unwrap(), &FINISH);
+    // Nothing at all after the reason; or something again and again, and never an end.
+    let empty = chunk(json!({"choices": []}));
+    let beats: Vec<Step> = (0..20).flat_map(|_| [Step::Wait(Duration::from_millis(500)), empty.clone()]).collect();
+    for after in [Vec::new(), beats] {
+        let began = std::time::Instant::now();
+        let items = ask([vec![streaming(), delta("content", "x"), stop.clone()], after, vec![Step::Hang]].concat()).await;
+        assert_eq!(items.last().unwrap().as_ref().unwrap(), &FINISH);
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    }
 }
 
 #[tokio::test]
