@@ -481,6 +481,22 @@ async fn commands_beside_a_running_server_take_effect_there() {
 }
 
 #[tokio::test]
+async fn a_shop_without_rows_is_searched_beside_a_running_server() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let serving = Serving::start(&shop.data);
+    serving.ready().await;
+    shop.run(["tenant", "add", "fresh"]).done();
+    // At once, when the server may not have looked at it, and when it has.
+    for _ in 0..2 {
+        let found = shop.run(["kb", "search", "怎么修改退货地址？", "--tenant", "fresh"]).done();
+        assert_eq!((&found.json["decision"], &found.json["hits"]), (&json!("none"), &json!([])));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(shop.search("怎么修改退货地址？")[0], "b");
+}
+
+#[tokio::test]
 async fn a_first_start_has_the_starter_pack_and_can_be_backed_up_and_exported() {
     let shop = Shop::new();
     let serving = Serving::start(&shop.data);
