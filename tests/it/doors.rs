@@ -513,6 +513,42 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn wrong_keys_are_limited_by_address_and_lock_no_right_one_out() {
+    const ADDRESS: &str = "8.8.8.8";
+    let server = Server::start(Setup { config: Some(|config| config.limits.address_per_minute = 3), ..Setup::default() }).await;
+    let show = async |path: &str, key: &str, address: &str| {
+        server.get(path).bearer_auth(key).header("x-forwarded-for", address).send().await.unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(show("/api/v1/conversations", "mc_admin_wrong", ADDRESS).await.status(), 401);
+    }
+    check_refusal(show("/api/v1/conversations", "mc_admin_wrong", ADDRESS).await, "wrong keys from this address").await;
+    let openai = show("/v1/models", "sk-wrong", ADDRESS).await;
+    assert!(openai.status() == 429 && openai.headers().contains_key("retry-after"));
+    assert_eq!(openai.json::<Value>().await.unwrap()["error"]["type"], "rate_limit_error");
+    let cookie = server.get("/api/v1/session").header("cookie", "mc_session=in_wrong").header("x-forwarded-for", ADDRESS);
+    assert_eq!(cookie.send().await.unwrap().status(), 429, "a session that is none");
+    let link = server.request(Method::POST, "/api/v1/session").header("x-forwarded-for", ADDRESS).json(&json!({"token": "in_wrong"}));
+    assert_eq!(link.send().await.unwrap().status(), 429, "a sign-in link that is none");
+    assert_eq!(show("/api/v1/conversations", &server.member, ADDRESS).await.status(), 200, "a right key");
+    assert_eq!(show("/api/v1/conversations", "mc_admin_wrong", "8.8.4.4").await.status(), 401, "another address");
+
+    // Sockets come from this machine; the wrong keys of their first frames count like the others.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let mut socket = server.socket(None).await.unwrap();
+        let refused = socket.open(json!({"token": "mc_member_wrong"})).await;
+        seen.push((refused["code"].as_str().unwrap().to_owned(), socket.closed().await));
+        if seen.last().unwrap().0 == "rate_limited" {
+            assert!(refused["retryable"] == true && refused["retry_after_ms"].as_u64() > Some(0), "{refused}");
+        }
+    }
+    assert_eq!(seen[0], ("invalid_key".to_owned(), 4401));
+    assert_eq!(seen[4], ("rate_limited".to_owned(), 4429));
+    server.session(&server.member).await;
+}
+
+#[tokio::test]
 async fn a_socket_that_does_not_stop_asking_is_closed() {
     let server = Server::start(Setup { config: Some(|config| config.limits.key_per_minute = 1), ..Setup::default() }).await;
     let mut socket = server.session(&server.member).await;
