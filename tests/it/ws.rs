@@ -434,6 +434,10 @@ async fn every_fault_of_a_provider_ends_in_one_done_that_says_so() {
         assert!(!done.to_string().contains("sk-fake"), "{done}");
         assert_eq!(turn.text(), if status == "failed" { "" } else { "半句" }, "{model}");
         let requests = provider.requests(model).len();
+        ("misspelt", "failed", "model_unknown", 1),
+        ("misspelt-400", "failed", "model_unknown", 1),
+        ("thinks-only", "failed", "model_unfinished", 1),
+        ("filtered", "failed", "model_refused", 1),
         assert!(requests == calls || (model == "error-body" && requests > 0), "{model}: {requests} calls");
         let kept = ended(&server, &server.member, turn.conversation()).await;
         assert_eq!((&kept["status"], &kept["answer"]), (&json!(status), &json!(turn.text())), "{model}");
