@@ -28,6 +28,7 @@ mod killed_counting;
 mod logbook;
 mod mcp;
 mod models;
+mod neighbour;
 mod openai;
 mod outgoing;
 mod people;
