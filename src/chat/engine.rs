@@ -116,7 +116,7 @@ impl ChatEngine {
     ///
     /// # Errors
     /// `message_empty`, `message_has_nul`, `message_too_long`, `bad_client_msg_id`, `bad_market`, `bad_locale`,
-    /// `model_not_found`, `conversation_not_found`,
+    /// `model_not_found`, `conversation_not_found`, `client_msg_id_reused`,
     /// `response_not_found`, `response_replaced` or `response_running` for an edited message,
     /// `shutting_down`, or what the database says.
     pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::app::{DEMO, Ground};
 use crate::config::{Config, Overrides};
 use crate::db;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::telemetry;
 
@@ -112,8 +113,17 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-async fn execute(Cli { options, command }: Cli) -> Result<u8> {
-    let mut config = options.config()?;
+async fn execute(cli: Cli) -> Result<u8> {
+    let config = cli.options.config()?;
+    let data_dir = config.data_dir.clone();
+    // What a command that was killed could not give away any more.
+    disk::hand_over(&data_dir);
+    let outcome = perform(cli, config).await;
+    disk::hand_over(&data_dir);
+    outcome
+}
+
+async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8> {
     if !matches!(command, Command::Serve(_)) && config.log.filter == "info" {
         // What a server tells of its day is noise beside a command's result.
         config.log.filter = "warn,sqlx=error".to_owned();

@@ -38,9 +38,11 @@ impl Turning {
         }
         let ending = match ending {
             // Thoughts without a word after them are no answer either.
-            Ending::Finished(FinishReason::Stop) if self.sent.text.is_empty() => {
-                Ending::Broken(model_report(&ModelError::Broken("the answer was empty".to_owned())))
-            }
+            Ending::Finished(reason) if self.sent.text.is_empty() => self.failed(&match reason {
+                FinishReason::Stop => ModelError::Broken("the answer was empty".to_owned()),
+                FinishReason::Length => ModelError::Unfinished,
+                FinishReason::ContentFilter => ModelError::Refused("its own filter kept the answer back".to_owned()),
+            }),
             ending => ending,
         };
         let stray = answer.split.saw_stray();
@@ -82,7 +84,7 @@ impl Turning {
     ) -> Ending {
         let Started { model: by, deltas: mut stream } = match model.stream(request, &self.attempts).await {
             Ok(started) => started,
-            Err(error) => return Ending::Broken(model_report(&error)),
+            Err(error) => return self.failed(&error),
         };
         if by.thinks_first() {
             answer.split = ReasonSplitter::inside();
@@ -99,10 +101,18 @@ impl Turning {
                 Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
                 Ok(Delta::Model(name)) => self.named = Some(name),
                 Ok(Delta::Finish(reason)) => finish = reason,
-                Err(error) => return Ending::Broken(model_report(&error)),
+                Err(error) => return self.failed(&error),
             }
         }
         Ending::Finished(finish)
+    }
+
+    /// No answer, or half of one: what it was goes to the operator, what to do to who asked.
+    fn failed(&self, error: &ModelError) -> Ending {
+        let by = self.model.card();
+        tracing::warn!(model = by.id, provider = by.provider, code = error.code(), %error, "the model did not answer");
+        let message = words::model_failed(error, self.language);
+        Ending::Broken(ErrorReport { code: error.code().to_owned(), message, retryable: error.retryable() })
     }
 
     /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.
@@ -199,7 +209,3 @@ impl Answering {
     }
 }
 
-fn model_report(error: &ModelError) -> ErrorReport {
-    tracing::warn!(code = error.code(), %error, "the model did not answer");
-    ErrorReport { code: error.code().to_owned(), message: words::model_failed(error), retryable: error.retryable() }
-}

@@ -104,6 +104,12 @@ impl LexicalIndex {
             return Ok(shelf);
         }
         if !self.writable.load(Ordering::Acquire) {
+            if !folder.join("meta.json").exists() || untouched(&folder) {
+                // Its owner has followed nothing yet. A shop without rows has nothing to wait for, and who wants rows
+                // waits for their revision.
+                let (schema, fields) = layout();
+                return Shelf::new(Index::create_in_ram(schema), fields, terms, 0);
+            }
             return Err(Error::unavailable(
                 "index_not_ready",
                 "The server that owns this data directory is still building the index. Try again in a moment.",
@@ -227,5 +233,25 @@ mod tests {
         assert!(untouched(&shop), "looked at before the first import");
         index(folder.path()).apply(&tenant, &[], 1).await.unwrap();
         assert!(!untouched(&shop), "an import was followed");
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_finds_nothing_where_nothing_was_followed_and_waits_where_it_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        let reader = index(folder.path());
+        reader.set_writable(false);
+        assert_eq!(reader.applied(&tenant).await.unwrap(), 0, "the owner has not looked at it");
+        assert!(!folder.path().join("shop").exists(), "only the owner makes a folder");
+        index(folder.path()).applied(&tenant).await.unwrap();
+        reader.reopen();
+        let asked = LegQuery { tokens: vec!["押金".into()], ..LegQuery::default() };
+        assert!(reader.search(&tenant, &asked, 9).await.unwrap().is_empty(), "the owner has begun it");
+        index(folder.path()).apply(&tenant, &[], 7).await.unwrap();
+        reader.reopen();
+        assert_eq!(reader.applied(&tenant).await.unwrap(), 7);
+        std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
+        reader.reopen();
+        assert_eq!(reader.applied(&tenant).await.unwrap_err().code(), "index_not_ready");
     }
 }
