@@ -45,7 +45,7 @@ pub(super) fn idf(with: f32, all: f32) -> f32 {
 }
 
 /// Per segment the sum of each document over words in fields, each with its boost.
-pub(super) fn sums<'a>(searcher: &Searcher, fields: &[(Field, f32, &[&'a str])]) -> tantivy::Result<Vec<Vec<f32>>> {
+pub(super) fn sums(searcher: &Searcher, fields: &[(Field, f32, &[&str])]) -> tantivy::Result<Vec<Vec<f32>>> {
     let mut sums: Vec<Vec<f32>> = searcher.segment_readers().iter().map(|segment| vec![0.0; segment.max_doc() as usize]).collect();
     let all = documents(searcher);
     for &(field, boost, words) in fields {
