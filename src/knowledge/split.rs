@@ -19,6 +19,17 @@ pub fn passages(draft: &EntryDraft) -> Vec<Passage> {
     numbered.map(|(seq, (kind, text))| Passage { seq, kind, text }).collect()
 }
 
+/// The text of one passage, without cutting what need not be cut.
+pub fn passage(draft: &EntryDraft, seq: u32) -> Option<String> {
+    let at = seq as usize;
+    if let Some(phrasing) = draft.phrasings().nth(at) {
+        return Some(phrasing.clone());
+    }
+    let mut pieces = pieces(&draft.answer);
+    let at = at - draft.phrasings().count();
+    if at < pieces.len() { Some(pieces.swap_remove(at)) } else { draft.negative.get(at - pieces.len()).cloned() }
+}
+
 /// Whole sentences packed into pieces; a sentence over the limit is cut where it must be.
 fn pieces(answer: &str) -> Vec<String> {
     let most = if mostly_han(answer) { PIECE_CHARS } else { PIECE_CHARS * LATIN_FACTOR };
@@ -108,6 +119,20 @@ mod tests {
         assert_eq!((cut[0].text.as_str(), cut[1].text.as_str()), ("问", "再问"));
         assert!(cut[2..].iter().all(|passage| passage.kind == PassageKind::Body && passage.text.ends_with('。')));
         assert_eq!(cut.iter().map(|passage| passage.seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn one_passage_is_what_it_is_among_all() {
+        let draft = EntryDraft {
+            question: "问".into(),
+            similar: vec!["再问".into()],
+            answer: "答。".repeat(300),
+            negative: vec!["不问".into(), "也不问".into()],
+            ..Default::default()
+        };
+        let all = passages(&draft);
+        assert!(all.iter().all(|one| passage(&draft, one.seq).as_ref() == Some(&one.text)));
+        assert_eq!(passage(&draft, all.len() as u32), None);
     }
 
     #[test]
