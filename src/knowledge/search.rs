@@ -15,7 +15,7 @@ use super::gist::{self, Gist};
 use super::index::both::Found;
 use super::index::{Filter, LegQuery, Scored};
 use super::rerank::{Reranked, rerank};
-use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
+use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, PassageKind, Revision, fold, places, text};
 use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
@@ -268,7 +268,7 @@ pub struct Concluded {
 }
 
 /// The direction between several vectors; the vector itself when there is one.
-fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
+pub(super) fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
     let Some(mut sum) = vectors.pop() else { return Vec::new() };
     if vectors.is_empty() {
         return sum;
@@ -295,9 +295,14 @@ fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
     tokens.iter().filter(|token| told(token) && seen.insert(*token)).cloned().collect()
 }
 
-/// The passage's text; passages are cut the same way every time, so the number is enough.
+/// The passage's text, of a sentence the piece it is from; passages are cut the same way every time, so the number is
+/// enough.
 fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
-    super::split::passages(draft).into_iter().find(|passage| passage.seq == seq).map_or_else(String::new, |passage| passage.text)
+    let passages = super::split::passages(draft);
+    let Some(found) = passages.iter().find(|passage| passage.seq == seq) else { return String::new() };
+    let holds = |piece: &&super::Passage| piece.kind == PassageKind::Body && piece.text.contains(&found.text);
+    let piece = (found.kind == PassageKind::Sentence).then(|| passages.iter().find(holds)).flatten();
+    piece.unwrap_or(found).text.clone()
 }
 
 fn ms(since: Instant) -> f64 {
