@@ -10,7 +10,7 @@ use super::{EntryDraft, Passage, PassageKind};
 pub const PIECE_CHARS: usize = 400;
 const LATIN_FACTOR: usize = 3;
 /// Pieces from this long on are also cut into sentences; in a shorter one they say the same as the piece.
-const LONG_CHARS: usize = 150;
+const LONG_CHARS: usize = 100;
 /// Neighbouring sentences shorter than the first are put together, as long as they stay below the second.
 const SENTENCE_CHARS: (usize, usize) = (15, 80);
 
