@@ -294,7 +294,7 @@ pub struct Concluded {
 }
 
 /// The direction between several vectors; the vector itself when there is one.
-fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
+pub(super) fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
     let Some(mut sum) = vectors.pop() else { return Vec::new() };
     if vectors.is_empty() {
         return sum;
@@ -321,9 +321,10 @@ fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
     tokens.iter().filter(|token| told(token) && seen.insert(*token)).cloned().collect()
 }
 
-/// The passage's text; passages are cut the same way every time, so the number is enough.
+/// The passage's text, of a sentence the piece it is from; passages are cut the same way every time, so the number is
+/// enough.
 fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
-    super::split::passage(draft, seq).unwrap_or_default()
+    super::split::shown(draft, seq).unwrap_or_default()
 }
 
 fn ms(since: Instant) -> f64 {

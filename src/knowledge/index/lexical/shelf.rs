@@ -11,7 +11,7 @@ use super::sheet::Sheet;
 use crate::error::{Error, Result};
 use crate::knowledge::store::Change;
 use crate::knowledge::words::Terms;
-use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision};
+use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision, text};
 
 /// Memory of a writer while it applies changes; it is dropped afterwards.
 const WRITER_BYTES: usize = 30_000_000;
@@ -92,8 +92,8 @@ impl Shelf {
         let title = |cut: fn(&Terms, &str) -> Vec<String>| draft.phrasings().flat_map(|phrasing| cut(terms, phrasing)).collect::<Vec<_>>();
         document.add_text(self.fields.title, title(Terms::tokens).join(" "));
         document.add_text(self.fields.title_grams, title(Terms::grams).join(" "));
-        document.add_text(self.fields.body, terms.tokens(&passage.text).join(" "));
-        document.add_text(self.fields.body_grams, terms.grams(&passage.text).join(" "));
+        document.add_text(self.fields.body, text::damped(terms.tokens(&passage.text)).join(" "));
+        document.add_text(self.fields.body_grams, text::damped(terms.grams(&passage.text)).join(" "));
         document
     }
 
