@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use crate::error::{Error, Result};
 
@@ -25,7 +25,7 @@ struct Pool {
 }
 
 static POOL: LazyLock<Pool> = LazyLock::new(|| {
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads();
     let (jobs, waiting) = sync_channel::<Job>(threads);
     let waiting = Arc::new(Mutex::new(waiting));
     for _ in 0..threads {
@@ -51,10 +51,26 @@ fn work(waiting: &Mutex<Receiver<Job>>) {
     }
 }
 
+/// Questions looked into at once.
+static QUESTIONS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2 * threads()));
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// To be held while a question is computed in several steps, between which it keeps much: a number for each document of
+/// a shop. There are as many as keep all threads busy; a thousand at once would fill the memory.
+pub async fn question() -> Result<SemaphorePermit<'static>> {
+    QUESTIONS.acquire().await.map_err(|error| failed().because(error))
+}
+
+fn failed() -> Error {
+    Error::internal("compute_failed", "A computation did not come to its end; the log has the cause.")
+}
+
 /// Runs it when it is its turn. An error only when it panicked.
 pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let closed = || Error::internal("compute_failed", "A computation did not come to its end; the log has the cause.");
-    let turn = POOL.turns.acquire().await.map_err(|error| closed().because(error))?;
+    let turn = POOL.turns.acquire().await.map_err(|error| failed().because(error))?;
     let (done, result) = oneshot::channel();
     let job = Box::new(move || {
         // Let go by the work itself: who asked may be gone before it ends.
@@ -64,8 +80,8 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
             let _nobody_waits = done.send(result);
         }
     });
-    POOL.jobs.send(job).map_err(|_| closed())?;
-    result.await.map_err(|error| closed().because(error))
+    POOL.jobs.send(job).map_err(|_| failed())?;
+    result.await.map_err(|error| failed().because(error))
 }
 
 #[cfg(test)]

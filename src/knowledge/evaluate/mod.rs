@@ -105,17 +105,17 @@ pub struct Gain {
 }
 
 impl Gain {
-    /// From the difference on each question; none for fewer than two.
+    /// From the difference on each question; none for fewer than four, which tell nothing.
     fn of(differences: &[f64]) -> Option<Self> {
         let count = differences.len() as f64;
         let freedom = count - 1.0;
-        if freedom < 1.0 {
+        if freedom < 3.0 {
             return None;
         }
         let mean = differences.iter().sum::<f64>() / count;
         let variance = differences.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / freedom;
-        // Student's t at 97.5 % from the normal's 1.96 (Cornish and Fisher), right to 1 % from five questions on.
-        let t = 1.96 + 2.372 / freedom + 2.823 / freedom.powi(2);
+        // Student's t at 97.5 % from the normal's 1.96 (Cornish and Fisher), right to 1 %.
+        let t = 1.96 + 2.372 / freedom + 2.823 / freedom.powi(2) + 2.556 / freedom.powi(3);
         let reach = t * (variance / count).sqrt();
         Some(Self { mean, low: mean - reach, high: mean + reach })
     }
@@ -370,7 +370,7 @@ mod tests {
         assert!((gain.mean - 0.2).abs() < 1e-9);
         assert!((gain.high - 0.2 - 2.571 * 0.1414 / 6f64.sqrt()).abs() < 0.003, "{gain:?}");
         assert!((gain.high - gain.mean - (gain.mean - gain.low)).abs() < 1e-9);
-        assert!(Gain::of(&[0.5]).is_none());
+        assert!(Gain::of(&[0.5, 0.4, 0.3]).is_none());
     }
 
     #[test]

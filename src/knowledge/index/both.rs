@@ -85,6 +85,7 @@ impl Index {
             Self::Cluster { cluster, .. } => return cluster.find(tenant, query, limit).await,
             Self::Embedded { lexical, semantic } => (lexical, semantic),
         };
+        let _few_at_once = compute::question().await?;
         let (((lexical, sheet), lexical_ms), (semantic, semantic_ms)) =
             tokio::try_join!(timed(words.ranked(tenant, query, limit)), timed(vectors.search(tenant, query, limit)))?;
         let (unknown_words, unknown_vectors) = (missing(&semantic, &lexical), missing(&lexical, &semantic));

@@ -27,8 +27,9 @@ mod bm25;
 mod sheet;
 mod shelf;
 
-/// Raise it when the fields or `text::tokens` change: old folders are then built again.
+/// Raise it when the fields, or the words that are put into them, change: old folders are then built again.
 const LAYOUT: u32 = 6;
+
 /// BM25 indexes of all tenants below one folder.
 pub struct LexicalIndex {
     folder: PathBuf,

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
 
@@ -18,13 +19,32 @@ use crate::knowledge::{PassageKind, Revision};
 /// Vectors of all tenants, each in its own shelf.
 #[derive(Debug, Default)]
 pub struct VectorIndex {
-    shelves: RwLock<HashMap<TenantId, Arc<RwLock<Shelf>>>>,
+    shelves: RwLock<HashMap<TenantId, Arc<Kept>>>,
+}
+
+/// A shelf, and how far it has come: who asks for that only does not wait for the shelf.
+#[derive(Debug, Default)]
+struct Kept {
+    applied: AtomicI64,
+    shelf: RwLock<Shelf>,
+}
+
+impl Kept {
+    fn read(&self) -> RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, changes: &[Change], revision: Revision) {
+        let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+        changes.iter().for_each(|change| shelf.apply(change));
+        shelf.compact();
+        self.applied.store(revision, Ordering::Release);
+    }
 }
 
 /// A tenant's entries, each in a slot of its own by which its rows name it.
 #[derive(Debug, Default)]
 struct Shelf {
-    applied: Revision,
     slots: HashMap<EntryId, u32>,
     items: Vec<Option<Item>>,
     /// Of each slot, side by side: a filter looks at all of them.
@@ -45,24 +65,24 @@ struct Gate {
     bounded: bool,
 }
 
-/// Words by their numbers; 0 is none.
+/// Numbers of words; 0 is none.
 #[derive(Debug, Default)]
-struct Names(Vec<String>);
+struct Names(HashMap<String, u32>);
 
 impl Names {
     fn number(&mut self, name: Option<String>) -> u32 {
-        let Some(name) = name else { return 0 };
-        let known = self.0.iter().position(|own| *own == name).unwrap_or_else(|| {
-            self.0.push(name);
-            self.0.len() - 1
-        });
-        known as u32 + 1
+        let next = self.0.len() as u32 + 1;
+        name.map_or(0, |name| *self.0.entry(name).or_insert(next))
     }
 
     /// By its number, whether an entry with this name passes.
     fn wanted(&self, name: Option<String>) -> Vec<bool> {
-        let passes = |own: &String| name.as_ref().is_none_or(|name| own == name);
-        std::iter::once(true).chain(self.0.iter().map(passes)).collect()
+        let mut wanted = vec![name.is_none(); self.0.len() + 1];
+        wanted[0] = true;
+        if let Some(&number) = name.and_then(|name| self.0.get(&name)) {
+            wanted[number as usize] = true;
+        }
+        wanted
     }
 }
 
@@ -199,8 +219,10 @@ impl Shelf {
             best.select_nth_unstable_by(limit - 1, order);
         }
         best.truncate(limit);
-        best.sort_by(order);
-        best.into_iter().filter_map(|(_, slot)| self.scored(slot, &asked)).collect()
+        // With all of their rows: the sketches may have left out an entry's best.
+        let mut best: Vec<Scored> = best.into_iter().filter_map(|(_, slot)| self.scored(slot, &asked)).collect();
+        best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.entry.cmp(&b.entry)));
+        best
     }
 
     /// An entry with the best of its passages.
@@ -246,11 +268,11 @@ impl VectorIndex {
         self.shelves.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), built);
     }
 
-    fn shelf(&self, tenant: &TenantId) -> Option<Arc<RwLock<Shelf>>> {
+    fn kept(&self, tenant: &TenantId) -> Option<Arc<Kept>> {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
 
-    fn shelf_or_new(&self, tenant: &TenantId) -> Arc<RwLock<Shelf>> {
+    fn kept_or_new(&self, tenant: &TenantId) -> Arc<Kept> {
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(shelves.entry(tenant.clone()).or_default())
     }
@@ -259,35 +281,33 @@ impl VectorIndex {
 #[async_trait]
 impl PassageIndex for VectorIndex {
     async fn applied(&self, tenant: &TenantId) -> Result<Revision> {
-        Ok(self.shelf(tenant).map_or(0, |shelf| shelf.read().unwrap_or_else(PoisonError::into_inner).applied))
+        Ok(self.kept(tenant).map_or(0, |kept| kept.applied.load(Ordering::Acquire)))
     }
 
     async fn apply(&self, tenant: &TenantId, changes: &[Change], revision: Revision) -> Result<()> {
-        let shelf = self.shelf_or_new(tenant);
-        let mut shelf = shelf.write().unwrap_or_else(PoisonError::into_inner);
-        changes.iter().for_each(|change| shelf.apply(change));
-        shelf.compact();
-        shelf.applied = revision;
-        Ok(())
+        let (kept, changes) = (self.kept_or_new(tenant), changes.to_vec());
+        // Waits for searches under way, and new ones for it.
+        Ok(tokio::task::spawn_blocking(move || kept.apply(&changes, revision)).await?)
     }
 
     async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant).filter(|_| query.vector.iter().any(|&x| x != 0.0)) else {
+        let Some(kept) = self.kept(tenant).filter(|_| query.vector.iter().any(|&x| x != 0.0)) else {
             return Ok(Vec::new());
         };
         let (vector, filter) = (query.vector.clone(), query.filter.clone());
-        compute::run(move || shelf.read().unwrap_or_else(PoisonError::into_inner).search(&vector, &filter, limit)).await
+        compute::run(move || kept.read().search(&vector, &filter, limit)).await
     }
 
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
-        Ok(shelf.read().unwrap_or_else(PoisonError::into_inner).score(&query.vector, entries))
+        let Some(kept) = self.kept(tenant).filter(|_| !entries.is_empty()) else { return Ok(Vec::new()) };
+        let (vector, entries) = (query.vector.clone(), entries.to_vec());
+        compute::run(move || kept.read().score(&vector, &entries)).await
     }
 
     async fn against(&self, tenant: &TenantId, query: &LegQuery, best: &[Scored]) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
+        let Some(kept) = self.kept(tenant) else { return Ok(Vec::new()) };
         let (vector, best) = (query.vector.clone(), best.to_vec());
-        compute::run(move || shelf.read().unwrap_or_else(PoisonError::into_inner).against(&vector, &best)).await
+        compute::run(move || kept.read().against(&vector, &best)).await
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {

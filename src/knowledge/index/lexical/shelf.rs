@@ -15,6 +15,7 @@ use crate::knowledge::{KnowledgeEntry, Passage, PassageKind, Revision, text};
 
 /// Memory of a writer while it applies changes; it is dropped afterwards.
 const WRITER_BYTES: usize = 30_000_000;
+
 /// An open index.
 pub(super) struct Shelf {
     index: Index,
