@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use tantivy::Index;
 
+pub use self::sheet::Sheet;
 use self::shelf::{Shelf, broken, layout};
 use super::{LegQuery, PassageIndex, Scored};
 use crate::error::{Error, Result};
@@ -22,10 +23,13 @@ use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
 use crate::knowledge::{Revision, compute};
 
+mod bm25;
+mod sheet;
 mod shelf;
 
-/// Raise it when the fields or `text::tokens` change: old folders are then built again.
-const LAYOUT: u32 = 4;
+/// Raise it when the fields, or the words that are put into them, change: old folders are then built again.
+const LAYOUT: u32 = 6;
+
 /// BM25 indexes of all tenants below one folder.
 pub struct LexicalIndex {
     folder: PathBuf,
@@ -95,6 +99,16 @@ impl LexicalIndex {
         let shelf = Arc::new(self.open(tenant)?);
         shelves.insert(tenant.clone(), Arc::clone(&shelf));
         Ok(shelf)
+    }
+
+    /// The best entries, and what the question scores in all others.
+    pub async fn ranked(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<(Vec<Scored>, Sheet)> {
+        let (shelf, query) = (self.shelf(tenant)?, query.clone());
+        let ranked = move || {
+            let sheet = shelf.sheet(&query)?;
+            Ok((sheet.best(limit)?, sheet))
+        };
+        compute::run(ranked).await?
     }
 
     fn open(&self, tenant: &TenantId) -> Result<Shelf> {
@@ -171,15 +185,12 @@ impl PassageIndex for LexicalIndex {
     }
 
     async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
-        let shelf = self.shelf(tenant)?;
-        let query = query.clone();
-        compute::run(move || shelf.search(&query, None, limit)).await?
+        Ok(self.ranked(tenant, query, limit).await?.0)
     }
 
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
-        let shelf = self.shelf(tenant)?;
-        let (query, entries) = (query.clone(), entries.to_vec());
-        compute::run(move || shelf.search(&query, Some(&entries), entries.len())).await?
+        let (shelf, query, entries) = (self.shelf(tenant)?, query.clone(), entries.to_vec());
+        compute::run(move || shelf.sheet(&query)?.scores(&entries)).await?
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {
