@@ -113,7 +113,12 @@ impl Turning {
         let by = self.model.card();
         tracing::warn!(model = by.id, provider = by.provider, code = error.code(), %error, "the model did not answer");
         let (code, message) = (error.code().to_owned(), words::model_failed(error, self.language));
-        Ending::Broken(ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) })
+        Ending::Broken(ErrorReport {
+            code,
+            message,
+            retryable: error.retryable(),
+            retry_after_ms: ErrorReport::wait_ms(error.retry_after()),
+        })
     }
 
     /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.

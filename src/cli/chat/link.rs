@@ -167,7 +167,8 @@ async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStr
         return Err(Error::unauthenticated("session_refused", message));
     }
     let models = ready["models"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str().map(str::to_owned)).collect();
-    let ai_mark = serde_json::from_value(ready["ai_mark"].clone()).map_err(|error| lost(": its greeting is not understood").because(error))?;
+    let ai_mark =
+        serde_json::from_value(ready["ai_mark"].clone()).map_err(|error| lost(": its greeting is not understood").because(error))?;
     Ok((link.socket, Ready { models, ai_mark }))
 }
 
