@@ -426,6 +426,16 @@ async function imports(page) {
 async function conversations(page) {
   const id = (name) => page.getByTestId(name);
   const question = `火星仓 ${RUN} 的入库预约要提前几天？`;
+  await check('an answer with headings and code is read without a gap between its headings', async () => {
+    await api('POST', '/knowledge/entries', { question: `土星仓 ${RUN} 怎么入库？`, answer: `土星仓 ${RUN} 这样入库。\n\n# 准备\n\n#### 单据\n\n\`\`\`\n箱单 ${RUN}\n\`\`\``, direct: true });
+    await ask(`土星仓 ${RUN} 怎么入库？`);
+    await open(page, `conversations?q=${encodeURIComponent(`土星仓 ${RUN}`)}`, 'rows');
+    await page.locator('[data-testid=rows] a').first().click();
+    await id('turn').first().waitFor();
+    await until(async () => (await id('turn').locator('.md h3').allInnerTexts()).join() === '准备,单据', 'no headings');
+    await judge(page, 'a conversation with headings and code');
+    await id('close').click();
+  });
   const done = await ask(question);
   await api('POST', '/feedback', { response_id: done.response_id, rating: 'down', reasons: ['wrong'], comment: `${EVIL} 不对` });
   await check('a conversation is found by rating and read with its comment', async () => {
