@@ -68,7 +68,7 @@ async function greeted(house) {
 
 export async function states(house) {
   await greeted(house);
-  await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*\(\d s\)/);
+  await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*重试（\d 秒）/);
   await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);
   await closed(house, 'another window', 4409, /另一个窗口/);
   await closed(house, 'too many requests', 4429, /约 \d+ 秒后自动恢复/);

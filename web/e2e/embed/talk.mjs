@@ -8,12 +8,12 @@ import { accessible, visit } from './visit.mjs';
 const SAY = {
   zh: {
     tag: 'zh-CN', slow: '被扣分了怎么申诉？', edited: '被扣分了怎么申诉？ 要多久？', thinking: '被扣分了在哪里申诉？', evil: '被扣分以后怎么申诉才有用？', last: '被扣分了，申诉要什么材料？',
-    starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？', mark: 'AI 生成，请以出处为准', comment: '缺少时限', half: '还没写完的', cancel: '取消', copy: '复制', unread: /新回答：1/,
+    starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？', mark: 'AI 生成，请以出处为准', comment: '缺少时限', half: '还没写完的', cancel: '取消', copy: '复制', unread: /^打开商家助手，新回答：1$/,
     typed: ['怎么申诉', '扣分？'], complete: '回答完毕',
   },
   en: {
     tag: 'en-GB', slow: 'How do I appeal a penalty?', edited: 'How do I appeal a deduction of points?', thinking: 'Which documents do I need to open a shop?', evil: 'Who pays for return shipping?', last: 'How long do I have to ship bonded orders on CN?',
-    starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Made by AI; the sources decide', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /new answers: 1/,
+    starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Made by AI; the sources decide', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /^Open the merchant assistant, new answers: 1$/,
     typed: ['How do I appeal', 'a penalty?'], complete: 'Answer complete',
   },
 };

@@ -49,6 +49,7 @@ export const en: Words = {
   failed: 'No answer this time: {why}',
   refused: 'This was not sent: {why}',
   retry: 'Try again',
+  afterWait: ' ({s} s)',
   answered: 'Answer complete. Sources: {n}.',
 
   edit: 'Edit',

@@ -47,6 +47,7 @@ export const zh = {
   failed: '没能给出回答：{why}',
   refused: '这条没有发出：{why}',
   retry: '重试',
+  afterWait: '（{s} 秒）',
   answered: '回答完毕，附 {n} 条来源。',
 
   edit: '修改',
