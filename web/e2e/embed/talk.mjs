@@ -1,7 +1,7 @@
 // A conversation on the shop's page: ask, stream, cite, stop, reload and go offline in mid-answer, edit,
 // rate. Once in each language, by mouse and by keyboard.
 
-import { check as checked, must, until } from '../checks.mjs';
+import { check as checked, must, reads, until } from '../checks.mjs';
 import { accessible, visit } from './visit.mjs';
 
 /** Questions that rows are found for, so that the chosen model is asked, and what the panel says. */
@@ -9,12 +9,12 @@ const SAY = {
   zh: {
     tag: 'zh-CN', slow: '被扣分了怎么申诉？', edited: '被扣分了怎么申诉？ 要多久？', thinking: '被扣分了在哪里申诉？', evil: '被扣分以后怎么申诉才有用？', last: '被扣分了，申诉要什么材料？',
     starters: '跨境店保证金要交多少？|保税仓多久内要发货？|被扣分了怎么申诉？', mark: 'AI 生成，请以出处为准', comment: '缺少时限', half: '还没写完的', cancel: '取消', copy: '复制', unread: /^打开商家助手，新回答：1$/,
-    typed: ['怎么申诉', '扣分？'], complete: '回答完毕',
+    typed: ['怎么申诉', '扣分？'], complete: '回答完毕', offline: '没有网络。恢复后会自动继续。',
   },
   en: {
     tag: 'en-GB', slow: 'How do I appeal a penalty?', edited: 'How do I appeal a deduction of points?', thinking: 'Which documents do I need to open a shop?', evil: 'Who pays for return shipping?', last: 'How long do I have to ship bonded orders on CN?',
     starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Made by AI; the sources decide', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /^Open the merchant assistant, new answers: 1$/,
-    typed: ['How do I appeal', 'a penalty?'], complete: 'Answer complete',
+    typed: ['How do I appeal', 'a penalty?'], complete: 'Answer complete', offline: 'No network. This goes on by itself when it is back.',
   },
 };
 
@@ -106,14 +106,19 @@ async function talkIn(house, lang) {
     await me.ask(SLOW);
     await me.midway(4);
     await me.context.setOffline(true);
+    // Before the line is missed, and by name: the sentence for a service that is down asks for something else.
+    await reads(id('notice').locator('span'), say.offline);
+    await until(async () => (await id('announcer').locator('p').allInnerTexts()).includes(say.offline), 'who listens does not hear it');
     await page.evaluate(() => window.line.close());
     await until(async () => (await id('connection').getAttribute('data-state')) === 'down', 'it does not say that it is offline');
     await accessible(me, 'offline');
     await me.shot(`desktop-offline-${lang}`);
     upTo();
-    await page.waitForTimeout(500);
+    await page.waitForTimeout(2500); // more attempts in vain than it takes to say that the service is not there
+    await reads(id('notice').locator('span'), say.offline);
     await me.context.setOffline(false);
     must((await me.ended(4)) === 'completed', await me.status());
+    await id('notice').waitFor({ state: 'detached' });
     must((await me.text()).includes('申诉期间请不要重复提交'), 'the end is missing');
   });
   await check('thumbs with a reason and a word', async () => {
