@@ -48,6 +48,9 @@ const answers = {
   // The same at the pace of somebody who reads along.
   reader: { said: true, pause: 55, first: 300 },
   broken: { status: 500 },
+  // A key that is not taken, and a question that is not: the provider's own reasons are for whoever runs it.
+  unauthorized: { status: 401 },
+  refuses: { status: 400 },
   breaks: { pieces: cut(STEPS, 3).slice(0, 30), pause: 5, breaks: true },
 };
 
