@@ -78,6 +78,12 @@ async function talkIn(house, lang) {
     await until(async () => (await me.text()).length > before + 20, 'it does not grow');
     await accessible(me, 'streaming');
     await me.shot(`desktop-streaming-${lang}`);
+    await id('history').evaluate((box) => (box.scrollTop = 0));
+    upTo(4 * MIDWAY);
+    await id('new-below').waitFor();
+    await accessible(me, 'new text below');
+    await id('new-below').click();
+    await id('new-below').waitFor({ state: 'detached' });
     return stage;
   });
   await check('stop stops the page and the provider', async () => {
@@ -183,6 +189,9 @@ async function talkIn(house, lang) {
     const reasoning = me.last().locator('details.reasoning');
     await until(async () => (await reasoning.count()) === 1, 'it is not there');
     must(!(await reasoning.evaluate((folded) => folded.open)), 'it is open');
+    await reasoning.locator('summary').click();
+    await until(() => reasoning.evaluate((folded) => folded.open), 'it does not open');
+    await accessible(me, 'reasoning opened');
   });
   await check('Markdown that attacks stays text', async () => {
     await me.choose('evil');
@@ -227,12 +236,12 @@ async function keysIn(house, lang) {
   const me = await visit(house, { 'page-lang': say.tag, starters: say.slow }, { viewport: { width: 1280, height: 860 }, locale: say.tag });
   const { page, id } = me;
   const press = (key) => page.keyboard.press(key);
-  const tabTo = async (name) => {
+  const tabTo = async (name, key = 'Tab') => {
     for (let n = 0; n < 40; n++) {
       if ((await me.focus()) === name) return;
-      await press('Tab');
+      await press(key);
     }
-    throw new Error(`Tab does not reach ${name}`);
+    throw new Error(`${key} does not reach ${name}`);
   };
   await check('keyboard: Tab, Enter opens with the focus in the composer', async () => {
     await page.locator('#help').focus();
@@ -267,8 +276,7 @@ async function keysIn(house, lang) {
     return `${said.length} lines`;
   });
   await check('keyboard: source, back, thumbs, menu, history, close', async () => {
-    await press('Shift+Tab');
-    await id('history').focus();
+    await tabTo('history', 'Shift+Tab');
     await tabTo('citation');
     await press('Enter');
     await until(async () => (await id('source-sheet').getAttribute('data-state')) === 'ready', 'the row did not load');
@@ -277,14 +285,11 @@ async function keysIn(house, lang) {
     await tabTo('thumb-up');
     await press('Space');
     await until(async () => (await id('thumb-up').getAttribute('aria-pressed')) === 'true', 'not pressed');
-    await id('composer').focus();
-    await page.keyboard.press('Shift+Tab');
-    for (let n = 0; n < 40 && (await me.focus()) !== 'menu'; n++) await press('Shift+Tab');
+    await tabTo('menu', 'Shift+Tab');
     await press('Enter');
     await id('open-history').waitFor();
     await accessible(me, 'menu');
-    await press('Tab');
-    for (let n = 0; n < 40 && (await me.focus()) !== 'open-history'; n++) await press(n < 3 ? 'Tab' : 'Shift+Tab');
+    await tabTo('open-history');
     await press('Enter');
     await until(async () => (await id('history-sheet').getAttribute('data-state')) === 'ready', 'no list');
     await accessible(me, 'earlier conversations');
@@ -295,5 +300,33 @@ async function keysIn(house, lang) {
     await id('panel').waitFor({ state: 'hidden' });
     await me.focusOn('launcher');
   });
+  await check('keyboard: another model, stop, a thumb down with its reason', async () => {
+    await press('Enter');
+    await me.focusOn('composer');
+    await tabTo('menu', 'Shift+Tab');
+    await press('Enter');
+    await id('model-select').waitFor();
+    await tabTo('model-select');
+    await press('s'); // the first model whose name begins so: it is chosen, and the menu goes
+    await me.focusOn('composer');
+    house.provider.upTo(MIDWAY);
+    await page.keyboard.type(say.last);
+    await press('Enter');
+    await me.midway(2);
+    await tabTo('stop');
+    await press('Enter');
+    must((await me.ended(2)) === 'cancelled', await me.status());
+    house.provider.upTo();
+    await me.focusOn('composer');
+    await tabTo('thumb-down', 'Shift+Tab');
+    await press('Space');
+    await id('reasons').waitFor();
+    const onReason = () => page.evaluate(() => !!document.activeElement.shadowRoot?.activeElement.closest('[data-testid=reasons] button'));
+    for (let n = 0; n < 4 && !(await onReason()); n++) await press('Tab');
+    await press('Space');
+    const rated = await until(() => me.sent.findLast((frame) => frame.type === 'feedback.create' && frame.reasons.length), 'no reason was sent');
+    must(rated.rating === 'down' && rated.reasons.length === 1, JSON.stringify(rated));
+    await accessible(me, 'a reason given by keyboard');
+  }).finally(() => house.provider.upTo());
   await me.context.close();
 }
