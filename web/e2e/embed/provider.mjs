@@ -36,6 +36,9 @@ export const EVIL = `<img src=x onerror="window.hit=1"> <script>window.hit=2</sc
 
 &lt;script&gt;window.hit=7&lt;/script&gt; [1]`;
 
+/** A model with a name that attacks, as a configuration that was copied somewhere may have. */
+export const HOSTILE_MODEL = '<img/src=x/onerror=window.hit=1>';
+
 const answers = {
   quick: { pieces: [STEPS], pause: 0 },
   slow: { pieces: cut(STEPS, 3), pause: 55, first: 700 },
@@ -51,6 +54,7 @@ const answers = {
   // A key that is not taken, and a question that is not: the provider's own reasons are for whoever runs it.
   unauthorized: { status: 401 },
   refuses: { status: 400 },
+  [HOSTILE_MODEL]: { pieces: [STEPS], pause: 0 },
   breaks: { pieces: cut(STEPS, 3).slice(0, 30), pause: 5, breaks: true },
 };
 
