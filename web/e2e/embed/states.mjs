@@ -56,6 +56,31 @@ async function closed(house, name, code, expected) {
   });
 }
 
+/** What the provider refuses is told in the language of the page, and never in the provider's words. */
+async function unwelcome(house) {
+  for (const [lang, text] of [['zh', ASKED], ['en', 'Which documents do I need to open a shop?']]) {
+    await check(`state: the provider refuses the key, and the question, in ${lang}`, async () => {
+      const me = await visit(house, { 'page-lang': lang }, { viewport: { width: 1280, height: 860 }, locale: lang === 'zh' ? 'zh-CN' : 'en-GB' });
+      await me.open();
+      const told = [];
+      for (const model of ['unauthorized', 'refuses']) {
+        await me.choose(model);
+        await me.ask(text);
+        must((await me.ended(told.length + 1, 40_000)) === 'failed', await me.status());
+        const said = await me.last().locator('.outcome span').innerText();
+        // A command for who runs the server is a name in every language.
+        const foreign = lang === 'zh' ? /[A-Za-z]{4}/ : /[\u4e00-\u9fff]/;
+        must(said.length > 20 && !foreign.test(said.replace('`merchant-copilot doctor`', '')), said);
+        await accessible(me, `${model}, ${lang}`);
+        told.push(said);
+      }
+      must(told[0] !== told[1], 'the key and the question are refused alike');
+      await me.context.close();
+      return told.join(' | ');
+    });
+  }
+}
+
 /** A question without an answer leads to a person; a greeting asks nothing, so nothing is missing. */
 async function greeted(house) {
   await check('state: a way to a person under what the base does not know, and none under a greeting', async () => {
@@ -139,6 +164,7 @@ export async function states(house) {
   await closed(house, 'server going away', 1013, /网络较慢/);
   await closed(house, 'too long a frame', 1009, /内容太长，没有发出/);
   await sheets(house);
+  await unwelcome(house);
 
   const me = await visit(house, { contact: 'https://help.example.com/people' }, { viewport: { width: 1280, height: 860 } });
   await me.open();
