@@ -249,7 +249,7 @@ function Notice({ say, view, connect }: { say: Words; view: View; connect(): voi
   return (
     <div class="notice" data-testid="notice">
       <span>{fill(text, { origin: location.origin, s: seconds })}</span>
-      {state !== 'ready' && code !== 4429 && (
+      {state !== 'ready' && code !== 4429 && navigator.onLine && (
         <button type="button" class="plain" onClick={() => (reload ? location.reload() : connect())}>
           {reload ? say.reload : code === 4409 ? say.continueHere : say.connectNow}
         </button>
