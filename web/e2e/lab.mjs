@@ -239,6 +239,7 @@ async function went(page) {
   await check('what a model failed with is shown in the page’s language, and the provider’s own words behind it', async () => {
     await ask(QUESTION, 'unauthorized');
     await open(page, 'access', 'models');
+    await until(async () => (await id('models').locator('tr', { hasText: 'openai' }).first().innerText()).includes('最近失败'), 'a refused key passes for health');
     const fault = id('models').getByTestId('fault').filter({ hasText: 'model_unauthorized' }).first();
     await reads(fault.locator('summary'), /出错：服务商不认模型的密钥/);
     must(!(await fault.locator('p').isVisible()), 'the provider’s own words are shown before they are asked for');

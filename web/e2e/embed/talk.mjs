@@ -152,10 +152,23 @@ async function talkIn(house, lang) {
     must((await me.ended(2)) === 'completed', await me.status());
     await me.inBox(say.half, 'sent');
   });
-  await check('what the page asks during an answer takes nothing from the reader', async () => {
+  await check('who scrolls up while an answer grows stays there, is told of what comes below, and gets to it by a press', async () => {
     await me.choose('slow');
     upTo(MIDWAY);
     await me.ask(SLOW);
+    await me.midway(3);
+    // What is on its way is there: the panel follows until it is scrolled.
+    let text;
+    await until(async () => text === (text = await me.text()) || page.waitForTimeout(200), 'it does not stand still');
+    await id('history').evaluate((box) => (box.scrollTop = 0));
+    upTo(3 * MIDWAY);
+    await id('new-below').waitFor();
+    must((await id('history').evaluate((box) => box.scrollTop)) === 0, 'it was scrolled away from the reader');
+    await accessible(me, 'new text below');
+    await id('new-below').click();
+    await id('new-below').waitFor({ state: 'detached' });
+  });
+  await check('what the page asks during an answer takes nothing from the reader', async () => {
     await me.midway(3);
     await me.ask(say.last);
     await me.inBox(say.last, 'asked during an answer');
