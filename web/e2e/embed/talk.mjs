@@ -78,12 +78,6 @@ async function talkIn(house, lang) {
     await until(async () => (await me.text()).length > before + 20, 'it does not grow');
     await accessible(me, 'streaming');
     await me.shot(`desktop-streaming-${lang}`);
-    await id('history').evaluate((box) => (box.scrollTop = 0));
-    upTo(4 * MIDWAY);
-    await id('new-below').waitFor();
-    await accessible(me, 'new text below');
-    await id('new-below').click();
-    await id('new-below').waitFor({ state: 'detached' });
     return stage;
   });
   await check('stop stops the page and the provider', async () => {
