@@ -47,6 +47,7 @@ web-check: web
 ## bench: what the README's numbers were measured with (optimised build)
 bench: web
 	$(CARGO) bench --bench first_text
+	$(CARGO) bench --bench knowledge
 	$(CARGO) bench --bench streams
 
 ## long-lists: the console's table with ENTRIES (100,000) entries, timed; fails when a page takes a second

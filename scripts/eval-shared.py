@@ -2,7 +2,7 @@
 """Measures retrieval on labelled sets that are not about the starter pack. usage: eval-shared.py BINARY FOLDER
 
 Each set NAME is NAME.entries.jsonl.gz and NAME.queries.jsonl.gz in FOLDER; it is imported as it is into a data
-directory of its own. Fails when the fused order is below its goal, or below the lexical leg alone.
+directory of its own. Fails when the fused order is below its floor, or below the lexical leg alone.
 """
 import gzip
 import json
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 # nDCG@10 of the fused order, at least.
-GOALS = {"adobe_zh": 0.38, "banking77_en": 0.74, "cmrc_zh": 0.965}
+FLOORS = {"adobe_zh": 0.40, "banking77_en": 0.78, "cmrc_zh": 0.98}
 
 
 def run(*command):
@@ -44,14 +44,14 @@ def measure(binary, folder, name):
 
 def main():
     binary, folder, bad = sys.argv[1], Path(sys.argv[2]), []
-    print(f"{'nDCG@10':14}{'lexical':>10}{'semantic':>10}{'fused':>10}{'goal':>10}")
-    for name, goal in GOALS.items():
+    print(f"{'nDCG@10':14}{'lexical':>10}{'semantic':>10}{'fused':>10}{'floor':>10}")
+    for name, floor in FLOORS.items():
         lexical, semantic, fused = measure(binary, folder, name)
-        print(f"{name:14}{lexical:10.3f}{semantic:10.3f}{fused:10.3f}{goal:10.3f}", flush=True)
-        if fused < max(goal, lexical):
+        print(f"{name:14}{lexical:10.3f}{semantic:10.3f}{fused:10.3f}{floor:10.3f}", flush=True)
+        if fused < max(floor, lexical):
             bad.append(name)
     if bad:
-        sys.exit(f"The fused order is below its goal or below the lexical leg: {', '.join(bad)}.")
+        sys.exit(f"The fused order is below its floor or below the lexical leg: {', '.join(bad)}.")
 
 
 main()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and the machine lacks: a browser with Chinese fonts, a second
-# database, and third-party clients and providers (see tests/peers/). Idempotent and quiet.
+# database, PHP for the example in it, and third-party clients and providers (see tests/peers/). Idempotent and quiet.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}"
@@ -9,6 +9,7 @@ missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 # Read to its end (no -q): a list that is cut off fails, and the fonts would be installed once more.
 fc-list 2>/dev/null | grep -i "noto.*cjk" >/dev/null || missing+=(fonts-noto-cjk fontconfig)
+command -v php >/dev/null || missing+=(php-cli)
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 if ((${#missing[@]})); then
     echo "installing ${missing[*]}"

@@ -18,6 +18,7 @@ use crate::chat::engine::EngineParts;
 use crate::chat::resume::SILENT_MS;
 use crate::config::Config;
 use crate::db::Db;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::events::store::Outbox;
 use crate::ids::{Clock, TenantId};
@@ -36,6 +37,8 @@ pub mod heap;
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";
+/// Held by the server of a data directory.
+const LOCK: &str = "serve.lock";
 /// Under this note is how far the starter pack's import came.
 const STARTER_NOTE: &str = "starter_pack";
 
@@ -280,17 +283,15 @@ impl ServerLock {
     /// `data_dir_in_use`.
     pub fn take(data_dir: &Path) -> Result<Self> {
         create_data_dir(data_dir)?;
-        let file = Self::open(data_dir)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file, data_dir: data_dir.to_owned() }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::conflict(
+        match disk::lock(&data_dir.join(LOCK))? {
+            Some(file) => Ok(Self { _file: file, data_dir: data_dir.to_owned() }),
+            None => Err(Error::conflict(
                 "data_dir_in_use",
                 format!(
                     "Another server is running on the data directory {}. Stop it first, or choose another with --data-dir.",
                     data_dir.display()
                 ),
             )),
-            Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
         }
     }
 
@@ -301,11 +302,7 @@ impl ServerLock {
     }
 
     fn is_free(data_dir: &Path) -> bool {
-        Self::open(data_dir).is_ok_and(|file| file.try_lock_shared().is_ok())
-    }
-
-    fn open(data_dir: &Path) -> Result<File> {
-        Ok(File::options().create(true).append(true).open(data_dir.join("serve.lock"))?)
+        disk::open_lock(&data_dir.join(LOCK)).is_ok_and(|file| file.try_lock_shared().is_ok())
     }
 }
 

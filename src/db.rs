@@ -227,6 +227,7 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
         // What is deleted for good is overwritten, not just left as free space in the file.
         .pragma("secure_delete", "ON")
         .foreign_keys(true);
+    let file = options.get_filename().display().to_string();
     SqlitePoolOptions::new()
         .max_connections(8)
         // A full disk makes SQLite roll back by itself, and sqlx goes on counting the transaction it had: such a
@@ -240,7 +241,14 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
         })
         .connect_with(options)
         .await
-        .map_err(|error| unreachable("The database", error))
+        .map_err(|error| {
+            // SQLITE_NOTADB.
+            if error.as_database_error().and_then(|db| db.code()).as_deref() != Some("26") {
+                return unreachable(&format!("The database {file}"), error);
+            }
+            let message = format!("{file} is no SQLite database. Move it away, restore it from a backup, or choose another --data-dir.");
+            Error::unavailable("not_a_database", message).because(error)
+        })
 }
 
 async fn open_postgres(url: &str) -> Result<PgPool> {

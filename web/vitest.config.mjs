@@ -5,6 +5,8 @@ export default defineConfig({
   // The tests see the same trimmed lexer as the build.
   plugins: [onlyLexer],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  // One test holds the words against the codes in the server's source.
+  server: { fs: { allow: ['..'] } },
   test: {
     environment: 'happy-dom',
     include: ['{shared,widget,console,demo}/**/*.test.{ts,tsx}'],

@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import { identity } from './sign.mjs';
 
-const { IDENTITY_SECRET, SITE_KEY, COPILOT = 'http://127.0.0.1:8787' } = process.env;
+const { IDENTITY_SECRET, SITE_KEY, COPILOT = 'http://127.0.0.1:8787', PORT = 8000 } = process.env;
 
 createServer((request, response) => {
   // A real shop asks its own session who this is, and never the page.
@@ -16,4 +16,6 @@ createServer((request, response) => {
   response.setHeader('content-type', 'text/html; charset=utf-8');
   response.end(`<!doctype html><title>Shop</title><h1>Shop of ${signingIn ?? user ?? 'nobody'}</h1>
 <script src="${COPILOT}/widget.js" data-key="${SITE_KEY}" data-identity="/copilot-identity" async></script>`);
-}).listen(8000, '127.0.0.1', () => console.log('http://localhost:8000/?user=merchant-7'));
+}).listen(Number(PORT), '127.0.0.1', function () {
+  console.log(`http://localhost:${this.address().port}/?user=merchant-7`);
+});

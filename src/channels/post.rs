@@ -91,11 +91,7 @@ impl Answer {
         }
         parts.extend(self.source_list(language));
         parts.extend(self.nearest(language));
-        let mark = match language {
-            Language::Zh => mark.zh.trim(),
-            Language::En => mark.en.trim(),
-        };
-        parts.extend((!mark.is_empty()).then(|| format!("*{mark}*")));
+        parts.extend(mark.of(language).map(|mark| format!("*{mark}*")));
         parts.join("\n\n")
     }
 

@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Rating, Turn};
 use crate::models::{Language, Model, Models};
 use crate::prompts::Prompts;
+use crate::safety::fold::is_invisible;
 use crate::safety::{Checked, Safety};
 use crate::telemetry::traces::Traces;
 use crate::tenants::Caller;
@@ -116,7 +117,7 @@ impl ChatEngine {
     ///
     /// # Errors
     /// `message_empty`, `message_has_nul`, `message_too_long`, `bad_client_msg_id`, `bad_market`, `bad_locale`,
-    /// `model_not_found`, `conversation_not_found`,
+    /// `model_not_found`, `conversation_not_found`, `client_msg_id_reused`,
     /// `response_not_found`, `response_replaced` or `response_running` for an edited message,
     /// `shutting_down`, or what the database says.
     pub async fn answer(&self, caller: &Caller, mut request: ChatRequest) -> Result<Accepted> {
@@ -245,7 +246,7 @@ impl ChatEngine {
 
     /// Whether a question can be read.
     pub(super) fn check_text(&self, text: &str) -> Result<()> {
-        if text.trim().is_empty() {
+        if text.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
             return Err(Error::invalid("message_empty", "The message has no text."));
         }
         // Postgres stores no U+0000, and nobody types it.

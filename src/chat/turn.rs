@@ -148,7 +148,7 @@ impl Turning {
         self.log.open_turn(self.turn.ordinal);
         let (message_id, replaces) = (self.turn.message_id.clone(), self.turn.replaces.clone());
         self.emit(EventKind::ResponseCreated { message_id, model: self.told_model.clone(), replaces });
-        let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(&error)));
+        let ending = self.answer().await.unwrap_or_else(|error| Ending::Broken(report(self.language, &error)));
         self.finish(ending).await;
     }
 
@@ -259,11 +259,10 @@ fn status(stage: Stage, model: Option<String>) -> EventKind {
     EventKind::ResponseStatus { stage, detail: None, model }
 }
 
-fn report(error: &Error) -> ErrorReport {
-    if error.kind() == crate::error::Kind::Internal {
-        tracing::error!(code = error.code(), %error, causes = error.causes(), "a turn failed");
-    }
-    let (code, message) = (error.code().to_owned(), error.message().to_owned());
+/// What went wrong is for the log and says what an operator does; who asked reads that it was not their question.
+fn report(language: Language, error: &Error) -> ErrorReport {
+    tracing::error!(code = error.code(), %error, causes = error.causes(), "a turn failed");
+    let (code, message) = (error.code().to_owned(), words::failed(language).to_owned());
     ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) }
 }
 

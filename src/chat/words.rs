@@ -93,22 +93,70 @@ pub fn spend_limit(language: Language, limit: &Limit) -> String {
     }
 }
 
+/// Something of ours failed, not the question.
+pub fn failed(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "系统出了问题，没能回答。请稍后再问；一直这样的话，请联系商家客服。",
+        Language::En => "Something went wrong on our side. Ask again in a while; if it stays so, contact merchant support.",
+    }
+}
+
 /// The model did not answer; what it was and what to do.
-pub fn model_failed(error: &ModelError) -> String {
-    match error {
-        ModelError::Unauthorized(_) => {
-            "The model's provider refuses the configured key. Tell the operator: `merchant-copilot doctor` shows which one.".to_owned()
-        }
+pub fn model_failed(error: &ModelError, language: Language) -> String {
+    let (zh, en) = match error {
+        ModelError::Unauthorized(_) => (
+            "模型服务商不接受现在配置的密钥。请联系管理员：`merchant-copilot doctor` 会指出是哪一个。",
+            "The model's provider refuses the configured key. Tell the operator: `merchant-copilot doctor` shows which one.",
+        ),
+        ModelError::Unknown(_) => (
+            "助手还没有设置好，暂时回答不了。请联系管理员：`merchant-copilot doctor` 会指出缺什么；也可以先选别的模型。",
+            "The assistant is not set up to answer this way. Tell the operator: `merchant-copilot doctor` shows what is missing; meanwhile select another model.",
+        ),
         ModelError::RateLimited(Some(wait)) | ModelError::Overloaded(Some(wait)) => {
             let seconds = wait.as_secs_f64().ceil();
-            format!("The model is busy and asks to wait {seconds} s. Ask again then, or select another model.")
+            return match language {
+                Language::Zh => format!("模型现在很忙，请等 {seconds} 秒再问，或换一个模型。"),
+                Language::En => format!("The model is busy and asks to wait {seconds} s. Ask again then, or select another model."),
+            };
         }
         ModelError::RateLimited(None) | ModelError::Overloaded(None) | ModelError::Busy => {
-            "The model is busy. Ask again in a moment, or select another model.".to_owned()
+            ("模型现在很忙。请稍后再问，或换一个模型。", "The model is busy. Ask again in a moment, or select another model.")
         }
-        ModelError::Refused(_) => "The model refuses this request. Ask in other words, or select another model.".to_owned(),
-        ModelError::Unavailable(_) => "The model cannot be reached. Ask again in a moment, or select another model.".to_owned(),
-        ModelError::Timeout(what) => format!("The model took too long ({what}). Ask again, or select another model."),
-        ModelError::Broken(_) => "The model's answer broke off. What came is kept; ask again for a whole one.".to_owned(),
+        ModelError::Refused(_) => (
+            "模型不接受这个请求。请换个说法再问，或换一个模型。",
+            "The model refuses this request. Ask in other words, or select another model.",
+        ),
+        ModelError::Unavailable(_) => {
+            ("连不上模型。请稍后再问，或换一个模型。", "The model cannot be reached. Ask again in a moment, or select another model.")
+        }
+        ModelError::Timeout(_) => {
+            ("模型太久没有回应。请再问一次，或换一个模型。", "The model took too long. Ask again, or select another model.")
+        }
+        ModelError::Broken(_) => (
+            "模型的回答中途断了，已经收到的部分保留着。请再问一次。",
+            "The model's answer broke off. What came is kept; ask again for a whole one.",
+        ),
+        ModelError::Unfinished => (
+            "模型想得太久，没来得及写出答案。请再试一次，或把问题问得更具体些。",
+            "The model was still thinking when it ran out of room, so there is no answer. Try again, or ask more narrowly.",
+        ),
+    };
+    match language {
+        Language::Zh => zh.to_owned(),
+        Language::En => en.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_model_failed_with_is_told_in_the_language_of_the_question() {
+        let unknown = ModelError::Unknown("HTTP 404: no such model".into());
+        assert!(model_failed(&unknown, Language::En).contains("not set up") && model_failed(&unknown, Language::Zh).contains("没有设置好"));
+        let unfinished = (model_failed(&ModelError::Unfinished, Language::En), model_failed(&ModelError::Unfinished, Language::Zh));
+        assert!(unfinished.0.contains("Try again") && unfinished.1.contains("再试一次"), "{unfinished:?}");
+        assert!(ModelError::Unfinished.retryable() && !unknown.retryable());
     }
 }

@@ -252,8 +252,16 @@ async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration
     let key = if provider.api_key.is_empty() { "no key" } else { "key set" };
     let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
     match probe::probe(name, provider, limit).await {
-        Ok(()) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
-        Ok(()) => Finding::ok(&what, format!("{found} answers")),
+        Ok(_) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
+        Ok(unknown) if !unknown.is_empty() => {
+            let found = format!("{found} answers, but does not know {}", unknown.join(", "));
+            Finding::problem(
+                &what,
+                found,
+                "Write the model as the provider names it: OPENAI_MODEL, or `id` under [[models.providers.NAME.models]].",
+            )
+        }
+        Ok(_) => Finding::ok(&what, format!("{found} answers")),
         Err(error) => Finding::problem(&what, format!("{found}: {error}"), remedy(&error)),
     }
 }
@@ -277,6 +285,11 @@ fn server_finding(name: &str, provider: &ProviderHealth) -> Option<Finding> {
         Health::Open | Health::Probing => {
             let found = format!("the running server leaves it alone after failures in a row{last}");
             Some(Finding::problem(&what, found, "It is tried again by itself; a `fallback` for its models keeps answers coming."))
+        }
+        // It is there, so its health is good; what is asked of it is not.
+        _ if provider.last_error.as_ref().is_some_and(|error| error.code == "model_unknown") => {
+            let found = format!("the running server was told that there is no such model{last}");
+            Some(Finding::problem(&what, found, "Write the model as the provider names it, and start the server again."))
         }
         Health::Failing => Some(Finding::note(&what, format!("its last call failed{last}"), "If it stays so, see the line above.")),
         Health::Ok | Health::Unknown => None,

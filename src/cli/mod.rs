@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::app::{DEMO, Ground};
 use crate::config::{Config, Overrides};
 use crate::db;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::telemetry;
 
@@ -95,8 +96,15 @@ enum Command {
 
 /// Runs a command line and returns the exit code.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // Looked for by hand, since it is in no command line that could not be read.
+    let json = arguments.iter().any(|argument| argument == "--json");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(shown) if json && shown.use_stderr() => {
+            complain(&Error::invalid("bad_usage", shown.to_string().trim_end()), true);
+            return FAILED;
+        }
         Err(shown) => {
             let _ = shown.print();
             return if shown.use_stderr() { FAILED } else { DONE };
@@ -112,8 +120,17 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-async fn execute(Cli { options, command }: Cli) -> Result<u8> {
-    let mut config = options.config()?;
+async fn execute(cli: Cli) -> Result<u8> {
+    let config = cli.options.config()?;
+    let data_dir = config.data_dir.clone();
+    // What a command that was killed could not give away any more.
+    disk::hand_over(&data_dir);
+    let outcome = perform(cli, config).await;
+    disk::hand_over(&data_dir);
+    outcome
+}
+
+async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8> {
     if !matches!(command, Command::Serve(_)) && config.log.filter == "info" {
         // What a server tells of its day is noise beside a command's result.
         config.log.filter = "warn,sqlx=error".to_owned();

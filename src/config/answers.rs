@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::models::Language;
+
 /// `[answers]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,7 +18,7 @@ pub struct AnswersConfig {
 }
 
 /// Says that AI made an answer, by language; an empty text says nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct AiMark {
@@ -24,6 +26,17 @@ pub struct AiMark {
     pub zh: String,
     /// Under English ones.
     pub en: String,
+}
+
+impl AiMark {
+    /// The words for an answer in this language, if there are any.
+    pub fn of(&self, language: Language) -> Option<&str> {
+        let mark = match language {
+            Language::Zh => self.zh.trim(),
+            Language::En => self.en.trim(),
+        };
+        (!mark.is_empty()).then_some(mark)
+    }
 }
 
 /// `[answers.tenants.<name>]`: what one shop has instead.

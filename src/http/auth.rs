@@ -80,8 +80,13 @@ impl FromRequestParts<Shared> for Address {
     }
 }
 
-/// Lets in whoever shows a bearer key or a session cookie; `None` when neither is there.
+/// Lets in whoever shows a bearer key or a session cookie; `None` when neither is there. What is wrong counts against
+/// the address that it came from.
 pub async fn admit(parts: &Parts, state: &Shared) -> Result<Option<Admission>> {
+    recognise(parts, state).await.map_err(|error| state.app.limits.refused(client_address(parts), error))
+}
+
+async fn recognise(parts: &Parts, state: &Shared) -> Result<Option<Admission>> {
     let origin = page_origin(parts);
     if let Some(key) = bearer(&parts.headers)? {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::auth::{Admin, SESSION_COOKIE, session_cookie};
-use super::origin::is_own_origin;
+use super::origin::{client_address, is_own_origin};
 use super::problem::Body;
 use super::state::Shared;
 use crate::config::{Config, Secret};
@@ -34,7 +34,8 @@ pub async fn open(State(state): State<Shared>, parts: Parts, Body(SignIn { token
     {
         return Err(Error::forbidden("foreign_page", "Signing in to the console is only possible on its own pages."));
     }
-    let tenant = signed_in(&state, token.reveal().trim()).await?;
+    let refused = |error| state.app.limits.refused(client_address(&parts), error);
+    let tenant = signed_in(&state, token.reveal().trim()).await.map_err(refused)?;
     let session = state.app.tenants.open_session(&tenant).await?;
     let cookie = cookie(session.reveal(), SESSION_MS / 1000, &state.app.config);
     let expires = state.app.tenants.session_expires(session.reveal()).await?;

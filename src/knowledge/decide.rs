@@ -3,10 +3,11 @@
 //! words the entry has, and how close the question comes to what the base is said not to answer.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 
 use serde::Serialize;
 
-use super::gist::{self, Gist, Word};
+use super::gist::{self, AsItIs, Gist, Word};
 use super::guards::{self, Amounts};
 use super::index::market_key;
 use super::{Decision, EntryDraft, Hit, Query, places, text};
@@ -16,7 +17,7 @@ use crate::config::SearchConfig;
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// Word → weight (BM25's idf, or 1 where nothing is known; words that only ask weigh little).
-    words: HashMap<Word, f32>,
+    words: HashMap<Word, f32, BuildHasherDefault<AsItIs>>,
     /// The numbers in the question.
     numbers: Vec<String>,
     /// How many words turn the question round.

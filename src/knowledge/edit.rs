@@ -84,7 +84,10 @@ impl Knowledge {
             self.entry(tenant, id).await?;
             return Err(Error::conflict("nothing_to_undo", format!("The entry `{id}` was never changed.")));
         };
-        if seen.is_some_and(|seen| seen != last.revision) {
+        // What was brought back ended no version, so the last one may be older than what happened last.
+        if let Some(seen) = seen
+            && (seen != last.revision || self.store().last_touched(tenant, id).await? != Some(seen))
+        {
             return Err(changed_since(id));
         }
         self.write(tenant, id.clone(), Candidate::new(last.before, Place { file: 0, row: 1 }), by).await

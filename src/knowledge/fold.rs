@@ -2,10 +2,8 @@
 //! answer, for the same market, with the same numbers and the same yes or no. The first one stays, and
 //! says whom it stands for. What differs in any of that is a row of its own.
 
-use std::collections::HashSet;
-
 use super::Hit;
-use super::gist::{Gist, Word};
+use super::gist::{Gist, Phrasing};
 
 /// Share of both answers' words that they have in common.
 const SAME_ANSWER: f32 = 0.9;
@@ -30,18 +28,15 @@ fn say_the_same(one: &Hit, other: &Hit) -> bool {
 }
 
 fn same_answer(a: &Gist, b: &Gist) -> bool {
-    let common = a.answer.intersection(&b.answer).count() as f32;
-    let all = a.answer.union(&b.answer).count() as f32;
-    all > 0.0 && common >= SAME_ANSWER * all && a.answer_turns == b.answer_turns
+    let common = a.answer.intersection(&b.answer).count();
+    let all = a.answer.len() + b.answer.len() - common;
+    all > 0 && common as f32 >= SAME_ANSWER * all as f32 && a.answer_turns == b.answer_turns
 }
 
 /// One has a phrasing whose telling words are all in a phrasing of the other; sections have none.
 fn same_question(a: &Gist, b: &Gist) -> bool {
-    let telling = |gist: &Gist| -> Vec<HashSet<Word>> {
-        gist.phrasings.iter().map(|phrasing| phrasing.words.iter().filter(|(_, asks)| !asks).map(|(word, _)| *word).collect()).collect()
-    };
-    let (a, b) = (telling(a), telling(b));
-    let within = |x: &HashSet<Word>, y: &HashSet<Word>| !x.is_empty() && x.is_subset(y);
+    let within = |x: &Phrasing, y: &Phrasing| !x.telling.is_empty() && x.telling.iter().all(|word| y.telling.binary_search(word).is_ok());
+    let (a, b) = (&a.phrasings, &b.phrasings);
     (a.is_empty() && b.is_empty()) || a.iter().any(|x| b.iter().any(|y| within(x, y) || within(y, x)))
 }
 

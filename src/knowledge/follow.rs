@@ -241,6 +241,25 @@ pub fn embedding_text(question: &str, passage: &super::Passage) -> String {
     super::text::normalise(&text)
 }
 
+/// The vectors of an entry's passages as they are searched: a sentence lies between itself and the piece it is
+/// from, because alone it does not say what it is about.
+pub fn in_context(passages: &[super::Passage], vectors: Vec<Vec<f32>>) -> Vec<Option<Vec<f32>>> {
+    let mut vectors: Vec<Option<Vec<f32>>> = vectors.into_iter().map(told).collect();
+    for at in 0..vectors.len().min(passages.len()) {
+        let sentence = &passages[at];
+        if sentence.kind != PassageKind::Sentence {
+            continue;
+        }
+        let holds = |piece: &super::Passage| piece.kind == PassageKind::Body && piece.text.contains(&sentence.text);
+        let whole = passages.iter().position(holds).and_then(|piece| vectors.get(piece)?.clone());
+        vectors[at] = match (vectors[at].take(), whole) {
+            (Some(own), Some(whole)) => told(super::search::middle(vec![own, whole])),
+            (own, whole) => own.or(whole),
+        };
+    }
+    vectors
+}
+
 /// An all-zero vector (no known token) is kept as none.
 pub fn told(vector: Vec<f32>) -> Option<Vec<f32>> {
     vector.iter().any(|&x| x != 0.0).then_some(vector)

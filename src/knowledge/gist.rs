@@ -3,7 +3,7 @@
 //! comparing them, and the same rows are looked at again and again.
 
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use moka::sync::Cache;
@@ -19,11 +19,34 @@ const KEPT: u64 = 10_000;
 /// A word by its hash: comparing needs no more.
 pub type Word = u64;
 
+/// Words are hashes already and are not hashed again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+}
+
+/// Distinct words.
+pub type Words = HashSet<Word, BuildHasherDefault<AsItIs>>;
+
 /// A phrasing as the decision sees it.
 #[derive(Debug, Default)]
 pub struct Phrasing {
     /// Its distinct words, with whether they only ask.
     pub words: Vec<(Word, bool)>,
+    /// Those of them that tell, in order.
+    pub telling: Vec<Word>,
     /// How many words turn it round.
     pub turns: usize,
     /// Its amounts.
@@ -36,17 +59,17 @@ pub struct Gist {
     /// The phrasings.
     pub phrasings: Vec<Phrasing>,
     /// `text::question_key` of each phrasing, hashed.
-    pub keys: HashSet<Word>,
+    pub keys: Words,
     /// The same of the phrasings that the row does not answer.
-    pub not_keys: HashSet<Word>,
+    pub not_keys: Words,
     /// The distinct words of the answer.
-    pub answer: HashSet<Word>,
+    pub answer: Words,
     /// How many words turn the answer round.
     pub answer_turns: usize,
     /// Every amount of the row.
     pub amounts: Amounts,
     /// Every word of the row.
-    pub words: HashSet<Word>,
+    pub words: Words,
     /// Every number of the row.
     pub numbers: HashSet<String>,
     /// Countries the row names, its market included.
@@ -61,11 +84,15 @@ impl Gist {
 
     /// Of a row's content, in the words of its shop.
     pub fn in_terms(draft: &EntryDraft, terms: &Terms) -> Self {
-        let phrasing =
-            |text: &String| Phrasing { words: distinct(&terms.tokens(text)), turns: guards::turns(text), amounts: guards::amounts(text) };
+        let phrasing = |text: &String| {
+            let words = distinct(&terms.tokens(text));
+            let mut telling: Vec<Word> = words.iter().filter(|(_, asks)| !asks).map(|(word, _)| *word).collect();
+            telling.sort_unstable();
+            Phrasing { words, telling, turns: guards::turns(text), amounts: guards::amounts(text) }
+        };
         let phrasings: Vec<Phrasing> = draft.phrasings().map(phrasing).collect();
         let labels = draft.category.iter().chain(&draft.tags).chain(&draft.market);
-        let answer: HashSet<Word> = terms.tokens(&draft.answer).iter().map(|token| word(token)).collect();
+        let answer: Words = terms.tokens(&draft.answer).iter().map(|token| word(token)).collect();
         let labels = labels.flat_map(|text| terms.tokens(text)).map(|token| word(&token));
         let words = phrasings
             .iter()

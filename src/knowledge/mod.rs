@@ -134,6 +134,8 @@ pub enum PassageKind {
     Body,
     /// A phrasing that the entry does not answer.
     Not,
+    /// A few sentences of a long piece, found by meaning only: the piece as a whole is about too much.
+    Sentence,
 }
 
 impl PassageKind {
@@ -143,6 +145,7 @@ impl PassageKind {
             Self::Phrasing => "phrasing",
             Self::Body => "body",
             Self::Not => "not",
+            Self::Sentence => "sentence",
         }
     }
     /// Reads the word in storage.
@@ -150,6 +153,7 @@ impl PassageKind {
         match word {
             "phrasing" => Self::Phrasing,
             "not" => Self::Not,
+            "sentence" => Self::Sentence,
             _ => Self::Body,
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Mutex;
 
 use crate::db::{Db, DbLock};
+use crate::disk;
 use crate::error::Result;
 
 /// Where the lock is.
@@ -62,7 +63,7 @@ impl Owner {
         }
         if held.is_none() {
             *held = match &self.place {
-                Place::File(path) => lock_file(path)?.map(Held::File),
+                Place::File(path) => disk::lock(path)?.map(Held::File),
                 Place::Database { db, name } => db.try_lock(name).await?.map(Held::Database),
             };
         }
@@ -77,14 +78,5 @@ impl Owner {
         let mut held = self.held.lock().await;
         *held = None;
         self.owns.store(false, Ordering::Release);
-    }
-}
-
-fn lock_file(path: &std::path::Path) -> Result<Option<File>> {
-    let file = File::options().create(true).append(true).open(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(error)) => Err(error.into()),
     }
 }

@@ -15,7 +15,8 @@ use super::gist::{self, Gist};
 use super::index::both::Found;
 use super::index::{Filter, LegQuery, Scored};
 use super::rerank::{Reranked, rerank};
-use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, fold, places, text};
+use super::words::Terms;
+use super::{Decision, Hit, Knowledge, KnowledgeEntry, LegRank, Revision, compute, fold, places, text};
 use crate::config::{Fusion, SearchConfig};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
@@ -209,26 +210,56 @@ impl Knowledge {
         let best: Vec<Fused> = fused.into_iter().take(wanted).collect();
         let ids: BTreeSet<&EntryId> = best.iter().map(|fused| &fused.entry).chain(against.iter().map(|not| &not.entry)).collect();
         let rows = self.store().entries(tenant, &ids.into_iter().cloned().collect::<Vec<_>>()).await?;
-        let rows: HashMap<&EntryId, &KnowledgeEntry> = rows.iter().map(|row| (&row.id, row)).collect();
+        let looking = Looking { knowledge: self.clone(), tenant: tenant.clone(), asked: asked.clone(), terms, against, best, rows };
+        let (asked_for, mut hits, doubt) = compute::run(move || {
+            let (hits, doubt) = looking.at_rows(&asked_for);
+            (asked_for, hits, doubt)
+        })
+        .await?;
+        let reranked = match self.reranker() {
+            Some(reranker) => Some(rerank(reranker, &query.text, &mut hits).await),
+            None => None,
+        };
+        let order = hits.iter().map(|hit| hit.entry.id.clone()).collect();
+        fold::near_duplicates(&mut hits);
+        hits.truncate(query.top);
+        let decision = decide(&asked_for, &mut hits, config);
+        Ok(Concluded { decision, hits, order, reranked, doubt })
+    }
+}
+
+/// What is needed to weigh loaded rows.
+struct Looking {
+    knowledge: Knowledge,
+    tenant: TenantId,
+    asked: LegQuery,
+    terms: Arc<Terms>,
+    against: Vec<Scored>,
+    best: Vec<Fused>,
+    rows: Vec<KnowledgeEntry>,
+}
+
+impl Looking {
+    /// The hits with what speaks for each of them, and what speaks against any answer.
+    fn at_rows(self, asked_for: &Asked) -> (Vec<Hit>, Doubt) {
+        let Self { knowledge, tenant, asked, terms, against, best, rows } = self;
+        let mut rows: HashMap<EntryId, KnowledgeEntry> = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         let nearest: Vec<(f32, String)> = against
             .iter()
             .filter_map(|not| Some((not.score, terms.canonical(&passage_text(&rows.get(&not.entry)?.draft, not.seq)))))
             .collect();
-        let doubt = Doubt::new(&asked_for, &nearest, &self.markets(tenant));
+        let doubt = Doubt::new(asked_for, &nearest, &knowledge.markets(&tenant));
         let mut hits = Vec::with_capacity(best.len());
         for fused in best {
             // A row that is gone or no longer valid since the index followed is simply not there.
-            let Some(&entry) = rows.get(&fused.entry) else { continue };
-            if !entry.is_valid_at(asked.filter.now) {
-                continue;
-            }
-            let gist = self.gists().get(tenant, entry, &terms);
+            let Some(entry) = rows.remove(&fused.entry).filter(|entry| entry.is_valid_at(asked.filter.now)) else { continue };
+            let gist = knowledge.gists().get(&tenant, &entry, &terms);
             let (cosine, support) = fused.semantic.map_or((0.0, 0.0), |place| (place.score, place.support));
-            let evidence = evidence(&asked_for, &gist, cosine, support);
+            let evidence = evidence(asked_for, &gist, cosine, support);
             let matched = matched(&asked.tokens, &gist);
             hits.push(Hit {
-                entry: entry.clone(),
                 passage: passage_text(&entry.draft, fused.seq),
+                entry,
                 score: evidence.confidence(doubt),
                 evidence,
                 gist,
@@ -243,15 +274,7 @@ impl Knowledge {
                 direct_refused: None,
             });
         }
-        let reranked = match self.reranker() {
-            Some(reranker) => Some(rerank(reranker, &query.text, &mut hits).await),
-            None => None,
-        };
-        let order = hits.iter().map(|hit| hit.entry.id.clone()).collect();
-        fold::near_duplicates(&mut hits);
-        hits.truncate(query.top);
-        let decision = decide(&asked_for, &mut hits, config);
-        Ok(Concluded { decision, hits, order, reranked, doubt })
+        (hits, doubt)
     }
 }
 
@@ -271,7 +294,7 @@ pub struct Concluded {
 }
 
 /// The direction between several vectors; the vector itself when there is one.
-fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
+pub(super) fn middle(mut vectors: Vec<Vec<f32>>) -> Vec<f32> {
     let Some(mut sum) = vectors.pop() else { return Vec::new() };
     if vectors.is_empty() {
         return sum;
@@ -298,9 +321,10 @@ fn matched(tokens: &[String], gist: &Gist) -> Vec<String> {
     tokens.iter().filter(|token| told(token) && seen.insert(*token)).cloned().collect()
 }
 
-/// The passage's text; passages are cut the same way every time, so the number is enough.
+/// The passage's text, of a sentence the piece it is from; passages are cut the same way every time, so the number is
+/// enough.
 fn passage_text(draft: &super::EntryDraft, seq: u32) -> String {
-    super::split::passages(draft).into_iter().find(|passage| passage.seq == seq).map_or_else(String::new, |passage| passage.text)
+    super::split::shown(draft, seq).unwrap_or_default()
 }
 
 fn ms(since: Instant) -> f64 {

@@ -1,6 +1,6 @@
 //! Entry → passages (pure): a passage for the question and each further phrasing, pieces of the answer
-//! cut at paragraph and sentence ends, and the phrasings it does not answer. The same entry is always
-//! cut the same way.
+//! cut at paragraph and sentence ends, the phrasings it does not answer, and the sentences of long
+//! pieces. The same entry is always cut the same way.
 
 use super::text::is_han;
 use super::{EntryDraft, Passage, PassageKind};
@@ -9,14 +9,72 @@ use super::{EntryDraft, Passage, PassageKind};
 /// about as much as three Latin letters.
 pub const PIECE_CHARS: usize = 400;
 const LATIN_FACTOR: usize = 3;
+/// Pieces from this long on are also cut into sentences; in a shorter one they say the same as the piece.
+const LONG_CHARS: usize = 100;
+/// Neighbouring sentences shorter than the first are put together, as long as they stay below the second.
+const SENTENCE_CHARS: (usize, usize) = (15, 80);
 
 /// What of an entry is retrieved.
 pub fn passages(draft: &EntryDraft) -> Vec<Passage> {
     let phrasings = draft.phrasings().map(|phrasing| (PassageKind::Phrasing, phrasing.clone()));
-    let bodies = pieces(&draft.answer).into_iter().map(|piece| (PassageKind::Body, piece));
+    let pieces = pieces(&draft.answer);
+    let spoken: Vec<String> = pieces.iter().flat_map(|piece| spoken(piece)).collect();
+    let bodies = pieces.into_iter().map(|piece| (PassageKind::Body, piece));
     let negative = draft.negative.iter().map(|phrasing| (PassageKind::Not, phrasing.clone()));
-    let numbered = (0..).zip(phrasings.chain(bodies).chain(negative));
+    let spoken = spoken.into_iter().map(|text| (PassageKind::Sentence, text));
+    let numbered = (0..).zip(phrasings.chain(bodies).chain(negative).chain(spoken));
     numbered.map(|(seq, (kind, text))| Passage { seq, kind, text }).collect()
+}
+
+/// What is shown for one passage, without cutting what need not be cut: its text, of a sentence the piece it is from.
+pub fn shown(draft: &EntryDraft, seq: u32) -> Option<String> {
+    let at = seq as usize;
+    if let Some(phrasing) = draft.phrasings().nth(at) {
+        return Some(phrasing.clone());
+    }
+    let mut pieces = pieces(&draft.answer);
+    let at = at - draft.phrasings().count();
+    if at < pieces.len() {
+        return Some(pieces.swap_remove(at));
+    }
+    let at = at - pieces.len();
+    if let Some(phrasing) = draft.negative.get(at) {
+        return Some(phrasing.clone());
+    }
+    let mut sentence = at - draft.negative.len();
+    pieces.into_iter().find(|piece| {
+        let own = spoken(piece).len();
+        let here = sentence < own;
+        sentence = sentence.saturating_sub(own);
+        here
+    })
+}
+
+/// The sentences of a long piece, short ones together; none when the piece is short or a single one.
+fn spoken(piece: &str) -> Vec<String> {
+    let factor = if mostly_han(piece) { 1 } else { LATIN_FACTOR };
+    if piece.chars().count() < LONG_CHARS * factor {
+        return Vec::new();
+    }
+    let (least, most) = (SENTENCE_CHARS.0 * factor, SENTENCE_CHARS.1 * factor);
+    let mut out = Vec::new();
+    let mut together = String::new();
+    let mut chars = 0;
+    for sentence in sentences(piece) {
+        let more = sentence.chars().count();
+        if chars + more > most {
+            close(&mut out, &mut together);
+            chars = 0;
+        }
+        together.push_str(sentence);
+        chars += more;
+        if chars >= least {
+            close(&mut out, &mut together);
+            chars = 0;
+        }
+    }
+    close(&mut out, &mut together);
+    if out.len() > 1 { out } else { Vec::new() }
 }
 
 /// Whole sentences packed into pieces; a sentence over the limit is cut where it must be.
@@ -106,8 +164,51 @@ mod tests {
             EntryDraft { question: "问".into(), similar: vec!["再问".into()], answer: "答。".repeat(300), ..Default::default() };
         let cut = passages(&draft);
         assert_eq!((cut[0].text.as_str(), cut[1].text.as_str()), ("问", "再问"));
-        assert!(cut[2..].iter().all(|passage| passage.kind == PassageKind::Body && passage.text.ends_with('。')));
-        assert_eq!(cut.iter().map(|passage| passage.seq).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let (pieces, sentences) = cut[2..].split_at(2);
+        assert!(pieces.iter().all(|passage| passage.kind == PassageKind::Body && passage.text.ends_with('。')));
+        assert!(!sentences.is_empty() && sentences.iter().all(|passage| passage.kind == PassageKind::Sentence));
+        assert!(cut.iter().map(|passage| passage.seq).eq(0..cut.len() as u32));
+    }
+
+    #[test]
+    fn what_is_shown_is_the_passage_or_the_piece_of_the_sentence() {
+        let draft = EntryDraft {
+            question: "问".into(),
+            similar: vec!["再问".into()],
+            answer: (0..60).map(|n| format!("第{n}条说的是另外一件很不一样的事情。")).collect(),
+            negative: vec!["不问".into(), "也不问".into()],
+            ..Default::default()
+        };
+        let all = passages(&draft);
+        let pieces: Vec<&Passage> = all.iter().filter(|one| one.kind == PassageKind::Body).collect();
+        let (mut sentences, mut last) = (0, 0);
+        for one in &all {
+            let text = shown(&draft, one.seq).unwrap();
+            if one.kind == PassageKind::Sentence {
+                let piece = pieces.iter().position(|piece| piece.text == text).unwrap();
+                assert!(text.contains(&one.text) && piece >= last, "{text}");
+                (sentences, last) = (sentences + 1, piece);
+            } else {
+                assert_eq!(text, one.text);
+            }
+        }
+        assert_eq!((sentences, last), (60, pieces.len() - 1));
+        assert_eq!(shown(&draft, all.len() as u32), None);
+    }
+
+    #[test]
+    fn a_long_piece_is_cut_into_its_sentences_too() {
+        let told: Vec<String> = (0..12).map(|i| format!("第{i}条说的是另外一件很不一样的事情。")).collect();
+        let draft = EntryDraft { answer: format!("短。{}", told.concat()), negative: vec!["不答".into()], ..Default::default() };
+        let cut = passages(&draft);
+        let kinds: Vec<PassageKind> = cut.iter().map(|passage| passage.kind).collect();
+        assert_eq!(kinds[..2], [PassageKind::Body, PassageKind::Not]);
+        let sentences: Vec<&str> = cut[2..].iter().map(|passage| passage.text.as_str()).collect();
+        assert_eq!(sentences[0], format!("短。{}", told[0]), "a short one goes with its neighbour");
+        assert_eq!((sentences.len(), sentences[11]), (12, told[11].as_str()));
+        assert!(cut[2..].iter().all(|passage| passage.kind == PassageKind::Sentence && cut[0].text.contains(&passage.text)));
+        let short = EntryDraft { answer: "一句话说完。还有一句。".into(), ..Default::default() };
+        assert_eq!(passages(&short).len(), 1, "what is short is only a piece");
     }
 
     #[test]

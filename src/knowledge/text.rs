@@ -130,6 +130,18 @@ fn same_script(run: &str) -> Vec<&str> {
     parts
 }
 
+/// A long text's words with repeats counting less and less: a word stands again where it comes the second, fourth,
+/// eighth time. What a passage says five times it is not five times as much about.
+pub fn damped(words: Vec<String>) -> Vec<String> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut again = |word: &String| {
+        let times = seen.entry(word.clone()).or_default();
+        *times += 1;
+        times.is_power_of_two()
+    };
+    words.into_iter().filter(|word| again(word)).collect()
+}
+
 /// Letters and digits, and what holds an order number, a SKU or a decimal together.
 fn is_code(c: char) -> bool {
     (c.is_alphanumeric() && !is_han(c)) || matches!(c, '-' | '_' | '.' | '\'')
@@ -209,6 +221,13 @@ mod tests {
         let wrong = grams("限时抢够报名");
         assert!(wrong.iter().filter(|gram| right.contains(gram)).count() >= 3);
         assert!(grams("？！").is_empty());
+    }
+
+    #[test]
+    fn repeats_count_less_and_less() {
+        let words: Vec<String> = "a b a a a c a a a a a".split(' ').map(str::to_owned).collect();
+        assert_eq!(damped(words).join(" "), "a b a a c a", "nine are as good as four");
+        assert!(damped(Vec::new()).is_empty());
     }
 
     #[test]

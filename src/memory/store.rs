@@ -199,7 +199,8 @@ impl Memory {
     /// is stored once, whatever races.
     ///
     /// # Errors
-    /// `conversation_not_found` when it does not exist or is another's.
+    /// `conversation_not_found` when it does not exist or is another's, `client_msg_id_reused` when another
+    /// question came with the same id.
     pub async fn record_question(&self, tenant: &TenantId, new: &NewTurn<'_>) -> Result<Recorded> {
         if let Some(turn) = self.said_before(tenant, new).await? {
             return Ok(Recorded { turn, duplicate: true });
@@ -241,7 +242,14 @@ impl Memory {
         let sql = AssertSqlSafe(format!("select {TURN} from turns where tenant_id = $1 and owner_id = $2 and client_msg_id = $3"));
         let row: Option<TurnRow> =
             on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(new.owner).bind(said).fetch_optional(pool).await)?;
-        row.map(TurnRow::into_turn).transpose()
+        let turn = row.map(TurnRow::into_turn).transpose()?;
+        match &turn {
+            Some(turn) if turn.question != new.question => Err(Error::conflict(
+                "client_msg_id_reused",
+                "Another message was sent with this client_msg_id. Choose a new id for each message, and repeat it only to send the same one again.",
+            )),
+            _ => Ok(turn),
+        }
     }
 
     /// The turn of this owner that a response's or a message's id means; of a message that was answered

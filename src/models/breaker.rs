@@ -19,7 +19,7 @@ pub enum Health {
     Unknown,
     /// The last call went well.
     Ok,
-    /// The last calls failed.
+    /// The last calls failed, or it refuses the key.
     Failing,
     /// It failed too often in a row and is left alone.
     Open,
@@ -54,6 +54,8 @@ pub(super) struct Breaker {
 struct State {
     called: bool,
     failures: u32,
+    /// It is there and does not want the key: nothing to leave alone, and nothing that works.
+    locked_out: bool,
     opened: Option<Instant>,
     probing: bool,
     last_error: Option<LastError>,
@@ -89,6 +91,7 @@ impl Breaker {
         let health = match (state.opened, state.failures) {
             (Some(_), _) if state.probing => Health::Probing,
             (Some(_), _) => Health::Open,
+            (None, 0) if state.locked_out => Health::Failing,
             (None, 0) if !state.called => Health::Unknown,
             (None, 0) => Health::Ok,
             (None, _) => Health::Failing,
@@ -101,6 +104,7 @@ impl Breaker {
         let at_ms = Clock::system().now();
         state.last_error = Some(LastError { code: error.code().to_owned(), message: error.to_string(), at_ms });
         state.probing = false;
+        state.locked_out = matches!(error, ModelError::Unauthorized(_));
         if is_its_fault(error) {
             state.failures += 1;
             if self.limit > 0 && state.failures >= self.limit {
@@ -120,7 +124,7 @@ impl Breaker {
         }
         state.probing = false;
         if to_the_end {
-            state.failures = 0;
+            (state.failures, state.locked_out) = (0, false);
         }
     }
 
@@ -239,5 +243,17 @@ mod tests {
             never.admit().unwrap().failed(&down());
         }
         assert_eq!(never.health().0, Health::Failing);
+    }
+
+    #[test]
+    fn a_refused_key_is_no_health_and_nothing_to_leave_alone() {
+        let breaker = breaker(2);
+        for _ in 0..3 {
+            breaker.admit().unwrap().failed(&ModelError::Unauthorized("wrong key".into()));
+        }
+        let (health, last) = breaker.health();
+        assert_eq!((health, last.unwrap().code.as_str()), (Health::Failing, "model_unauthorized"));
+        breaker.admit().expect("a key may be put right at any time").succeeded();
+        assert_eq!(breaker.health().0, Health::Ok);
     }
 }

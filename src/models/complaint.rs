@@ -79,6 +79,9 @@ impl Complaint {
         match status {
             _ if client && (no_key || has(&NO_MONEY)) => ModelError::Unauthorized(text),
             Some(401..=403) => ModelError::Unauthorized(text),
+            // With a model that is there, 404 is a wrong address: the operator's to put right all the same.
+            Some(404) => ModelError::Unknown(text),
+            _ if client && self.names_no_model() => ModelError::Unknown(text),
             Some(429) => ModelError::RateLimited(retry_after),
             Some(529) => ModelError::Overloaded(retry_after),
             Some(503) if retry_after.is_some() => ModelError::Overloaded(retry_after),
@@ -89,6 +92,14 @@ impl Complaint {
             None if has(&["invalid_request", "context_length", "content_filter"]) => ModelError::Refused(text),
             None => ModelError::Unavailable(text),
         }
+    }
+
+    /// Whether it says that there is no model of that name, in whatever status.
+    fn names_no_model(&self) -> bool {
+        let message = self.message.to_lowercase();
+        let missing = ["does not exist", "not exist", "not found", "invalid model name", "unknown model"];
+        ["model_not_found", "model_not_exist", "modelnotfound"].iter().any(|word| self.words.contains(word))
+            || (message.contains("model") && missing.iter().any(|words| message.contains(words)))
     }
 
     /// One line for people, without the key that some providers repeat.
@@ -156,6 +167,19 @@ mod tests {
         assert!(matches!(error(429, limited), E::Unauthorized(_)), "waiting does not help");
         assert!(matches!(in_stream(&message("overloaded_error"), ""), Some(E::Overloaded(None))));
         assert!(matches!(in_stream(&message("api_error"), ""), Some(E::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_told_from_a_refusal() {
+        use ModelError as E;
+        let said = |message: &str, code: Value| json!({"error": {"message": message, "type": "invalid_request_error", "code": code}});
+        assert!(matches!(error(404, said("The model `x` does not exist", json!("model_not_found"))), E::Unknown(_)));
+        assert!(matches!(error(404, Value::Null), E::Unknown(_)));
+        assert!(matches!(error(400, said("Model Not Exist", Value::Null)), E::Unknown(_)));
+        assert!(matches!(error(400, said("Invalid model name passed in model=x", json!("400"))), E::Unknown(_)));
+        assert!(matches!(error(400, said("Your request is too long for this model", Value::Null)), E::Refused(_)));
+        let known = error(404, Value::Null).about("gpt-4o-mni");
+        assert!(known.to_string().contains("`gpt-4o-mni`") && known.code() == "model_unknown" && !known.retryable(), "{known}");
     }
 
     #[test]

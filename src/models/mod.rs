@@ -208,6 +208,9 @@ pub enum ModelError {
     /// As many calls as this server may make at once are under way, and as many as may wait are waiting.
     #[error("the model is busy with other questions of this server")]
     Busy,
+    /// There is no model of the configured name: tell the operator.
+    #[error("the provider does not know the model: {0}")]
+    Unknown(String),
     /// Our request is refused (too long, blocked content): trying again will not help.
     #[error("the provider refuses the request: {0}")]
     Refused(String),
@@ -220,6 +223,9 @@ pub enum ModelError {
     /// The stream ended or broke in the middle.
     #[error("the provider's answer broke off: {0}")]
     Broken(String),
+    /// All the tokens that an answer may have went into reasoning.
+    #[error("the model reached its limit of tokens before the first word of its answer")]
+    Unfinished,
 }
 
 impl ModelError {
@@ -230,10 +236,12 @@ impl ModelError {
             Self::RateLimited(_) => "model_rate_limited",
             Self::Overloaded(_) => "model_overloaded",
             Self::Busy => "model_busy",
+            Self::Unknown(_) => "model_unknown",
             Self::Refused(_) => "model_refused",
             Self::Unavailable(_) => "model_unavailable",
             Self::Timeout(_) => "model_timeout",
             Self::Broken(_) => "model_stream_broken",
+            Self::Unfinished => "model_unfinished",
         }
     }
     /// How long the provider asks to wait.
@@ -245,6 +253,13 @@ impl ModelError {
     }
     /// Whether the same question may succeed later.
     pub fn retryable(&self) -> bool {
-        !matches!(self, Self::Unauthorized(_) | Self::Refused(_))
+        !matches!(self, Self::Unauthorized(_) | Self::Unknown(_) | Self::Refused(_))
+    }
+    /// The same with the name that the provider was asked for, which it may not repeat.
+    pub(super) fn about(self, model: &str) -> Self {
+        match self {
+            Self::Unknown(text) => Self::Unknown(format!("`{model}` ({text})")),
+            other => other,
+        }
     }
 }

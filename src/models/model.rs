@@ -222,6 +222,7 @@ impl Model {
                 Ok(Err(error)) => error,
                 Err(_) => ModelError::Timeout("first token"),
             };
+            let error = error.about(&self.peer.model);
             pass.failed(&error);
             let error = ended(trial, error);
             let wait = wait_before_retry(tries, &error).filter(|wait| Instant::now() + *wait < deadline);

@@ -160,18 +160,18 @@ impl Models {
 }
 
 /// The wires to one provider: an HTTP client for each limit on connecting.
-struct Lines {
+pub(super) struct Lines {
     site: Arc<Site>,
     name: String,
     clients: BTreeMap<u64, reqwest::Client>,
 }
 
 impl Lines {
-    fn open(name: &str, provider: &ProviderConfig) -> Result<Self> {
+    pub(super) fn open(name: &str, provider: &ProviderConfig) -> Result<Self> {
         Ok(Self { site: Arc::new(Site::of(name, provider)?), name: name.to_owned(), clients: BTreeMap::new() })
     }
 
-    fn chat(&mut self, model: &ModelConfig, connect_ms: u64) -> Result<Arc<dyn ChatModel>> {
+    pub(super) fn chat(&mut self, model: &ModelConfig, connect_ms: u64) -> Result<Arc<dyn ChatModel>> {
         self.site.check_options(&self.name, model)?;
         let http = match self.clients.get(&connect_ms) {
             Some(http) => http.clone(),

@@ -75,7 +75,7 @@ impl Folded {
 }
 
 /// Characters that show nothing and may stand inside a number or a word.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }
 

@@ -10,6 +10,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::fake_provider::FakeProvider;
+use super::neighbour::{self, MARK, Neighbour};
 use super::process::run;
 use super::server::{Came, PAGE, SMALL, Server, Setup, Turn, issue};
 
@@ -45,7 +46,7 @@ enum Door {
 }
 
 /// Every route of `src/http/mod.rs`. `{c}`, `{r}` and `{e}` are a conversation, a response and an entry
-/// of tenant `demo`.
+/// of tenant `demo`; `{third_…}` is there, and of a shop that nobody who walks has a key of.
 const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/", "/", Door::Public),
     ("GET", "/widget.js", "/widget.js", Door::Public),
@@ -57,7 +58,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("POST", "/api/v1/chat", "/api/v1/chat", Door::Anyone),
     ("GET", "/api/v1/conversations", "/api/v1/conversations", Door::Anyone),
     ("GET", "/api/v1/conversations/{id}", "/api/v1/conversations/{c}", Door::Asker),
-    ("DELETE", "/api/v1/conversations/{id}", "/api/v1/conversations/c_none", Door::Nothing),
+    ("DELETE", "/api/v1/conversations/{id}", "/api/v1/conversations/{third_conversation}", Door::Nothing),
     ("GET", "/api/v1/conversations/export", "/api/v1/conversations/export", Door::Admin),
     ("GET", "/api/v1/feedback", "/api/v1/feedback", Door::Admin),
     ("POST", "/api/v1/feedback", "/api/v1/feedback", Door::Owner),
@@ -72,7 +73,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/models", "/api/v1/models", Door::Admin),
     ("GET", "/api/v1/keys", "/api/v1/keys", Door::Admin),
     ("POST", "/api/v1/keys", "/api/v1/keys", Door::Told(400)),
-    ("DELETE", "/api/v1/keys/{id}", "/api/v1/keys/k_none", Door::Told(404)),
+    ("DELETE", "/api/v1/keys/{id}", "/api/v1/keys/{third_key}", Door::Told(404)),
     ("GET", "/api/v1/usage", "/api/v1/usage", Door::Admin),
     ("GET", "/api/v1/overview", "/api/v1/overview", Door::Admin),
     ("GET", "/api/v1/safety/verdicts", "/api/v1/safety/verdicts", Door::Admin),
@@ -82,7 +83,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/prompts/{name}", "/api/v1/prompts/answer.en", Door::Admin),
     ("GET", "/api/v1/prompts/{name}/versions", "/api/v1/prompts/answer.en/versions", Door::Admin),
     ("POST", "/api/v1/prompts/{name}/versions", "/api/v1/prompts/answer.en/versions", Door::Told(400)),
-    ("GET", "/api/v1/prompts/{name}/versions/{version}", "/api/v1/prompts/answer.en/versions/9", Door::Told(404)),
+    ("GET", "/api/v1/prompts/{name}/versions/{version}", "/api/v1/prompts/answer.en/versions/{third_version}", Door::Told(404)),
     ("POST", "/api/v1/prompts/{name}/publish", "/api/v1/prompts/answer.en/publish", Door::Told(400)),
     ("POST", "/api/v1/prompts/{name}/lint", "/api/v1/prompts/answer.en/lint", Door::Told(400)),
     ("POST", "/api/v1/prompts/{name}/preview", "/api/v1/prompts/answer.en/preview", Door::Told(400)),
@@ -90,7 +91,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/stats", "/api/v1/knowledge/stats", Door::Admin),
     ("GET", "/api/v1/knowledge/cases", "/api/v1/knowledge/cases", Door::Admin),
     ("POST", "/api/v1/knowledge/cases", "/api/v1/knowledge/cases", Door::Told(400)),
-    ("DELETE", "/api/v1/knowledge/cases/{id}", "/api/v1/knowledge/cases/case_none", Door::Told(404)),
+    ("DELETE", "/api/v1/knowledge/cases/{id}", "/api/v1/knowledge/cases/{third_case}", Door::Told(404)),
     ("POST", "/api/v1/knowledge/evaluate", "/api/v1/knowledge/evaluate", Door::Told(400)),
     ("POST", "/api/v1/trials", "/api/v1/trials", Door::Told(400)),
     ("POST", "/api/v1/trials/preview", "/api/v1/trials/preview", Door::Told(400)),
@@ -99,21 +100,21 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Admin),
     ("GET", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{e}", Door::Keeper),
     ("POST", "/api/v1/knowledge/entries", "/api/v1/knowledge/entries", Door::Told(400)),
-    ("PUT", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/none", Door::Told(404)),
-    ("DELETE", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/none", Door::Told(404)),
+    ("PUT", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{third_entry}", Door::Told(404)),
+    ("DELETE", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{third_entry}", Door::Told(404)),
     ("GET", "/api/v1/knowledge/entries/{id}/versions", "/api/v1/knowledge/entries/{e}/versions", Door::Keeper),
-    ("POST", "/api/v1/knowledge/entries/{id}/undo", "/api/v1/knowledge/entries/none/undo", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/entries/{id}/undo", "/api/v1/knowledge/entries/{third_entry}/undo", Door::Told(404)),
     ("POST", "/api/v1/knowledge/imports", "/api/v1/knowledge/imports", Door::Told(400)),
-    ("GET", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
-    ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/im_none", Door::Told(404)),
-    ("POST", "/api/v1/knowledge/imports/{id}/apply", "/api/v1/knowledge/imports/im_none/apply", Door::Told(404)),
-    ("POST", "/api/v1/knowledge/imports/{id}/undo", "/api/v1/knowledge/imports/im_none/undo", Door::Told(404)),
+    ("GET", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/{third_import}", Door::Told(404)),
+    ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/{third_import}", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/imports/{id}/apply", "/api/v1/knowledge/imports/{third_import}/apply", Door::Told(404)),
+    ("POST", "/api/v1/knowledge/imports/{id}/undo", "/api/v1/knowledge/imports/{third_applied}/undo", Door::Told(404)),
     ("GET", "/api/v1/knowledge/export", "/api/v1/knowledge/export", Door::Admin),
     ("GET", "/api/v1/bots", "/api/v1/bots", Door::Admin),
-    ("POST", "/api/v1/bots/{platform}/{bot}/test", "/api/v1/bots/dingtalk/none/test", Door::Told(404)),
+    ("POST", "/api/v1/bots/{platform}/{bot}/test", "/api/v1/bots/dingtalk/third/test", Door::Told(404)),
     ("GET", "/api/v1/webhooks", "/api/v1/webhooks", Door::Admin),
     ("GET", "/api/v1/webhooks/deliveries", "/api/v1/webhooks/deliveries", Door::Admin),
-    ("POST", "/api/v1/webhooks/deliveries/{id}/resend", "/api/v1/webhooks/deliveries/none/resend", Door::Told(404)),
+    ("POST", "/api/v1/webhooks/deliveries/{id}/resend", "/api/v1/webhooks/deliveries/{third_delivery}/resend", Door::Told(404)),
     ("GET", "/openapi.json", "/openapi.json", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}", "/webhooks/dingtalk/none", Door::Public),
     ("POST", "/webhooks/dingtalk/{bot}/cards", "/webhooks/dingtalk/none/cards", Door::Public),
@@ -242,11 +243,13 @@ async fn everybody(server: &Server, other: &TenantId) -> Vec<Who> {
 
 #[tokio::test]
 async fn every_door_lets_in_whom_it_should_and_nobody_else() {
-    let server = Server::small().await;
+    let server = Server::start(Setup { config: Some(neighbour::webhooks), channels: neighbour::bots(), ..Setup::default() }).await;
     let other = TenantId::parse("other").unwrap();
     server.tenants.add(&other, "Other").await.unwrap();
+    let third = Neighbour::move_in(&server).await;
     let turn = server.session(&server.member).await.ask("普通店保证金要交多少？", json!({})).await;
-    let place = |path: &str| path.replace("{c}", turn.conversation()).replace("{r}", turn.response()).replace("{e}", "deposit");
+    let own = |path: &str| path.replace("{c}", turn.conversation()).replace("{r}", turn.response()).replace("{e}", "deposit");
+    let place = |path: &str| third.place(&own(path));
     let everybody = everybody(&server, &other).await;
     let mut wrong = Vec::new();
     for (method, _, path, door) in ROUTES {
@@ -259,7 +262,7 @@ async fn every_door_lets_in_whom_it_should_and_nobody_else() {
                 Door::Public => !matches!(status, 401 | 403 | 429 | 500),
                 _ => status == expected || (expected == 200 && status == 204),
             };
-            let leaks = !who.own && who.name != "the asker" && text.contains("10,000") && *door != Door::Anyone;
+            let leaks = text.contains(MARK) || !who.own && who.name != "the asker" && text.contains("10,000") && *door != Door::Anyone;
             if !fine || leaks {
                 wrong.push(format!("{method} {path} for {} (own: {}): {status}, expected {expected}: {text:.200}", who.name, who.own));
             }
@@ -272,6 +275,40 @@ async fn every_door_lets_in_whom_it_should_and_nobody_else() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} are wrong:\n{}", wrong.len(), ROUTES.len() * everybody.len(), wrong.join("\n"));
+    what_was_refused_is_there(&server, &third).await;
+}
+
+/// The neighbour's own admin is told of none of it that it does not exist, after everybody else has tried: what is
+/// deleted comes last.
+async fn what_was_refused_is_there(server: &Server, third: &Neighbour) {
+    let (conversation, response) = (&third.conversation, &third.response);
+    let sources = format!("/api/v1/responses/{response}/sources/1");
+    for path in [format!("/api/v1/conversations/{conversation}"), format!("/api/v1/responses/{response}/trace"), sources] {
+        for (key, status) in [(&server.admin, 404), (&server.member, 404), (&third.admin, 200)] {
+            let answer = server.get(&path).bearer_auth(key).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            assert_eq!(answer.text().await.unwrap().contains(MARK), status == 200, "{path}");
+        }
+    }
+    for body in [json!({"text": "a", "replaces": response}), json!({"text": "a", "conversation_id": conversation})] {
+        let answer = server.request(Method::POST, "/api/v1/chat").bearer_auth(&server.admin).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{body}");
+    }
+    let rated = json!({"response_id": response, "rating": "up"});
+    assert_eq!(
+        server.request(Method::POST, "/api/v1/feedback").bearer_auth(&server.admin).json(&rated).send().await.unwrap().status(),
+        404
+    );
+
+    let mut theirs: Vec<_> = ROUTES.iter().filter(|(_, _, path, _)| path.contains("third")).collect();
+    assert!(theirs.len() > 12, "{theirs:?}");
+    theirs.sort_by_key(|(method, ..)| *method == "DELETE");
+    let who = Who { name: "admin", key: Some(third.admin.clone()), origin: None, role: Some(Role::Admin), own: true };
+    for (method, _, path, _) in theirs {
+        let answer = knock(server, method, &third.place(path), &who, response).await;
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status != 404 && status != 401 && status != 403, "{method} {path}: {status} {text}");
+    }
 }
 
 async fn knock(server: &Server, method: &str, path: &str, who: &Who, response: &str) -> Response {
@@ -510,6 +547,42 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
     let elsewhere =
         server.get("/api/v1/conversations").bearer_auth(&server.member).header("x-forwarded-for", "8.8.4.4").send().await.unwrap();
     assert_eq!(elsewhere.status(), 200);
+}
+
+#[tokio::test]
+async fn wrong_keys_are_limited_by_address_and_lock_no_right_one_out() {
+    const ADDRESS: &str = "8.8.8.8";
+    let server = Server::start(Setup { config: Some(|config| config.limits.address_per_minute = 3), ..Setup::default() }).await;
+    let show = async |path: &str, key: &str, address: &str| {
+        server.get(path).bearer_auth(key).header("x-forwarded-for", address).send().await.unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(show("/api/v1/conversations", "mc_admin_wrong", ADDRESS).await.status(), 401);
+    }
+    check_refusal(show("/api/v1/conversations", "mc_admin_wrong", ADDRESS).await, "wrong keys from this address").await;
+    let openai = show("/v1/models", "sk-wrong", ADDRESS).await;
+    assert!(openai.status() == 429 && openai.headers().contains_key("retry-after"));
+    assert_eq!(openai.json::<Value>().await.unwrap()["error"]["type"], "rate_limit_error");
+    let cookie = server.get("/api/v1/session").header("cookie", "mc_session=in_wrong").header("x-forwarded-for", ADDRESS);
+    assert_eq!(cookie.send().await.unwrap().status(), 429, "a session that is none");
+    let link = server.request(Method::POST, "/api/v1/session").header("x-forwarded-for", ADDRESS).json(&json!({"token": "in_wrong"}));
+    assert_eq!(link.send().await.unwrap().status(), 429, "a sign-in link that is none");
+    assert_eq!(show("/api/v1/conversations", &server.member, ADDRESS).await.status(), 200, "a right key");
+    assert_eq!(show("/api/v1/conversations", "mc_admin_wrong", "8.8.4.4").await.status(), 401, "another address");
+
+    // Sockets come from this machine; the wrong keys of their first frames count like the others.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let mut socket = server.socket(None).await.unwrap();
+        let refused = socket.open(json!({"token": "mc_member_wrong"})).await;
+        seen.push((refused["code"].as_str().unwrap().to_owned(), socket.closed().await));
+        if seen.last().unwrap().0 == "rate_limited" {
+            assert!(refused["retryable"] == true && refused["retry_after_ms"].as_u64() > Some(0), "{refused}");
+        }
+    }
+    assert_eq!(seen[0], ("invalid_key".to_owned(), 4401));
+    assert_eq!(seen[4], ("rate_limited".to_owned(), 4429));
+    server.session(&server.member).await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use futures::SinkExt;
 use futures::channel::mpsc;
 use merchant_copilot::config::{ModelConfig, ProviderConfig, Secret};
@@ -46,7 +46,7 @@ const CUT: [(&str, &str); 3] = [("think", INLINE), ("apart", APART), ("harmony",
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside those of [`CUT`].
-const MODELS: [&str; 31] = [
+const MODELS: [&str; 35] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -75,6 +75,10 @@ const MODELS: [&str; 31] = [
     "rewriter-greets",
     "judge",
     "silent",
+    "misspelt",
+    "misspelt-400",
+    "thinks-only",
+    "filtered",
     "stray-once",
     "strays-r1",
     "linked",
@@ -98,7 +102,7 @@ impl FakeProvider {
     pub fn start() -> Self {
         let stop = CancellationToken::new();
         let seen = Arc::new(Seen { requests: Mutex::default(), left: watch::Sender::default(), stop: stop.clone() });
-        let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&seen));
+        let app = Router::new().route("/v1/chat/completions", post(complete)).route("/v1/models", get(list)).with_state(Arc::clone(&seen));
         Self { server: FakeServer::start(app, stop), seen }
     }
 
@@ -143,6 +147,13 @@ fn model(id: String) -> ModelConfig {
     ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
 }
 
+/// What it says it has: not all, as with real ones, and nothing that is misspelt.
+async fn list() -> axum::Json<Value> {
+    let models: Vec<Value> =
+        MODELS.iter().filter(|id| !id.starts_with("misspelt")).map(|id| json!({"id": id, "object": "model"})).collect();
+    axum::Json(json!({"object": "list", "data": models}))
+}
+
 async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let name = body["model"].as_str().unwrap_or_default().to_owned();
@@ -157,6 +168,8 @@ async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
     };
     match name.as_str() {
         "unauthorized" => error(StatusCode::UNAUTHORIZED),
+        "misspelt" => error(StatusCode::NOT_FOUND),
+        "misspelt-400" => (StatusCode::BAD_REQUEST, axum::Json(json!({"error": {"message": "Model Not Exist"}}))).into_response(),
         "server-error" | "server-error-2" => error(StatusCode::INTERNAL_SERVER_ERROR),
         "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
         "error-body" => error(StatusCode::OK),
@@ -253,6 +266,15 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
             for c in CARELESS.chars() {
                 text(out, &c.to_string()).await?;
             }
+        }
+        "thinks-only" => {
+            send(out, json!({"reasoning_content": SECRET})).await?;
+            finish(out, "length").await?;
+            return line(out, "[DONE]").await;
+        }
+        "filtered" => {
+            finish(out, "content_filter").await?;
+            return line(out, "[DONE]").await;
         }
         "length" => {
             text(out, "半句").await?;

@@ -11,7 +11,7 @@ use super::server::{Server, Setup, issue};
 const ENTRIES: &str = "/api/v1/knowledge/entries";
 const IMPORTS: &str = "/api/v1/knowledge/imports";
 
-async fn upload(server: &Server, key: &str, files: &[(&str, &[u8])], options: &[(&str, &str)]) -> Response {
+pub async fn upload(server: &Server, key: &str, files: &[(&str, &[u8])], options: &[(&str, &str)]) -> Response {
     let mut body = Vec::new();
     for (name, value) in options {
         body.extend(format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());

@@ -1,6 +1,7 @@
 //! The wire-level tests, in one binary: a real server on a free port with a temporary database and
 //! the built-in models. What talks to third-party programs is in `tests/peers`.
 
+mod as_root;
 mod bots;
 mod cases;
 mod console;
@@ -29,6 +30,7 @@ mod killed_counting;
 mod logbook;
 mod mcp;
 mod models;
+mod neighbour;
 mod openai;
 mod outgoing;
 mod people;

@@ -172,6 +172,44 @@ async fn a_dead_provider_is_seen_by_operators_and_doctor() {
 }
 
 #[tokio::test]
+async fn a_misspelt_model_is_told_to_the_operator_by_its_name_and_to_the_merchant_as_not_set_up() {
+    let (server, provider) = server(|_| {}).await;
+    let turn = server.session(&server.member).await.ask(GROUNDED, json!({"model": "misspelt"})).await;
+    let error = turn.done()["error"].clone();
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("model_unknown"), &json!(false)));
+    let said = error["message"].as_str().unwrap();
+    assert!(said.contains("没有设置好") && said.contains("doctor") && !said.contains("404"), "{said}");
+    let trace = server.json(&format!("/api/v1/responses/{}/trace", turn.response()), &server.admin).await;
+    let attempt = &trace["trace"]["attempts"][0];
+    assert_eq!(
+        (&attempt["model"], &attempt["provider"], &attempt["outcome"]),
+        (&json!("misspelt"), &json!("fake"), &json!("model_unknown"))
+    );
+    let models = server.json("/api/v1/models", &server.admin).await;
+    let told = models.as_array().unwrap().iter().find(|model| model["id"] == "misspelt").unwrap();
+    assert!(told["last_error"]["message"].as_str().unwrap().contains("`misspelt`"), "{told}");
+
+    // A provider of its own, so that what it has is all there is to tell.
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = async |id: &str| {
+        let key = "sk-fake-secret".to_owned();
+        let environment = [("OPENAI_API_KEY", key), ("OPENAI_BASE_URL", provider.config().base_url), ("OPENAI_MODEL", id.to_owned())];
+        let mut command = super::process::command(folder.path());
+        command.envs(environment).arg("doctor");
+        let ran = tokio::task::spawn_blocking(move || super::process::finish(&mut command)).await.unwrap();
+        let findings = ran.json["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["what"] == "provider openai").unwrap_or_else(|| panic!("{ran:?}")).clone()
+    };
+    let wrong = doctor("misspelt").await;
+    assert!(wrong["state"] == "problem" && wrong["found"].as_str().unwrap().ends_with("does not know misspelt"), "{wrong}");
+    assert_eq!(doctor("normal").await["state"], "ok");
+    assert_eq!(provider.requests("normal").len(), 0, "what is listed is not asked for");
+    // Not in its list and understood all the same.
+    assert_eq!(doctor("think-3").await["state"], "ok");
+    assert_eq!(provider.requests("think-3")[0]["max_tokens"], 1);
+}
+
+#[tokio::test]
 async fn a_conversation_over_the_openai_wire_goes_by_a_name() {
     let (server, provider) = server(|_| {}).await;
     let ask = async |name: Option<&str>, more: Value, question: &str| {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::server::PATIENCE;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_merchant-copilot");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_merchant-copilot");
 const CSV: &str = "编号,标准问题,答案\n\
     a,保证金什么时候退？,关店后 45 天退还。\n\
     b,怎么修改退货地址？,在店铺设置里修改。\n\
@@ -34,7 +34,7 @@ pub struct Ran {
 
 impl Ran {
     #[track_caller]
-    fn failed_with(&self, code: &str) -> &str {
+    pub fn failed_with(&self, code: &str) -> &str {
         assert_eq!((self.code, self.json["error"]["code"].as_str()), (Some(2), Some(code)), "{self:?}");
         self.json["error"]["message"].as_str().unwrap()
     }
@@ -143,6 +143,11 @@ impl Serving {
     pub fn start_with(data: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = command(data);
         command.envs(environment.iter().copied());
+        Self::by(command)
+    }
+
+    /// By this command line, which lacks only what to do.
+    pub fn by(mut command: Command) -> Self {
         let mut child = command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -280,10 +285,18 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["kb", "stats"]));
     assert!(ran.failed_with("bad_config").contains("listenn"));
     finish(command(&shop.data).env("COPILOT_INDEX", "other://x").args(["kb", "stats"])).failed_with("bad_config");
-    assert_eq!(shop.run(["kb", "imprt"]).code, Some(2));
+    assert!(shop.run(["kb", "imprt"]).failed_with("bad_usage").contains("imprt"));
+    shop.run(["kb", "search"]).failed_with("bad_usage");
+    let nothing = shop.file("nothing.jsonl", "\n");
+    shop.run([OsStr::new("kb"), OsStr::new("eval"), nothing.as_os_str()]).failed_with("bad_eval_file");
     shop.run(["--database", "mysql://x", "kb", "stats"]).failed_with("bad_database_url");
     let file = shop.file("not-a-folder", "x");
     assert_eq!(run(&file, ["kb", "stats"]).code, Some(2));
+
+    let torn = Shop::new();
+    std::fs::create_dir(&torn.data).unwrap();
+    std::fs::write(torn.data.join("copilot.db"), "no database at all ".repeat(99)).unwrap();
+    assert!(torn.run(["kb", "stats"]).failed_with("not_a_database").contains("copilot.db"));
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -341,8 +354,11 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
     assert_eq!(ran.json["error"]["details"]["models"], json!(["builtin"]));
     assert_eq!(shop.run(["chat", "--model", "builtin"]).code, Some(0));
     let mut typing = Command::new("bash");
-    typing.args(["-c", "printf '/model nope\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
-    let said = String::from_utf8(typing.output().unwrap().stderr).unwrap();
+    typing.args(["-c", "printf '/model nope\\n你好\\n/quit\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
+    let output = typing.output().unwrap();
+    let answered = String::from_utf8(output.stdout).unwrap();
+    assert!(answered.ends_with("\n  AI 生成，请以出处为准\n"), "what AI made says so in a terminal too: {answered}");
+    let said = String::from_utf8(output.stderr).unwrap();
     assert!(["`nope`", "builtin", "model_not_found"].iter().all(|part| said.contains(part)), "{said}");
     // What a chat needed for itself is no key that anybody would look for.
     let listed = Command::new(BINARY).arg("--data-dir").arg(&shop.data).args(["key", "list"]).output().unwrap();
@@ -473,6 +489,22 @@ async fn commands_beside_a_running_server_take_effect_there() {
     serving.until(search, key, |status, _| status == 401).await;
     assert_eq!(serving.stop(), Some(0));
     assert!(!shop.data.join("serve.json").exists());
+}
+
+#[tokio::test]
+async fn a_shop_without_rows_is_searched_beside_a_running_server() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let serving = Serving::start(&shop.data);
+    serving.ready().await;
+    shop.run(["tenant", "add", "fresh"]).done();
+    // At once, when the server may not have looked at it, and when it has.
+    for _ in 0..2 {
+        let found = shop.run(["kb", "search", "怎么修改退货地址？", "--tenant", "fresh"]).done();
+        assert_eq!((&found.json["decision"], &found.json["hits"]), (&json!("none"), &json!([])));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(shop.search("怎么修改退货地址？")[0], "b");
 }
 
 #[tokio::test]

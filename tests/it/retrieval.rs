@@ -12,9 +12,9 @@ use super::server::shared;
 /// A set with its floors for nDCG@10 and the unanswerable decided none, and its ceiling for the
 /// answerable decided none.
 const SETS: [(&str, f64, f64, f64); 3] =
-    [("everyday.jsonl", 0.93, 0.80, 0.05), ("starter.jsonl", 0.90, 0.73, 0.055), ("off_topic.jsonl", 0.0, 0.80, 0.0)];
+    [("everyday.jsonl", 0.94, 0.81, 0.05), ("starter.jsonl", 0.91, 0.75, 0.05), ("off_topic.jsonl", 0.0, 0.81, 0.0)];
 /// Share of the follow-ups with a relevant row among the first three sources.
-const FOLLOW_UPS: f64 = 0.70;
+const FOLLOW_UPS: f64 = 0.80;
 
 #[tokio::test]
 async fn the_starter_pack_answers_the_labelled_questions() {
@@ -61,5 +61,6 @@ async fn a_follow_up_finds_what_its_conversation_is_about() {
         }
     }
     let share = 1.0 - missed.len() as f64 / f64::from(asked);
+    println!("{share:.3} of {asked} follow-ups; missed: {missed:?}");
     assert!(share >= FOLLOW_UPS, "{share:.2} of {asked} follow-ups; missed: {missed:?}");
 }

@@ -286,6 +286,8 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     assert!(!first.duplicate && first.turn.ordinal == 1);
     let again = memory.record_question(shop, &new).await.unwrap();
     assert!(again.duplicate && again.turn.id == first.turn.id, "the same message is stored once");
+    let reused = NewTurn { question: "运费多少？", ..new.clone() };
+    assert_eq!(memory.record_question(shop, &reused).await.unwrap_err().code(), "client_msg_id_reused");
     let outcome = Outcome {
         query: "保证金".into(),
         answer: "60,000 元 [1]".into(),

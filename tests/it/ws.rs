@@ -188,6 +188,22 @@ async fn a_restart_keeps_conversations_and_knows_repeated_messages() {
     let mut socket = server.session(&member).await;
     let id = socket.say(GROUNDED, json!({"client_msg_id": "before"})).await;
     socket.turn().await.check_stored(&live, &id);
+    // Another text under the same id is another message that went astray: it does not get the old answer.
+    let reused = socket.say(DIRECT, json!({"client_msg_id": "before"})).await;
+    let refused = socket.frame().await;
+    let told = (&refused["type"], &refused["code"], &refused["ref"], &refused["retryable"]);
+    assert_eq!(told, (&json!("error"), &json!("client_msg_id_reused"), &json!(reused), &json!(false)));
+    assert!(refused["message"].as_str().unwrap().contains("Choose a new id"), "{refused}");
+    let chat = async |text: &str| {
+        let body = json!({"text": text, "client_msg_id": "before"});
+        server.request(reqwest::Method::POST, "/api/v1/chat").bearer_auth(&member).json(&body).send().await.unwrap()
+    };
+    let refused = chat(DIRECT).await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.json::<Value>().await.unwrap()["error"]["code"]),
+        (409, &json!("client_msg_id_reused"))
+    );
+    assert!(chat(GROUNDED).await.text().await.unwrap().contains(live.response()), "the same text keeps getting its answer");
     let next = socket.ask(DIRECT, json!({"conversation_id": live.conversation()})).await;
     next.check();
     assert!(next.0[0]["seq"].as_u64() > live.done()["seq"].as_u64(), "numbers rise across a restart");
@@ -268,6 +284,7 @@ async fn what_is_no_good_frame_is_answered_and_the_socket_stays_open() {
         (json!({"type": "message.create", "text": "保证金"}), "invalid_frame"),
         (json!({"type": "message.create", "text": 1, "client_msg_id": "a"}), "invalid_frame"),
         (json!({"type": "message.create", "text": " ", "client_msg_id": "a"}), "message_empty"),
+        (json!({"type": "message.create", "text": "\u{200b}\u{feff} \u{2060}", "client_msg_id": "a"}), "message_empty"),
         (json!({"type": "message.create", "text": long, "client_msg_id": "a"}), "message_too_long"),
         (json!({"type": "message.create", "text": "保证金", "client_msg_id": ""}), "bad_client_msg_id"),
         (json!({"type": "message.create", "text": "保证金", "client_msg_id": "a", "model": "gpt-99"}), "model_not_found"),
@@ -420,6 +437,10 @@ async fn every_fault_of_a_provider_ends_in_one_done_that_says_so() {
         ("stall-middle", "incomplete", "model_timeout", 1),
         ("dies", "incomplete", "model_stream_broken", 1),
         ("length", "incomplete", "", 1),
+        ("misspelt", "failed", "model_unknown", 1),
+        ("misspelt-400", "failed", "model_unknown", 1),
+        ("thinks-only", "failed", "model_unfinished", 1),
+        ("filtered", "failed", "model_refused", 1),
     ];
     let one = async |(model, status, code, calls): (&str, &str, &str, usize)| {
         let mut socket = server.session(&server.member).await;

@@ -8,7 +8,7 @@ import { call } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { priceOf } from './price';
 import { moment, when } from './time';
-import { Asking, Choice, Copy, Field, Head } from './ui';
+import { Asking, Choice, Copy, Fault, Field, Head } from './ui';
 
 export function Access(): VNode {
   const { say } = useContext(Desk);
@@ -32,7 +32,7 @@ export function Access(): VNode {
 }
 
 function Models({ models }: { models: ModelState[] }): VNode {
-  const { say, lang } = useContext(Desk);
+  const { say } = useContext(Desk);
   return (
     <>
       <table class="rows stacked" data-testid="models">
@@ -56,8 +56,10 @@ function Models({ models }: { models: ModelState[] }): VNode {
               </th>
               <td data-name={say.provider}>{model.provider}</td>
               <td data-name={say.health}>
-                <span class={`state ${model.health}`}>{say.healths[model.health]}</span>
-                {model.last_error && model.health !== 'ok' && <p class="quiet small">{when(model.last_error.at_ms, lang)} · {model.last_error.message}</p>}
+                <div>
+                  <span class={`state ${model.health}`}>{say.healths[model.health]}</span>
+                  {model.last_error && <Fault error={model.last_error} />}
+                </div>
               </td>
               <td data-name={say.priceIn} class="number">{priceOf(model, 'price_in', say)}</td>
               <td data-name={say.priceOut} class="number">{priceOf(model, 'price_out', say)}</td>

@@ -6,9 +6,9 @@ import { fill } from '../shared/i18n';
 import type { BotState, EndpointState } from '../shared/wire';
 import { call } from './api';
 import { Deliveries } from './Deliveries';
-import { Desk, Part, useAction, useLoad } from './load';
+import { Desk, Part, said, useAction, useLoad } from './load';
 import { when } from './time';
-import { Asking, Copy, Head } from './ui';
+import { Asking, Copy, Fault, Head } from './ui';
 
 export function Channels({ values }: { values: URLSearchParams }): VNode {
   const { say } = useContext(Desk);
@@ -95,8 +95,8 @@ function Bot({ bot, base, tested }: { bot: BotState; base: string; tested(): voi
         <div>
           <span class={`state ${LOOKS[bot.state]}`}>{say.botStates[bot.state]}</span>
           {bot.mode === 'webhook' && bot.seen_ms !== null && <p class="quiet small">{fill(say.seenAt, { time: when(bot.seen_ms, lang) })}</p>}
-          {error && <p class="small breakable">{when(error.at_ms, lang)} · {error.message} <code>{error.code}</code></p>}
-          {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang), why: say.problems[refused.code] ?? refused.message })}</p>}
+          {error && <Fault error={error} />}
+          {refused && <p class="quiet small breakable">{fill(say.refusedAt, { time: when(refused.at_ms, lang), why: said(refused, say) })}</p>}
           {bot.state === 'waiting' && !isLoopback(base) && (
             <div class="small">
               <p class="quiet">{say.waitingLead}</p>

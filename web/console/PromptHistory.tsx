@@ -94,8 +94,8 @@ function Lines({ before, after }: { before: string; after: string }): VNode {
   const both = diff(gone.join('\n'), come.join('\n'));
   return (
     <div class="two">
-      <pre class="side-text"><b class="quiet">{say.inForce}</b>{'\n'}{both.before.map((piece, i) => (piece.same ? piece.text : <del key={i}>{piece.text}</del>))}</pre>
-      <pre class="side-text"><b class="quiet">{say.thisVersion}</b>{'\n'}{both.after.map((piece, i) => (piece.same ? piece.text : <ins key={i}>{piece.text}</ins>))}</pre>
+      <pre class="side-text"><strong class="quiet">{say.inForce}</strong>{'\n'}{both.before.map((piece, i) => (piece.same ? piece.text : <del key={i}>{piece.text}</del>))}</pre>
+      <pre class="side-text"><strong class="quiet">{say.thisVersion}</strong>{'\n'}{both.after.map((piece, i) => (piece.same ? piece.text : <ins key={i}>{piece.text}</ins>))}</pre>
     </div>
   );
 }

@@ -7,7 +7,7 @@ import type { ModelState, SearchAnswer, StoredTurn } from '../shared/wire';
 import { Answer } from './Answer';
 import { Correct } from './Correct';
 import { Hits } from './Hits';
-import { Desk, Part, useLoad } from './load';
+import { Desk, Part, said, useLoad } from './load';
 import { promptPrice } from './price';
 import { address } from './route';
 import { money, span } from './time';
@@ -48,7 +48,7 @@ export function TurnView({ turn }: { turn: ReadTurn }): VNode {
   return (
     <li class={turn.replaced_by ? 'turn replaced' : 'turn'} data-testid="turn">
       <p class="asked">{turn.question}</p>
-      {turn.answer ? <Answer text={turn.answer} of={turn} /> : <p class="quiet">{turn.error ? (say.problems[turn.error.code] ?? turn.error.message) : say.noAnswer}</p>}
+      {turn.answer ? <Answer text={turn.answer} of={turn} /> : <p class="quiet">{turn.error ? said(turn.error, say) : say.noAnswer}</p>}
       {turn.replaced_by && <p class="quiet small">{say.replaced}</p>}
       {turn.feedback && turn.feedback.rating !== 'none' && (
         <p class={`rated ${turn.feedback.rating}`}>

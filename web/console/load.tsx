@@ -33,7 +33,13 @@ export type Loaded<T> = { state: 'loading' } | { state: 'ready'; value: T } | { 
 export function explain(error: ApiError, say: Words): string {
   if (error.status === 0) return say.offline;
   if (error.code === 'wrong_role') return say.forbidden;
-  return say.problems[error.code as keyof Words['problems']] ?? error.message;
+  // What is our own fault has many codes and one sentence.
+  return said({ code: error.status === 500 ? 'internal' : error.code, message: error.message }, say);
+}
+
+/** What the server says about an error, in the page's language where there are words for its code. */
+export function said({ code, message }: { code: string; message: string }, say: Words): string {
+  return say.problems[code] ?? message;
 }
 
 /** Whatever was thrown, as an error of the server. */

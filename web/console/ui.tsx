@@ -2,7 +2,9 @@
 
 import type { ComponentChildren, VNode } from 'preact';
 import { useContext, useEffect, useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { Desk, useAction, type Note } from './load';
+import { fill } from '../shared/i18n';
+import { Desk, said, useAction, type Note } from './load';
+import { when } from './time';
 
 export function Head({ title, lead, children }: { title: string; lead: string; children?: ComponentChildren }): VNode {
   return (
@@ -13,6 +15,20 @@ export function Head({ title, lead, children }: { title: string; lead: string; c
       </div>
       {children && <div class="actions">{children}</div>}
     </header>
+  );
+}
+
+/** What went wrong last. Behind the words for it is what was said in full, which may have a platform's own name for it. */
+export function Fault({ error }: { error: { code: string; message: string; at_ms: number } }): VNode {
+  const { say, lang } = useContext(Desk);
+  const words = said(error, say);
+  const line = <>{fill(say.lastError, { time: when(error.at_ms, lang), why: words })} <code>{error.code}</code></>;
+  if (words === error.message) return <p class="small breakable">{line}</p>;
+  return (
+    <details class="fault small breakable" data-testid="fault">
+      <summary>{line}</summary>
+      <p class="quiet" lang="en">{error.message}</p>
+    </details>
   );
 }
 

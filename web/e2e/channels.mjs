@@ -7,7 +7,8 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { calm, check, finish, focused, go, launch, must, overflow, signIn, tally, until, violations } from './desk.mjs';
+import { calm, check, finish, focused, go, judge, launch, must, overflow, signIn, tally, until, violations } from './desk.mjs';
+import { strangers } from './lab/hostile.mjs';
 import { startHouse } from './platform.mjs';
 
 const [binary, shots] = process.argv.slice(2);
@@ -15,6 +16,7 @@ const LIMIT = 900_000;
 const EVIL = '<img src=x onerror="window.hit=1">';
 
 const house = await startHouse(binary);
+house.platform.excuse = EVIL;
 const base = house.server.url;
 const key = await house.server.issue('--role', 'admin');
 const shot = (page, name) => shots && page.screenshot({ path: join(shots, `console-${name}.png`) });
@@ -59,7 +61,15 @@ async function channels(page) {
     await seen('dingtalk/support', '近 7 天 1 条');
     must((await bot('dingtalk/support').innerText()).includes('正常'), await bot('dingtalk/support').innerText());
   });
-  await check('a line that cannot be opened says why', () => seen('dingtalk/line', '调用失败'));
+  await check('a line that cannot be opened says why, and the platform’s own words stay text', async () => {
+    await seen('dingtalk/line', '调用失败');
+    await seen('dingtalk/line', '平台出了问题');
+    const fault = bot('dingtalk/line').getByTestId('fault');
+    must(!(await fault.locator('p').isVisible()), 'the platform’s own words are shown before they are asked for');
+    await fault.locator('summary').click();
+    await fault.getByText(EVIL).waitFor();
+    await judge(page, 'what a platform said');
+  });
   await check('a bot with nobody on duty says so kindly', async () => {
     const said = await bot('wecom/shop').getByTestId('no-test').innerText();
     must(said.includes('没有设值班人'), said);
@@ -79,6 +89,7 @@ async function channels(page) {
     await bot('dingtalk/support').getByTestId('ask-first').click();
     await bot('dingtalk/support').getByTestId('sure').click();
     await id('test-problem').waitFor();
+    await judge(page, 'a test message refused');
     await bot('dingtalk/support').getByText('调用失败').waitFor();
     await id('sign-out').waitFor();
     return (await id('test-problem').innerText()).slice(0, 80);
@@ -100,6 +111,7 @@ async function channels(page) {
     const row = deliveries('failed').first();
     const event = await row.locator('code').innerText();
     await shot(page, 'deliveries');
+    await judge(page, 'a delivery given up');
     await row.getByTestId('resend').click();
     await until(() => house.platform.heard.some(({ id }) => id === event), 'it was not sent again under its id');
     await id('filter-state').selectOption('delivered');
@@ -214,7 +226,12 @@ try {
   await page.getByRole('button', { name: '中文' }).click();
   await channels(page);
   await evaluation(page);
-  must(!(await page.evaluate(() => window.hit)), 'a hostile row ran');
+  await check('texts that attack stay text on the page of the channels', async () => {
+    await open(page, 'channels', 'deliveries');
+    await until(async () => (await page.locator('[data-testid=fault]').count()) > 0, 'no hostile text is shown');
+    const found = await page.evaluate(strangers);
+    must(!found.length, found.join(', '));
+  });
   await page.context().close();
   await everywhere(browser);
   // A refused test is told with a status that the browser writes down.

@@ -31,6 +31,12 @@ export async function until(condition, otherwise, timeout = 20_000) {
   throw new Error(typeof otherwise === 'function' ? otherwise() : otherwise);
 }
 
+/** Waits until a place says just this. */
+export async function reads(place, expected) {
+  let text;
+  await until(async () => (text = await place.innerText()) === expected, () => `it says “${text}”, not “${expected}”`);
+}
+
 /** SLOW=6: the page runs at a sixth of its speed, as on a busy machine. Finds checks that do not wait for what they look at. */
 export async function slowed(page) {
   if (!process.env.SLOW) return;

@@ -134,6 +134,18 @@ export function overflow(page) {
   });
 }
 
+/** Texts that do not stand on one line. */
+export function broken(places) {
+  return places.evaluateAll((ones) => {
+    const lines = (one) => {
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      return range.getClientRects().length;
+    };
+    return ones.filter((one) => lines(one) > 1).map((one) => one.textContent);
+  });
+}
+
 /** axe-core and the width, light and dark, without waiting for what is held on purpose. */
 export async function judge(page, name) {
   const found = [];

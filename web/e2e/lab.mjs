@@ -236,6 +236,17 @@ async function went(page) {
     await page.getByRole('button', { name: '看这段对话' }).first().click();
     await id('turns').getByText('[手机号]').first().waitFor();
   });
+  await check('what a model failed with is shown in the page’s language, and the provider’s own words behind it', async () => {
+    await ask(QUESTION, 'unauthorized');
+    await open(page, 'access', 'models');
+    const fault = id('models').getByTestId('fault').filter({ hasText: 'model_unauthorized' }).first();
+    await reads(fault.locator('summary'), /出错：服务商不认模型的密钥/);
+    must(!(await fault.locator('p').isVisible()), 'the provider’s own words are shown before they are asked for');
+    await fault.locator('summary').click();
+    await fault.locator('p').waitFor();
+    await judge(page, 'what a model failed with');
+    await shot(page, 'model-fault');
+  });
 }
 
 const PAGES = ['overview', 'knowledge', `try?${new URLSearchParams({ q: QUESTION })}`, 'prompts', 'conversations', 'channels', 'access', 'words', 'safety'];

@@ -16,6 +16,8 @@ const [binary, dir] = process.argv.slice(2);
 const house = await startHouse(binary);
 const base = house.server.url;
 const link = house.server.console;
+/** Of who signed in with it. */
+let session;
 
 const dist = fileURLToPath(new URL('../dist', import.meta.url));
 
@@ -211,43 +213,49 @@ try {
   await house.stop();
 }
 
-/** The demo page with the widget, as the READMEs show it. */
+/** What the READMEs show, in both languages in one way: an answer with its source on a desktop and one on a phone, and
+ *  in the console why a row is found. */
 async function pictureReadme() {
-  const desktop = await open(browser, base, { viewport: { width: 1440, height: 900 } });
-  await ask(desktop, '保证金怎么退，多久到账？');
-  await picture(desktop, 'widget-desktop');
+  const says = {
+    zh: { end: '', locale: 'zh-CN', desktop: '保证金怎么退，多久到账？', phone: '虚假发货怎么判，怎么罚？' },
+    en: { end: '-en', locale: 'en-GB', desktop: 'How do I appeal a violation?', phone: 'Does the buyer pay for return shipping?' },
+  };
+  for (const [lang, { end, locale, desktop, phone }] of Object.entries(says)) {
+    const desk = await open(browser, `${base}/?lang=${lang}`, { locale, viewport: { width: 1440, height: 900 } });
+    await ask(desk, desktop);
+    await desk.getByTestId('citation').first().click();
+    await desk.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
+    await desk.waitForTimeout(300);
+    await picture(desk, `widget-desktop${end}`);
 
-  const phone = await open(browser, base, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
-  await ask(phone, '虚假发货怎么判，怎么罚？');
-  await picture(phone, 'widget-phone');
+    const hand = await open(browser, `${base}/?lang=${lang}`, { locale, viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
+    await ask(hand, phone);
+    await picture(hand, `widget-phone${end}`);
 
-  const english = { locale: 'en-GB', colorScheme: 'dark' };
-  const dark = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 1280, height: 800 } });
-  await ask(dark, 'How do I appeal a violation?');
-  await dark.getByTestId('citation').first().click();
-  await dark.locator('[data-testid=source-sheet][data-state=ready]').waitFor();
-  await dark.waitForTimeout(300);
-  await picture(dark, 'widget-desktop-en');
-
-  const small = await open(browser, `${base}/?lang=en`, { ...english, viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 });
-  await ask(small, 'Does the buyer pay for return shipping?');
-  await picture(small, 'widget-phone-en');
+    const team = await signedIn({ locale, viewport: { width: 1440, height: 900 } });
+    await team.goto(`${base}/console/#/try?q=${encodeURIComponent(desktop)}`);
+    await team.getByTestId('hits').waitFor();
+    await team.waitForTimeout(400);
+    await picture(team, `console${end}`);
+  }
 }
 
 async function pictureConsole() {
-  const desk = await open(browser, link, { viewport: { width: 1440, height: 900 } });
-  await desk.getByTestId('sign-out').waitFor();
-  await desk.goto(`${base}/console/#/try?q=${encodeURIComponent('保证金怎么退，多久到账？')}`);
-  await desk.getByTestId('hits').waitFor();
-  await desk.waitForTimeout(400);
-  await picture(desk, 'console');
+  const desk = await signedIn({ viewport: { width: 1440, height: 900 } });
   await talk(desk);
   await label(desk);
   await name(desk);
   await house.ask('跨境店保证金要交多少？');
   await house.ask('退货地址在哪里修改？');
-  const storageState = await desk.context().storageState();
-  await everywhere({ storageState }, (page, lang, take) => tour(page, lang, take));
+  await everywhere({ storageState: session }, (page, lang, take) => tour(page, lang, take));
+}
+
+/** A page of the console; the one-time link is used once, so the others have its session. */
+async function signedIn(options) {
+  const page = await open(browser, session ? `${base}/console/` : link, { ...options, ...(session && { storageState: session }) });
+  await page.getByTestId('sign-out').waitFor();
+  session ??= await page.context().storageState();
+  return page;
 }
 
 /** On a desktop and a phone, in both languages. */

@@ -10,9 +10,10 @@ import { startServer } from './embed/house.mjs';
 
 const SECRET = 'a-secret-of-the-app';
 
-/** The platform and the receiver behind one address; `refuse` is the status of the next message, `reject` of the next event. */
+/** The platform and the receiver behind one address; `refuse` is the status of the next message, `reject` of the next event,
+ *  `excuse` what the gateway says that is down. */
 async function startPlatform() {
-  const platform = { said: [], heard: [], refuse: 0, reject: 0 };
+  const platform = { said: [], heard: [], refuse: 0, reject: 0, excuse: 'later' };
   const http = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
@@ -38,7 +39,7 @@ async function startPlatform() {
       }
       default:
         // A gateway that is down, for the bot that keeps a line.
-        return answer(503, { code: 'ServiceUnavailable', message: 'later' });
+        return answer(503, { code: 'ServiceUnavailable', message: platform.excuse });
     }
   });
   await new Promise((ready) => http.listen(0, '127.0.0.1', ready));

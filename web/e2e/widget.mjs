@@ -7,7 +7,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { check, must, overdue, passed, until } from './checks.mjs';
-import { rest } from './embed/visit.mjs';
+import { accessible, rest } from './embed/visit.mjs';
 
 const [base = 'http://127.0.0.1:8787', shots] = process.argv.slice(2);
 const slowModel = process.env.E2E_SLOW_MODEL;
@@ -18,6 +18,9 @@ const SLOW_QUESTION = '被扣分了怎么申诉？';
 const LIMIT = 600_000;
 
 const complaints = [];
+/** Whom the page asked besides the server. */
+const foreign = [];
+const { host } = new URL(base);
 
 async function visit(browser, options) {
   const context = await browser.newContext({ locale: 'zh-CN', colorScheme: 'light', ...options });
@@ -37,6 +40,9 @@ async function visit(browser, options) {
   page.on('pageerror', (error) => complaints.push(`page error: ${error.message}`));
   page.on('console', (message) => message.type() === 'error' && complaints.push(`console: ${message.text()}`));
   const sent = [];
+  const asked = (address) => /^(http|ws)/.test(address) && new URL(address).host !== host && foreign.push(address);
+  page.on('request', (request) => asked(request.url()));
+  page.on('websocket', (socket) => asked(socket.url()));
   page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => sent.push(JSON.parse(String(payload)))));
   await page.goto(base);
   const id = (name) => page.getByTestId(name);
@@ -103,6 +109,7 @@ async function desktop(browser) {
     return Object.keys(await page.evaluate(() => ({ ...window.MerchantCopilot }))).join(', ');
   });
   await check('opens by keyboard with the focus in the composer', () => openByKeyboard(desk));
+  await check('axe-core finds nothing on the demo page', () => accessible(desk, 'the demo page', null));
   await check('connects', () => until(async () => (await id('connection').getAttribute('data-state')) === 'up', 'no session.ready'));
   await check('shows three starter questions', () => until(async () => (await id('starter').count()) === 3, 'not three'));
   await check('Enter while composing does not send', async () => {
@@ -328,6 +335,7 @@ async function phone(browser) {
     must(end === 'completed', `it ended ${end}`);
     await id('source-chip').first().waitFor();
   });
+  await check('phone: axe-core finds nothing on the demo page', () => accessible(hand, 'an answer on a phone', null));
   await shot('phone-answer');
   await check('phone: nothing is wider than the screen', async () => {
     const wide = await id('history').evaluate((box) => box.scrollWidth - box.clientWidth);
@@ -351,6 +359,7 @@ const done = overdue(LIMIT);
 try {
   await desktop(browser);
   await phone(browser);
+  await check('nothing was asked of another host', async () => must(!foreign.length, foreign.join(' ')));
   await check('no errors in the browser’s console', async () => must(complaints.length === 0, complaints.join(' | ')));
 } catch (error) {
   await check('the checks run to their end', () => Promise.reject(error));

@@ -47,6 +47,7 @@ it('has words for every close code the contract names', () => {
 it('tells an error in its own words where waiting helps, else in the server’s', () => {
   expect(why(widgetWords.zh, { code: 'model_rate_limited', message: 'busy', retryable: true })).toBe(widgetWords.zh.busy);
   expect(why(widgetWords.zh, { code: 'database_busy', message: 'busy', retryable: true })).toBe(widgetWords.zh.unavailable);
+  expect(why(widgetWords.zh, { code: 'model_unfinished', message: '模型想得太久。', retryable: true })).toBe('模型想得太久。');
   expect(why(widgetWords.en, { code: 'message_empty', message: 'The message has no text.', retryable: false })).toBe('The message has no text.');
   expect(why(widgetWords.en, undefined)).toBe(widgetWords.en.unavailable);
 });

@@ -25,8 +25,8 @@ declare global {
 
 // The few words the launcher needs before the panel's own words are there.
 const words: Record<Lang, [open: string, unread: string, failed: string]> = {
-  zh: ['打开商家助手', '新回答：', '没有加载成功。请检查网络，再点一次。'],
-  en: ['Open the merchant assistant', 'new answers: ', 'This did not load. Check your connection and click again.'],
+  zh: ['打开商家助手', '，新回答：', '没有加载成功。请检查网络，再点一次。'],
+  en: ['Open the merchant assistant', ', new answers: ', 'This did not load. Check your connection and click again.'],
 };
 
 const TAG = 'merchant-copilot';
@@ -119,7 +119,7 @@ function start(script: HTMLScriptElement): void {
 
   function label(): void {
     const [open, more] = words[host.lang];
-    button.setAttribute('aria-label', unread ? `${open} (${more}${unread})` : open);
+    button.setAttribute('aria-label', unread ? open + more + unread : open);
     button.title = open;
     // Drawn by the style sheet, because the label says it already.
     button.dataset.count = String(unread || '');

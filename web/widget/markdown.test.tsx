@@ -49,8 +49,8 @@ describe('safety', () => {
 
 describe('grammar', () => {
   it('draws what answers are made of', () => {
-    const { place } = draw('## 标题\n\n一段 **粗** *斜* `码`\n\n- 甲\n  - 乙\n\n3. 丙\n\n> 引\n\n```js\nlet a = "<b>";\n```\n\n| 类目 | 金额 |\n|---|--:|\n| 普通 | 10,000<br>元 |');
-    expect(place.querySelector('h4')?.textContent).toBe('标题');
+    const { place } = draw('## 标题\n\n#### 小标题\n\n一段 **粗** *斜* `码`\n\n- 甲\n  - 乙\n\n3. 丙\n\n> 引\n\n```js\nlet a = "<b>";\n```\n\n| 类目 | 金额 |\n|---|--:|\n| 普通 | 10,000<br>元 |');
+    expect([...place.querySelectorAll('h1, h2, h3, h4, h5, h6')].map((node) => node.localName + node.textContent)).toEqual(['h3标题', 'h3小标题']);
     expect([...place.querySelectorAll('strong, em, p > code, ul ul li, blockquote')].map((node) => node.textContent)).toEqual(['粗', '斜', '码', '乙', '引']);
     expect(place.querySelector('ol')?.getAttribute('start')).toBe('3');
     expect(place.querySelector('pre')?.textContent).toBe('let a = "<b>";');

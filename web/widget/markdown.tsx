@@ -92,7 +92,8 @@ function block(token: Token, cites: Cites | undefined, key: number): ComponentCh
     case 'space':
       return null;
     case 'heading':
-      return createElement(`h${Math.min(6, (token as Tokens.Heading).depth + 2)}`, { key }, inline(token, cites));
+      // One level for all: an answer stands under one heading or another, and whoever walks by headings finds no gap.
+      return <h3 key={key}>{inline(token, cites)}</h3>;
     case 'paragraph':
       return <p key={key}>{inline(token, cites)}</p>;
     case 'text':

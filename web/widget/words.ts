@@ -20,5 +20,7 @@ export function wordsOf(host: Host, lang: Lang): Promise<Words> {
 /** What to tell the merchant about an error: our words where waiting helps, else the server's sentence. */
 export function why(say: Words, error: { code: string; message: string; retryable?: boolean } | undefined): string {
   if (/rate_limited$/.test(error?.code ?? '')) return say.busy;
+  // The model's own limit, not a service that is away: the server says what helps.
+  if (error?.code === 'model_unfinished') return error.message;
   return error?.retryable || !error?.message ? say.unavailable : error.message;
 }

@@ -36,11 +36,14 @@ impl Turning {
         if let Err(error) = self.engine.0.parts.ledger.pay_in_vain(&self.tenant, &model, &self.attempts, &self.beside).await {
             tracing::error!(turn = %self.turn.id, code = error.code(), causes = error.causes(), "a try in vain was not counted: {error}");
         }
+        let heard_out = matches!(ending, Ending::Finished(_));
         let ending = match ending {
             // Thoughts without a word after them are no answer either.
-            Ending::Finished(FinishReason::Stop) if self.sent.text.is_empty() => {
-                Ending::Broken(model_report(&ModelError::Broken("the answer was empty".to_owned())))
-            }
+            Ending::Finished(reason) if self.sent.text.is_empty() => self.failed(&match reason {
+                FinishReason::Stop => ModelError::Broken("the answer was empty".to_owned()),
+                FinishReason::Length => ModelError::Unfinished,
+                FinishReason::ContentFilter => ModelError::Refused("its own filter kept the answer back".to_owned()),
+            }),
             ending => ending,
         };
         let stray = answer.split.saw_stray();
@@ -62,7 +65,7 @@ impl Turning {
         self.outcome.trace["unsupported"] = json!(support::unsupported(&self.sent.text, &self.request.text, &given));
         // A provider that never said a word is not paid for the question, nor one that was never asked.
         let asked = match ending {
-            Ending::Broken(_) => false,
+            Ending::Broken(_) => heard_out,
             Ending::Cancelled => self.attempts.was_cut_off(),
             _ => true,
         };
@@ -82,7 +85,7 @@ impl Turning {
     ) -> Ending {
         let Started { model: by, deltas: mut stream } = match model.stream(request, &self.attempts).await {
             Ok(started) => started,
-            Err(error) => return Ending::Broken(model_report(&error)),
+            Err(error) => return self.failed(&error),
         };
         if by.thinks_first() {
             answer.split = ReasonSplitter::inside();
@@ -99,10 +102,23 @@ impl Turning {
                 Ok(Delta::Usage(tokens)) => *usage = Some(tokens).filter(|tokens| tokens.prompt_tokens > 0).or(*usage),
                 Ok(Delta::Model(name)) => self.named = Some(name),
                 Ok(Delta::Finish(reason)) => finish = reason,
-                Err(error) => return Ending::Broken(model_report(&error)),
+                Err(error) => return self.failed(&error),
             }
         }
         Ending::Finished(finish)
+    }
+
+    /// No answer, or half of one: what it was goes to the operator, what to do to who asked.
+    fn failed(&self, error: &ModelError) -> Ending {
+        let by = self.model.card();
+        tracing::warn!(model = by.id, provider = by.provider, code = error.code(), %error, "the model did not answer");
+        let (code, message) = (error.code().to_owned(), words::model_failed(error, self.language));
+        Ending::Broken(ErrorReport {
+            code,
+            message,
+            retryable: error.retryable(),
+            retry_after_ms: ErrorReport::wait_ms(error.retry_after()),
+        })
     }
 
     /// Another model than the chosen one answers: says so, and is the one that is paid and recorded.
@@ -197,10 +213,4 @@ impl Answering {
             turning.emit(EventKind::ResponseReasoningDelta { delta });
         }
     }
-}
-
-fn model_report(error: &ModelError) -> ErrorReport {
-    tracing::warn!(code = error.code(), %error, "the model did not answer");
-    let (code, message) = (error.code().to_owned(), words::model_failed(error));
-    ErrorReport { code, message, retryable: error.retryable(), retry_after_ms: ErrorReport::wait_ms(error.retry_after()) }
 }

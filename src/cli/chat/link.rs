@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, Ground, ServerLock, ServerNote};
 use crate::cli::serve::no_server;
-use crate::config::{ChannelsConfig, Config, Secret};
+use crate::config::{AiMark, ChannelsConfig, Config, Secret};
 use crate::error::{Error, Result};
 use crate::http;
 use crate::ids::{KeyId, TenantId, Timestamp};
@@ -25,8 +25,15 @@ const KEY_MS: i64 = 60 * 60 * 1000;
 /// An open session.
 pub struct Link {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    models: Vec<String>,
+    ready: Ready,
     guest: Option<Guest>,
+}
+
+/// What the server's greeting tells.
+#[derive(Default)]
+struct Ready {
+    models: Vec<String>,
+    ai_mark: AiMark,
 }
 
 /// What was set up for this chat alone.
@@ -47,8 +54,8 @@ struct OwnServer {
 impl Link {
     /// To a server elsewhere, with a key for it.
     pub async fn elsewhere(url: &str, key: &Secret) -> Result<Self> {
-        let (socket, models) = connect(&socket_url(url)?, key).await?;
-        Ok(Self { socket, models, guest: None })
+        let (socket, ready) = connect(&socket_url(url)?, key).await?;
+        Ok(Self { socket, ready, guest: None })
     }
 
     /// To the server of this data directory, or to one that is started for this chat.
@@ -65,7 +72,7 @@ impl Link {
         let (key, secret) = ground.tenants.issue(&tenant, new).await?;
         let guest = Guest { ground, tenant, key: key.id, server };
         match connect(&format!("ws://{address}/ws"), &secret).await {
-            Ok((socket, models)) => Ok(Self { socket, models, guest: Some(guest) }),
+            Ok((socket, ready)) => Ok(Self { socket, ready, guest: Some(guest) }),
             Err(error) => {
                 guest.leave().await;
                 Err(error)
@@ -75,7 +82,12 @@ impl Link {
 
     /// The models that may be named.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        self.models.iter().map(String::as_str)
+        self.ready.models.iter().map(String::as_str)
+    }
+
+    /// What stands under every answer.
+    pub fn ai_mark(&self) -> &AiMark {
+        &self.ready.ai_mark
     }
 
     /// Sends a frame.
@@ -141,13 +153,13 @@ async fn start(config: &Config) -> Result<(String, Option<OwnServer>)> {
     Ok((address.to_string(), Some(OwnServer { stop, task, _lock: lock })))
 }
 
-async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Vec<String>)> {
+async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Ready)> {
     let unreachable =
         || Error::unavailable("server_unreachable", format!("There is no copilot at {url}. `merchant-copilot serve` starts one."));
     let mut request = url.into_client_request().map_err(|error| unreachable().because(error))?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(http::SUBPROTOCOL));
     let (socket, _) = connect_async(request).await.map_err(|error| unreachable().because(error))?;
-    let mut link = Link { socket, models: vec![], guest: None };
+    let mut link = Link { socket, ready: Ready::default(), guest: None };
     link.send(&json!({"type": "session.open", "id": "open", "token": key.reveal()})).await?;
     let ready = link.frame().await?;
     if ready["type"] != "session.ready" {
@@ -155,7 +167,9 @@ async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStr
         return Err(Error::unauthenticated("session_refused", message));
     }
     let models = ready["models"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str().map(str::to_owned)).collect();
-    Ok((link.socket, models))
+    let ai_mark =
+        serde_json::from_value(ready["ai_mark"].clone()).map_err(|error| lost(": its greeting is not understood").because(error))?;
+    Ok((link.socket, Ready { models, ai_mark }))
 }
 
 fn socket_url(url: &str) -> Result<String> {

@@ -11,6 +11,7 @@ use super::{DONE, PROBLEM, print};
 use crate::config::{Config, Secret};
 use crate::error::{Error, Result};
 use crate::ids::random_token;
+use crate::models::Language;
 use link::Link;
 
 mod link;
@@ -128,9 +129,11 @@ impl Talk {
         loop {
             tokio::select! {
                 frame = link.frame() => {
-                    if let Some(code) = self.hear(&frame?, &mut heard) {
-                        return Ok(code);
+                    let Some(code) = self.hear(&frame?, &mut heard) else { continue };
+                    if let Some(mark) = link.ai_mark().of(Language::of(question)).filter(|_| heard.response.is_some() && !self.json) {
+                        print::line(format!("  {mark}"));
                     }
+                    return Ok(code);
                 }
                 _ = tokio::signal::ctrl_c() => {
                     if let Some(response) = &heard.response {

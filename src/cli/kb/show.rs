@@ -6,7 +6,7 @@ use super::print::{self, count};
 use crate::config::Fusion;
 use crate::ids::{EntryId, Timestamp};
 use crate::knowledge::evaluate::tune::{HeldOut, LEAST, Tuned};
-use crate::knowledge::evaluate::{EvalReport, Figures};
+use crate::knowledge::evaluate::{EvalReport, Figures, Gain};
 use crate::knowledge::report::{FieldChange, ImportReport, Problem};
 use crate::knowledge::store::{Renewal, Stats};
 use crate::knowledge::tuning::Tuning;
@@ -196,6 +196,10 @@ pub fn eval(report: &EvalReport) {
         line("fused", report.legs.fused);
         if let Some(reranked) = report.legs.reranked {
             line("reranked", reranked);
+        }
+        if let Some(gain) = report.gain {
+            let Gain { mean, low, high } = gain;
+            print::line(format!("fused over lexical {mean:+.3} nDCG@10, 95 % interval {low:+.3} to {high:+.3} (paired t)"));
         }
     }
     let share = |of: usize, share: f64| if of == 0 { "–".to_owned() } else { format!("{:.1} %", share * 100.0) };

@@ -124,7 +124,11 @@ impl Session {
         let Admission { caller, visitor_token } = match admit(&state, &visit, &open).await {
             Ok(admission) => admission,
             Err(error) => {
-                let close = if error.kind() == Kind::Forbidden { Close::ORIGIN } else { Close::UNAUTHENTICATED };
+                let close = match error.kind() {
+                    Kind::Forbidden => Close::ORIGIN,
+                    Kind::RateLimited => Close::RATE,
+                    _ => Close::UNAUTHENTICATED,
+                };
                 return refuse(&outbox, id, error, close).await;
             }
         };
@@ -310,7 +314,7 @@ async fn admit(state: &Shared, visit: &Visit, open: &SessionOpen) -> Result<Admi
         (Some(token), _) => {
             let (visitor, identity) = (open.visitor_token.as_deref(), open.identity.as_deref());
             let shown = Credentials { key: token, origin: visit.origin.as_deref(), visitor, identity };
-            state.app.tenants.verify(shown).await
+            state.app.tenants.verify(shown).await.map_err(|error| state.app.limits.refused(visit.address, error))
         }
         (None, Some(admission)) => Ok(admission.clone()),
         (None, None) => Err(Error::unauthenticated("missing_key", "`session.open` needs a `token`: a site, member or admin key.")),

@@ -17,7 +17,7 @@ use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::list_store::Listing;
 use crate::knowledge::owner::Owner;
 use crate::knowledge::store::Renewal;
-use crate::knowledge::{Knowledge, Revision, follow};
+use crate::knowledge::{Knowledge, Passage, Revision, follow};
 use crate::models::EmbedKind;
 
 /// Entries looked at, and embedded, at once.
@@ -251,9 +251,9 @@ impl Knowledge {
         let rows = self.store().texts(tenant, ids).await?;
         let texts = rows.iter().flat_map(|row| row.passages.iter().map(|passage| follow::embedding_text(&row.question, passage)));
         let mut vectors = self.embedder().embed(texts.collect(), EmbedKind::Passage).await?.into_iter();
-        let mut next = || vectors.next().and_then(follow::told);
+        let mut own = |passages: &[Passage]| follow::in_context(passages, vectors.by_ref().take(passages.len()).collect());
         let filled = rows.into_iter().map(|row| Filled {
-            vectors: row.passages.iter().map(|passage| (passage.seq, next())).collect(),
+            vectors: row.passages.iter().map(|passage| passage.seq).zip(own(&row.passages)).collect(),
             id: row.id,
             content_hash: row.content_hash,
         });

@@ -47,9 +47,15 @@ pub struct LabelledQuery {
 /// Reads labelled questions, one JSON object a line (plain or `.gz`).
 ///
 /// # Errors
-/// `bad_eval_file` naming the line.
+/// `bad_eval_file` naming the line, or that there is none: nothing asked is nothing measured.
 pub fn read_labelled(text: &str) -> Result<Vec<LabelledQuery>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
+    if lines.peek().is_none() {
+        return Err(Error::invalid(
+            "bad_eval_file",
+            "The file has no question; expected lines of {\"query\":\"…\",\"relevant\":[\"id\"]}.",
+        ));
+    }
     lines
         .map(|(i, line)| {
             serde_json::from_str(line).map_err(|error| {
@@ -93,6 +99,34 @@ pub struct Legs {
     pub reranked: Option<Figures>,
 }
 
+/// How much better one order is than another on the same questions, in nDCG@10.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Gain {
+    /// On average.
+    pub mean: f64,
+    /// The lower end of the 95 % interval of that average (paired t).
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Gain {
+    /// From the difference on each question; none for fewer than four, which tell nothing.
+    fn of(differences: &[f64]) -> Option<Self> {
+        let count = differences.len() as f64;
+        let freedom = count - 1.0;
+        if freedom < 3.0 {
+            return None;
+        }
+        let mean = differences.iter().sum::<f64>() / count;
+        let variance = differences.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / freedom;
+        // Student's t at 97.5 % from the normal's 1.96 (Cornish and Fisher), right to 1 %.
+        let t = 1.96 + 2.372 / freedom + 2.823 / freedom.powi(2) + 2.556 / freedom.powi(3);
+        let reach = t * (variance / count).sqrt();
+        Some(Self { mean, low: mean - reach, high: mean + reach })
+    }
+}
+
 /// The contract's `kb eval` JSON.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct EvalReport {
@@ -108,6 +142,9 @@ pub struct EvalReport {
     pub figures: Figures,
     /// Per leg.
     pub legs: Legs,
+    /// Fused against BM25 alone, question by question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain: Option<Gain>,
     /// Share of the answerable questions decided `none`.
     pub answerable_none: f64,
     /// Share of the unanswerable questions decided `none`.
@@ -238,6 +275,7 @@ fn summarise(samples: &[Sample]) -> EvalReport {
     let figures = |order: fn(&Sample) -> &[EntryId]| mean_figures(answerable.iter().map(|s| (order(s), s.query.relevant.as_slice())));
     let reranked = samples.iter().any(|s| s.reranked.is_some()).then(|| figures(Sample::served));
     let legs = Legs { lexical: figures(|s| &s.lexical), semantic: figures(|s| &s.semantic), fused: figures(|s| &s.fused), reranked };
+    let ndcg = |order: &[EntryId], sample: &Sample| self::figures(order, &sample.query.relevant).ndcg10;
     let mut times: Vec<f64> = samples.iter().map(|sample| sample.millis).collect();
     times.sort_by(f64::total_cmp);
     EvalReport {
@@ -246,6 +284,7 @@ fn summarise(samples: &[Sample]) -> EvalReport {
         answerable: answerable.len(),
         figures: legs.reranked.unwrap_or(legs.fused),
         legs,
+        gain: Gain::of(&answerable.iter().map(|s| ndcg(&s.fused, s) - ndcg(&s.lexical, s)).collect::<Vec<_>>()),
         answerable_none: share(answerable.iter().map(|s| s.decision == Decision::None)),
         unanswerable_none: share(samples.iter().filter(|s| !s.answerable()).map(|s| s.decision == Decision::None)),
         kinds: by_kind(samples),
@@ -328,6 +367,16 @@ mod tests {
         assert_eq!((one.mrr10, one.recall10), (0.5, 1.0));
         assert_eq!(figures(&order, &["z".to_owned()]).ndcg10, 0.0);
         assert_eq!(percentile(&[1.0, 2.0, 3.0, 4.0], 0.5), 2.0);
+    }
+
+    #[test]
+    fn a_gain_has_the_interval_of_a_paired_t() {
+        let gain = Gain::of(&[0.1, 0.3, 0.2, 0.4, 0.0, 0.2]).unwrap();
+        // By hand: mean 0.2, deviation 0.1414, t 2.571 at five degrees of freedom.
+        assert!((gain.mean - 0.2).abs() < 1e-9);
+        assert!((gain.high - 0.2 - 2.571 * 0.1414 / 6f64.sqrt()).abs() < 0.003, "{gain:?}");
+        assert!((gain.high - gain.mean - (gain.mean - gain.low)).abs() < 1e-9);
+        assert!(Gain::of(&[0.5, 0.4, 0.3]).is_none());
     }
 
     #[test]

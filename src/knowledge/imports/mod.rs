@@ -2,7 +2,7 @@
 //! directory with the plan made of them, until they are applied or a day is over.
 
 use std::collections::HashSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -13,6 +13,7 @@ use super::edit::TakenBack;
 use super::ingest::{self, ImportOptions};
 use super::read::{Format, Source};
 use super::{Knowledge, Revision};
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, Timestamp, random_token};
 
@@ -287,14 +288,8 @@ fn not_found(id: &str) -> Error {
 /// Holds an import, so that nobody applies or deletes it in the meantime. The record's own name cannot be
 /// locked: it is written anew at every step.
 fn alone(folder: &Path) -> Result<File> {
-    let file = File::options().create(true).append(true).open(folder.join(LOCK))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::conflict("import_running", "This import is being applied right now. Look at it again in a moment."))
-        }
-    }
+    let running = || Error::conflict("import_running", "This import is being applied right now. Look at it again in a moment.");
+    disk::lock(&folder.join(LOCK))?.ok_or_else(running)
 }
 
 fn options(wish: &Wish) -> Result<ImportOptions> {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::lexical::LexicalIndex;
+use super::lexical::{LexicalIndex, Sheet};
 use super::qdrant::{Cluster, Leg};
 use super::vectors::VectorIndex;
 use super::{LegQuery, PassageIndex, Scored};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
+use crate::knowledge::compute;
 
 /// Both legs.
 pub enum Index {
@@ -80,15 +81,16 @@ impl Index {
 
     /// Asks both legs side by side, and each for its scores of the other's candidates.
     pub async fn find(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Found> {
-        if let Some(cluster) = self.cluster() {
-            return cluster.find(tenant, query, limit).await;
-        }
-        let (words, vectors) = (self.lexical(), self.semantic());
-        let ((lexical, lexical_ms), (semantic, semantic_ms)) =
-            tokio::try_join!(timed(words.search(tenant, query, limit)), timed(vectors.search(tenant, query, limit)))?;
+        let (words, vectors) = match self {
+            Self::Cluster { cluster, .. } => return cluster.find(tenant, query, limit).await,
+            Self::Embedded { lexical, semantic } => (lexical, semantic),
+        };
+        let _few_at_once = compute::question().await?;
+        let (((lexical, sheet), lexical_ms), (semantic, semantic_ms)) =
+            tokio::try_join!(timed(words.ranked(tenant, query, limit)), timed(vectors.search(tenant, query, limit)))?;
         let (unknown_words, unknown_vectors) = (missing(&semantic, &lexical), missing(&lexical, &semantic));
         let (lexical_others, semantic_others) =
-            tokio::try_join!(score(words, tenant, query, &unknown_words), score(vectors, tenant, query, &unknown_vectors))?;
+            tokio::try_join!(score(sheet, unknown_words), vectors.score(tenant, query, &unknown_vectors))?;
         Ok(Found { lexical, lexical_others, semantic, semantic_others, lexical_ms, semantic_ms })
     }
 }
@@ -99,8 +101,8 @@ pub(super) fn missing(of: &[Scored], listed: &[Scored]) -> Vec<EntryId> {
     of.iter().map(|hit| &hit.entry).filter(|id| !known.contains(id)).cloned().collect()
 }
 
-async fn score(leg: &dyn PassageIndex, tenant: &TenantId, asked: &LegQuery, ids: &[EntryId]) -> Result<Vec<Scored>> {
-    if ids.is_empty() { Ok(Vec::new()) } else { leg.score(tenant, asked, ids).await }
+async fn score(sheet: Sheet, entries: Vec<EntryId>) -> Result<Vec<Scored>> {
+    if entries.is_empty() { Ok(Vec::new()) } else { compute::run(move || sheet.scores(&entries)).await? }
 }
 
 /// With its milliseconds.

@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use tantivy::Index;
 
+pub use self::sheet::Sheet;
 use self::shelf::{Shelf, broken, layout};
 use super::{LegQuery, PassageIndex, Scored};
 use crate::error::{Error, Result};
@@ -22,10 +23,13 @@ use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
 use crate::knowledge::{Revision, compute};
 
+mod bm25;
+mod sheet;
 mod shelf;
 
-/// Raise it when the fields or `text::tokens` change: old folders are then built again.
-const LAYOUT: u32 = 4;
+/// Raise it when the fields, or the words that are put into them, change: old folders are then built again.
+const LAYOUT: u32 = 6;
+
 /// BM25 indexes of all tenants below one folder.
 pub struct LexicalIndex {
     folder: PathBuf,
@@ -97,6 +101,16 @@ impl LexicalIndex {
         Ok(shelf)
     }
 
+    /// The best entries, and what the question scores in all others.
+    pub async fn ranked(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<(Vec<Scored>, Sheet)> {
+        let (shelf, query) = (self.shelf(tenant)?, query.clone());
+        let ranked = move || {
+            let sheet = shelf.sheet(&query)?;
+            Ok((sheet.best(limit)?, sheet))
+        };
+        compute::run(ranked).await?
+    }
+
     fn open(&self, tenant: &TenantId) -> Result<Shelf> {
         let folder = self.folder.join(tenant.as_str());
         let terms = self.vocabulary.of(tenant);
@@ -104,6 +118,12 @@ impl LexicalIndex {
             return Ok(shelf);
         }
         if !self.writable.load(Ordering::Acquire) {
+            if !folder.join("meta.json").exists() || untouched(&folder) {
+                // Its owner has followed nothing yet. A shop without rows has nothing to wait for, and who wants rows
+                // waits for their revision.
+                let (schema, fields) = layout();
+                return Shelf::new(Index::create_in_ram(schema), fields, terms, 0);
+            }
             return Err(Error::unavailable(
                 "index_not_ready",
                 "The server that owns this data directory is still building the index. Try again in a moment.",
@@ -165,15 +185,12 @@ impl PassageIndex for LexicalIndex {
     }
 
     async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
-        let shelf = self.shelf(tenant)?;
-        let query = query.clone();
-        compute::run(move || shelf.search(&query, None, limit)).await?
+        Ok(self.ranked(tenant, query, limit).await?.0)
     }
 
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
-        let shelf = self.shelf(tenant)?;
-        let (query, entries) = (query.clone(), entries.to_vec());
-        compute::run(move || shelf.search(&query, Some(&entries), entries.len())).await?
+        let (shelf, query, entries) = (self.shelf(tenant)?, query.clone(), entries.to_vec());
+        compute::run(move || shelf.sheet(&query)?.scores(&entries)).await?
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {
@@ -227,5 +244,25 @@ mod tests {
         assert!(untouched(&shop), "looked at before the first import");
         index(folder.path()).apply(&tenant, &[], 1).await.unwrap();
         assert!(!untouched(&shop), "an import was followed");
+    }
+
+    #[tokio::test]
+    async fn who_only_reads_finds_nothing_where_nothing_was_followed_and_waits_where_it_is_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        let reader = index(folder.path());
+        reader.set_writable(false);
+        assert_eq!(reader.applied(&tenant).await.unwrap(), 0, "the owner has not looked at it");
+        assert!(!folder.path().join("shop").exists(), "only the owner makes a folder");
+        index(folder.path()).applied(&tenant).await.unwrap();
+        reader.reopen();
+        let asked = LegQuery { tokens: vec!["押金".into()], ..LegQuery::default() };
+        assert!(reader.search(&tenant, &asked, 9).await.unwrap().is_empty(), "the owner has begun it");
+        index(folder.path()).apply(&tenant, &[], 7).await.unwrap();
+        reader.reopen();
+        assert_eq!(reader.applied(&tenant).await.unwrap(), 7);
+        std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
+        reader.reopen();
+        assert_eq!(reader.applied(&tenant).await.unwrap_err().code(), "index_not_ready");
     }
 }

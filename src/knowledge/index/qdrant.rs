@@ -38,8 +38,8 @@ const BYTES: usize = 2 * 1024 * 1024;
 const POINT_BYTES: usize = 2048;
 /// An entry has several passages; this many points are taken for each entry that is wanted.
 const PASSAGES_PER_ENTRY: usize = 4;
-/// Most passages of an entry that its score and its support are looked for in.
-const MOST_PASSAGES: usize = 32;
+/// So many passages of each entry are looked through for its score and its support, on average.
+const MOST_PASSAGES: usize = 64;
 /// How long other nodes may still search with words that were replaced.
 const OLD_WORDS: Duration = Duration::from_secs(60);
 

@@ -1,15 +1,14 @@
-//! The semantic leg in this process: every passage's vector in memory, compared one by one. Nothing is
-//! on disk to tear, nothing is left out, and it is quick enough for hundreds of thousands of passages (the
-//! measured time of a scan grows by about 1 ms per 100,000 passages of 256 numbers). Vectors are kept
-//! as bytes (`packed.rs`), a quarter of what the database holds.
+//! The semantic leg in this process: every passage's vector in memory (`packed.rs`). Nothing is on disk to tear. A small
+//! shop's rows are compared one by one; of a large one those whose sketches agree best with the question.
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
 
-use super::packed::Packed;
+use super::packed::{Asked, Packed};
 use super::{BEST, COUNTED, Filter, LegQuery, NOTS, PassageIndex, SAME, Scored, locale_key, market_key};
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
@@ -20,25 +19,77 @@ use crate::knowledge::{PassageKind, Revision};
 /// Vectors of all tenants, each in its own shelf.
 #[derive(Debug, Default)]
 pub struct VectorIndex {
-    shelves: RwLock<HashMap<TenantId, Arc<RwLock<Shelf>>>>,
+    shelves: RwLock<HashMap<TenantId, Arc<Kept>>>,
+}
+
+/// A shelf, and how far it has come: who asks for that only does not wait for the shelf.
+#[derive(Debug, Default)]
+struct Kept {
+    applied: AtomicI64,
+    shelf: RwLock<Shelf>,
+}
+
+impl Kept {
+    fn read(&self) -> RwLockReadGuard<'_, Shelf> {
+        self.shelf.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, changes: &[Change], revision: Revision) {
+        let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
+        changes.iter().for_each(|change| shelf.apply(change));
+        shelf.compact();
+        self.applied.store(revision, Ordering::Release);
+    }
 }
 
 /// A tenant's entries, each in a slot of its own by which its rows name it.
 #[derive(Debug, Default)]
 struct Shelf {
-    applied: Revision,
     slots: HashMap<EntryId, u32>,
     items: Vec<Option<Item>>,
+    /// Of each slot, side by side: a filter looks at all of them.
+    gates: Vec<Gate>,
+    markets: Names,
+    locales: Names,
     free: Vec<u32>,
     vectors: Packed,
     nots: Packed,
+}
+
+/// What a filter asks of an entry.
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    market: u32,
+    locale: u32,
+    /// It begins or ends to be valid at some time.
+    bounded: bool,
+}
+
+/// Numbers of words; 0 is none.
+#[derive(Debug, Default)]
+struct Names(HashMap<String, u32>);
+
+impl Names {
+    fn number(&mut self, name: Option<String>) -> u32 {
+        let next = self.0.len() as u32 + 1;
+        name.map_or(0, |name| *self.0.entry(name).or_insert(next))
+    }
+
+    /// By its number, whether an entry with this name passes.
+    fn wanted(&self, name: Option<String>) -> Vec<bool> {
+        let mut wanted = vec![name.is_none(); self.0.len() + 1];
+        wanted[0] = true;
+        if let Some(&number) = name.and_then(|name| self.0.get(&name)) {
+            wanted[number as usize] = true;
+        }
+        wanted
+    }
 }
 
 #[derive(Debug)]
 struct Item {
     id: EntryId,
     market: Option<String>,
-    locale: Option<String>,
     valid_from: Timestamp,
     valid_to: Timestamp,
     bare: bool,
@@ -50,17 +101,18 @@ struct Item {
 /// The best three rows of an entry.
 #[derive(Clone, Copy)]
 struct Best {
-    slot: u32,
     seq: u32,
     scores: [f32; 3],
     rows: usize,
 }
 
-impl Best {
-    const fn of(slot: u32) -> Self {
-        Self { slot, seq: 0, scores: [f32::NEG_INFINITY; 3], rows: 0 }
+impl Default for Best {
+    fn default() -> Self {
+        Self { seq: 0, scores: [f32::NEG_INFINITY; 3], rows: 0 }
     }
+}
 
+impl Best {
     fn add(&mut self, seq: u32, score: f32) {
         self.rows += 1;
         let [first, second, third] = self.scores;
@@ -80,15 +132,8 @@ impl Best {
 }
 
 impl Item {
-    fn passes(&self, filter: &Filter, market: &str, locale: &str) -> bool {
-        let same = |own: &Option<String>, wanted: &Option<String>, key: fn(&str) -> String, wanted_key: &str| match (own, wanted) {
-            (Some(own), Some(wanted)) => own == wanted || key(own) == wanted_key,
-            _ => true,
-        };
-        self.valid_from <= filter.now
-            && filter.now < self.valid_to
-            && same(&self.market, &filter.market, market_key, market)
-            && same(&self.locale, &filter.locale, locale_key, locale)
+    fn is_valid_at(&self, now: Timestamp) -> bool {
+        self.valid_from <= now && now < self.valid_to
     }
 
     fn scored(&self, seq: u32, score: f32, support: f32) -> Scored {
@@ -108,13 +153,18 @@ impl Shelf {
         let Some((entry, passages)) = &change.entry else { return };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.items.push(None);
+            self.gates.push(Gate { market: 0, locale: 0, bounded: false });
             (self.items.len() - 1) as u32
         });
+        self.gates[slot as usize] = Gate {
+            market: self.markets.number(entry.draft.market.as_deref().map(market_key)),
+            locale: self.locales.number(entry.draft.locale.as_deref().map(locale_key)),
+            bounded: entry.draft.valid_from.is_some() || entry.draft.valid_to.is_some(),
+        };
         let of = |not: bool| passages.iter().filter(move |stored| (stored.passage.kind == PassageKind::Not) == not).filter_map(vector_of);
         self.items[slot as usize] = Some(Item {
             id: change.id.clone(),
             market: entry.draft.market.clone(),
-            locale: entry.draft.locale.clone(),
             valid_from: entry.draft.valid_from.unwrap_or(Timestamp(i64::MIN)),
             valid_to: entry.draft.valid_to.unwrap_or(Timestamp(i64::MAX)),
             bare: entry.draft.phrasings().next().is_none(),
@@ -141,47 +191,57 @@ impl Shelf {
         self.items.get(slot as usize)?.as_ref()
     }
 
+    /// By its slot, whether an entry may be found.
+    fn may(&self, filter: &Filter) -> Vec<bool> {
+        let markets = self.markets.wanted(filter.market.as_deref().map(market_key));
+        let locales = self.locales.wanted(filter.locale.as_deref().map(locale_key));
+        let valid = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.is_valid_at(filter.now));
+        let may =
+            |(gate, item): (&Gate, _)| markets[gate.market as usize] && locales[gate.locale as usize] && (!gate.bounded || valid(item));
+        self.gates.iter().zip(&self.items).map(may).collect()
+    }
+
     /// The best entries that may be found, best first, ties by id so that an answer is repeatable.
     fn search(&self, query: &[f32], filter: &Filter, limit: usize) -> Vec<Scored> {
         let Some(asked) = self.vectors.asked(query) else { return Vec::new() };
-        let market = filter.market.as_deref().map(market_key).unwrap_or_default();
-        let locale = filter.locale.as_deref().map(locale_key).unwrap_or_default();
-        let may = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.passes(filter, &market, &locale));
-        let may: Vec<bool> = self.items.iter().map(may).collect();
-        let mut best: Vec<Best> = Vec::new();
-        for (row, slot, seq) in self.vectors.rows().filter(|(_, slot, _)| may[*slot as usize]) {
-            if best.last().is_none_or(|last| last.slot != slot) {
-                best.push(Best::of(slot));
-            }
-            if let Some(last) = best.last_mut() {
-                last.add(seq, self.vectors.cosine(row, &asked));
+        let may = self.may(filter);
+        let mut best: Vec<(f32, u32)> = Vec::new();
+        for (row, slot) in self.vectors.near(&asked, |slot| may[slot as usize]) {
+            let cosine = self.vectors.cosine(row, &asked);
+            match best.last_mut() {
+                Some((most, last)) if *last == slot => *most = most.max(cosine),
+                _ => best.push((cosine, slot)),
             }
         }
-        let id = |best: &Best| self.item(best.slot).map(|item| &item.id);
-        let order = |a: &Best, b: &Best| b.scores[0].total_cmp(&a.scores[0]).then_with(|| id(a).cmp(&id(b)));
+        let id = |slot: u32| self.item(slot).map(|item| &item.id);
+        let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then_with(|| id(a.1).cmp(&id(b.1)));
         if limit > 0 && limit < best.len() {
             best.select_nth_unstable_by(limit - 1, order);
         }
         best.truncate(limit);
-        best.sort_by(order);
-        best.iter().filter_map(|best| Some(self.item(best.slot)?.scored(best.seq, best.scores[0], best.support()))).collect()
+        // With all of their rows: the sketches may have left out an entry's best.
+        let mut best: Vec<Scored> = best.into_iter().filter_map(|(_, slot)| self.scored(slot, &asked)).collect();
+        best.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.entry.cmp(&b.entry)));
+        best
+    }
+
+    /// An entry with the best of its passages.
+    fn scored(&self, slot: u32, asked: &Asked) -> Option<Scored> {
+        let item = self.item(slot).filter(|item| !item.vectors.is_empty())?;
+        let mut best = Best::default();
+        item.vectors.clone().for_each(|row| best.add(self.vectors.seq(row), self.vectors.cosine(row, asked)));
+        Some(item.scored(best.seq, best.scores[0], best.support()))
     }
 
     fn score(&self, query: &[f32], entries: &[EntryId]) -> Vec<Scored> {
         let Some(asked) = self.vectors.asked(query) else { return Vec::new() };
-        let score = |id: &EntryId| {
-            let slot = *self.slots.get(id)?;
-            let item = self.item(slot).filter(|item| !item.vectors.is_empty())?;
-            let mut best = Best::of(slot);
-            item.vectors.clone().for_each(|row| best.add(self.vectors.seq(row), self.vectors.cosine(row, &asked)));
-            Some(item.scored(best.seq, best.scores[0], best.support()))
-        };
-        entries.iter().filter_map(score).collect()
+        entries.iter().filter_map(|id| self.scored(*self.slots.get(id)?, &asked)).collect()
     }
 
     fn against(&self, query: &[f32], best: &[Scored]) -> Vec<Scored> {
         let Some(asked) = self.nots.asked(query) else { return Vec::new() };
-        let nots = self.nots.rows().filter_map(|(row, slot, _)| Some((self.nots.cosine(row, &asked), row, self.item(slot)?)));
+        let nots = self.nots.near(&asked, |_| true).into_iter();
+        let nots = nots.filter_map(|(row, slot)| Some((self.nots.cosine(row, &asked), row, self.item(slot)?)));
         let mut nearest: Vec<_> = nots.filter(|not| not.0 > 0.0).collect();
         let looked_at = NOTS.min(nearest.len());
         if looked_at == 0 {
@@ -208,11 +268,11 @@ impl VectorIndex {
         self.shelves.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), built);
     }
 
-    fn shelf(&self, tenant: &TenantId) -> Option<Arc<RwLock<Shelf>>> {
+    fn kept(&self, tenant: &TenantId) -> Option<Arc<Kept>> {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
     }
 
-    fn shelf_or_new(&self, tenant: &TenantId) -> Arc<RwLock<Shelf>> {
+    fn kept_or_new(&self, tenant: &TenantId) -> Arc<Kept> {
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(shelves.entry(tenant.clone()).or_default())
     }
@@ -221,35 +281,33 @@ impl VectorIndex {
 #[async_trait]
 impl PassageIndex for VectorIndex {
     async fn applied(&self, tenant: &TenantId) -> Result<Revision> {
-        Ok(self.shelf(tenant).map_or(0, |shelf| shelf.read().unwrap_or_else(PoisonError::into_inner).applied))
+        Ok(self.kept(tenant).map_or(0, |kept| kept.applied.load(Ordering::Acquire)))
     }
 
     async fn apply(&self, tenant: &TenantId, changes: &[Change], revision: Revision) -> Result<()> {
-        let shelf = self.shelf_or_new(tenant);
-        let mut shelf = shelf.write().unwrap_or_else(PoisonError::into_inner);
-        changes.iter().for_each(|change| shelf.apply(change));
-        shelf.compact();
-        shelf.applied = revision;
-        Ok(())
+        let (kept, changes) = (self.kept_or_new(tenant), changes.to_vec());
+        // Waits for searches under way, and new ones for it.
+        Ok(tokio::task::spawn_blocking(move || kept.apply(&changes, revision)).await?)
     }
 
     async fn search(&self, tenant: &TenantId, query: &LegQuery, limit: usize) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant).filter(|_| query.vector.iter().any(|&x| x != 0.0)) else {
+        let Some(kept) = self.kept(tenant).filter(|_| query.vector.iter().any(|&x| x != 0.0)) else {
             return Ok(Vec::new());
         };
         let (vector, filter) = (query.vector.clone(), query.filter.clone());
-        compute::run(move || shelf.read().unwrap_or_else(PoisonError::into_inner).search(&vector, &filter, limit)).await
+        compute::run(move || kept.read().search(&vector, &filter, limit)).await
     }
 
     async fn score(&self, tenant: &TenantId, query: &LegQuery, entries: &[EntryId]) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
-        Ok(shelf.read().unwrap_or_else(PoisonError::into_inner).score(&query.vector, entries))
+        let Some(kept) = self.kept(tenant).filter(|_| !entries.is_empty()) else { return Ok(Vec::new()) };
+        let (vector, entries) = (query.vector.clone(), entries.to_vec());
+        compute::run(move || kept.read().score(&vector, &entries)).await
     }
 
     async fn against(&self, tenant: &TenantId, query: &LegQuery, best: &[Scored]) -> Result<Vec<Scored>> {
-        let Some(shelf) = self.shelf(tenant) else { return Ok(Vec::new()) };
+        let Some(kept) = self.kept(tenant) else { return Ok(Vec::new()) };
         let (vector, best) = (query.vector.clone(), best.to_vec());
-        compute::run(move || shelf.read().unwrap_or_else(PoisonError::into_inner).against(&vector, &best)).await
+        compute::run(move || kept.read().against(&vector, &best)).await
     }
 
     async fn clear(&self, tenant: &TenantId) -> Result<()> {

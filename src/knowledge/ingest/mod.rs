@@ -16,7 +16,7 @@ use super::plan::{Candidate, Place, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{Known, StoredPassage};
-use super::{EntryDraft, Knowledge, follow, read, split};
+use super::{EntryDraft, Knowledge, Passage, follow, read, split};
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::models::Embedder;
@@ -155,8 +155,11 @@ pub(super) async fn embed(
     }
     let (embedder, vectors) = knowledge.embed_rows(tenant, texts).await?;
     let mut vectors = vectors.into_iter();
-    let mut stored = |passage| StoredPassage { passage, vector: vectors.next().and_then(follow::told) };
-    Ok((embedder, by_draft.into_iter().map(|passages| passages.into_iter().map(&mut stored).collect()).collect()))
+    let stored = |passages: Vec<Passage>| {
+        let own = follow::in_context(&passages, vectors.by_ref().take(passages.len()).collect());
+        passages.into_iter().zip(own).map(|(passage, vector)| StoredPassage { passage, vector }).collect()
+    };
+    Ok((embedder, by_draft.into_iter().map(stored).collect()))
 }
 
 /// Waits until no other import into this tenant is under way. A killed one holds nothing up: the system, or the

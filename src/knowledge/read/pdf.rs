@@ -14,6 +14,7 @@ use super::section::{self, Headings, Section, too_large};
 use super::{Cells, Given, ReadRow, RowReader, Seekable, io_error};
 
 mod bounds;
+mod locks;
 mod tables;
 
 /// Largest file.
@@ -39,7 +40,7 @@ pub fn read(mut input: Box<dyn Seekable>, name: String, zone: Tz) -> Result<RowR
             return Err(too_large(FILE_BYTES));
         }
         bounds::check_bytes(&bytes)?;
-        document(open(&bytes)?, &name, pump, zone)
+        document(open(bytes)?, &name, pump, zone)
     })
 }
 
@@ -47,12 +48,8 @@ fn damaged(error: impl std::fmt::Display) -> Error {
     Error::invalid("file_unreadable", format!("The PDF is damaged ({error}). Print it to a new PDF and import that."))
 }
 
-fn open(bytes: &[u8]) -> Result<Document> {
+fn open(bytes: Vec<u8>) -> Result<Document> {
     let document = bounds::load(bytes)?;
-    // Many are encrypted with an empty password, only to forbid printing; those the library has opened by itself.
-    if document.trailer.get(b"Encrypt").is_ok() {
-        return Err(Error::invalid("file_encrypted", "The PDF is protected by a password. Save it without one."));
-    }
     if document.get_pages().is_empty() {
         return Err(damaged("it has no pages"));
     }

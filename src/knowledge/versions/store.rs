@@ -106,6 +106,12 @@ impl KnowledgeStore {
         Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(revision).fetch_all(pool).await)?)
     }
 
+    /// What touched an entry last, also a deleted one.
+    pub async fn last_touched(&self, tenant: &TenantId, id: &EntryId) -> Result<Option<Revision>> {
+        let sql = "select revision from entries where tenant_id = $1 and id = $2";
+        Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(id).fetch_optional(pool).await)?)
+    }
+
     /// The ended states of an entry, the newest first.
     pub async fn versions(&self, tenant: &TenantId, id: &EntryId, limit: usize) -> Result<Vec<Version>> {
         let sql = format!(

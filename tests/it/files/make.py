@@ -170,8 +170,9 @@ def locked(password):
     return key, says, f"/Encrypt 99 0 R /ID [<{IDENTITY.hex()}> <{IDENTITY.hex()}>] "
 
 
-def pdf(pages, extra=(), password=None):
-    """Pages as (content, resources); `extra` are further objects from number 100 on."""
+def pdf(pages, extra=(), password=None, held=None):
+    """Pages as (content, resources); `extra` are further objects from number 100 on. With `held` all objects that are
+    no streams lie in a packed one, with so many blanks behind them."""
     key, says, trailer = locked(password) if password is not None else (None, None, "")
     objects = {1: "<< /Type /Catalog /Pages 2 0 R >>", 3: "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"}
     kids = []
@@ -183,9 +184,19 @@ def pdf(pages, extra=(), password=None):
         objects[stream] = (f"<< /Length {len(data)} /Filter /FlateDecode >>", data)
     objects[2] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
     objects.update(extra)
+    if held is not None:
+        inside = {n: own for n, own in sorted(objects.items()) if isinstance(own, str)}
+        starts, body = [], ""
+        for n, own in inside.items():
+            starts.append(f"{n} {len(body)}")
+            body += own + "\n"
+        head = " ".join(starts) + "\n"
+        data = zlib.compress((head + body).encode() + b" " * held, 9)
+        objects = {n: own for n, own in objects.items() if n not in inside}
+        objects[200] = (f"<< /Type /ObjStm /N {len(inside)} /First {len(head)} /Length {len(data)} /Filter /FlateDecode >>", data)
     if says is not None:
         objects[99] = says
-    out = bytearray(b"%PDF-1.4\n")
+    out = bytearray(b"%PDF-1.5\n" if held is not None else b"%PDF-1.4\n")
     places = {}
     for n in sorted(objects):
         places[n] = len(out)
@@ -197,6 +208,12 @@ def pdf(pages, extra=(), password=None):
             out += b"stream\n" + data + b"\nendstream\n"
         out += b"endobj\n"
     start = len(out)
+    if held is not None:
+        rows = {**{n: (1, place, 0) for n, place in places.items()}, **{n: (2, 200, i) for i, n in enumerate(inside)}, 201: (1, start, 0)}
+        table = b"".join(bytes([kind]) + place.to_bytes(4, "big") + bytes([i]) for kind, place, i in (rows.get(n, (0, 0, 0)) for n in range(202)))
+        out += f"201 0 obj\n<< /Type /XRef /Size 202 /W [1 4 1] /Root 1 0 R {trailer}/Length {len(table)} >>\nstream\n".encode()
+        out += table + f"\nendstream\nendobj\nstartxref\n{start}\n%%EOF\n".encode()
+        return bytes(out)
     out += f"xref\n0 1\n0000000000 65535 f \n".encode()
     for n in sorted(places):
         out += f"{n} 1\n{places[n]:010} 00000 n \n".encode()
@@ -251,6 +268,10 @@ PLACES = b"%PDF-1.5\n9 0 obj\n<< /Type /XRef /Root 1 0 R /Size 3 /W [1 999999999
 put("places_wider_than_memory.pdf", "The table of its objects has columns of a thousand million million bytes.", PLACES, error="file_unreadable")
 put("password.pdf", "Protected by a password.", pdf([(text((10, "Deposit")), "")], password="merchant"), error="file_encrypted")
 put("may_not_be_printed.pdf", "Protected by an empty password, only to forbid printing.", pdf([(text((10, "Deposit")), "")], password=""), ["1 may_not_be_printed=Deposit"])
+DEPOSIT = [(text((10, "Deposit")), "")]
+put("locked_objects.pdf", "Protected by an empty password, its objects packed.", pdf(DEPOSIT, password="", held=0), ["1 locked_objects=Deposit"])
+put("locked_blanks.pdf", "Behind an empty password 40 MB of blanks among its objects.", pdf(DEPOSIT, password="", held=40_000_000), error="file_too_large")
+put("locked_with_packed_objects.pdf", "Protected by a password, its objects packed.", pdf(DEPOSIT, password="merchant", held=0), error="file_encrypted")
 put("cut_off.pdf", "The first half of a PDF.", pdf([(text((10, "x")), "")])[:300], error="file_unreadable")
 put("not_a.pdf", "Not a PDF.", "hello", error="file_unreadable")
 

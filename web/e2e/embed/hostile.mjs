@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { check, must, until } from '../checks.mjs';
 import { hostile } from './corpus.mjs';
+import { HOSTILE_MODEL } from './provider.mjs';
 import { visit } from './visit.mjs';
 
 const ASKED = '被扣分了怎么申诉？';
@@ -91,6 +92,8 @@ export async function hostility(house) {
     }
     must(opened > rows.length / 2, `only ${opened} of ${rows.length} rows were opened`);
     await me.id('menu').click();
+    must((await me.id('model-select').innerText()).includes(HOSTILE_MODEL), 'the model with the hostile name cannot be chosen');
+    await me.harmless('the menu');
     await me.id('open-history').click();
     await until(async () => (await me.id('history-sheet').getAttribute('data-state')) === 'ready', 'no list');
     await me.harmless('the list of conversations');

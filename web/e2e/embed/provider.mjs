@@ -8,10 +8,18 @@ const STEPS = `被扣分后可以申诉，步骤如下：
 2. 点击“申诉”，在 7 天内上传凭证：聊天记录、物流底单、进货凭证[1]。
 3. 平台在 3 个工作日内复核，结果会发站内信[2]。
 
+## 结果
+
 | 情况 | 结果 |
 |---|---|
 | 申诉成功 | 扣分撤销，限制解除 |
 | 材料不全 | 退回补充一次 |
+
+#### 还要注意
+
+\`\`\`
+处罚单 2026-001 状态=复核中
+\`\`\`
 
 申诉期间请不要重复提交，同一处罚单只能申诉一次。\`状态\` 一栏会显示进度。`;
 
@@ -28,6 +36,9 @@ export const EVIL = `<img src=x onerror="window.hit=1"> <script>window.hit=2</sc
 
 &lt;script&gt;window.hit=7&lt;/script&gt; [1]`;
 
+/** A model with a name that attacks, as a configuration that was copied somewhere may have. */
+export const HOSTILE_MODEL = '<img/src=x/onerror=window.hit=1>';
+
 const answers = {
   quick: { pieces: [STEPS], pause: 0 },
   slow: { pieces: cut(STEPS, 3), pause: 55, first: 700 },
@@ -40,6 +51,10 @@ const answers = {
   // The same at the pace of somebody who reads along.
   reader: { said: true, pause: 55, first: 300 },
   broken: { status: 500 },
+  // A key that is not taken, and a question that is not: the provider's own reasons are for whoever runs it.
+  unauthorized: { status: 401 },
+  refuses: { status: 400 },
+  [HOSTILE_MODEL]: { pieces: [STEPS], pause: 0 },
   breaks: { pieces: cut(STEPS, 3).slice(0, 30), pause: 5, breaks: true },
 };
 

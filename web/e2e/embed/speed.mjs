@@ -1,7 +1,8 @@
-// How quick it feels: the first paint of the panel, and a thousand tokens without a long frame. Frames are told
-// as they came, and three times the budget fails, which no busy machine explains. What the page itself does is held
-// to the budget as it is: the best of a few first paints, and the processor's time of each task in the best of a few
-// answers, which hardly grows when others want the processor too.
+// How quick it feels: the first paint of the panel, and a thousand tokens without a long frame. What the page itself
+// does is held to the budget as it is: the best of a few first paints, and the processor's time of each task in the best
+// of a few answers, which hardly grows when others want the processor too. So are the frames of the best answer; only
+// when a busy machine leaves none of the few without a longer one may the longest take up to three times the budget, and
+// it is said so. The page's first moment, when its script may be still to come, has three times the budget as well.
 
 import { check, must } from '../checks.mjs';
 import { visit } from './visit.mjs';
@@ -39,7 +40,7 @@ export async function speed(house) {
   await check('figures: first paint of the panel', async () => {
     const cold = await me.page.evaluate(opening);
     const agains = [];
-    while (agains.length < TIMES && !agains.some((ms) => ms <= PATIENCE * PAINT)) {
+    while (agains.length < TIMES && !agains.some((ms) => ms <= PAINT)) {
       await me.page.evaluate(() => window.MerchantCopilot.close());
       await me.id('panel').waitFor({ state: 'hidden' });
       agains.push(await me.page.evaluate(opening));
@@ -55,7 +56,7 @@ export async function speed(house) {
     }
     const ahead = Math.min(...aheads);
     const figures = `${ahead.toFixed(0)} ms by touch or key, ${cold.toFixed(0)} ms in the page's first moment, ${again.toFixed(0)} ms opened again (budget ${PAINT})`;
-    must(ahead <= PAINT && again <= PATIENCE * PAINT, figures);
+    must(ahead <= PAINT && again <= PAINT && cold <= PATIENCE * PAINT, figures);
     return figures;
   });
   await check('figures: 1,000 streamed tokens', async () => {
@@ -74,10 +75,12 @@ export async function speed(house) {
       new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.long_.push(entry.duration))).observe({ type: 'longtask' });
     });
     const runs = [];
-    while (runs.length < RUNS && !runs.some((run) => run.task <= FRAME && run.slow <= PATIENCE * FRAME)) runs.push(await streamed(house, me, runs.length + 1));
-    const figures = runs.map((run) => run.figures).join(' | ');
-    must(runs.at(-1).tasks > 100 && runs.at(-1).task <= FRAME && runs.at(-1).slow <= PATIENCE * FRAME, figures);
-    return figures;
+    const best = () => runs.find((run) => run.task <= FRAME && !run.over);
+    while (runs.length < RUNS && !best()) runs.push(await streamed(house, me, runs.length + 1));
+    const all = runs.map((run) => run.figures).join(' | ');
+    const busy = runs.find((run) => run.task <= FRAME && run.longest <= PATIENCE * FRAME);
+    must(runs.every((run) => run.tasks > 100) && (best() ?? busy), all);
+    return best() ? best().figures : `none of ${RUNS} answers without a frame over ${FRAME} ms, none of which took ${PATIENCE} times that: ${busy.figures}`;
   });
   await me.context.close();
 }
@@ -92,8 +95,8 @@ async function streamed(house, me, count) {
   const { frames, long } = await me.page.evaluate(() => ({ frames: [...window.frames_], long: window.long_.length }));
   const tasks = tasksOf(await house.browser.stopTracing());
   const sorted = frames.sort((a, b) => a - b);
-  const slow = sorted[Math.floor(sorted.length * 0.99)];
+  const longest = sorted.at(-1);
   const over = sorted.filter((frame) => frame > FRAME).length;
-  const figures = `${(await me.text()).length} characters, ${sorted.length} frames: median ${sorted[sorted.length >> 1].toFixed(1)} ms, longest ${sorted.at(-1).toFixed(1)} ms, 99 of 100 within ${slow.toFixed(1)} ms, ${over} over ${FRAME} ms; ${long} long tasks, ${tasks.length} in all, of which the longest took the processor ${(tasks[0] ?? 0).toFixed(1)} ms`;
-  return { figures, slow, tasks: tasks.length, task: tasks[0] ?? 0 };
+  const figures = `${(await me.text()).length} characters, ${sorted.length} frames: median ${sorted[sorted.length >> 1].toFixed(1)} ms, longest ${longest.toFixed(1)} ms, ${over} over ${FRAME} ms; ${long} long tasks, ${tasks.length} in all, of which the longest took the processor ${(tasks[0] ?? 0).toFixed(1)} ms`;
+  return { figures, longest, over, tasks: tasks.length, task: tasks[0] ?? 0 };
 }

@@ -5,14 +5,17 @@ import { accessible, visit } from './visit.mjs';
 
 const ASKED = '被扣分了怎么申诉？';
 
-/** A visit whose socket the check speaks for: `answer(frame, say, socket)` handles what it wants to, else it goes on. */
+/** A visit whose socket the check speaks for: `answer(frame, say, close)` handles what it wants to, else it goes on. */
 async function spoken(house, answer, attributes = {}) {
   const context = await house.browser.newContext({ locale: 'zh-CN', colorScheme: 'light', viewport: { width: 1280, height: 860 } });
+  let closed = false;
   await context.routeWebSocket(/\/ws$/, (socket) => {
+    if (closed) return; // who comes back is not answered, so that what the panel says stays to be looked at
     const server = socket.connectToServer();
     socket.onMessage((message) => {
       const frame = JSON.parse(String(message));
-      if (!answer(frame, (said) => socket.send(JSON.stringify(said)), socket)) server.send(message);
+      const close = (code) => ((closed = true), socket.close({ code }));
+      if (!answer(frame, (said) => socket.send(JSON.stringify(said)), close)) server.send(message);
     });
   });
   const me = await visit(house, attributes, { context });
@@ -43,7 +46,7 @@ async function refused(house, name, error, expected) {
 /** A state that a close code brings about. */
 async function closed(house, name, code, expected) {
   await check(`state: ${name}`, async () => {
-    const me = await spoken(house, (frame, _, socket) => frame.type === 'message.create' && (socket.close({ code }), true));
+    const me = await spoken(house, (frame, _, close) => frame.type === 'message.create' && (close(code), true));
     await me.ask(ASKED);
     const said = await until(async () => (await me.id('notice').count()) && me.id('notice').innerText(), 'it says nothing');
     must(expected.test(said), said);
@@ -51,6 +54,31 @@ async function closed(house, name, code, expected) {
     await me.context.close();
     return said.replace(/\s+/g, ' ');
   });
+}
+
+/** What the provider refuses is told in the language of the page, and never in the provider's words. */
+async function unwelcome(house) {
+  for (const [lang, text] of [['zh', ASKED], ['en', 'Which documents do I need to open a shop?']]) {
+    await check(`state: the provider refuses the key, and the question, in ${lang}`, async () => {
+      const me = await visit(house, { 'page-lang': lang }, { viewport: { width: 1280, height: 860 }, locale: lang === 'zh' ? 'zh-CN' : 'en-GB' });
+      await me.open();
+      const told = [];
+      for (const model of ['unauthorized', 'refuses']) {
+        await me.choose(model);
+        await me.ask(text);
+        must((await me.ended(told.length + 1, 40_000)) === 'failed', await me.status());
+        const said = await me.last().locator('.outcome span').innerText();
+        // A command for who runs the server is a name in every language.
+        const foreign = lang === 'zh' ? /[A-Za-z]{4}/ : /[\u4e00-\u9fff]/;
+        must(said.length > 20 && !foreign.test(said.replace('`merchant-copilot doctor`', '')), said);
+        await accessible(me, `${model}, ${lang}`);
+        told.push(said);
+      }
+      must(told[0] !== told[1], 'the key and the question are refused alike');
+      await me.context.close();
+      return told.join(' | ');
+    });
+  }
 }
 
 /** A question without an answer leads to a person; a greeting asks nothing, so nothing is missing. */
@@ -66,14 +94,77 @@ async function greeted(house) {
   });
 }
 
+/** What lies over the conversation, while it is loaded and when it is not. */
+async function sheets(house) {
+  const me = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
+  const states = (sheet) => (state) => until(async () => (await me.id(sheet).getAttribute('data-state')) === state, `it is not ${state}`);
+  await me.open();
+  await check('state: earlier conversations: none, loading, not to be had, and asked about before one goes', async () => {
+    const is = states('history-sheet');
+    const list = async () => {
+      await me.id('menu').click();
+      await me.id('open-history').click();
+    };
+    await list();
+    await is('ready');
+    must((await me.id('history-sheet').innerText()).includes('还没有历史对话'), await me.id('history-sheet').innerText());
+    await accessible(me, 'no earlier conversations');
+    await me.page.keyboard.press('Escape');
+    await me.ask('跨境店保证金要交多少？');
+    must((await me.ended(1)) === 'completed', await me.status());
+    const held = await hold(me, /\/api\/v1\/conversations(\?|$)/);
+    await list();
+    await is('loading');
+    await accessible(me, 'earlier conversations loading');
+    await held.fail();
+    await is('failed');
+    await accessible(me, 'earlier conversations not to be had');
+    await held.end();
+    await me.id('history-sheet').getByRole('button', { name: '重试' }).click();
+    await is('ready');
+    await me.id('remove').first().click();
+    await me.id('history-sheet').getByText('确认删除').waitFor();
+    await accessible(me, 'asked before a conversation goes');
+    await me.page.keyboard.press('Escape');
+  });
+  await check('state: a source loading, and one that does not load shows the part that was quoted', async () => {
+    const is = states('source-sheet');
+    const held = await hold(me, /\/sources\/\d+/);
+    await me.id('citation').first().click();
+    await is('loading');
+    await accessible(me, 'a source loading');
+    await held.fail();
+    await is('failed');
+    must((await me.id('source-sheet').locator('.row-text').innerText()).length > 5, 'nothing of the source is shown');
+    await accessible(me, 'a source that did not load');
+    await held.end();
+    await me.id('source-sheet').getByRole('button', { name: '重试' }).click();
+    await is('ready');
+  });
+  await me.context.close();
+}
+
+/** Holds what asks for an address until it fails, and all later, until the end. */
+async function hold({ page }, address) {
+  const held = [];
+  await page.route(address, (route) => held.push(route));
+  return { fail: () => Promise.all(held.splice(0).map((route) => route.abort())), end: () => page.unroute(address) };
+}
+
 export async function states(house) {
   await greeted(house);
-  await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*\(\d s\)/);
+  await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*重试（\d 秒）/);
   await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);
   await closed(house, 'another window', 4409, /另一个窗口/);
   await closed(house, 'too many requests', 4429, /约 \d+ 秒后自动恢复/);
   await closed(house, 'other version', 4400, /版本不一致/);
   await closed(house, 'key refused', 4401, /身份验证/);
+  await closed(house, 'page not allowed', 4403, /这个网站还没有开通助手[^{}]*localhost/);
+  await closed(house, 'too slow a reader', 4408, /网络较慢/);
+  await closed(house, 'server going away', 1013, /网络较慢/);
+  await closed(house, 'too long a frame', 1009, /内容太长，没有发出/);
+  await sheets(house);
+  await unwelcome(house);
 
   const me = await visit(house, { contact: 'https://help.example.com/people' }, { viewport: { width: 1280, height: 860 } });
   await me.open();

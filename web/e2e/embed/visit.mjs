@@ -115,14 +115,14 @@ export function rest(page) {
   });
 }
 
-/** Fails when axe-core finds anything in the widget as it is now, once nothing fades in any more. */
-export async function accessible({ page }, state) {
+/** Fails when axe-core finds anything in the widget, or elsewhere, as it is now, once nothing fades in any more. */
+export async function accessible({ page }, state, where = { include: [['merchant-copilot']] }) {
   await rest(page);
   await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await window.axe.run({ include: [['merchant-copilot']] }, { resultTypes: ['violations'] });
+  const found = await page.evaluate(async (where) => {
+    const { violations } = await window.axe.run(where ?? document, { resultTypes: ['violations'] });
     return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 90)).join(' ; ')}`);
-  });
+  }, where);
   must(!found.length, `${state}: ${found.join(' | ')}`);
 }
 

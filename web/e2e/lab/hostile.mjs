@@ -3,6 +3,7 @@
 
 import { calm, check, go, must, signIn, until } from '../desk.mjs';
 import { hostile } from '../embed/corpus.mjs';
+import { HOSTILE_MODEL } from '../embed/provider.mjs';
 
 const NAME = '<img src=x onerror=window.hit=1>.jsonl';
 /** Texts in a row. */
@@ -10,7 +11,7 @@ const SIZE = 6;
 const short = hostile.filter((text) => text.length < 200);
 
 /** Elements and attributes that only an attack can have brought. */
-const strangers = () => {
+export const strangers = () => {
   const found = [];
   for (const element of document.querySelectorAll('body *')) {
     const tag = element.localName;
@@ -95,6 +96,7 @@ export async function hostility({ browser, base, server, shot }) {
       await api('POST', '/feedback', { response_id: response, rating: 'down', reasons: ['wrong'], comment: short[n] });
       await api('POST', '/knowledge/cases', { cases: [{ query: question, relevant: [] }] });
     }
+    await api('POST', '/chat', { text: `${short[0]} 我的手机是 13800138000`, client_msg_id: crypto.randomUUID() }); // for the safety log
     for (const text of short) await api('POST', '/keys', { role: 'member', label: text.slice(0, 150) });
     const { text } = JSON.parse(await api('GET', '/prompts/answer.zh'));
     await api('POST', '/prompts/answer.zh/versions', { text: `${text}\n${short[2]}`, note: short[0] });
@@ -131,9 +133,21 @@ export async function hostility({ browser, base, server, shot }) {
     must((await listed()) > short.length, 'not every key is shown');
     await harmless('the names of keys');
     await shot(page, 'hostile-keys');
-    for (const [path, marker] of [['prompts?name=answer.zh', 'prompt-versions'], ['words', 'word-lines'], ['safety', 'to-conversations'], ['channels', 'no-bots']]) {
-      await page.goto(`${base}/console/#/${path}`);
-      await page.locator(`[data-testid=${marker}], h1`).first().waitFor();
+    await id('models').getByText(HOSTILE_MODEL).first().waitFor();
+    await go(page, `${base}/console/#/prompts?name=answer.zh`, 'prompt-text');
+    const versions = page.locator('.versions details summary');
+    await until(async () => (await versions.count()) > 0, 'there is no other version');
+    for (const version of await versions.all()) await version.click();
+    await page.locator('.versions :is(ins, del)').filter({ hasText: short[2].slice(0, 8) }).first().waitFor();
+    await harmless('a prompt, its versions, and what differs');
+    const words = short.map((text) => text.replaceAll(/[\s,，、=;；#]+/g, '').slice(0, 40)).filter((word) => (word.match(/[\p{L}\p{N}]/gu) ?? []).length > 1);
+    must(words.length > 10, `only ${words.length} words`);
+    const kept = await api('PUT', '/knowledge/words', { words: [...new Set(words)], synonyms: [] });
+    await go(page, `${base}/console/#/words`, 'word-lines');
+    await until(async () => (await id('word-lines').inputValue()).includes(words[0]), `the words are not shown: ${kept.slice(0, 200)}`);
+    await harmless('the dictionary');
+    for (const [path, marker] of [['safety', 'verdicts'], ['channels', 'no-bots']]) {
+      await go(page, `${base}/console/#/${path}`, marker);
       await harmless(path);
     }
     await page.context().close();

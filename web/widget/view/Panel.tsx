@@ -202,15 +202,13 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
 }
 
 function LinkLine({ say, link }: { say: Words; link: Link }): VNode {
-  const [state, text] = !navigator.onLine
-    ? ['down', say.offline]
+  const [state, text] = !navigator.onLine || link.state === 'stopped'
+    ? ['down', say.stopped]
     : link.state === 'ready'
       ? ['up', say.online]
-      : link.state === 'stopped'
-        ? ['down', say.stopped]
-        : link.attempts
-          ? ['wait', say.reconnecting]
-          : ['wait', say.connecting];
+      : link.attempts
+        ? ['wait', say.reconnecting]
+        : ['wait', say.connecting];
   return <p class="link" data-state={state} data-testid="connection">{text}</p>;
 }
 
@@ -232,6 +230,7 @@ function Welcome({ say, site, ask }: { say: Words; site: Site; ask(text: string)
 
 /** What stands in the way of the conversation, still without its numbers. */
 function noticeOf(say: Words, { link: { code, state, attempts }, problem }: View): string | undefined {
+  if (!navigator.onLine) return say.offline;
   // A text that was too long stays explained after the line is back; the other closings are then over.
   if (state !== 'ready' || code === 1009) {
     const known = code === 4408 || code === 1013 ? say.slow : say[`close${code}` as keyof Words];
@@ -250,7 +249,7 @@ function Notice({ say, view, connect }: { say: Words; view: View; connect(): voi
   return (
     <div class="notice" data-testid="notice">
       <span>{fill(text, { origin: location.origin, s: seconds })}</span>
-      {state !== 'ready' && code !== 4429 && (
+      {state !== 'ready' && code !== 4429 && navigator.onLine && (
         <button type="button" class="plain" onClick={() => (reload ? location.reload() : connect())}>
           {reload ? say.reload : code === 4409 ? say.continueHere : say.connectNow}
         </button>

@@ -216,7 +216,7 @@ function Outcome({ say, turn, busy, again }: { say: Words; turn: Turn; busy: boo
       <span>{text}</span>
       <button type="button" class="plain" disabled={busy || wait > 0} onClick={() => again(turn)}>
         {label}
-        {wait > 0 ? ` (${wait} s)` : ''}
+        {wait > 0 && fill(say.afterWait, { s: wait })}
       </button>
     </div>
   );

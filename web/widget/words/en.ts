@@ -8,7 +8,6 @@ export const en: Words = {
   online: 'Online',
   connecting: 'Connecting…',
   reconnecting: 'Reconnecting…',
-  offline: 'You are offline',
   stopped: 'Not connected',
 
   fresh: 'New conversation',
@@ -49,6 +48,7 @@ export const en: Words = {
   failed: 'No answer this time: {why}',
   refused: 'This was not sent: {why}',
   retry: 'Try again',
+  afterWait: ' ({s} s)',
   answered: 'Answer complete. Sources: {n}.',
 
   edit: 'Edit',
@@ -64,6 +64,7 @@ export const en: Words = {
   close4400: 'The page and the service are on different versions. Reload the page; the conversation stays.',
   close4401: 'Access could not be verified. Reload the page; if that does not help, ask the administrator to check the access key.',
   close4403: 'The assistant is not enabled for this site yet. Ask the administrator to allow {origin}.',
+  offline: 'No network. This goes on by itself when it is back.',
   slow: 'The network is slow. Connecting again.',
   close4409: 'This conversation continues in another window.',
   close4429: 'Too many requests. This resumes by itself in about {s} seconds.',

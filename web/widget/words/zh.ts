@@ -6,7 +6,6 @@ export const zh = {
   online: '在线',
   connecting: '正在连接…',
   reconnecting: '连接断开，正在重连…',
-  offline: '当前没有网络',
   stopped: '未连接',
 
   fresh: '新对话',
@@ -47,6 +46,7 @@ export const zh = {
   failed: '没能给出回答：{why}',
   refused: '这条没有发出：{why}',
   retry: '重试',
+  afterWait: '（{s} 秒）',
   answered: '回答完毕，附 {n} 条来源。',
 
   edit: '修改',
@@ -62,6 +62,7 @@ export const zh = {
   close4400: '页面和服务的版本不一致。刷新后就能继续，对话会保留。',
   close4401: '没有通过身份验证。请刷新页面；仍然不行时，请联系管理员检查接入密钥。',
   close4403: '这个网站还没有开通助手。请联系管理员允许 {origin}。',
+  offline: '没有网络。恢复后会自动继续。',
   slow: '网络较慢，正在重新连接。',
   close4409: '这个对话已经在另一个窗口继续。',
   close4429: '请求太频繁，约 {s} 秒后自动恢复。',

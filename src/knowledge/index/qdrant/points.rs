@@ -111,9 +111,9 @@ impl Scope {
         QueryPoints { params: Some(self.corpus()), ..ask(SPARSE, sparse_input(sparse), filter, limit) }
     }
 
-    /// Phrasings and pieces by the question's vector; of given entries all, compared exactly.
+    /// Phrasings, pieces and sentences by the question's vector; of given entries all, compared exactly.
     pub fn by_vector(&self, query: &LegQuery, entries: Option<&[EntryId]>, limit: usize) -> QueryPoints {
-        let filter = self.found(&query.filter, &[PassageKind::Phrasing, PassageKind::Body], entries);
+        let filter = self.found(&query.filter, &[PassageKind::Phrasing, PassageKind::Body, PassageKind::Sentence], entries);
         let params = entries.map(|_| SearchParams { exact: Some(true), ..SearchParams::default() });
         QueryPoints { params, ..ask(DENSE, VectorInput::new_dense(query.vector.clone()), filter, limit) }
     }
@@ -163,7 +163,7 @@ impl Scope {
                 vectors.vectors.insert(DENSE.to_owned(), Vector::from(dense.clone()));
             }
             if passage.kind == PassageKind::Body {
-                let sparse = sparse::document(&title, &cut(&mut std::iter::once(&passage.text)));
+                let sparse = sparse::document(&title, &cut(&mut std::iter::once(&passage.text)).damped());
                 if !sparse.is_empty() {
                     vectors.vectors.insert(SPARSE.to_owned(), Vector::from(sparse));
                 }

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::knowledge::Revision;
 
 /// Raise it when points or `text::tokens` change: a new collection is then filled from the database.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// How long a connection may take to stand.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long a change of points, or of the collection, may take.

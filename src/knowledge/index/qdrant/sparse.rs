@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::knowledge::text::damped;
+
 /// BM25's constants, as tantivy has them.
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
@@ -29,6 +31,13 @@ pub struct Field {
     pub words: Vec<String>,
     /// Its grams, repeats kept.
     pub grams: Vec<String>,
+}
+
+impl Field {
+    /// With repeats counting less and less.
+    pub fn damped(self) -> Self {
+        Self { words: damped(self.words), grams: damped(self.grams) }
+    }
 }
 
 /// A piece of an answer with all phrasings of its question.

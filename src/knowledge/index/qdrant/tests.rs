@@ -79,7 +79,7 @@ async fn a_collection_is_made_for_tenants_and_idf() {
     let (stand_in, cluster) = standing().await;
     cluster.prepare(&shop()).await.unwrap();
     let (made, indexed) = stand_in.made();
-    assert!(made.collection_name.starts_with("copilot-v1-db_test-"), "{}", made.collection_name);
+    assert!(made.collection_name.starts_with("copilot-v2-db_test-"), "{}", made.collection_name);
     assert_eq!(made.sparse_vectors_config.unwrap().map["sparse"].modifier, Some(1), "IDF");
     let tenant = indexed["tenant"].params.as_ref().and_then(|params| params.index_params.as_ref());
     assert!(format!("{tenant:?}").contains("is_tenant: Some(true)"), "{tenant:?}");

@@ -15,7 +15,7 @@ use regex::bytes::Regex;
 use weezl::BitOrder;
 
 use super::super::section::too_large;
-use super::{damaged, tables};
+use super::{damaged, locks, tables};
 use crate::error::{Error, Result};
 
 /// Most that all streams may unpack to, and those of them that hold other objects: these take many times their
@@ -36,7 +36,8 @@ const NESTED_FORMS: usize = 12;
 const FORMS: usize = 20_000;
 
 /// Names that the checks below look for, which could be written in disguise.
-const NAMES: [&[u8]; 11] = [
+const NAMES: [&[u8]; 12] = [
+    b"Encrypt",
     b"Filter",
     b"FlateDecode",
     b"LZWDecode",
@@ -192,6 +193,8 @@ struct Loading {
     streams: HashSet<ObjectId>,
     objects: u64,
     error: Option<Error>,
+    /// It may be encrypted: what it is made of is looked at once it is opened.
+    locked: bool,
 }
 
 thread_local! {
@@ -201,14 +204,20 @@ thread_local! {
 /// Parses a file that [`check_bytes`] has passed.
 ///
 /// # Errors
-/// `file_too_large` or `file_unreadable`.
-pub fn load(bytes: &[u8]) -> Result<Document> {
-    LOADING.take();
-    let document = Document::load_mem_with_options(bytes, LoadOptions::with_filter(taken));
-    match LOADING.take().error {
-        Some(error) => Err(error),
-        None => document.map_err(damaged),
+/// `file_too_large`, `file_encrypted` or `file_unreadable`.
+pub fn load(mut bytes: Vec<u8>) -> Result<Document> {
+    let locked = locks::hide(&mut bytes);
+    LOADING.set(Loading { locked, ..Loading::default() });
+    let document = Document::load_mem_with_options(&bytes, LoadOptions::with_filter(taken));
+    let Loading { error, mut objects, .. } = LOADING.take();
+    let mut document = error.map_or_else(|| document.map_err(damaged), Err)?;
+    if locked {
+        locks::open(&mut document, |stream| {
+            objects += objects_size(stream, OBJECTS_BYTES - objects)?;
+            Ok(())
+        })?;
     }
+    Ok(document)
 }
 
 /// Every object passes here before what it holds is unpacked. A table may name one stream a million times; it is
@@ -219,7 +228,9 @@ fn taken(id: ObjectId, object: &mut Object) -> Option<(ObjectId, Object)> {
         if !loading.streams.insert(id) {
             return None;
         }
-        if stream.dict.has_type(b"ObjStm") {
+        if stream.dict.has_type(b"ObjStm") && loading.locked {
+            locks::seal(stream);
+        } else if stream.dict.has_type(b"ObjStm") {
             match objects_size(stream, OBJECTS_BYTES - loading.objects) {
                 Ok(size) => loading.objects += size,
                 Err(error) => {
@@ -252,20 +263,33 @@ pub fn check(document: &Document) -> Result<()> {
         return Err(Error::invalid("file_too_large", format!("The PDF has more than {PAGES} pages. Split it into several files.")));
     }
     let mut left = UNPACKED_BYTES;
+    let seen = if document.was_encrypted() { Seen::Nothing } else { Seen::Bytes };
     for stream in document.objects.values().filter_map(|object| object.as_stream().ok()) {
-        left -= behind_letters(stream, left)?;
+        left -= unpacked(stream, seen, left)?;
     }
     tables::check(document)
 }
 
-/// What a stream unpacks to that is written as letters first.
-fn behind_letters(stream: &Stream, left: u64) -> Result<u64> {
+/// What [`check_bytes`] has seen of the streams.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    /// Those that are not written as letters first.
+    Bytes,
+    /// None: they were encrypted.
+    Nothing,
+}
+
+/// What a stream unpacks to that has not been seen.
+fn unpacked(stream: &Stream, seen: Seen, left: u64) -> Result<u64> {
     let filters = stream.filters().unwrap_or_default();
     let is_packing = |filter: &&[u8]| matches!(*filter, b"FlateDecode" | b"LZWDecode");
     if filters.iter().filter(|filter| is_packing(filter)).count() > 1 {
         return Err(damaged("a stream is packed twice"));
     }
-    let Some(at) = filters.iter().position(is_packing).filter(|at| *at > 0) else { return Ok(0) };
+    let Some(at) = filters.iter().position(is_packing).filter(|at| *at > 0 || seen == Seen::Nothing) else { return Ok(0) };
+    if at == 0 {
+        return if filters[0] == b"FlateDecode" { inflated(&stream.content, left) } else { unfolded(&stream.content, left) };
+    }
     let letters = filters[..at].iter().map(|name| Object::Name(name.to_vec())).collect::<Vec<_>>();
     let mut dictionary = Dictionary::new();
     dictionary.set("Filter", letters);
@@ -392,6 +416,18 @@ mod tests {
         let lzw = [b"<< /Filter /LZWDecode >>\nstream\n", lzw.encode(&[b' '; 100_000]).unwrap().as_slice(), b"\nendstream"].concat();
         assert!(lzw.len() < 2_000 && check_streams(&lzw, 100_000).is_ok());
         assert_eq!(check_streams(&lzw, 99_999).unwrap_err().code(), "file_too_large");
+    }
+
+    #[test]
+    fn what_was_encrypted_is_counted_once_it_is_open() {
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut packed, &[b' '; 100_000]).unwrap();
+        let mut dictionary = Dictionary::new();
+        dictionary.set("Filter", Object::Name(b"FlateDecode".to_vec()));
+        let stream = Stream::new(dictionary, packed.finish().unwrap());
+        assert_eq!(unpacked(&stream, Seen::Bytes, 0).unwrap(), 0, "seen in the file's bytes");
+        assert_eq!(unpacked(&stream, Seen::Nothing, 100_000).unwrap(), 100_000);
+        assert_eq!(unpacked(&stream, Seen::Nothing, 99_999).unwrap_err().code(), "file_too_large");
     }
 
     #[test]
