@@ -53,7 +53,7 @@ async fn listed(site: &Site, limit: Duration) -> Result<HashSet<String>, ModelEr
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ModelError::Unauthorized(reply.status().to_string())),
         status if status.is_server_error() => Err(ModelError::Unavailable(status.to_string())),
         // Some providers have no such list; that they answer is what matters.
-        _ => Ok(names(&reply.json().await.unwrap_or_default())),
+        _ => Ok(names(&reply.json::<Value>().await.unwrap_or_default())),
     }
 }
 

@@ -179,7 +179,7 @@ async fn one_stray_tag_makes_three_answers_wait_and_a_named_thinker_always_waits
             pieces.push(turn.all("response.text.delta").len());
         }
     }
-    assert!(pieces[..3] == [1, 1, 1] && pieces[3..].iter().all(|count| *count > 2), "{pieces:?}");
+    assert!(pieces[..3].iter().all(|count| *count <= 2) && pieces[3..].iter().all(|count| *count > 2), "{pieces:?}");
     for _ in 0..5 {
         let turn = socket.ask(GROUNDED, json!({"model": "strays-r1"})).await;
         turn.check();
