@@ -91,7 +91,7 @@ impl Answer {
         }
         parts.extend(self.source_list(language));
         parts.extend(self.nearest(language));
-        parts.extend(mark.of(language).map(|mark| format!("*{mark}*")));
+        parts.extend(mark.of(language.code()).map(|mark| format!("*{mark}*")));
         parts.join("\n\n")
     }
 

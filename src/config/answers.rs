@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::models::Language;
-
 /// `[answers]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,12 +27,9 @@ pub struct AiMark {
 }
 
 impl AiMark {
-    /// The words for an answer in this language, if there are any.
-    pub fn of(&self, language: Language) -> Option<&str> {
-        let mark = match language {
-            Language::Zh => self.zh.trim(),
-            Language::En => self.en.trim(),
-        };
+    /// The words for an answer in this language (`zh`, `en`), if there are any.
+    pub fn of(&self, language: &str) -> Option<&str> {
+        let mark = if language == "en" { self.en.trim() } else { self.zh.trim() };
         (!mark.is_empty()).then_some(mark)
     }
 }

@@ -119,6 +119,6 @@ mod tests {
         assert!(refused.code() == "rate_limited" && refused.retry_after().is_some_and(|wait| wait <= Duration::from_secs(20)), "{refused}");
         assert_eq!(wrong(there, "identity_expired").code(), "identity_expired", "the key was good");
         assert_eq!(wrong(here, "invalid_key").code(), "invalid_key");
-        limits.check(&two, there).unwrap();
+        limits.check(&KeyId::from_text("three"), there).unwrap();
     }
 }

@@ -1,3 +1,5 @@
+//! Reasoning and answer told apart, whatever the tags and wherever they are cut.
+
 use futures::StreamExt;
 use proptest::prelude::*;
 

@@ -130,7 +130,7 @@ impl Talk {
             tokio::select! {
                 frame = link.frame() => {
                     let Some(code) = self.hear(&frame?, &mut heard) else { continue };
-                    if let Some(mark) = link.ai_mark().of(Language::of(question)).filter(|_| heard.response.is_some() && !self.json) {
+                    if let Some(mark) = link.ai_mark().of(Language::of(question).code()).filter(|_| heard.response.is_some() && !self.json) {
                         print::line(format!("  {mark}"));
                     }
                     return Ok(code);
