@@ -12,8 +12,8 @@ const SECRET = 'a-secret-of-the-app';
 
 /** The platform and the receiver behind one address; `refuse` is the status of the next message, `reject` of the next event,
  *  `excuse` what the gateway says that is down. */
-async function startPlatform() {
-  const platform = { said: [], heard: [], refuse: 0, reject: 0, excuse: 'later' };
+async function startPlatform(excuse) {
+  const platform = { said: [], heard: [], refuse: 0, reject: 0, excuse };
   const http = createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request) body += chunk;
@@ -73,8 +73,8 @@ private_hosts = ["${host}"]
 `;
 
 /** A server with bots and a receiver; `ask` is a merchant in a group, `stop` ends it all. */
-export async function startHouse(binary) {
-  const platform = await startPlatform();
+export async function startHouse(binary, excuse = 'later') {
+  const platform = await startPlatform(excuse);
   const place = mkdtempSync(join(tmpdir(), 'mc-channels-'));
   const file = join(place, 'server.toml');
   writeFileSync(file, config(platform.host));
