@@ -37,7 +37,7 @@ impl Knowledge {
         let known = self.store().known(tenant, self.writer(tenant).await?.id(), &row.ids).await?;
         let same_question = self.store().with_question_keys(tenant, std::slice::from_ref(&row.question_key)).await?;
         self.store().fill_near_keys(tenant).await?;
-        let nearly = self.store().with_near_keys(tenant, std::slice::from_ref(&row.near_key)).await?;
+        let nearly = self.store().with_near_keys(tenant, &[row.near_key().to_owned()]).await?;
         let rules = Rules { accept_conflicts, as_is: false };
         let base = Base::new(known, same_question).with_nearly(nearly);
         let verdict = Planner::new(rules, Vec::new()).judge([&row], &base).pop();
@@ -105,7 +105,7 @@ impl Knowledge {
         let all = (done.added.len() + done.changed.len() + done.deleted.len()) as u64;
         let (deleted, restored) = (gone.len() as u64, back.len() as u64);
         let (embedder, passages) = ingest::embed(self, tenant, back.iter().map(|(_, row)| &row.draft)).await?;
-        let writes: Vec<EntryWrite> = back.into_iter().zip(passages).map(|((id, row), passages)| entry_write(id, row, passages)).collect();
+        let writes: Vec<EntryWrite> = back.into_iter().zip(passages).map(|((id, row), passages)| row.into_write(id, passages)).collect();
         let revision = self.store().commit_by(tenant, embedder.id(), &writes, &gone, by).await?;
         self.nudge();
         Ok(TakenBack { restored, deleted, left: all - deleted - restored, revision })
@@ -113,7 +113,7 @@ impl Knowledge {
 
     async fn write(&self, tenant: &TenantId, id: EntryId, row: Candidate, by: &str) -> Result<KnowledgeEntry> {
         let (embedder, mut passages) = ingest::embed(self, tenant, std::iter::once(&row.draft)).await?;
-        let write = entry_write(id.clone(), row, passages.pop().unwrap_or_default());
+        let write = row.into_write(id.clone(), passages.pop().unwrap_or_default());
         self.store().commit_by(tenant, embedder.id(), &[write], &[], by).await?;
         self.nudge();
         self.entry(tenant, &id).await
@@ -122,9 +122,4 @@ impl Knowledge {
 
 fn changed_since(id: &EntryId) -> Error {
     Error::conflict("entry_changed", format!("The entry `{id}` was changed by somebody else in the meantime. Load it again."))
-}
-
-fn entry_write(id: EntryId, row: Candidate, passages: Vec<StoredPassage>) -> EntryWrite {
-    let Candidate { draft, question_key, content_hash, .. } = row;
-    EntryWrite { id, draft, question_key, content_hash, passages }
 }

@@ -1,5 +1,5 @@
-//! Entries that are asked for in nearly the same words, in SQL. Rows of before that column are given theirs
-//! when an import first looks.
+//! What an import compares its rows with, in SQL: entries that are asked for in nearly the same words, and the rows
+//! that entries were made of. Entries of before near keys are given theirs when an import first looks.
 
 use super::KnowledgeEntry;
 use super::near::near_key;
@@ -16,6 +16,12 @@ impl KnowledgeStore {
     pub async fn with_near_keys(&self, tenant: &TenantId, keys: &[String]) -> Result<Vec<KnowledgeEntry>> {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         self.entries_where(tenant, "near_key", &keys).await
+    }
+
+    /// Of which row each live entry was made, with its content hash.
+    pub async fn row_hashes(&self, tenant: &TenantId) -> Result<Vec<(EntryId, Option<i64>, String)>> {
+        let sql = "select id, row_hash, content_hash from entries where tenant_id = $1 and deleted = $2";
+        Ok(on!(&self.db, pool => sqlx::query_as(sql).bind(tenant).bind(false).fetch_all(pool).await)?)
     }
 
     /// Gives every entry of before its near key.

@@ -2,13 +2,12 @@
 //! entries, their passages and the next revision in one transaction, so that commit order is revision
 //! order and indexes can follow by "what changed since n".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
 use super::events_store::Telling;
-use super::near::near_key;
 use super::tuning::Tuning;
 use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
@@ -38,8 +37,12 @@ pub struct EntryWrite {
     pub draft: EntryDraft,
     /// The normalised standard question (`text::question_key`).
     pub question_key: String,
+    /// What nearly the same questions share (`near::near_key`).
+    pub near_key: String,
     /// SHA-256 of the normalised content.
     pub content_hash: String,
+    /// The hash of the row it was made of; none when it was not made of one.
+    pub row_hash: Option<i64>,
     /// What will be retrieved.
     pub passages: Vec<StoredPassage>,
 }
@@ -66,6 +69,13 @@ pub struct Known {
     pub question_key: String,
     /// Vectors were made by another embedder than the current one.
     pub stale_vectors: bool,
+}
+
+impl Known {
+    /// An entry that is known to say just what a row says.
+    pub fn standing(id: EntryId, row: &super::plan::Candidate) -> Self {
+        Self { id, content_hash: row.content_hash.clone(), question_key: row.question_key.clone(), stale_vectors: false }
+    }
 }
 
 /// Which entries a deletion means.
@@ -274,12 +284,19 @@ impl KnowledgeStore {
         let revision = bump(&mut tx).await?;
         let change = Ending { revision, now, by };
         let mut told = Telling::begin(&mut tx, tenant, writes).await?;
+        let there = there(&mut tx, tenant, writes).await?;
         for write in writes {
-            let changed = keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
+            let mut changed = false;
+            if there.contains(&write.id) {
+                changed = keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
+                delete_passages(&mut tx, tenant, &write.id).await?;
+            }
             told.written(write, changed);
-            upsert_entry(&mut tx, tenant, write, revision, now).await?;
-            replace_passages(&mut tx, tenant, embedder, write).await?;
         }
+        for some in writes.chunks(ENTRIES_AT_ONCE) {
+            upsert_entries(&mut tx, tenant, some, revision, now).await?;
+        }
+        insert_passages(&mut tx, tenant, embedder, writes).await?;
         for id in deletes {
             let was_there = keep(&mut tx, tenant, id, None, &change).await?;
             told.deleted(id, was_there);
@@ -514,26 +531,61 @@ pub(super) fn passage(seq: i64, kind: &str, text: String) -> Passage {
     Passage { seq: u32::try_from(seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(kind), text }
 }
 
-async fn upsert_entry(tx: &mut Tx, tenant: &TenantId, write: &EntryWrite, revision: Revision, now: Timestamp) -> Result<()> {
-    let sql = "insert into entries (tenant_id, id, question, answer, \"similar\", negative, category, tags, market, locale, \
-         valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, deleted, revision, created_ms, updated_ms, near_key) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20, $21) \
+/// Entries of one statement.
+const ENTRIES_AT_ONCE: usize = 32;
+
+/// Which of the ids have a row already, be it that of a deleted entry.
+async fn there(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite]) -> Result<HashSet<EntryId>> {
+    let mut there = HashSet::new();
+    for some in writes.chunks(IDS_PER_STATEMENT) {
+        let sql = format!("select id from entries where tenant_id = $1 and id in ({})", placeholders(2, some.len()));
+        let ids: Vec<EntryId> = in_tx!(tx, conn => {
+            let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant);
+            for write in some { query = query.bind(&write.id); }
+            query.fetch_all(conn).await
+        })?;
+        there.extend(ids);
+    }
+    Ok(there)
+}
+
+/// Several in one statement: a base is filled with a hundred thousand of them.
+async fn upsert_entries(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite], revision: Revision, now: Timestamp) -> Result<()> {
+    /// Parameters that all rows share, and those of each.
+    const SHARED: usize = 4;
+    const OWN: usize = 18;
+    let row = |nth: usize| {
+        let own: Vec<String> = (SHARED + nth * OWN + 1..=SHARED + (nth + 1) * OWN).map(|n| format!("${n}")).collect();
+        format!("($1, $2, $3, $4, $4, {})", own.join(", "))
+    };
+    let rows: Vec<String> = (0..writes.len()).map(row).collect();
+    let sql = format!(
+        "insert into entries (tenant_id, deleted, revision, created_ms, updated_ms, id, question, answer, \"similar\", negative, category, \
+         tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, near_key, row_hash) \
+         values {} \
          on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
          \"similar\" = excluded.\"similar\", negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
          market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
          valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
          question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \
-         revision = excluded.revision, updated_ms = excluded.updated_ms, near_key = excluded.near_key";
-    let draft = &write.draft;
-    let similar = serde_json::to_string(&draft.similar)?;
-    let negative = serde_json::to_string(&draft.negative)?;
-    let tags = serde_json::to_string(&draft.tags)?;
-    in_tx!(tx, conn => sqlx::query(sql)
-        .bind(tenant).bind(&write.id).bind(&draft.question).bind(&draft.answer).bind(similar).bind(negative)
-        .bind(&draft.category).bind(tags).bind(&draft.market).bind(&draft.locale).bind(draft.valid_from)
-        .bind(draft.valid_to).bind(&draft.source).bind(&draft.url).bind(draft.direct).bind(&write.question_key)
-        .bind(&write.content_hash).bind(false).bind(revision).bind(now).bind(near_key(&draft.question))
-        .execute(conn).await.map(drop))?;
+         revision = excluded.revision, updated_ms = excluded.updated_ms, near_key = excluded.near_key, row_hash = excluded.row_hash",
+        rows.join(", ")
+    );
+    let lists = |draft: &EntryDraft| -> Result<[String; 3]> {
+        Ok([serde_json::to_string(&draft.similar)?, serde_json::to_string(&draft.negative)?, serde_json::to_string(&draft.tags)?])
+    };
+    let lists = writes.iter().map(|write| lists(&write.draft)).collect::<Result<Vec<_>>>()?;
+    in_tx!(tx, conn => {
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(false).bind(revision).bind(now);
+        for (write, [similar, negative, tags]) in writes.iter().zip(lists) {
+            let draft = &write.draft;
+            query = query.bind(&write.id).bind(&draft.question).bind(&draft.answer).bind(similar).bind(negative)
+                .bind(&draft.category).bind(tags).bind(&draft.market).bind(&draft.locale).bind(draft.valid_from)
+                .bind(draft.valid_to).bind(&draft.source).bind(&draft.url).bind(draft.direct).bind(&write.question_key)
+                .bind(&write.content_hash).bind(&write.near_key).bind(write.row_hash);
+        }
+        query.execute(conn).await.map(drop)
+    })?;
     Ok(())
 }
 
@@ -543,19 +595,19 @@ async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result
     Ok(())
 }
 
-/// Passages of one statement; an entry rarely has more, and a database takes few parameters at once.
+/// Passages of one statement: a database takes few parameters at once.
 pub(super) const PASSAGES_AT_ONCE: usize = 64;
 
-async fn replace_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, write: &EntryWrite) -> Result<()> {
-    delete_passages(tx, tenant, &write.id).await?;
-    for some in write.passages.chunks(PASSAGES_AT_ONCE) {
-        let row = |n: usize| format!("($1, $2, $3, ${}, ${}, ${}, ${})", n, n + 1, n + 2, n + 3);
-        let rows: Vec<String> = (0..some.len()).map(|i| row(4 + i * 4)).collect();
-        let sql = format!("insert into passages (tenant_id, entry_id, embedder, seq, kind, text, vector) values {}", rows.join(", "));
+async fn insert_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, writes: &[EntryWrite]) -> Result<()> {
+    let all: Vec<_> = writes.iter().flat_map(|write| write.passages.iter().map(|passage| (&write.id, passage))).collect();
+    for some in all.chunks(PASSAGES_AT_ONCE) {
+        let row = |n: usize| format!("($1, $2, ${}, ${}, ${}, ${}, ${})", n, n + 1, n + 2, n + 3, n + 4);
+        let rows: Vec<String> = (0..some.len()).map(|i| row(3 + i * 5)).collect();
+        let sql = format!("insert into passages (tenant_id, embedder, entry_id, seq, kind, text, vector) values {}", rows.join(", "));
         in_tx!(tx, conn => {
-            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(&write.id).bind(embedder);
-            for StoredPassage { passage, vector } in some {
-                query = query.bind(i64::from(passage.seq)).bind(passage.kind.as_str()).bind(&passage.text).bind(vector.as_deref().map(bytes));
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(embedder);
+            for (id, StoredPassage { passage, vector }) in some {
+                query = query.bind(*id).bind(i64::from(passage.seq)).bind(passage.kind.as_str()).bind(&passage.text).bind(vector.as_deref().map(bytes));
             }
             query.execute(conn).await.map(drop)
         })?;

@@ -172,6 +172,8 @@ fn write(id: &str, question: &str, vector: Vec<f32>) -> EntryWrite {
         id: EntryId::from_text(id),
         draft,
         question_key: question.into(),
+        near_key: String::new(),
+        row_hash: None,
         content_hash: format!("hash of {question}"),
         passages: vec![StoredPassage { passage, vector: Some(vector) }],
     }

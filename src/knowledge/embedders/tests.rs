@@ -319,6 +319,8 @@ async fn rows_from_before_embedders_were_put_down_change_over_too() {
     let write = EntryWrite {
         id: EntryId::from_text("one"),
         question_key: draft.question.clone(),
+        near_key: String::new(),
+        row_hash: None,
         content_hash: "of the first".into(),
         passages: passages.collect(),
         draft,

@@ -7,11 +7,12 @@ use tokio::task::JoinHandle;
 
 use super::ImportOptions;
 use crate::error::Error;
-use crate::knowledge::plan::{Candidate, Place};
+use crate::knowledge::plan::{Already, Candidate, Place};
 use crate::knowledge::read::{Field, ReadRow, RowError, Source};
 
-/// Rows judged, embedded and committed at once.
+/// Rows judged, embedded and committed at once, and of those that stand already as they are.
 const BATCH_ROWS: usize = 256;
+const BATCH_STANDING: usize = 4_096;
 /// A batch also ends here, so that rows of huge cells do not fill memory.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Batches read ahead.
@@ -38,11 +39,11 @@ pub enum Item {
 pub type Batch = Vec<Item>;
 
 /// Reads all sources on a thread of its own; it ends when nobody takes its batches any more.
-pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (mpsc::Receiver<Batch>, JoinHandle<()>) {
+pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz, already: Already) -> (mpsc::Receiver<Batch>, JoinHandle<()>) {
     let (encoding, default_source) = (options.encoding.clone(), options.default_source.clone());
     let (sender, receiver) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || {
-        let mut outbox = Outbox { batch: Vec::new(), bytes: 0, sender };
+        let mut outbox = Outbox { batch: Vec::new(), fresh: 0, bytes: 0, sender };
         let mut n = 0;
         for (source, file) in sources.iter().zip(0..) {
             let named =
@@ -52,7 +53,7 @@ pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (m
                 Ok(mut reader) => {
                     let mut prepared = reader.by_ref().map(|row| {
                         n += 1;
-                        prepare(n - 1, file, row, &named)
+                        prepare(n - 1, file, row, &named, &already)
                     });
                     let taken = prepared.all(|(item, bytes)| outbox.put(item, bytes));
                     drop(prepared);
@@ -72,6 +73,7 @@ pub fn read_ahead(sources: Vec<Source>, options: &ImportOptions, zone: Tz) -> (m
 /// Collects items into batches.
 struct Outbox {
     batch: Batch,
+    fresh: usize,
     bytes: usize,
     sender: mpsc::Sender<Batch>,
 }
@@ -79,14 +81,16 @@ struct Outbox {
 impl Outbox {
     /// Whether there is still somebody who wants more.
     fn put(&mut self, item: Item, bytes: usize) -> bool {
+        let stands = matches!(&item, Item::Row { content: Ok(row), .. } if row.stands_as.is_some());
         self.batch.push(item);
+        self.fresh += usize::from(!stands);
         self.bytes += bytes;
-        let full = self.batch.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES;
+        let full = self.fresh >= BATCH_ROWS || self.batch.len() >= BATCH_STANDING || self.bytes >= BATCH_BYTES;
         !full || self.send()
     }
 
     fn send(&mut self) -> bool {
-        self.bytes = 0;
+        (self.fresh, self.bytes) = (0, 0);
         let batch = std::mem::take(&mut self.batch);
         batch.is_empty() || self.sender.blocking_send(batch).is_ok()
     }
@@ -100,14 +104,19 @@ struct Named<'a> {
 }
 
 /// Hashes and normalises a row here, on the reading thread; also tells about how large it is.
-fn prepare(n: u64, file: u32, read: ReadRow, named: &Named<'_>) -> (Item, usize) {
+fn prepare(n: u64, file: u32, read: ReadRow, named: &Named<'_>, already: &Already) -> (Item, usize) {
     let ReadRow { row, sheet, given, draft } = read;
     let given = if named.on_purpose { given.with(Field::Source) } else { given };
     let (content, bytes) = match draft {
         Ok(mut draft) => {
             draft.source.get_or_insert_with(|| named.source.to_owned());
             let bytes = draft.answer.len() + draft.similar.iter().map(String::len).sum::<usize>();
-            (Ok(Box::new(Candidate::new(draft, Place { file, row }).given(given))), bytes)
+            let mut row = Box::new(Candidate::new(draft, Place { file, row }).given(given));
+            row.stands_as = already.standing(&row);
+            if row.stands_as.is_none() {
+                row.weigh();
+            }
+            (Ok(row), bytes)
         }
         Err(mut error) => {
             if error.cells.get(Field::Source).is_empty() {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::imports::planned::{PlanWriter, Planned};
 use super::owner::Owner;
-use super::plan::{Candidate, Place, Planner, Rules, Verdict};
+use super::plan::{Already, Candidate, Place, Planner, Rules, Verdict};
 use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{Known, StoredPassage};
@@ -38,6 +38,9 @@ pub(super) use writing::Written;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether the other one is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// For less than this it does not pay to look through the whole base first; tests do it always.
+const FEW_BYTES: u64 = if cfg!(test) { 0 } else { 256 * 1024 };
 
 /// From this many conflicts on, when they are also one row in twenty, people are told of `--as-is`.
 const MANY_CONFLICTS: u64 = 20;
@@ -123,7 +126,8 @@ pub async fn import_sources(
     // Held to the end; a plan writes nothing and need not wait.
     let lock = if options.dry_run { None } else { Some(one_at_a_time(knowledge, tenant, &options.stop).await?) };
     let mut run = Run::start(knowledge, tenant, &sources, &options, zone).await?;
-    let (mut batches, reading) = read_ahead(sources.clone(), &options, zone);
+    let already = if total_bytes < FEW_BYTES { Already::default() } else { already(knowledge, tenant).await? };
+    let (mut batches, reading) = read_ahead(sources.clone(), &options, zone, already);
     while let Some(batch) = batches.recv().await {
         still_alone(lock.as_ref(), tenant).await?;
         run.take(batch).await?;
@@ -138,6 +142,14 @@ pub async fn import_sources(
     reading.await?;
     still_alone(lock.as_ref(), tenant).await?;
     run.finish().await
+}
+
+/// What stands already; nothing while vectors are being renewed, because a row that stands is not looked at again.
+async fn already(knowledge: &Knowledge, tenant: &TenantId) -> Result<Already> {
+    match knowledge.serving(tenant).await?.wanted {
+        Some(_) => Ok(Already::default()),
+        None => Ok(Already::new(knowledge.store().row_hashes(tenant).await?)),
+    }
 }
 
 /// The passages of each draft with their vectors, and who made these; all of a batch are embedded in one call.
@@ -306,8 +318,10 @@ impl<'a> Run<'a> {
     }
 
     /// `nameless` are rows that could not be read and have no id, with their places in `left`.
-    async fn judge_and_write(&mut self, rows: Vec<Judged>, nameless: Vec<(usize, Candidate)>, left: &mut Vec<Left>) -> Result<()> {
-        let candidates = rows.iter().map(|judged| &judged.row).chain(nameless.iter().map(|(_, row)| row));
+    async fn judge_and_write(&mut self, mut rows: Vec<Judged>, nameless: Vec<(usize, Candidate)>, left: &mut Vec<Left>) -> Result<()> {
+        self.planner.doubt(rows.iter_mut().map(|judged| &mut judged.row));
+        let candidates =
+            rows.iter().map(|judged| &judged.row).filter(|row| row.stands_as.is_none()).chain(nameless.iter().map(|(_, row)| row));
         let base = self.look_up(&candidates.collect::<Vec<_>>()).await?;
         let verdicts = self.planner.judge(rows.iter().map(|judged| &judged.row), &base);
         // The report names them, or they would be taken for another row of their question once corrected.

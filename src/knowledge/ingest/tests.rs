@@ -139,6 +139,35 @@ async fn every_row_is_counted_once_and_only_news_is_embedded() {
     assert_eq!(shop.embedded(), 2);
 }
 
+/// A sheet without all columns says only a part of its entries: what was edited since is looked at, and stays.
+#[tokio::test]
+async fn a_row_stands_until_its_entry_is_changed_otherwise() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", "编号,问题,答案\na,怎么退款？,七天内原路退回。\nb,保证金多少？,1000 元。\nc,几点发货？,16 点。\n");
+    assert_eq!(counts(&shop.import(&path).await), [3, 0, 0, 0, 0, 0]);
+    let edit = async |id: &str, change: &dyn Fn(&mut EntryDraft)| {
+        let id = EntryId::from_text(id);
+        let mut draft = shop.knowledge.entry(&shop.tenant, &id).await.unwrap().draft;
+        change(&mut draft);
+        shop.knowledge.change(&shop.tenant, &id, draft, None, "li").await.unwrap();
+    };
+    edit("a", &|draft| draft.category = Some("退款".into())).await;
+    edit("b", &|draft| draft.answer = "2000 元。".into()).await;
+    shop.embedded();
+    assert_eq!(counts(&shop.import(&path).await), [0, 1, 2, 0, 0, 0], "the file is right about what it says");
+    let entries = shop.entries().await;
+    let entry = |id: &str| &entries.iter().find(|entry| entry.id.as_str() == id).unwrap().draft;
+    assert_eq!((entry("a").category.as_deref(), entry("b").answer.as_str()), (Some("退款"), "1000 元。"));
+    let stored = shop.knowledge.store().row_hashes(&shop.tenant).await.unwrap();
+    let hash = |id: &str| stored.iter().find(|(stored, ..)| stored.as_str() == id).unwrap().1;
+    assert!(hash("a").is_none() && hash("b").is_some() && hash("c").is_some(), "{stored:?}");
+    // A row that contradicts one that stands is held back and told which row that is.
+    let path = shop.file("faq.csv", "编号,问题,答案\nc,几点发货？,16 点。\nd,请问几点发货呢,18 点。\n");
+    let report = shop.import(&path).await;
+    assert_eq!(counts(&report), [0, 0, 1, 0, 1, 0]);
+    assert!(report.conflicting[0].message.contains("in row 2"), "{}", report.conflicting[0].message);
+}
+
 #[tokio::test]
 async fn a_dry_run_judges_the_same_and_writes_nothing() {
     let shop = Shop::open().await;

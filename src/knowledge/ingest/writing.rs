@@ -78,8 +78,8 @@ impl Run<'_> {
         // What is stored as it is contradicts nobody anew.
         let unchanged: HashSet<&String> = known.iter().map(|known| &known.content_hash).collect();
         let fresh = rows.iter().filter(|row| row.may_contradict() && !unchanged.contains(&row.content_hash));
-        let near: HashSet<&String> = fresh.map(|row| &row.near_key).collect();
-        let near: Vec<String> = near.into_iter().cloned().collect();
+        let near: HashSet<&str> = fresh.map(Candidate::near_key).collect();
+        let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
         let nearly = store.with_near_keys(self.tenant, &near).await?;
         Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_nearly(nearly).with_partly(partly))
     }
@@ -95,12 +95,9 @@ impl Run<'_> {
         let writes: Vec<_> = rows
             .into_iter()
             .zip(passages)
-            .map(|(Write { id, row, .. }, passages)| EntryWrite {
-                id,
-                draft: row.draft,
-                question_key: row.question_key,
-                content_hash: row.content_hash,
-                passages,
+            .map(|(Write { id, row, .. }, passages)| {
+                let row_hash = Some(row.row_hash());
+                EntryWrite { row_hash, ..row.into_write(id, passages) }
             })
             .collect();
         self.commit(embedder.id(), &writes, &[], done).await

@@ -60,7 +60,7 @@ impl Clash {
     /// A row and another answer to its question.
     pub(super) fn between(other: &Named, row: &Candidate, answer: u128, their_answer: Option<&String>) -> Self {
         let Named { text: name, details } = other;
-        if answer == row.answer {
+        if answer == row.answer() {
             return Self { message: format!("The same question and answer as {name}."), details: details.clone() };
         }
         let facts = |answer: &str| Facts::of(&row.draft.question, answer);

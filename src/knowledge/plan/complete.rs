@@ -1,9 +1,7 @@
 //! A row that says only a part of its entry: a sheet without a column for the similar questions does not
 //! say that there are none.
 
-use super::facts::Facts;
 use super::{Candidate, fingerprint, identity};
-use crate::knowledge::near::near_key;
 use crate::knowledge::read::{Field, Given};
 use crate::knowledge::{EntryDraft, KnowledgeEntry, text};
 
@@ -29,6 +27,8 @@ impl Candidate {
     #[must_use]
     pub fn completed(mut self, entry: &KnowledgeEntry) -> Self {
         let given = self.given;
+        // Of the row as its file has it.
+        self.row_hash();
         let EntryDraft {
             id: _,
             question,
@@ -64,8 +64,7 @@ impl Candidate {
         self.content_hash = identity::content_hash(&self.draft);
         self.question_key = text::question_key(&self.draft.question);
         self.key = fingerprint(&identity::key(&self.question_key, &self.draft.answer));
-        self.near_key = near_key(&self.draft.question);
-        self.facts = Facts::of(&self.draft.question, &self.draft.answer).brief();
+        (self.near_key, self.answer, self.facts) = Default::default();
         self.given = Given::ALL;
         self
     }

@@ -3,15 +3,17 @@
 //! run and the import itself judge alike.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::near::near_key;
 use super::read::Given;
-use super::store::Known;
+use super::store::{EntryWrite, Known, StoredPassage};
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
 
+mod already;
 mod base;
 mod clash;
 mod complete;
@@ -20,6 +22,7 @@ mod identity;
 mod nearly;
 mod seen;
 
+pub use already::Already;
 pub use base::Base;
 pub use clash::Clash;
 pub use identity::content_hash;
@@ -51,12 +54,12 @@ pub struct Candidate {
     pub content_hash: String,
     /// The normalised question; empty when there is none.
     pub question_key: String,
-    /// What nearly the same questions share; empty when there is no question.
-    pub near_key: String,
     /// Ids it may have, the preferred one first.
     pub ids: Vec<EntryId>,
     /// Somebody decided to write it although it conflicts.
     pub accepted: bool,
+    /// The entry that says just this, as a row of this content made it and nobody has changed it since.
+    pub stands_as: Option<EntryId>,
     /// Which fields its file has; the others it takes from the entry that it changes.
     given: Given,
     /// The source that its file stands for, when the entry it changes keeps another.
@@ -64,9 +67,11 @@ pub struct Candidate {
     /// Fingerprint of the content as the file has it.
     content: u128,
     key: u128,
-    answer: u128,
-    /// What its answer says that another may contradict.
-    facts: Brief,
+    row_hash: OnceLock<i64>,
+    // What a row that stands already is not asked for.
+    near_key: OnceLock<String>,
+    answer: OnceLock<u128>,
+    facts: OnceLock<Brief>,
 }
 
 impl Candidate {
@@ -77,11 +82,13 @@ impl Candidate {
         let key = identity::key(&question_key, &draft.answer);
         Self {
             ids: identity::candidates(&draft, &key, &content_hash),
-            near_key: near_key(&draft.question),
-            facts: Facts::of(&draft.question, &draft.answer).brief(),
             question_key,
             key: fingerprint(&key),
-            answer: fingerprint(&text::normalise(&draft.answer)),
+            row_hash: OnceLock::new(),
+            near_key: OnceLock::new(),
+            answer: OnceLock::new(),
+            facts: OnceLock::new(),
+            stands_as: None,
             content: fingerprint(&content_hash),
             content_hash,
             place,
@@ -92,8 +99,39 @@ impl Candidate {
         }
     }
 
+    /// What nearly the same questions share; empty when there is no question.
+    pub fn near_key(&self) -> &str {
+        self.near_key.get_or_init(|| near_key(&self.draft.question))
+    }
+
+    /// The same content in 64 bits, with which fields its file has: two rows with the same say the same of their entry.
+    pub fn row_hash(&self) -> i64 {
+        *self.row_hash.get_or_init(|| already::row_hash(&self.content_hash, self.given))
+    }
+
+    /// Works out what it is compared by, so that this is done where the row is read.
+    pub fn weigh(&self) {
+        let _ = (self.near_key(), self.answer(), self.facts());
+    }
+
+    /// To be written under an id, not as a row of a file.
+    pub fn into_write(self, id: EntryId, passages: Vec<StoredPassage>) -> EntryWrite {
+        let near_key = self.near_key().to_owned();
+        let Self { draft, question_key, content_hash, .. } = self;
+        EntryWrite { id, draft, question_key, near_key, content_hash, row_hash: None, passages }
+    }
+
+    fn answer(&self) -> u128 {
+        *self.answer.get_or_init(|| fingerprint(&text::normalise(&self.draft.answer)))
+    }
+
+    /// What its answer says that another may contradict.
+    fn facts(&self) -> &Brief {
+        self.facts.get_or_init(|| Facts::of(&self.draft.question, &self.draft.answer).brief())
+    }
+
     fn taken(&self, live: bool) -> Taken {
-        Taken { content: self.content, place: self.place, live }
+        Taken { content: self.content, place: self.place, live, stays: false }
     }
 }
 
@@ -195,6 +233,18 @@ impl Planner {
         Self { rules, files, seen: Seen::default(), recent: HashMap::new() }
     }
 
+    /// Of rows that stand already, those whose entry another row may have taken must be looked at like any other.
+    pub fn doubt<'a>(&self, rows: impl IntoIterator<Item = &'a mut Candidate>) {
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        let mut named: HashMap<u128, usize> = HashMap::new();
+        for id in rows.iter().flat_map(|row| &row.ids) {
+            *named.entry(fingerprint(id.as_str())).or_default() += 1;
+        }
+        for row in &mut rows {
+            row.stands_as.take_if(|id| self.seen.id(id).is_some() || named.get(&fingerprint(id.as_str())) != Some(&1));
+        }
+    }
+
     /// Judges a batch of rows in order against what the base holds about them.
     pub fn judge<'a>(&mut self, rows: impl IntoIterator<Item = &'a Candidate>, base: &Base) -> Vec<Verdict> {
         self.recent.clear();
@@ -202,6 +252,10 @@ impl Planner {
     }
 
     fn judge_one(&mut self, row: &Candidate, base: &Base) -> Verdict {
+        if let Some(id) = &row.stands_as {
+            self.seen.take(id, Taken { stays: true, ..row.taken(true) });
+            return Verdict::Unchanged(Known::standing(id.clone(), row));
+        }
         let id = match self.identify(row, base) {
             Ok(id) => id,
             Err(verdict) => return verdict,
@@ -223,12 +277,12 @@ impl Planner {
             return verdict;
         }
         self.seen.take(&id, row.taken(true));
-        let answered = Answered { answer: row.answer, scope: Scope::of(&row.draft), place: row.place };
+        let answered = Answered { answer: row.answer(), scope: Scope::of(&row.draft), place: row.place };
         self.seen.answer(row.key, answered);
         if !self.rules.as_is && row.may_contradict() {
-            self.seen.nearly(fingerprint(&row.near_key), row.key, answered, row.facts.clone());
+            self.seen.nearly(fingerprint(row.near_key()), row.key, answered, row.facts().clone());
         }
-        self.recent.insert(row.answer, row.draft.answer.clone());
+        self.recent.insert(row.answer(), row.draft.answer.clone());
         match known {
             Some(known) if same => Verdict::Unchanged(known.clone()),
             Some(known) => Verdict::Changed(known.clone()),
@@ -293,7 +347,7 @@ impl Planner {
         let scope = Scope::of(&row.draft);
         let may_repeat = is_own_change(row, id, base);
         let accepted = self.rules.accept_conflicts || row.accepted;
-        let judge = |answer: u128, other: Scope| match answer == row.answer {
+        let judge = |answer: u128, other: Scope| match answer == row.answer() {
             true if other == scope && !may_repeat => Some(duplicate as fn(Clash, Option<&EntryId>) -> Verdict),
             false if other.meets(&scope) && !accepted => Some(conflicting as fn(Clash, Option<&EntryId>) -> Verdict),
             _ => None,
@@ -309,7 +363,7 @@ impl Planner {
         earlier.or_else(|| {
             in_base.iter().filter(|stored| stored.entry.id != *id && !self.is_superseded(&stored.entry)).find_map(|stored| {
                 let verdict = judge(stored.answer, stored.scope)?;
-                let clash = Clash::between(&Named::entry(&stored.entry), row, stored.answer, Some(&stored.entry.draft.answer));
+                let clash = Clash::between(&self.name_of(&stored.entry, row.place), row, stored.answer, Some(&stored.entry.draft.answer));
                 Some(verdict(clash, Some(&stored.entry.id)))
             })
         })
@@ -317,7 +371,13 @@ impl Planner {
 
     /// Whether this import has already judged a newer state of a stored entry.
     fn is_superseded(&self, entry: &KnowledgeEntry) -> bool {
-        self.seen.id(&entry.id).is_some_and(|taken| taken.live)
+        self.seen.id(&entry.id).is_some_and(|taken| taken.live && !taken.stays)
+    }
+
+    /// An entry as another row's problem names it: by the row that says the same, when there was one.
+    fn name_of(&self, entry: &KnowledgeEntry, seen_from: Place) -> Named {
+        let stays = self.seen.id(&entry.id).filter(|taken| taken.stays);
+        stays.map_or_else(|| Named::entry(entry), |taken| self.name(taken.place, seen_from))
     }
 
     /// A row's place as another row's problem names it.

@@ -1,7 +1,7 @@
 //! Rows whose question is asked nearly the same elsewhere, with an answer that contradicts theirs: in a
 //! number, a date, a currency, or yes and no.
 
-use super::clash::{Clash, Named};
+use super::clash::Clash;
 use super::facts::{Facts, Kind};
 use super::seen::{Nearly, Scope};
 use super::{Base, Candidate, Planner, Stored, Verdict, fingerprint};
@@ -10,7 +10,7 @@ use crate::ids::EntryId;
 impl Candidate {
     /// Whether there is a question, and something in the answer that another could contradict.
     pub fn may_contradict(&self) -> bool {
-        !self.near_key.is_empty() && !self.facts.is_empty()
+        !self.near_key().is_empty() && !self.facts().is_empty()
     }
 }
 
@@ -21,18 +21,18 @@ impl Planner {
             return None;
         }
         let scope = Scope::of(&row.draft);
-        let earlier = self.seen.nearly_answered(fingerprint(&row.near_key)).find_map(|Nearly { question, answered, facts }| {
-            let apart = question != row.key && answered.answer != row.answer && answered.scope.meets(&scope);
-            let kinds = apart.then(|| row.facts.contradict(&facts)).filter(|kinds| !kinds.is_empty())?;
+        let earlier = self.seen.nearly_answered(fingerprint(row.near_key())).find_map(|Nearly { question, answered, facts }| {
+            let apart = question != row.key && answered.answer != row.answer() && answered.scope.meets(&scope);
+            let kinds = apart.then(|| row.facts().contradict(&facts)).filter(|kinds| !kinds.is_empty())?;
             let theirs = self.recent.get(&answered.answer).map(|answer| Facts::of(&row.draft.question, answer));
             Some((Clash::nearly(&self.name(answered.place, row.place), row, &kinds, theirs.as_ref()), None))
         });
         let in_base = || {
-            let stored = base.nearly.get(&row.near_key)?;
+            let stored = base.nearly.get(row.near_key())?;
             stored.iter().filter(|stored| self.may_be_held_against(row, id, stored, base)).find_map(|stored| {
                 let draft = &stored.entry.draft;
                 let (kinds, theirs) = contradiction(row, stored, scope)?;
-                let name = Named::entry(&stored.entry).asking(&draft.question);
+                let name = self.name_of(&stored.entry, row.place).asking(&draft.question);
                 Some((Clash::nearly(&name, row, &kinds, Some(&theirs)), Some(stored.entry.id.clone())))
             })
         };
@@ -40,20 +40,21 @@ impl Planner {
     }
 
     /// A row that changes its entry is not held against what its own source says elsewhere: the file may
-    /// change that too, further down.
+    /// change that too, further down, unless it was seen to leave it as it is.
     fn may_be_held_against(&self, row: &Candidate, id: &EntryId, stored: &Stored, base: &Base) -> bool {
         let own_source = base.known.contains_key(id) && stored.entry.draft.source == row.draft.source;
-        stored.entry.id != *id && !own_source && !self.is_superseded(&stored.entry)
+        let stays = self.seen.id(&stored.entry.id).is_some_and(|taken| taken.stays);
+        stored.entry.id != *id && (stays || !own_source) && !self.is_superseded(&stored.entry)
     }
 }
 
 fn contradiction(row: &Candidate, stored: &Stored, scope: Scope) -> Option<(Vec<Kind>, Facts)> {
     let draft = &stored.entry.draft;
     let same_question = crate::knowledge::text::question_key(&draft.question) == row.question_key;
-    if same_question || stored.answer == row.answer || !stored.scope.meets(&scope) {
+    if same_question || stored.answer == row.answer() || !stored.scope.meets(&scope) {
         return None;
     }
     let theirs = Facts::of(&draft.question, &draft.answer);
-    let kinds = row.facts.contradict(&theirs.brief());
+    let kinds = row.facts().contradict(&theirs.brief());
     (!kinds.is_empty()).then_some((kinds, theirs))
 }

@@ -28,6 +28,8 @@ pub struct Taken {
     pub place: Place,
     /// Whether that row is, or will be, in the base; one that is held back is not.
     pub live: bool,
+    /// Whether the entry stays as it is, so that the base itself tells what that row says.
+    pub stays: bool,
 }
 
 /// Where and when an answer holds.

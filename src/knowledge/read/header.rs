@@ -129,6 +129,11 @@ impl Given {
         self.0 & 1 << field as u16 != 0
     }
 
+    /// A bit a field; all of them when every field is given.
+    pub fn bits(self) -> u16 {
+        if self.is_all() { Self::ALL.0 } else { self.0 }
+    }
+
     /// Whether all are.
     pub fn is_all(self) -> bool {
         Field::ALL.into_iter().all(|field| self.has(field))
