@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ingest::{self, Written};
 use super::plan::{Base, Candidate, Place, Planner, Rules, Verdict};
-use super::store::{EntryWrite, StoredPassage};
+use super::store::EntryWrite;
 use super::{EntryDraft, Knowledge, KnowledgeEntry, Revision};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// For less than this it does not pay to look through the whole base first; tests do it always.
-const FEW_BYTES: u64 = if cfg!(test) { 0 } else { 256 * 1024 };
+const FEW_BYTES: u64 = if cfg!(test) { 1 } else { 256 * 1024 };
 
 /// From this many conflicts on, when they are also one row in twenty, people are told of `--as-is`.
 const MANY_CONFLICTS: u64 = 20;

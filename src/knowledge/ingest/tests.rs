@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{Config, Overrides};
 use crate::db::Db;
-use crate::ids::Clock;
+use crate::ids::{Clock, EntryId};
 use crate::knowledge::embedders::store::Filled;
 use crate::knowledge::export::{ExportFormat, export};
 use crate::knowledge::list_store::Listing;

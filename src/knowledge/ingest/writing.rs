@@ -78,7 +78,7 @@ impl Run<'_> {
         // What is stored as it is contradicts nobody anew.
         let unchanged: HashSet<&String> = known.iter().map(|known| &known.content_hash).collect();
         let fresh = rows.iter().filter(|row| row.may_contradict() && !unchanged.contains(&row.content_hash));
-        let near: HashSet<&str> = fresh.map(Candidate::near_key).collect();
+        let near: HashSet<&str> = fresh.map(|row| row.near_key()).collect();
         let near: Vec<String> = near.into_iter().map(str::to_owned).collect();
         let nearly = store.with_near_keys(self.tenant, &near).await?;
         Ok(Base::new(known, store.with_question_keys(self.tenant, &keys).await?).with_nearly(nearly).with_partly(partly))
