@@ -254,6 +254,10 @@ impl Planner {
     fn judge_one(&mut self, row: &Candidate, base: &Base) -> Verdict {
         if let Some(id) = &row.stands_as {
             self.seen.take(id, Taken { stays: true, ..row.taken(true) });
+            if row.question_key.is_empty() {
+                // The base finds others of the same question, not of the same answer.
+                self.seen.answer(row.key, Answered { answer: row.answer(), scope: Scope::of(&row.draft), place: row.place });
+            }
             return Verdict::Unchanged(Known::standing(id.clone(), row));
         }
         let id = match self.identify(row, base) {
