@@ -149,6 +149,10 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
         courtesy: bool,
+        /// A model answers all the same, from what it knows itself: the shop allows it. Left out otherwise.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        unsourced: bool,
     },
     /// A piece of reasoning, only when it is shown.
     #[serde(rename = "response.reasoning.delta")]

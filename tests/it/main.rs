@@ -50,6 +50,7 @@ mod traces;
 mod trials;
 mod tuning;
 mod two_importers;
+mod unsourced;
 mod slack;
 mod wecom;
 mod wecom_line;

@@ -220,6 +220,7 @@ mod tests {
                 decision: Decision::Grounded,
                 sources: vec![source(1, Some("https://a")), source(2, None)],
                 courtesy: false,
+                unsourced: false,
             },
             EventKind::ResponseReasoningDelta { delta: "想".into() },
             EventKind::ResponseTextDelta { delta: "15 天内[2]".into(), offset: 0 },
