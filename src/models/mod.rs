@@ -19,6 +19,7 @@ pub(crate) mod fake;
 mod gate;
 mod http_client;
 mod hub;
+mod keys;
 mod kinds;
 pub mod model;
 mod onnx;
