@@ -18,7 +18,6 @@ pub mod engine;
 pub mod numbers;
 mod order;
 pub mod preview;
-pub mod reason;
 pub mod replay;
 pub mod resume;
 mod retell;

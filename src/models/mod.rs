@@ -25,6 +25,7 @@ pub mod model;
 mod onnx;
 pub mod openai;
 pub mod probe;
+pub mod reason;
 pub mod registry;
 pub mod rerank;
 pub mod tokens;
