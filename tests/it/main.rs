@@ -28,6 +28,7 @@ mod killed;
 mod killed_bots;
 mod killed_counting;
 mod logbook;
+mod logged;
 mod mcp;
 mod models;
 mod neighbour;
