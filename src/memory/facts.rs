@@ -226,6 +226,7 @@ mod tests {
         assert_eq!(values("我是新加坡站的商家 货发往马来西亚"), ["新加坡站"]);
         assert_eq!(values("I sell in Singapore and ship to Germany"), ["新加坡站"]);
         assert_eq!(values("I sell goods in Singapore"), ["新加坡站"]);
+        assert_eq!(values("My flagship store is in Singapore"), ["新加坡站", "旗舰店"]);
         assert_eq!(values("我是 MY 站的商家"), ["马来西亚站"]);
         assert_eq!(values("We are a US seller"), ["美国站"]);
     }

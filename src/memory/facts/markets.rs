@@ -25,7 +25,7 @@ const MOVES: &[&str] =
 const MOVES_EN: &[&str] = &["moved", "migrated", "switched", "relocated", "transferred"];
 /// What belongs to goods.
 pub(super) const GOODS: &[&str] =
-    &["货", "包裹", "库存", "快递", "goods", "parcel", "package", "stock", "inventory", "shipment", "warehouse", "deliver", "ship"];
+    &["货", "包裹", "库存", "快递", "goods", "parcel", "package", "stock", "inventory", "shipment", "warehouse", "deliver", " ship"];
 /// Directly before a place that goods go to or come from.
 const BOUND_FOR: &[&str] = &[
     "发往",
