@@ -2,6 +2,7 @@
 //! shape they know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -169,4 +170,16 @@ async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call()
     while !String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()).contains('无') {}
     drop(answer);
     provider.left("endless-3", 1).await;
+    // One that leaves while it waits for the first word leaves no call behind either.
+    let waiting = complete(&server, &server.member, ask("stall-first", json!({"stream": true})));
+    let asked = async {
+        while provider.requests("stall-first").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        answer = waiting => panic!("there is no word yet: {answer:?}"),
+        () = asked => {}
+    }
+    provider.left("stall-first", 1).await;
 }
