@@ -174,6 +174,7 @@ impl App {
             safety: safety.clone(),
             cache: AnswerCache::new(config.cache.clone(), clock.clone()),
             config: config.chat.clone(),
+            answers: config.answers.clone(),
             sources: config.search.sources,
             zone: config.zone(),
         });

@@ -57,7 +57,7 @@ impl Answer {
     /// Takes an event of the answer in.
     pub fn hear(&mut self, event: ChatEvent) {
         match event.kind {
-            EventKind::ResponseSources { decision, sources, courtesy } => {
+            EventKind::ResponseSources { decision, sources, courtesy, .. } => {
                 (self.decision, self.sources) = ((!courtesy).then_some(decision), sources);
             }
             EventKind::ResponseTextDelta { delta, .. } => self.text.push_str(&delta),
@@ -155,6 +155,7 @@ mod tests {
                 decision,
                 sources: vec![source(1, Some("https://a.example/1")), source(2, None)],
                 courtesy: false,
+                unsourced: false,
             },
             EventKind::ResponseTextDelta { delta: text.into(), offset: 0 },
             EventKind::ResponseTextDone { text: text.into() },

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::engine::ChatEngine;
-use super::reason::{Piece, ReasonSplitter};
 use crate::error::Result;
 use crate::ids::TenantId;
 use crate::ledger::{Beside, Heard};
@@ -26,17 +25,8 @@ impl ChatEngine {
         let heard = self.0.parts.ledger.ask(tenant, model, purpose, request, within, beside).await?;
         let text = match heard.broke_off {
             Some(why) => Err(why),
-            None => Some(answer(&heard)).filter(|text| !text.is_empty()).ok_or("empty"),
+            None => Some(heard.text.clone()).filter(|text| !text.is_empty()).ok_or("empty"),
         };
         Ok((text, heard))
     }
-}
-
-/// What was said without its reasoning.
-fn answer(heard: &Heard) -> String {
-    let mut split = if heard.thinks_first { ReasonSplitter::inside() } else { ReasonSplitter::unsure() };
-    let mut pieces = split.push(&heard.text);
-    pieces.extend(split.finish());
-    let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
-    text.trim().to_owned()
 }

@@ -20,7 +20,7 @@ use super::running::{AllRunning, Running, SoFar};
 use super::turn::{Turning, is_web};
 use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
-use crate::config::ChatConfig;
+use crate::config::{AnswersConfig, ChatConfig};
 use crate::error::{Error, Kind, Result};
 use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
 use crate::knowledge::{Knowledge, KnowledgeEntry};
@@ -60,6 +60,8 @@ pub struct EngineParts {
     pub traces: Traces,
     /// Lengths and budgets.
     pub config: ChatConfig,
+    /// Who allows answers without sources.
+    pub answers: AnswersConfig,
     /// Sources an answer may be drawn from.
     pub sources: usize,
     /// The shop's time zone.

@@ -18,7 +18,6 @@ pub mod engine;
 pub mod numbers;
 mod order;
 pub mod preview;
-pub mod reason;
 pub mod replay;
 pub mod resume;
 mod retell;
@@ -149,6 +148,10 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
         courtesy: bool,
+        /// A model answers all the same, from what it knows itself: the shop allows it. Left out otherwise.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        unsourced: bool,
     },
     /// A piece of reasoning, only when it is shown.
     #[serde(rename = "response.reasoning.delta")]

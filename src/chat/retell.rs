@@ -84,7 +84,10 @@ fn sources(turn: &Turn) -> EventKind {
     };
     // As the overview counts them.
     let courtesy = turn.decision.is_none() && turn.status == "completed";
-    EventKind::ResponseSources { decision, sources: read(&turn.sources), courtesy }
+    // Only a model makes tokens.
+    let by_model = turn.usage["completion_tokens"].as_u64().is_some_and(|tokens| tokens > 0);
+    let unsourced = turn.decision.as_deref() == Some("none") && by_model;
+    EventKind::ResponseSources { decision, sources: read(&turn.sources), courtesy, unsourced }
 }
 
 fn done(turn: &Turn) -> Done {

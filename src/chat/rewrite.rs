@@ -113,11 +113,24 @@ const SIDES: &[&str] = &[
 #[rustfmt::skip]
 const FACETS: &[&[&str]] = &[
     &["中国站", "新加坡站", "马来西亚站", "马来站", "美国站", "英国站", "德国站", "日本站", "新加坡", "马来西亚", "美国", "英国", "德国", "日本", "中国", "欧洲",
-      "cn", "sg", "my", "us", "uk", "de", "jp", "singapore", "malaysia", "japan", "germany", "china", "united states", "united kingdom"],
+      "singapore", "malaysia", "japan", "germany", "china", "united states", "united kingdom"],
     &["普通店", "本地店", "跨境店", "跨境", "本地", "国内店", "cross-border shop", "local shop", "cross-border", "local"],
     &["旗舰店", "专卖店", "专营店", "旗舰", "专卖", "专营", "flagship", "specialty", "general shop"],
     &["国内仓", "保税仓", "海外仓", "保税", "海外直邮", "直邮", "bonded", "direct mail", "domestic"],
 ];
+
+/// Codes of the markets above, in capitals only: "my refund" and "tell us" name none.
+const CODES: [(&str, &str); 7] = [
+    ("CN", "china"),
+    ("SG", "singapore"),
+    ("MY", "malaysia"),
+    ("US", "united states"),
+    ("UK", "united kingdom"),
+    ("DE", "germany"),
+    ("JP", "japan"),
+];
+/// A text of so many Latin words, all in capitals, shouts: its MY is no market.
+const SHOUTED: usize = 3;
 
 /// Words that make a question of their own even of such a word alone: how do I open a flagship shop?
 const DOING: &[&str] = &[
@@ -129,7 +142,7 @@ const DOING: &[&str] = &[
 /// one about 普通店, or any other market. What names a kind of shop or store where none was spoken of may well begin
 /// something new.
 fn turns(before: &str, question: &str) -> bool {
-    let (before, plain) = (text::normalise(before), text::normalise(question));
+    let (before, plain) = (spelled_out(before), spelled_out(question));
     let named = |set: &[&str], text: &str| set.iter().any(|word| contains_word(text, word));
     let mut sets = FACETS.iter().copied().enumerate();
     // The first are the markets.
@@ -180,16 +193,12 @@ fn told(question: &str) -> Vec<String> {
 
 /// The question before with what the new one replaces taken out, then the new one.
 fn join(before: &str, question: &str) -> String {
-    let new = text::normalise(question);
-    let mut carried = text::normalise(before);
-    for facet in FACETS {
-        if facet.iter().any(|word| contains_word(&new, word)) {
-            for word in *facet {
-                if contains_word(&carried, word) {
-                    carried = carried.replace(word, " ");
-                }
-            }
-        }
+    let new = spelled_out(question);
+    let replaces = |facet: &[&str]| facet.iter().any(|word| contains_word(&new, word));
+    // Codes stay as they were typed, unless another market takes their place.
+    let mut carried = if replaces(FACETS[0]) { spelled_out(before) } else { text::normalise(before) };
+    for word in FACETS.iter().filter(|facet| replaces(facet)).copied().flatten() {
+        carried = without(&carried, word);
     }
     let carried = subject(&carried);
     let skip = carried.chars().count().saturating_sub(CARRIED);
@@ -229,6 +238,39 @@ const ASKING_ZH: &[&str] = &[
 fn strip_opening(question: &str) -> &str {
     let openings = ["那么", "那", "还有", "另外"];
     openings.iter().find_map(|opening| question.strip_prefix(opening)).unwrap_or(question).trim_end_matches(['呢', '？', '?', '。'])
+}
+
+/// Normalised, with codes of markets as their names.
+fn spelled_out(text: &str) -> String {
+    let latin = || text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    if latin().count() >= SHOUTED && !latin().any(|word| word.contains(|c: char| c.is_ascii_lowercase())) {
+        return text::normalise(text);
+    }
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let named = |part: &str| {
+        let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let (_, name) = CODES.iter().find(|(code, _)| *code == word)?;
+        Some(format!("{name}{}", &part[word.len()..]))
+    };
+    text::normalise(&parts.map(|part| named(part).unwrap_or_else(|| part.to_owned())).collect::<String>())
+}
+
+/// A text without a word: a Chinese one anywhere, a Latin one between word borders.
+fn without(text: &str, word: &str) -> String {
+    if !word.is_ascii() {
+        return text.replace(word, " ");
+    }
+    let (mut left, mut from) = (String::with_capacity(text.len()), 0);
+    let part_of_word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');
+    for (at, _) in text.match_indices(word) {
+        let end = at + word.len();
+        if !part_of_word(text[..at].chars().next_back()) && !part_of_word(text[end..].chars().next()) {
+            left.push_str(&text[from..at]);
+            left.push(' ');
+            from = end;
+        }
+    }
+    left + &text[from..]
 }
 
 /// A Chinese word anywhere; a Latin one between word borders.
@@ -276,6 +318,24 @@ mod tests {
         {
             assert_eq!(standalone(Some(before), own), own);
         }
+    }
+
+    #[test]
+    fn a_code_is_a_market_in_capitals_and_by_itself_only() {
+        let us = "How long do I have to ship on the US site?";
+        for turned in ["and SG?", "那 SG 站呢？", "what about the MY site?"] {
+            let query = standalone(Some(us), turned);
+            assert!(query.contains("ship") && !query.contains("us site") && !query.contains("united states"), "{turned}: {query}");
+        }
+        // "my" and "us" are words: nothing of the question before is replaced by them, or inside of others.
+        for small in ["and my refund?", "and if customs tell us?", "那 my 呢"] {
+            let query = standalone(Some(us), small);
+            assert!(query.contains("us site"), "{small}: {query}");
+        }
+        assert!(standalone(Some("Which customs papers does the US site want?"), "and Japan?").contains("customs"));
+        assert!(!turns(us, "where is my refund") && !turns(us, "WHERE IS MY REFUND"));
+        assert!(turns(us, "How long in DE?"));
+        assert_eq!(spelled_out("US站 and us, BUS"), "united states站 and us, bus");
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) struct Turning {
     language: Language,
     checked: Checked,
     sent: Sent,
+    /// Goes out before the first word.
+    preface: &'static str,
     /// What the merchant has stated, this message included.
     facts: Vec<Fact>,
     /// How a model made a query of it, for the trace; null when none was asked.
@@ -120,6 +122,7 @@ impl Turning {
             language,
             checked: Checked::default(),
             sent: Sent::default(),
+            preface: "",
             facts: Vec::new(),
             rewriting: Value::Null,
             next: Vec::new(),
@@ -186,6 +189,7 @@ impl Turning {
         let (sources, readable) = self.cite_sources(&found).await;
         match found.decision {
             Decision::Direct => Ok(self.answer_directly(&found.hits, &sources)),
+            Decision::None if self.answers_unsourced() => self.answer_unsourced(&found, &earlier, &remembered).await,
             Decision::None => Ok(self.admit(&found.hits)),
             Decision::Grounded => self.ask(&found, &sources, &readable, &earlier, &remembered).await,
         }
@@ -225,10 +229,11 @@ impl Turning {
             self.timings.first_token = self.elapsed();
         }
         let offset = self.sent.chars;
-        self.sent.chars += text.chars().count();
-        self.sent.text.push_str(text);
-        self.so_far.told().answer.push_str(text);
-        self.emit(EventKind::ResponseTextDelta { delta: text.to_owned(), offset });
+        let delta = format!("{}{text}", std::mem::take(&mut self.preface));
+        self.sent.chars += delta.chars().count();
+        self.sent.text.push_str(&delta);
+        self.so_far.told().answer.push_str(&delta);
+        self.emit(EventKind::ResponseTextDelta { delta, offset });
     }
 
     fn emit(&self, kind: EventKind) {

@@ -31,6 +31,16 @@ pub fn not_found(language: Language) -> &'static str {
     }
 }
 
+/// Before an answer that a model gives from what it knows itself.
+pub fn unsourced(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "知识库里没有这个问题的依据。下面是模型凭一般常识的回答，没有出处，请核实后再照做：\n\n",
+        Language::En => {
+            "The knowledge base has nothing on this. What follows is a model's general knowledge, without a source; check it before you act on it:\n\n"
+        }
+    }
+}
+
 /// A guardrail does not let the question through.
 pub fn refused(language: Language) -> &'static str {
     match language {

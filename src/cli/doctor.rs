@@ -249,7 +249,11 @@ fn channels(config: &Config) -> Vec<Finding> {
 async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration) -> Finding {
     let what = format!("provider {name}");
     let models: Vec<String> = provider.models.iter().map(model_line).collect();
-    let key = if provider.api_key.is_empty() { "no key" } else { "key set" };
+    let key = match (provider.api_key.is_empty(), provider.key_file.as_os_str().is_empty()) {
+        (true, true) => "no key".to_owned(),
+        (true, false) => format!("key in {}", provider.key_file.display()),
+        _ => "key set".to_owned(),
+    };
     let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
     match probe::probe(name, provider, limit).await {
         Ok(_) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),

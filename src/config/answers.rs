@@ -1,4 +1,5 @@
-//! `[answers]`: what stands under every answer, and what visitors of a page may choose.
+//! `[answers]`: what stands under every answer, what visitors of a page may choose, and whether there are answers without
+//! sources.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct AnswersConfig {
     pub ai_mark: AiMark,
     pub visitors_choose_model: bool,
+    pub without_sources: bool,
     #[serde(default)]
     pub tenants: BTreeMap<String, TenantAnswers>,
 }
@@ -42,6 +44,8 @@ pub struct TenantAnswers {
     pub ai_mark: Option<AiMark>,
     /// Whether its visitors choose.
     pub visitors_choose_model: Option<bool>,
+    /// Whether a model may answer it what its base does not know.
+    pub without_sources: Option<bool>,
 }
 
 impl AnswersConfig {
@@ -54,6 +58,11 @@ impl AnswersConfig {
     pub fn visitors_choose_model(&self, tenant: &str) -> bool {
         self.tenants.get(tenant).and_then(|own| own.visitors_choose_model).unwrap_or(self.visitors_choose_model)
     }
+
+    /// Whether a shop lets a model answer what its base does not know, from what the model knows itself.
+    pub fn without_sources(&self, tenant: &str) -> bool {
+        self.tenants.get(tenant).and_then(|own| own.without_sources).unwrap_or(self.without_sources)
+    }
 }
 
 #[cfg(test)]
@@ -65,13 +74,16 @@ mod tests {
         let text = r#"
             ai_mark = { zh = "甲", en = "a" }
             visitors_choose_model = true
+            without_sources = false
             [tenants.own]
             ai_mark = { zh = "", en = "b" }
             visitors_choose_model = false
+            without_sources = true
         "#;
         let config: AnswersConfig = toml::from_str(text).unwrap();
         assert_eq!((config.ai_mark("own").zh.as_str(), config.ai_mark("own").en.as_str()), ("", "b"));
         assert_eq!(config.ai_mark("demo").zh, "甲");
         assert!(config.visitors_choose_model("demo") && !config.visitors_choose_model("own"));
+        assert!(config.without_sources("own") && !config.without_sources("demo"));
     }
 }

@@ -2,6 +2,7 @@
 //! enough; everything else here is for whoever wants to say more.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub struct ProviderConfig {
     pub api_version: String,
     /// Sent in the way of its kind; empty for servers that want none.
     pub api_key: Secret,
+    /// A file with the key instead, which somebody else renews; read for every call.
+    pub key_file: PathBuf,
     /// The models it serves that clients may select.
     pub models: Vec<ModelConfig>,
 }
@@ -146,7 +149,7 @@ impl ModelsConfig {
                 models: ids.iter().copied().map(ModelConfig::named).collect(),
                 ..ProviderConfig::default()
             });
-            if provider.api_key.is_empty() {
+            if provider.api_key.is_empty() && provider.key_file.as_os_str().is_empty() {
                 provider.api_key = Secret::new(key);
             }
             if self.default.is_empty() {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Allowance, Ledger};
 use crate::error::Result;
 use crate::ids::TenantId;
-use crate::models::{Attempts, CompletionRequest, Delta, DeltaStream, Model, Usage};
+use crate::models::{Attempts, CompletionRequest, Delta, DeltaStream, FinishReason, Model, Usage, reason};
 
 /// Calls beside one answer: what stops them, what was tried, and what they cost. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -53,16 +53,16 @@ impl Beside {
 /// What came of a call.
 #[derive(Debug, Default)]
 pub struct Heard {
-    /// Everything said as text, inline reasoning included.
+    /// What was said, without reasoning.
     pub text: String,
-    /// Whether the text begins with reasoning whose opening tag is in the prompt.
-    pub thinks_first: bool,
     /// Why it is not whole, or why nothing came, as a stable word.
     pub broke_off: Option<&'static str>,
     /// What it took; none when nobody was asked, or the provider never said a word.
     pub paid: Option<Paid>,
     said: String,
     told: Option<Usage>,
+    /// The provider stopped it before its end.
+    cut: bool,
 }
 
 impl Heard {
@@ -122,7 +122,7 @@ impl Ledger {
         let counted = by.family().count(&heard.said) as u64;
         let usage = heard.told.unwrap_or(Usage { completion_tokens: counted, ..most });
         heard.paid = Some(self.pay(tenant, &by, purpose, usage, beside).await?);
-        heard.thinks_first = by.thinks_first();
+        heard.text = reason::said(&heard.text, &by, heard.cut || heard.broke_off.is_some());
         Ok(heard)
     }
 
@@ -166,6 +166,7 @@ async fn listen(mut deltas: DeltaStream, mut cut: std::pin::Pin<&mut impl Future
             Some(Ok(Delta::Reasoning(text))) => heard.said.push_str(&text),
             // Some gateways tell zeros when they do not know.
             Some(Ok(Delta::Usage(usage))) => heard.told = Some(usage).filter(|usage| usage.prompt_tokens > 0).or(heard.told),
+            Some(Ok(Delta::Finish(reason))) => heard.cut = reason != FinishReason::Stop,
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 tracing::warn!(%error, "a call beside the answer broke off");

@@ -1,8 +1,13 @@
 //! What the merchant has said about itself (pure): market, kind of shop, order number. Only plain
 //! statements count ("我是跨境店", "my order is …"), never a question about one; what is said later
-//! replaces what was said before, and what is denied ("我不是跨境店了") is forgotten.
+//! replaces what was said before, and what is denied ("我不是跨境店了") is forgotten. Where goods go or come from says
+//! nothing about the shop; where the shop moves to does.
 
 use serde::{Deserialize, Serialize};
+
+use self::markets::{GOODS, find_word, moved_to, of_goods, spelled_out};
+
+mod markets;
 
 /// Something the merchant has stated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +37,7 @@ type Spoken = (Slot, &'static str, &'static [&'static str]);
 const SPOKEN: &[Spoken] = &[
     (Slot::Market, "中国站", &["中国站", "国内站", "china site", "chinese site"]),
     (Slot::Market, "新加坡站", &["新加坡站", "新加坡", "singapore"]),
-    (Slot::Market, "马来西亚站", &["马来西亚站", "马来站", "马来西亚", "malaysia"]),
+    (Slot::Market, "马来西亚站", &["马来西亚站", "马来站", "马来西亚", "马来", "malaysia"]),
     (Slot::Market, "美国站", &["美国站", "美区", "us site", "us market", "united states"]),
     (Slot::Market, "英国站", &["英国站", "uk site", "uk market", "united kingdom"]),
     (Slot::Market, "德国站", &["德国站", "germany", "german site"]),
@@ -98,8 +103,18 @@ pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
         // A correction leaves the speaker out: 说错了，是跨境店.
         let of_itself = clause.trim_start().starts_with('是') || has(SELF);
         let states = of_itself && !has(DENYING);
+        let of_a_shop =
+            of_itself || has(&["我", "店", "站"]) || ["i", "we", "shop", "store"].iter().any(|word| find_word(&clause, word).is_some());
+        let moved = moved_to(&clause).filter(|_| of_a_shop && !has(DENYING) && !has(GOODS));
+        if let Some(value) = moved {
+            put(known, Fact { slot: Slot::Market, value: value.to_owned(), place });
+        }
         for (slot, value, spoken) in SPOKEN {
-            let Some((at, word)) = spoken.iter().find_map(|word| clause.find(word).map(|at| (at, word))) else { continue };
+            let Some((at, word)) = spoken.iter().find_map(|word| find_word(&clause, word).map(|at| (at, word))) else { continue };
+            let market = *slot == Slot::Market;
+            if market && (moved.is_some() || of_goods(&clause[..at], word, &clause[at + word.len()..])) {
+                continue;
+            }
             if states {
                 put(known, Fact { slot: *slot, value: (*value).to_owned(), place });
             } else if is_denied(&clause[..at], &clause[at + word.len()..]) {
@@ -130,11 +145,11 @@ fn put(facts: &mut Vec<Fact>, fact: Fact) {
     facts.push(fact);
 }
 
-/// Clauses in lower case; one that ends with a question mark says so to itself only.
+/// Clauses in lower case, codes of markets spelled out; one that ends with a question mark says so to itself only.
 fn clauses(message: &str) -> Vec<String> {
     let mut clauses = Vec::new();
     let mut clause = String::new();
-    for c in message.to_lowercase().chars() {
+    for c in message.chars() {
         match c {
             '?' | '？' => {
                 clause.push('吗');
@@ -145,7 +160,7 @@ fn clauses(message: &str) -> Vec<String> {
         }
     }
     clauses.push(clause);
-    clauses
+    clauses.iter().map(|clause| spelled_out(clause)).collect()
 }
 
 /// A number behind the word order: at least as long as an order's, with a digit in most places.
@@ -182,6 +197,59 @@ mod tests {
             ["跨境店的保证金多少？", "我是不是跨境店？", "我可以开旗舰店吗", "新加坡站要交税吗", "如果我是本地店呢", "I am a local shop?"]
         {
             assert_eq!(values(asked), [""; 0], "{asked}");
+        }
+    }
+
+    #[test]
+    fn where_goods_go_or_come_from_says_nothing_about_the_shop() {
+        for goods in [
+            "我的货发往马来西亚",
+            "我的货在马来西亚",
+            "我们从日本仓发货",
+            "我的包裹寄到德国要几天",
+            "我们卖到德国",
+            "我的商品从马来西亚发出",
+            "I ship to Germany",
+            "I sell to Germany",
+            "My parcel comes from the US warehouse",
+            "We ship from the United States warehouse",
+            "Our goods are in Malaysia",
+            "My stock lies in Japan",
+            "I sell Japanese snacks",
+            "我是马来语客服",
+            "my refund is late, tell us",
+            "MY REFUND IS LATE",
+            "I have a US visa card",
+        ] {
+            assert_eq!(values(goods), [""; 0], "{goods}");
+        }
+        assert_eq!(values("我是新加坡站的商家 货发往马来西亚"), ["新加坡站"]);
+        assert_eq!(values("I sell in Singapore and ship to Germany"), ["新加坡站"]);
+        assert_eq!(values("I sell goods in Singapore"), ["新加坡站"]);
+        assert_eq!(values("My flagship store is in Singapore"), ["新加坡站", "旗舰店"]);
+        assert_eq!(values("我是 MY 站的商家"), ["马来西亚站"]);
+        assert_eq!(values("We are a US seller"), ["美国站"]);
+    }
+
+    #[test]
+    fn a_shop_that_moves_is_where_it_moves_to() {
+        for moved in [
+            "I moved my shop from MY to SG",
+            "店铺从马来迁到新加坡",
+            "我们从马来站搬到新加坡站了",
+            "我把店从马来西亚转到新加坡",
+            "Our store switched from the Malaysia site to the Singapore site.",
+            "我们的店从 MY 站换到 SG 站",
+        ] {
+            let mut known = Vec::new();
+            hear(&mut known, "我是马来西亚站的跨境店", 1);
+            hear(&mut known, moved, 2);
+            let values: Vec<String> = known.into_iter().map(|fact| fact.value).collect();
+            assert_eq!(values, ["跨境店", "新加坡站"], "{moved}");
+        }
+        for not in ["我把库存从马来转到新加坡", "我想把店从马来迁到新加坡", "Can I move my shop from MY to SG?", "我们没有搬到新加坡站"]
+        {
+            assert_eq!(values(not), [""; 0], "{not}");
         }
     }
 

@@ -44,18 +44,15 @@ impl AnthropicModel {
 
     async fn send(&self, request: &CompletionRequest) -> Result<reqwest::Response, ModelError> {
         let body = wire::body(&self.model, &self.site.version, request);
-        let mut call = self.http.post(self.site.completions(&self.model.id)).header(VERSION, &self.site.version).json(&body);
-        if let Some((name, value)) = &self.site.credential {
-            call = call.header(name, value);
-        }
-        let response = call.send().await.map_err(unreachable)?;
+        let call = self.http.post(self.site.completions(&self.model.id)).header(VERSION, &self.site.version).json(&body);
+        let response = self.site.keys.send(&self.http, call.build().map_err(unreachable)?).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
         let headers = response.headers().clone();
         let body = response.bytes().await.unwrap_or_default();
-        Err(complaint::refusal(status, &headers, &body, self.site.key.reveal()))
+        Err(complaint::refusal(status, &headers, &body, self.site.keys.last().reveal()))
     }
 }
 
@@ -67,7 +64,7 @@ impl ChatModel for AnthropicModel {
         if kind.contains("json") {
             let body: Value = serde_json::from_slice(&response.bytes().await.map_err(unreachable)?)
                 .map_err(|_| ModelError::Broken("the answer is not JSON".to_owned()))?;
-            let deltas = wire::whole(&body, self.site.key.reveal())?;
+            let deltas = wire::whole(&body, self.site.keys.last().reveal())?;
             return Ok(stream::iter(deltas.into_iter().map(Ok)).boxed());
         }
         let reader = Reader {
@@ -131,7 +128,7 @@ impl Reader {
             Some(Err(_)) => return Err(ModelError::Broken("an event is not text".to_owned())),
         };
         let data: Value = serde_json::from_str(&event.data).map_err(|_| ModelError::Broken("an event is not JSON".to_owned()))?;
-        let deltas = self.talk.hear(&data, self.site.key.reveal())?;
+        let deltas = self.talk.hear(&data, self.site.keys.last().reveal())?;
         self.over = self.talk.is_over();
         Ok(deltas)
     }

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::kinds::Site;
 use super::openai::OpenAiModel;
+use super::registry::Lines;
 use super::{ChatModel, http_client};
 use crate::config::{ModelConfig, ProviderConfig, Secret};
 
@@ -66,6 +67,11 @@ impl Fake {
         let site = Arc::new(Site::of("fake", &self.provider()).unwrap());
         let http = http_client::client(&site.base, Duration::from_millis(500)).unwrap();
         Arc::new(OpenAiModel::new(site, http, ModelConfig::named(id)))
+    }
+
+    /// One of a provider that is configured so.
+    pub(crate) fn model_of(&self, provider: &ProviderConfig, id: &str) -> Arc<dyn ChatModel> {
+        Lines::open("fake", provider).unwrap().chat(&ModelConfig::named(id), 500).unwrap()
     }
 
     pub(crate) fn base_url(&self) -> String {

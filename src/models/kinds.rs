@@ -1,13 +1,12 @@
 //! The one table of providers: where each differs from OpenAI's chat completions. C1 to C8 are the
 //! sections of the protocol notes that each row was taken from; what is not known to differ is not here.
 
-use http::HeaderValue;
-use http::header::{AUTHORIZATION, HeaderName};
 use reqwest::Url;
 
 use super::attempts::Peer;
+use super::keys::{KeyHeader, Keys};
 use super::model::ALWAYS_WARY;
-use crate::config::{ModelConfig, ProviderConfig, ProviderKind, Secret};
+use crate::config::{ModelConfig, ProviderConfig, ProviderKind};
 use crate::error::{Error, Result};
 
 /// Where a kind of provider differs from the others.
@@ -21,19 +20,12 @@ pub(super) struct Kind {
     /// The version sent when the configuration names none; empty where there is no such thing.
     version: &'static str,
     /// The header that carries the key.
-    key: Key,
+    key: KeyHeader,
     /// The field that limits an answer's length.
     pub(super) max_tokens: &'static str,
     pub(super) thinking: Thinking,
     /// Options that it is known to refuse.
     refuses: &'static [&'static str],
-}
-
-/// How a key is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
-    Bearer,
-    Header(&'static str),
 }
 
 /// How an endpoint is told to use its own reasoning, or not to.
@@ -56,7 +48,7 @@ const USUAL: Kind = Kind {
     hosts: &[],
     base_url: "",
     version: "",
-    key: Key::Bearer,
+    key: KeyHeader::Bearer,
     max_tokens: "max_tokens",
     thinking: Thinking::Effort,
     refuses: &[],
@@ -81,7 +73,7 @@ static KINDS: [Kind; 10] = [
         kind: ProviderKind::Azure,
         hosts: &["openai.azure.com", "services.ai.azure.com", "cognitiveservices.azure.com"],
         version: "2024-10-21",
-        key: Key::Header("api-key"),
+        key: KeyHeader::Named("api-key"),
         max_tokens: "max_completion_tokens",
         refuses: OPEN_ONLY,
         ..USUAL
@@ -106,7 +98,7 @@ static KINDS: [Kind; 10] = [
     // C5. Errors may come as an array; `wire.rs` reads both.
     Kind {
         kind: ProviderKind::Gemini,
-        hosts: &["generativelanguage.googleapis.com", "-aiplatform.googleapis.com"],
+        hosts: &["generativelanguage.googleapis.com", "-aiplatform.googleapis.com", "aiplatform.googleapis.com"],
         base_url: "https://generativelanguage.googleapis.com/v1beta/openai",
         refuses: &["enable_thinking", "thinking_budget"],
         ..USUAL
@@ -123,7 +115,7 @@ static KINDS: [Kind; 10] = [
         hosts: &["api.anthropic.com"],
         base_url: "https://api.anthropic.com",
         version: "2026-10-21",
-        key: Key::Header("x-api-key"),
+        key: KeyHeader::Named("x-api-key"),
         thinking: Thinking::Blocks,
         refuses: &["presence_penalty", "frequency_penalty", "repetition_penalty", "min_p", "seed", "enable_thinking", "n"],
         ..USUAL
@@ -143,9 +135,7 @@ pub(super) struct Site {
     pub(super) kind: &'static Kind,
     pub(super) base: Url,
     pub(super) version: String,
-    pub(super) key: Secret,
-    /// The header with the key, unless there is none.
-    pub(super) credential: Option<(HeaderName, HeaderValue)>,
+    pub(super) keys: Keys,
 }
 
 impl Site {
@@ -168,9 +158,13 @@ impl Site {
             ProviderKind::Auto => by_host(base.host_str().unwrap_or_default()),
             named => by_name(named),
         };
-        let credential = credential(kind, &config.api_key).map_err(|_| wrong("api_key` has a character no key has"))?;
+        let keys = match config.key_file.as_os_str().is_empty() {
+            true => Keys::fixed(kind.key, &config.api_key).map_err(|_| wrong("api_key` has a character no key has"))?,
+            false if config.api_key.is_empty() => Keys::file(kind.key, &config.key_file),
+            false => return Err(wrong("key_file` and its `api_key` are both set: one of them is the key")),
+        };
         let version = if config.api_version.is_empty() { kind.version } else { &config.api_version };
-        Ok(Self { kind, base, version: version.to_owned(), key: config.api_key.clone(), credential })
+        Ok(Self { kind, base, version: version.to_owned(), keys })
     }
 
     /// Who is called, by OpenTelemetry's names; a kind that it has no name for goes by ours.
@@ -280,22 +274,10 @@ fn by_host(host: &str) -> &'static Kind {
     KINDS.iter().find(|kind| kind.hosts.iter().any(ends)).unwrap_or(&KINDS[0])
 }
 
-fn credential(kind: &Kind, key: &Secret) -> Result<Option<(HeaderName, HeaderValue)>, http::header::InvalidHeaderValue> {
-    if key.is_empty() {
-        return Ok(None);
-    }
-    let (name, text) = match kind.key {
-        Key::Bearer => (AUTHORIZATION, format!("Bearer {}", key.reveal())),
-        Key::Header(name) => (HeaderName::from_static(name), key.reveal().to_owned()),
-    };
-    let mut value = HeaderValue::from_str(&text)?;
-    value.set_sensitive(true);
-    Ok(Some((name, value)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
     use serde_json::json;
 
     fn site(kind: ProviderKind, base_url: &str) -> Site {
@@ -313,6 +295,7 @@ mod tests {
             ("https://api.deepseek.com", K::Deepseek),
             ("https://notapi.deepseek.com", K::Compatible),
             ("https://europe-west1-aiplatform.googleapis.com/v1/x", K::Gemini),
+            ("https://aiplatform.googleapis.com/v1/x", K::Gemini),
             ("https://api.anthropic.com", K::Anthropic),
             ("http://127.0.0.1:9/v1", K::Compatible),
         ] {
@@ -338,10 +321,21 @@ mod tests {
             assert_eq!(url(K::Anthropic, base), "http://h/v1/messages");
             assert_eq!(site(K::Anthropic, base).models().to_string(), "http://h/v1/models");
         }
-        let header = |kind, base| site(kind, base).credential.unwrap().0.to_string();
+        let header = |kind, base| site(kind, base).keys.header().unwrap();
         assert_eq!(header(K::Azure, "http://h"), "api-key");
         assert_eq!(header(K::Anthropic, ""), "x-api-key");
         assert_eq!(header(K::Vllm, ""), "authorization");
+    }
+
+    #[test]
+    fn vertex_has_a_host_for_each_region_and_a_key_from_one_place() {
+        let base = "https://europe-west1-aiplatform.googleapis.com/v1/projects/p/locations/europe-west1/endpoints/openapi";
+        let config = ProviderConfig { base_url: base.into(), key_file: "token".into(), ..ProviderConfig::default() };
+        let site = Site::of("vertex", &config).unwrap();
+        assert_eq!(site.completions("google/gemini-2.5-flash").to_string(), format!("{base}/chat/completions"));
+        assert_eq!(site.peer("m").system, "gcp.vertex_ai");
+        let error = Site::of("vertex", &ProviderConfig { api_key: Secret::new("k"), ..config }).unwrap_err();
+        assert!(error.code() == "bad_config" && error.message().contains("key_file"), "{error}");
     }
 
     #[test]

@@ -80,15 +80,12 @@ async fn exchange(http: reqwest::Client, url: Url, site: Arc<Site>, factory: Htt
     let mut request = factory.build().await?;
     *request.url_mut() = url;
     request.headers_mut().remove(AUTHORIZATION);
-    if let Some((name, value)) = site.credential.clone() {
-        request.headers_mut().insert(name, value);
-    }
-    let response = http.execute(request).await.map_err(unreachable)?;
+    let response = site.keys.send(&http, request).await?;
     let status = response.status();
     let headers = response.headers().clone();
     if !status.is_success() {
         let body = response.bytes().await.unwrap_or_default();
-        return Err(complaint::refusal(status, &headers, &body, site.key.reveal()).into());
+        return Err(complaint::refusal(status, &headers, &body, site.keys.last().reveal()).into());
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.contains("json") {
@@ -163,7 +160,7 @@ impl Reader {
         if let (Name::Unknown, Some(name)) = (&self.name, chunk["model"].as_str().filter(|name| !name.is_empty())) {
             self.name = Name::Known(name.to_owned());
         }
-        wire::deltas(chunk, self.site.key.reveal()).map(Some)
+        wire::deltas(chunk, self.site.keys.last().reveal()).map(Some)
     }
 
     fn take(&mut self, deltas: Vec<Delta>) {

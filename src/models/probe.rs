@@ -39,22 +39,21 @@ pub async fn probe(name: &str, provider: &ProviderConfig, limit: Duration) -> Re
 async fn listed(site: &Site, limit: Duration) -> Result<HashSet<String>, ModelError> {
     let wrong = |error: crate::error::Error| ModelError::Refused(error.to_string());
     let client = http_client::client(&site.base, limit).map_err(wrong)?;
-    let mut request = client.get(site.models()).timeout(limit * 2);
+    let mut request = client.get(site.models());
     if site.kind.kind == ProviderKind::Anthropic {
         request = request.header("anthropic-version", &site.version);
     }
-    if let Some((name, value)) = site.credential.clone() {
-        request = request.header(name, value);
-    }
-    let unavailable = http_client::unreachable;
-    let reply =
-        request.send().await.map_err(|error| if error.is_timeout() { ModelError::Timeout("doctor") } else { unavailable(error) })?;
-    match reply.status() {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ModelError::Unauthorized(reply.status().to_string())),
-        status if status.is_server_error() => Err(ModelError::Unavailable(status.to_string())),
-        // Some providers have no such list; that they answer is what matters.
-        _ => Ok(names(&reply.json::<Value>().await.unwrap_or_default())),
-    }
+    let request = request.build().map_err(http_client::unreachable)?;
+    let heard = async {
+        let reply = site.keys.send(&client, request).await?;
+        match reply.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(ModelError::Unauthorized(reply.status().to_string())),
+            status if status.is_server_error() => Err(ModelError::Unavailable(status.to_string())),
+            // Some providers have no such list; that they answer is what matters.
+            _ => Ok(names(&reply.json::<Value>().await.unwrap_or_default())),
+        }
+    };
+    timeout(limit * 2, heard).await.unwrap_or(Err(ModelError::Timeout("doctor")))
 }
 
 fn names(list: &Value) -> HashSet<String> {

@@ -10,11 +10,13 @@ use super::{Origin, PromptTemplate, parse, trial};
 use crate::error::{Error, Result};
 
 /// The templates compiled in: file and text.
-const BUILTIN: [(&str, &str); 4] = [
+const BUILTIN: [(&str, &str); 6] = [
     ("prompts/answer.en.md", include_str!("../../prompts/answer.en.md")),
     ("prompts/answer.zh.md", include_str!("../../prompts/answer.zh.md")),
     ("prompts/rewrite.en.md", include_str!("../../prompts/rewrite.en.md")),
     ("prompts/rewrite.zh.md", include_str!("../../prompts/rewrite.zh.md")),
+    ("prompts/unsourced.en.md", include_str!("../../prompts/unsourced.en.md")),
+    ("prompts/unsourced.zh.md", include_str!("../../prompts/unsourced.zh.md")),
 ];
 
 /// Templates by name.

@@ -31,7 +31,7 @@ fn findings(prompts: &TemplateSet) -> Vec<(usize, Level, String)> {
 #[test]
 fn the_built_in_templates_have_no_findings() {
     let prompts = TemplateSet::load(None).unwrap();
-    assert_eq!(prompts.names(), ["answer.en", "answer.zh", "rewrite.en", "rewrite.zh"]);
+    assert_eq!(prompts.names(), ["answer.en", "answer.zh", "rewrite.en", "rewrite.zh", "unsourced.en", "unsourced.zh"]);
     assert_eq!(prompts.lint(), []);
     prompts.check().unwrap();
     for name in ["answer.en", "answer.zh"] {
@@ -183,7 +183,7 @@ fn a_directory_overrides_by_name_and_adds() {
     write("answer.zh.md", "oops");
     write("notes.txt", "not a template");
     let prompts = TemplateSet::load(Some(directory.path())).unwrap();
-    assert_eq!(prompts.names(), ["answer.en", "rewrite.en", "rewrite.zh", "t"]);
+    assert_eq!(prompts.names(), ["answer.en", "rewrite.en", "rewrite.zh", "t", "unsourced.en", "unsourced.zh"]);
     assert_eq!(prompts.get("t").unwrap().version, 3);
     assert_eq!(prompts.get("answer.zh").unwrap_err().code(), "prompt_invalid");
     let error = prompts.get("nope").unwrap_err();

@@ -108,6 +108,14 @@ impl Given {
                 sparse: json!({"question": "question", "turns": []}),
                 needed: ["question", "turns"],
             }),
+            "unsourced" => Some(Self {
+                full: json!({
+                    "shop": "shop", "question": "question", "today": "2026-11-23", "market": "market", "facts": "facts",
+                    "memory": "memory", "follow_up_of": "query",
+                }),
+                sparse: json!({"shop": "shop", "question": "question", "today": "2026-11-23"}),
+                needed: ["question", "shop"],
+            }),
             _ => None,
         }
     }

@@ -193,4 +193,21 @@ mod tests {
         assert_eq!(hold.push("，共 1000"), "，共 ");
         assert_eq!(hold.push("元"), "1000元");
     }
+
+    #[test]
+    fn no_spelling_of_a_phone_gets_out_wherever_it_is_cut() {
+        #[rustfmt::skip]
+        let spellings = [
+            "138 . 0013 . 9000", "139_0013_9000", "139·0013·9000", "1 3 9 0 0 1 3 9 0 0 0", "+86 1 3 9 0 0 1 3 9 0 0 0", "010-12345678",
+            "(0571) 8765 4321", "（0571）8765 4321", "0755-2654-3210-801", "+86·139·0013·9000", "１３９ ００１３ ９０００",
+        ];
+        for phone in spellings {
+            let text = format!("请打 {phone} 找我");
+            for at in text.char_indices().map(|(at, _)| at) {
+                assert_eq!(streamed([&text[..at], &text[at..]]), "请打 [手机号] 找我", "{phone} at {at}");
+            }
+            let letters: Vec<String> = text.chars().map(String::from).collect();
+            assert_eq!(streamed(letters.iter().map(String::as_str)), "请打 [手机号] 找我", "{phone} letter by letter");
+        }
+    }
 }

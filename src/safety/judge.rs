@@ -61,9 +61,7 @@ impl Guardrail for Judge {
                 return left_out("judge.failed");
             }
         };
-        // What it may think before its word is no word.
         let said = heard.text.to_ascii_uppercase();
-        let said = said.rsplit("</THINK>").next().unwrap_or_default();
         match heard.broke_off {
             None if said.contains("REFUSE") => Verdict::Refuse(vec![about_all("judge", Action::Refuse)]),
             None if said.contains("ALLOW") => Verdict::Allow(Vec::new()),

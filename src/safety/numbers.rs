@@ -9,7 +9,7 @@ use std::ops::Range;
 pub enum Kind {
     /// A mainland identity card, 18 characters.
     IdCard,
-    /// A mobile phone, or a number with its country code.
+    /// A mobile phone, a landline with its area code, or a number with its country code.
     Phone,
     /// A payment card.
     BankCard,
@@ -19,8 +19,10 @@ pub enum Kind {
 pub const REACH: usize = 40;
 /// Longest way back to the word that says what a number is, in characters.
 pub const LABEL_REACH: usize = 20;
-/// Most groups a number is written in.
+/// Most groups a number is written in, unless it is spelled digit by digit.
 const GROUPS: usize = 8;
+/// What may stand between two groups, also between spaces.
+pub const SEPARATORS: [char; 5] = ['-', '.', '_', '·', '•'];
 
 /// Finds personal numbers in half-width text, as byte ranges.
 pub fn find(text: &str) -> Vec<(Range<usize>, Kind)> {
@@ -44,13 +46,14 @@ fn number_at(text: &str, at: usize) -> Option<(Range<usize>, Kind)> {
     let mut number = Written { international, ..Written::default() };
     let mut found = None;
     let mut end = at;
-    while number.groups.len() < GROUPS && end - at < REACH {
+    while (number.groups.len() < GROUPS || number.is_spelled()) && end - at < REACH {
         let Some(group) = next_group(&text[end..], !number.groups.is_empty()) else { break };
-        number.dotted |= text[end..].starts_with('.');
+        number.dotted |= text[end..end + group.start].contains('.');
         number.push(&text[end + group.start..end + group.end]);
         end += group.end;
         let stop = end + usize::from(number.is_one_short_of_an_id() && text[end..].starts_with(['x', 'X']));
-        if let Some(kind) = number.kind(stop > end, label).filter(|kind| may_stand(text, start..stop, *kind, label)) {
+        let whole = !number.is_spelled() || stands_alone(text, start..stop);
+        if let Some(kind) = number.kind(stop > end, label).filter(|kind| whole && may_stand(text, start..stop, *kind, label)) {
             found = Some((start..stop, kind));
         }
     }
@@ -73,6 +76,15 @@ impl Written {
         self.groups.push(group.len());
     }
 
+    /// Digit by digit: 1 3 8 0 0 …, the country's code maybe in one.
+    fn is_spelled(&self) -> bool {
+        let rest = match self.groups.first() {
+            Some(2) if self.digits.starts_with("86") => &self.groups[1..],
+            _ => &self.groups[..],
+        };
+        rest.len() > 2 && rest.iter().all(|&group| group == 1)
+    }
+
     fn is_one_short_of_an_id(&self) -> bool {
         self.digits.len() == 17
     }
@@ -91,12 +103,9 @@ impl Written {
     }
 
     fn is_phone(&self, label: Option<Label>) -> bool {
-        if self.is_chinese_mobile() {
-            return true;
-        }
         let labelled = label == Some(Label::Phone);
-        if matches!(self.groups[..], [3, 8] | [4, 7] | [4, 8]) && self.digits.starts_with('0') {
-            return labelled;
+        if self.is_chinese_mobile(labelled) || self.is_landline(labelled) {
+            return true;
         }
         if self.groups == [3, 3, 4] && !self.digits.starts_with(['0', '1']) {
             return labelled || self.international;
@@ -106,8 +115,23 @@ impl Written {
         self.international && long_enough && self.digits.len() <= 15 && !self.digits.starts_with('0')
     }
 
-    /// 1[3-9] and nine more, with or without 86, in one or in the usual groups.
-    fn is_chinese_mobile(&self) -> bool {
+    /// An area's code and the number in it, with an extension maybe; in one only where the text says so.
+    fn is_landline(&self, labelled: bool) -> bool {
+        let area = match self.digits.as_bytes() {
+            [b'0', b'1', b'0', ..] | [b'0', b'2', b'0'..=b'5' | b'7'..=b'9', ..] => 3,
+            [b'0', b'3'..=b'9', ..] => 4,
+            _ => return false,
+        };
+        let Some((first, rest)) = self.groups.split_first() else { return false };
+        let local = |groups: &[usize]| matches!(groups, [8] | [4, 4]) || area == 4 && matches!(groups, [7] | [3, 4]);
+        let apart = local(rest) || rest.split_last().is_some_and(|(extension, rest)| *extension <= 5 && local(rest));
+        let certain = !self.dotted && self.digits.get(area..).is_some_and(|number| !number.starts_with('0'));
+        certain && (*first == area && apart || labelled && rest.is_empty() && local(&[first.saturating_sub(area)]))
+    }
+
+    /// 1[3-9] and nine more, with or without 86, in one, in the usual groups or digit by digit; in any groups where the
+    /// text says so.
+    fn is_chinese_mobile(&self, labelled: bool) -> bool {
         let code = ["0086", "86", ""].iter().find(|code| self.digits.strip_prefix(**code).is_some_and(is_mobile));
         let Some(code) = code.map(|code| code.len()) else { return false };
         let mut groups = self.groups.clone();
@@ -116,7 +140,8 @@ impl Written {
             Some(first) => *first -= code.min(*first),
             None => {}
         }
-        matches!(groups[..], [3, 4, 4]) || !self.dotted && matches!(groups[..], [11] | [3, 8] | [7, 4])
+        let usual = matches!(groups[..], [11] | [3, 8] | [7, 4]) || self.is_spelled();
+        matches!(groups[..], [3, 4, 4]) || !self.dotted && (labelled || usual)
     }
 
     /// Groups of four (the last of any length), 4-6-5, or all in one.
@@ -232,12 +257,18 @@ fn next_group(text: &str, separated: bool) -> Option<Range<usize>> {
     if !separated {
         return Some(0..digits(0)).filter(|group| !group.is_empty());
     }
-    let gap = ["-", " - ", "- ", " -", ".", " ", ") ", ")-", " (", ")", "("]
-        .iter()
-        .filter(|gap| text.starts_with(**gap))
-        .map(|gap| gap.len())
-        .max()?;
+    let tight = text.strip_prefix(' ').unwrap_or(text);
+    let separator = tight.strip_prefix(SEPARATORS).map(|rest| text.len() - rest.strip_prefix(' ').unwrap_or(rest).len());
+    let bracket = || [") ", ")-", " (", ")", "(", " "].iter().find(|gap| text.starts_with(**gap)).map(|gap| gap.len());
+    let gap = separator.or_else(bracket)?;
     Some(gap..gap + digits(gap)).filter(|group| !group.is_empty())
+}
+
+/// Whether no more digits stand around it: a longer row of single digits is no phone with something before or behind.
+fn stands_alone(text: &str, span: Range<usize>) -> bool {
+    let gap = |c: char| c == ' ' || SEPARATORS.contains(&c);
+    let before = text[..span.start].trim_end_matches(gap);
+    !before.ends_with(|c: char| c.is_ascii_digit()) && next_group(&text[span.end..], true).is_none()
 }
 
 fn is_mobile(digits: &str) -> bool {
@@ -323,6 +354,27 @@ mod tests {
         assert_eq!(kinds("4111 - 1111 - 1111 - 1111"), [("4111 - 1111 - 1111 - 1111", Kind::BankCard)]);
         for none in ["139.69171234", "138.00138000", "+139.69171234", "138.0013.8000.5", "192.168.1.100", "版本 138.0013", "7.13800138000"]
         {
+            assert_eq!(kinds(none), [], "{none}");
+        }
+        #[rustfmt::skip]
+        let spellings = [
+            "138 . 0013 . 8000", "139_0013_9000", "139·0013·9000", "139 · 0013 · 9000", "1 3 8 0 0 1 3 8 0 0 0", "+86 1 3 8 0 0 1 3 8 0 0 0",
+            "1-3-8-0-0-1-3-8-0-0-0", "+86·139·0013·9000", "+86_139_0013_9000", "010-12345678", "(0571) 8765 4321", "0571-8765432",
+            "021 6543 2100", "0755-2654-3210-801", "+86 10 6543 2100", "+86 (571) 8765 4321",
+        ];
+        for phone in spellings {
+            assert_eq!(kinds(&format!("打 {phone} 找我")), [(phone, Kind::Phone)]);
+        }
+        for labelled in ["电话 01065432100", "手机号：138 001 38000", "联系 138 00138 000"] {
+            assert_eq!(kinds(labelled).len(), 1, "{labelled}");
+        }
+        #[rustfmt::skip]
+        let none = [
+            "1 3 8 0 0 1 3 8 0 0 0 5", "5 1 3 8 0 0 1 3 8 0 0 0", "1.3.8.0.0.1.3.8.0.0.0", "SKU_139_0013_9000", "订单号 010-12345678",
+            "批号：0571-87654321", "编号 1 3 8 0 0 1 3 8 0 0 0", "000-12345678", "0100-1234-5678", "010-02345678", "尺码 3 6 3 8 4 0 4 2 4 4 4",
+            "01065432100", "139_0013_9000_1", "010.12345678", "139·0013·9000 元", "138 001 38000",
+        ];
+        for none in none {
             assert_eq!(kinds(none), [], "{none}");
         }
         assert_eq!(kinds("13800138000 - 13900139000"), [("13800138000", Kind::Phone), ("13900139000", Kind::Phone)]);

@@ -46,7 +46,7 @@ const CUT: [(&str, &str); 3] = [("think", INLINE), ("apart", APART), ("harmony",
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside those of [`CUT`].
-const MODELS: [&str; 35] = [
+const MODELS: [&str; 36] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -81,6 +81,7 @@ const MODELS: [&str; 35] = [
     "filtered",
     "stray-once",
     "strays-r1",
+    "unfinished-r1",
     "linked",
 ];
 
@@ -250,6 +251,12 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
             for c in STRAY.chars() {
                 text(out, &c.to_string()).await?;
             }
+        }
+        // Out of tokens before it has told where its thoughts end.
+        "unfinished-r1" => {
+            text(out, SECRET).await?;
+            finish(out, "length").await?;
+            return line(out, "[DONE]").await;
         }
         "paced" => {
             for piece in ANSWER {

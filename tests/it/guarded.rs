@@ -186,6 +186,12 @@ async fn one_stray_tag_makes_three_answers_wait_and_a_named_thinker_always_waits
         assert_eq!(turn.text(), "答案[1]。");
         assert!(!format!("{turn:?}").contains(SECRET));
     }
+    // Cut off before the tag, what it said was thoughts: neither told nor kept.
+    let turn = socket.ask(GROUNDED, json!({"model": "unfinished-r1"})).await;
+    turn.check();
+    assert_eq!((turn.text(), &turn.done()["error"]["code"]), ("", &json!("model_unfinished")));
+    let stored = server.json(&format!("/api/v1/conversations/{}", turn.conversation()), &server.member).await.to_string();
+    assert!(!format!("{turn:?}").contains(SECRET) && !stored.contains(SECRET), "{turn:?}");
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ async fn a_shop_decides_on_the_mark_and_the_choice_of_models() {
             let own = TenantAnswers {
                 ai_mark: Some(AiMark { zh: "机器写的".into(), en: String::new() }),
                 visitors_choose_model: Some(false),
+                ..TenantAnswers::default()
             };
             config.answers.tenants.insert("demo".into(), own);
             config.safety.links = false;

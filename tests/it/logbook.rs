@@ -1,7 +1,8 @@
-//! What the servers of this process log about a bot: lines that name one, caught as they are written. Tests tell theirs
-//! apart by the bot's name.
+//! What the servers of this process log: lines about a bot, and those about a turn in the JSON that operators read, caught as
+//! they are written. Tests tell theirs apart by the bot's name, or the request's.
 
 use std::fmt::Debug;
+use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
@@ -20,7 +21,27 @@ pub struct Line {
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 
+/// Lines about turns, as JSON.
+static TURNS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 struct Book;
+
+/// Takes what the JSON log would write to standard error.
+struct Pages;
+
+impl Write for Pages {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        if line.contains(r#""message":"turn""#) {
+            TURNS.lock().unwrap().push(line.into_owned());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl<S: Subscriber> Layer<S> for Book {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
@@ -53,7 +74,8 @@ impl Visit for Line {
 pub fn open() {
     static OPENED: OnceLock<()> = OnceLock::new();
     OPENED.get_or_init(|| {
-        let all = tracing_subscriber::registry().with(LevelFilter::INFO).with(Book);
+        let json = tracing_subscriber::fmt::layer().json().with_writer(|| Pages);
+        let all = tracing_subscriber::registry().with(LevelFilter::INFO).with(Book).with(json);
         tracing::subscriber::set_global_default(all).unwrap();
     });
 }
@@ -61,4 +83,10 @@ pub fn open() {
 /// The lines so far about the bots whose `platform/name` begins so.
 pub fn about(bot: &str) -> Vec<Line> {
     LINES.lock().unwrap().iter().filter(|line| line.bot.starts_with(bot)).cloned().collect()
+}
+
+/// The lines so far about turns of the request of that name.
+pub fn turns(request: &str) -> Vec<String> {
+    let named = format!(r#""request_id":"{request}""#);
+    TURNS.lock().unwrap().iter().filter(|line| line.contains(&named)).cloned().collect()
 }

@@ -2,6 +2,7 @@
 //! shape they know.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -140,13 +141,24 @@ async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call()
         ("rate-limited", 429, "model_rate_limited"),
         ("unreachable", 503, "model_unavailable"),
     ] {
-        let answer = complete(&server, &server.member, ask(model, json!({}))).await;
-        let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
-        assert_eq!(wait.as_deref(), (model == "rate-limited").then_some("60"), "the provider's own wait is passed on");
-        assert_eq!((answer.status().as_u16(), &answer.json::<Value>().await.unwrap()["error"]["code"]), (status, &json!(code)), "{model}");
-        let streamed = chunks(complete(&server, &server.member, ask(model, json!({"stream": true}))).await).await;
-        assert_eq!(streamed.last().unwrap()["error"]["code"], code, "{model}: {streamed:?}");
+        // Before the first word a stream fails like a whole answer: clients try a 429 again by themselves.
+        for streams in [false, true] {
+            let answer = complete(&server, &server.member, ask(model, json!({"stream": streams}))).await;
+            let wait = answer.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+            assert_eq!(wait.as_deref(), (model == "rate-limited").then_some("60"), "the provider's own wait is passed on");
+            let told_not_to = answer.headers().get("x-should-retry").is_some_and(|retry| retry == "false");
+            assert_eq!(told_not_to, model == "unauthorized", "{model}");
+            assert!(answer.headers().contains_key("x-conversation-id"), "{model}");
+            let status_told = answer.status().as_u16();
+            let error = answer.json::<Value>().await.unwrap()["error"].clone();
+            assert_eq!((status_told, &error["code"]), (status, &json!(code)), "{model}, streamed: {streams}");
+            let kind = if status == 429 { "rate_limit_error" } else { "server_error" };
+            assert_eq!((&error["type"], error["message"].is_string()), (&json!(kind), true), "{error}");
+        }
     }
+    // Behind the first word there is only the stream to tell it in.
+    let broken = chunks(complete(&server, &server.member, ask("dies", json!({"stream": true}))).await).await;
+    assert_eq!((content(&broken).as_str(), &broken.last().unwrap()["error"]["code"]), ("半句", &json!("model_stream_broken")));
     let limited = server.session(&server.member).await.ask(GROUNDED, json!({"model": "rate-limited"})).await;
     let error = &limited.done()["error"];
     assert_eq!(
@@ -158,4 +170,16 @@ async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call()
     while !String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap()).contains('无') {}
     drop(answer);
     provider.left("endless-3", 1).await;
+    // One that leaves while it waits for the first word leaves no call behind either.
+    let waiting = complete(&server, &server.member, ask("stall-first", json!({"stream": true})));
+    let asked = async {
+        while provider.requests("stall-first").is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        answer = waiting => panic!("there is no word yet: {answer:?}"),
+        () = asked => {}
+    }
+    provider.left("stall-first", 1).await;
 }

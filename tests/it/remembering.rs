@@ -15,6 +15,8 @@ use super::server::{Server, Setup, Socket, shared};
 
 const GROUNDED: &str = "退货地址在哪里修改？";
 const DIRECT: &str = "普通店保证金要交多少？";
+/// Tokens by which two prompts under the same full budgets may differ: a line of the summary, because turns are taken whole.
+const MARGIN: usize = 64;
 
 async fn with_provider() -> (Server, Arc<FakeProvider>) {
     let provider = Arc::new(FakeProvider::start());
@@ -238,6 +240,9 @@ async fn turn_200_costs_no_more_than_turn_20_and_knows_what_turn_3_settled() {
     let conversation = socket.ask("我是日本站的商家", json!({})).await.conversation().to_owned();
     socket.ask(DIRECT, json!({"conversation_id": conversation})).await;
     socket.ask("我们约定：退货仓用宁波 7 号库的退货地址，行不行？", json!({"conversation_id": conversation})).await;
+    // So long that window and summary are full long before turn 20, and never with the words of the settled fact.
+    let chatter = "团队里新来的同事负责开店，他想知道普通店保证金要交多少，什么时候交，交了以后换类目会不会再补，\
+        之前客服说过一次但是没有记下来，另外几位同事也在等这个答复，麻烦再完整地说一遍，我们好一起记到笔记里面，谢谢。";
     let mut costs = Vec::new();
     for turn in 4..=200 {
         if matches!(turn, 20 | 200) {
@@ -247,12 +252,10 @@ async fn turn_200_costs_no_more_than_turn_20_and_knows_what_turn_3_settled() {
             assert!(prompt.contains("宁波 7 号库") && prompt.contains("站点: 日本站"), "turn {turn}: {prompt}");
             assert_eq!(told.done()["status"], "completed");
         } else {
-            socket
-                .ask(&format!("第 {turn} 次问：普通店保证金要交多少？"), json!({"conversation_id": conversation, "model": "builtin"}))
-                .await;
+            socket.ask(&format!("第 {turn} 次问：{chatter}"), json!({"conversation_id": conversation, "model": "builtin"})).await;
         }
     }
-    assert!(costs[1] < costs[0] * 5 / 4 + 100, "turn 200 costs {}, turn 20 {}", costs[1], costs[0]);
+    assert!(costs[1] <= costs[0] + MARGIN, "turn 200 costs {}, turn 20 {}", costs[1], costs[0]);
 }
 
 #[tokio::test]

@@ -201,10 +201,13 @@ def _():
 def _():
     error = raises(openai.InternalServerError, lambda: ask(DEPOSIT, model="peer-500"))
     must(error.status_code == 503 and error.code == "model_unavailable", f"{error.status_code} {error.code}")
+    error = raises(openai.InternalServerError, lambda: list(ask(DEPOSIT, model="peer-500", stream=True)))
+    must(error.status_code == 503 and error.code == "model_unavailable", f"streamed: {error.status_code} {error.code}")
     error = raises(openai.APIError, lambda: list(ask(DEPOSIT, model="peer-disconnect", stream=True)))
     must(error.code, "a streamed error without a code")
-    error = raises(openai.RateLimitError, lambda: ask(DEPOSIT, model="peer-429"))
-    must(error.code == "model_rate_limited", f"{error.code}")
+    for stream in (False, True):
+        error = raises(openai.RateLimitError, lambda stream=stream: ask(DEPOSIT, model="peer-429", stream=stream))
+        must(error.code == "model_rate_limited", f"{error.code}")
     error = raises(openai.InternalServerError, lambda: ask(DEPOSIT, model="peer-quota"))
     must("quota" not in str(error) and "sk-" not in str(error), f"the provider's own words or key get out: {error}")
 

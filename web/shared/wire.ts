@@ -215,7 +215,11 @@ sources: Array<Source>,
 /**
  * A greeting or thanks: nothing was asked, so nothing is missing. Left out otherwise.
  */
-courtesy?: boolean, } | { "type": "response.reasoning.delta", 
+courtesy?: boolean, 
+/**
+ * A model answers all the same, from what it knows itself: the shop allows it. Left out otherwise.
+ */
+unsourced?: boolean, } | { "type": "response.reasoning.delta", 
 /**
  * The piece.
  */

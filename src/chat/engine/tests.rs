@@ -91,6 +91,7 @@ impl Shop {
             sources: config.search.sources,
             zone: config.zone(),
             config: config.chat,
+            answers: config.answers,
         });
         let caller = Caller { tenant, role: Role::Member, key: KeyId::from_text("k"), owner: OwnerId::from_text("o") };
         Self { engine, memory, knowledge, tenants, caller, _folder: folder }

@@ -43,7 +43,7 @@ impl Turning {
         self.outcome.query = self.request.text.clone();
         self.outcome.decision = Some("none".to_owned());
         self.outcome.trace = json!({"intent": "refused"});
-        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new(), courtesy: false });
+        self.emit(EventKind::ResponseSources { decision: Decision::None, sources: Vec::new(), courtesy: false, unsourced: false });
         self.say(words::refused(self.language));
         Ending::Refused
     }

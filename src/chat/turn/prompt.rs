@@ -37,6 +37,18 @@ impl Turning {
         Ok(Asking { template, reasoning, picked })
     }
 
+    /// The template for an answer without sources. It asks for no reasoning; a provider's own may be shown.
+    pub(super) async fn asking_unsourced(&self) -> Result<Asking> {
+        let parts = &self.engine.0.parts;
+        let name = match self.language {
+            Language::Zh => "unsourced.zh",
+            Language::En => "unsourced.en",
+        };
+        let template = Arc::clone(parts.prompts.of(&self.tenant).await?.get(name)?);
+        let reasoning = reasoning(&parts.config.reasoning, &template);
+        Ok(Asking { template, reasoning, picked: Vec::new() })
+    }
+
     pub(super) fn compose(
         &mut self,
         asking: &Asking,

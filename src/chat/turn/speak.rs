@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::{Ending, Turning, status, words};
 use crate::chat::cite::CiteScanner;
-use crate::chat::reason::{Piece, ReasonSplitter};
 use crate::chat::{ErrorReport, EventKind, Stage, support};
 use crate::error::Result;
+use crate::models::reason::{Piece, ReasonSplitter};
 use crate::models::{CompletionRequest, Delta, FinishReason, Model, ModelError, Reasoning, Started, Usage};
 use crate::safety::HoldBack;
 
@@ -32,7 +32,7 @@ impl Turning {
             () = cancel.cancelled() => Ending::Cancelled,
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
-        answer.end(self);
+        answer.end(self, matches!(ending, Ending::Finished(FinishReason::Stop)));
         if let Err(error) = self.engine.0.parts.ledger.pay_in_vain(&self.tenant, &model, &self.attempts, &self.beside).await {
             tracing::error!(turn = %self.turn.id, code = error.code(), causes = error.causes(), "a try in vain was not counted: {error}");
         }
@@ -170,8 +170,9 @@ impl Answering {
         self.show(turning, text);
     }
 
-    fn end(&mut self, turning: &mut Turning) {
-        let pieces = self.split.finish();
+    /// What is left of an answer that is `whole`, or of one that broke off.
+    fn end(&mut self, turning: &mut Turning, whole: bool) {
+        let pieces = if whole { self.split.finish() } else { self.split.cut_off() };
         self.pieces(turning, pieces);
         self.shown_out(turning);
         let marked = self.markers.finish();

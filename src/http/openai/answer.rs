@@ -60,6 +60,14 @@ impl Answer {
         }
     }
 
+    /// The error of an answer that ends before anything of it was told.
+    pub fn failed_before<'a>(&self, event: &'a ChatEvent) -> Option<&'a ErrorReport> {
+        match &event.kind {
+            EventKind::ResponseDone(done) if !self.begun => cut(done),
+            _ => None,
+        }
+    }
+
     /// The role before the first chunk of the answer.
     fn and_role(&mut self, mut chunks: Vec<Value>) -> Vec<Value> {
         if !std::mem::replace(&mut self.begun, true) {
@@ -212,6 +220,7 @@ mod tests {
                 decision: Decision::Grounded,
                 sources: vec![source(1, Some("https://a")), source(2, None)],
                 courtesy: false,
+                unsourced: false,
             },
             EventKind::ResponseReasoningDelta { delta: "想".into() },
             EventKind::ResponseTextDelta { delta: "15 天内[2]".into(), offset: 0 },
@@ -262,10 +271,15 @@ mod tests {
         let mut answer = Answer::new("r_1", 7, "m", "");
         let chunks = answer.chunks(event(done(Status::Failed, "error", Some(report.clone()))), true);
         assert_eq!((chunks.len(), &chunks[0]["error"]["code"]), (1, &json!("model_unavailable")));
+        let failed = event(done(Status::Failed, "error", Some(report.clone())));
+        assert_eq!(answer.failed_before(&failed).map(|error| error.code.as_str()), Some("model_unavailable"), "nothing was told");
         let ending = answer.collect(event(done(Status::Failed, "error", Some(report)))).unwrap();
         assert!(matches!(ending, Ending::Failed(error) if error.retryable));
         let broken = ErrorReport { code: "model_stream_broken".into(), message: "cut".into(), retryable: true, retry_after_ms: None };
-        let chunks = answer.chunks(event(done(Status::Incomplete, "error", Some(broken.clone()))), true);
+        answer.chunks(event(EventKind::ResponseTextDelta { delta: "半句".into(), offset: 0 }), true);
+        let cut_short = event(done(Status::Incomplete, "error", Some(broken.clone())));
+        assert_eq!(answer.failed_before(&cut_short), None, "a status would come too late");
+        let chunks = answer.chunks(cut_short, true);
         assert_eq!(chunks.last().unwrap()["error"]["code"], "model_stream_broken", "what broke off does not end like what is whole");
         let ending = answer.collect(event(done(Status::Incomplete, "error", Some(broken)))).unwrap();
         assert!(matches!(ending, Ending::Finished(whole) if whole["choices"][0]["finish_reason"] == "length"));

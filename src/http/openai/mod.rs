@@ -1,12 +1,14 @@
 //! The OpenAI-compatible API: `/v1/models` and `/v1/chat/completions`. The client sends the history, or
 //! names a conversation; one that goes away stops its answer, because nobody could read it later.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
 use self::answer::{Answer, Ending};
@@ -29,6 +31,10 @@ use crate::tenants::Caller;
 mod answer;
 mod conversation;
 mod wire;
+
+/// Longest wait of a stream's head for its first word, of a model that thinks or of a conversation's earlier turn:
+/// proxies give up on an answer that is silent for a minute, and only a stream can be kept alive.
+const HEAD_WAITS: Duration = Duration::from_secs(45);
 
 /// Every model that may be named.
 pub async fn models(State(state): State<Shared>, _: Program) -> Json<Value> {
@@ -62,25 +68,47 @@ pub async fn complete(
     let running = Running::new(&state.app.engine, caller, &accepted);
     let thread = accepted.conversation_id.clone();
     let response = match streams {
-        true => sse(chunks(accepted, answer, usage, running).map(|data| Ok(Event::default().data(data)))),
+        true => streamed(accepted, answer, usage, running).await?,
         false => whole(accepted, answer, running).await?,
     };
     Ok(conversation::named(response, &thread))
 }
 
-/// The answer as data lines, `[DONE]` last.
-fn chunks(accepted: Accepted, mut answer: Answer, usage: bool, mut running: Running) -> impl Stream<Item = String> + Send {
-    let lines = events(accepted).flat_map(move |event| {
-        let chunks = match event {
-            Ok(event) => {
-                running.saw(&event);
-                answer.chunks(event, usage)
+/// The answer as data lines, `[DONE]` last. Its head waits for the first of them: who failed before a word is told so by
+/// a status, upon which clients act by themselves. Behind the head there is only the stream to tell it in.
+async fn streamed(accepted: Accepted, mut answer: Answer, usage: bool, mut running: Running) -> Result<Response> {
+    let mut events = events(accepted).boxed();
+    let mut first = Vec::new();
+    let waited = tokio::time::timeout(HEAD_WAITS, async {
+        while first.is_empty()
+            && let Some(event) = events.next().await
+        {
+            let event = event?;
+            running.saw(&event);
+            if let Some(error) = answer.failed_before(&event) {
+                return Ok(Some(failed_answer(error)));
             }
-            Err(error) => vec![openai_error(status(error.kind(), error.code()), &report(&error))],
-        };
-        stream::iter(chunks.into_iter().map(|chunk| chunk.to_string()))
+            first = answer.chunks(event, usage);
+        }
+        Ok::<_, Error>(None)
     });
-    lines.chain(stream::once(async { "[DONE]".to_owned() }))
+    if let Some(failed) = waited.await.unwrap_or(Ok(None))? {
+        return Ok(failed);
+    }
+    let rest = events.flat_map(move |event| stream::iter(chunks(event, &mut answer, usage, &mut running)));
+    let lines = stream::iter(first).chain(rest).map(|chunk| chunk.to_string());
+    let lines = lines.chain(stream::once(async { "[DONE]".to_owned() }));
+    Ok(sse(lines.map(|data| Ok(Event::default().data(data)))))
+}
+
+fn chunks(event: Result<ChatEvent>, answer: &mut Answer, usage: bool, running: &mut Running) -> Vec<Value> {
+    match event {
+        Ok(event) => {
+            running.saw(&event);
+            answer.chunks(event, usage)
+        }
+        Err(error) => vec![openai_error(status(error.kind(), error.code()), &report(&error))],
+    }
 }
 
 /// The answer in one piece.

@@ -6,14 +6,14 @@
 //!   use for such a tag, and reasoning that is hidden must not get out.
 //! - Where a server leaves gpt-oss's own tokens in the text, `<|channel|>analysis<|message|>` begins reasoning like a
 //!   tag, `<|end|>` ends it, and `<|channel|>final<|message|>` begins the answer; none of these tokens is ever told.
-//! - Without a closing tag all the rest is reasoning.
+//! - Without a closing tag all the rest is reasoning. A tag that closes itself (`<think/>`) opens nothing and ends nothing.
 //! - A closing tag without an opening one (some vLLM templates put the opening one into the prompt) is
 //!   taken out, wherever it stands. What came before it is reasoning where the text is still there to be
 //!   told so: for a model configured with `thinks_first`, which begins [inside](ReasonSplitter::inside) the
 //!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag: by its
 //!   name, in the first answer of a provider whose templates do so, and in a few answers after one that did.
 //!   Of other models it was already sent as text: holding every answer back until it is over would cost
-//!   every reader the streaming.
+//!   every reader the streaming. An answer that is [cut off](ReasonSplitter::cut_off) while it waits was reasoning.
 //! - White space after the tags goes with them; so does white space before the answer.
 
 mod marks;
@@ -21,6 +21,7 @@ mod marks;
 #[cfg(test)]
 mod tests;
 
+use super::Model;
 use marks::{Mark, bare, next_mark};
 
 /// A piece of a model's output.
@@ -108,6 +109,15 @@ impl ReasonSplitter {
         pieces
     }
 
+    /// The output broke off: what still waits for the tag that would tell is taken for reasoning, and never told as the answer.
+    pub fn cut_off(&mut self) -> Vec<Piece> {
+        if matches!(self.state, State::Unsure) {
+            self.state = State::Reasoning { begun: false };
+            self.skip_white_space();
+        }
+        self.finish()
+    }
+
     /// One transition; whether there may be another with what is held.
     fn step(&mut self, pieces: &mut Vec<Piece>) -> bool {
         match self.state {
@@ -135,7 +145,7 @@ impl ReasonSplitter {
         match mark {
             Mark::Opens => self.state = State::Reasoning { begun: false },
             Mark::Closes | Mark::Answers => self.state = State::Gap,
-            Mark::Stands => {}
+            Mark::Stands | Mark::Empty => {}
         }
         true
     }
@@ -145,7 +155,7 @@ impl ReasonSplitter {
         let (at, mark, length) = loop {
             let (at, mark) = next_mark(&self.held[from..]);
             let Some((mark, length)) = mark else { return false };
-            if mark != Mark::Stands {
+            if !matches!(mark, Mark::Stands | Mark::Empty) {
                 break (from + at, mark, length);
             }
             from += at + length;
@@ -176,7 +186,7 @@ impl ReasonSplitter {
         match mark {
             Some((mark, length)) => {
                 self.held.drain(..until + length);
-                self.state = if mark == Mark::Opens { within } else { State::Gap };
+                self.state = if matches!(mark, Mark::Opens | Mark::Empty) { within } else { State::Gap };
             }
             None => {
                 self.held.drain(..said);
@@ -196,7 +206,7 @@ impl ReasonSplitter {
                 self.stray |= stray;
                 self.state = State::Answer { stray: false };
             }
-            Some((Mark::Stands, _)) | None => {}
+            Some((Mark::Stands | Mark::Empty, _)) | None => {}
         }
         mark.is_some()
     }
@@ -205,6 +215,16 @@ impl ReasonSplitter {
         let length = self.held.len() - self.held.trim_start().len();
         self.held.drain(..length);
     }
+}
+
+/// What a whole text says beside its reasoning: of a call beside an answer. `cut` when it broke off.
+pub fn said(text: &str, model: &Model, cut: bool) -> String {
+    // Nobody reads along, so that any model's text may wait for its tag.
+    let mut split = if model.thinks_first() { ReasonSplitter::inside() } else { ReasonSplitter::unsure() };
+    let mut pieces = split.push(text);
+    pieces.extend(if cut && model.may_think() { split.cut_off() } else { split.finish() });
+    let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
+    text.trim().to_owned()
 }
 
 fn emit(pieces: &mut Vec<Piece>, piece: Piece) {

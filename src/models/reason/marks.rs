@@ -12,6 +12,8 @@ pub(super) enum Mark {
     Answers,
     /// Ends a message or begins one: where reasoning was, it is over, and else it only goes.
     Stands,
+    /// Opens nothing and ends nothing: it only goes.
+    Empty,
 }
 
 /// Names of tags. `seed:think` is what the chat template of Seed-OSS writes.
@@ -23,16 +25,18 @@ const EXACT: [(&str, Mark); 6] = [
     ("<|end|>", Mark::Stands),
     ("<|return|>", Mark::Stands),
     ("<|call|>", Mark::Stands),
-    (MESSAGE, Mark::Stands),
+    (MESSAGE, Mark::Empty),
 ];
 const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
 const MESSAGE: &str = "<|message|>";
+/// What ends the head of a channel, its own message first.
+const HEAD_ENDS: [&str; 6] = [MESSAGE, START, CHANNEL, "<|end|>", "<|return|>", "<|call|>"];
 /// The channel that is the answer.
 const FINAL: &str = "final";
 /// What marks begin with.
 const BRACKETS: [char; 2] = ['<', '◁'];
-/// Longest attributes of a tag, and longest description of a channel, in bytes: so much may be held back for one.
+/// Longest attributes of a tag, in bytes: so much may be held back for one.
 const LONGEST: usize = 96;
 
 /// What a text begins with.
@@ -103,7 +107,7 @@ fn tag(text: &str, name: &str) -> Met {
         Some(_) => match rest.find(['<', '>']) {
             Some(at) if at > LONGEST || !rest[at..].starts_with('>') => Met::Nothing,
             // It holds nothing.
-            Some(at) if rest[..at].ends_with('/') => Met::Mark(Mark::Stands, named + at + 1),
+            Some(at) if mark == Mark::Opens && rest[..at].ends_with('/') => Met::Mark(Mark::Empty, named + at + 1),
             Some(at) => Met::Mark(mark, named + at + 1),
             None if rest.len() <= LONGEST => Met::Open,
             None => Met::Nothing,
@@ -125,21 +129,20 @@ fn start(text: &str) -> Met {
     }
 }
 
-/// A channel up to its message. All but the final one are the model's own business: analysis, calls of tools.
+/// A channel up to its message. All but the final one are the model's own business: analysis, calls of tools. However long
+/// its description is, it is waited for: told, it would be words of the answer, and taken for too long, its end would be one
+/// of the reasoning's.
 fn channel(text: &str) -> Met {
     let rest = match behind(text, CHANNEL) {
         Behind::This(rest) => rest,
         Behind::Cut => return Met::Open,
         Behind::Other => return Met::Nothing,
     };
-    match rest.find(MESSAGE) {
-        Some(at) if at <= LONGEST => {
-            let answers = rest[..at].trim_start().starts_with(FINAL);
-            Met::Mark(if answers { Mark::Answers } else { Mark::Opens }, CHANNEL.len() + at + MESSAGE.len())
-        }
-        None if rest.len() < LONGEST + MESSAGE.len() => Met::Open,
-        _ => Met::Mark(Mark::Opens, CHANNEL.len()),
-    }
+    let ends = HEAD_ENDS.iter().filter_map(|end| Some((rest.find(end)?, *end)));
+    let Some((at, end)) = ends.min() else { return Met::Open };
+    let answers = rest[..at].trim_start().starts_with(FINAL);
+    let message = if end == MESSAGE { MESSAGE.len() } else { 0 };
+    Met::Mark(if answers { Mark::Answers } else { Mark::Opens }, CHANNEL.len() + at + message)
 }
 
 /// How a text begins, beside a word.

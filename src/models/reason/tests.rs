@@ -15,6 +15,10 @@ fn split<'a>(parts: impl IntoIterator<Item = &'a str>) -> (String, String) {
 fn split_by<'a>(mut splitter: ReasonSplitter, parts: impl IntoIterator<Item = &'a str>) -> (String, String) {
     let mut pieces: Vec<Piece> = parts.into_iter().flat_map(|part| splitter.push(part)).collect();
     pieces.extend(splitter.finish());
+    joined(pieces)
+}
+
+fn joined(pieces: Vec<Piece>) -> (String, String) {
     let (mut reasoning, mut answer) = (String::new(), String::new());
     for piece in pieces {
         match piece {
@@ -25,7 +29,7 @@ fn split_by<'a>(mut splitter: ReasonSplitter, parts: impl IntoIterator<Item = &'
     (reasoning, answer)
 }
 
-const CASES: [(&str, &str, &str); 31] = [
+const CASES: [(&str, &str, &str); 40] = [
     ("<think>看来源[1]。\n国内站适用。</think>\n\n保证金是 1000 元[1]。", "看来源[1]。\n国内站适用。", "保证金是 1000 元[1]。"),
     (" \n<THINK>\n a < b, so </thin air> \n</Think>  yes", "a < b, so </thin air>", "yes"),
     ("<thinking>one</thinking>two", "one", "two"),
@@ -59,7 +63,22 @@ const CASES: [(&str, &str, &str); 31] = [
     ("two<|return|><|start|>assistant<|channel|>analysis<|message|>one", "one", "two"),
     ("two<|end|><|start|>assis", "", "two"),
     ("<|channel|>final", "", ""),
+    // A tag that closes itself, inside of reasoning and beside it.
+    ("<think>one<think/> still one</think>two", "one still one", "two"),
+    ("<think>one <reasoning /> still</think>two<think/>three", "one still", "twothree"),
+    ("<think>one</think/>two", "one", "two"),
+    ("<|channel|>analysis<|message|>one<think/>more<|end|>two", "onemore", "two"),
+    // Heads of channels, however long, cut, or without a message.
+    (LONG_ANALYSIS, "one", "two"),
+    (LONG_FINAL, "one", "two"),
+    ("<|channel|>analysis to=functions.search code code code code code code code code code code code code code code code code", "", ""),
+    ("<|channel|>analysis<|end|><|start|>assistant<|channel|>final<|message|>two", "", "two"),
+    ("<|start|>assistant<|message|>two<|end|>", "", "two"),
 ];
+const LONG_ANALYSIS: &str = "<|channel|>analysis to=functions.a_very_long_name_of_a_tool_that_somebody_wrote_down_in_full_and_then_some_more_of_it \
+    <|constrain|>json and still no end of it<|message|>one<|end|><|start|>assistant<|channel|>final<|message|>two";
+const LONG_FINAL: &str = "<|channel|>analysis<|message|>one<|end|><|start|>assistant<|channel|>final <|constrain|>json with a description that goes on and \
+    on and on and on, far beyond what anybody would put into the head of a message<|message|>two";
 
 #[test]
 fn known_outputs_split_as_expected_wherever_they_are_cut() {
@@ -135,6 +154,18 @@ fn a_model_that_may_think_is_told_by_the_first_tag_wherever_it_is_cut() {
     assert!(splitter.saw_stray(), "of others it was told, and the next answers wait");
     assert_eq!(split_by(ReasonSplitter::unsure(), ["答案<|return|>"]), (String::new(), "答案".into()));
 
+    // Cut off before the tag that would tell, it was reasoning; behind it, the answer is kept.
+    for (output, reasoning, answer) in
+        [("机密\n推理", "机密\n推理", ""), (" 机密</thi", "机密</thi", ""), ("机密</think>答", "机密", "答"), ("<think>机密", "机密", "")]
+    {
+        for at in output.char_indices().map(|(at, _)| at) {
+            let mut splitter = ReasonSplitter::unsure();
+            let mut pieces = [splitter.push(&output[..at]), splitter.push(&output[at..])].concat();
+            pieces.extend(splitter.cut_off());
+            assert_eq!(joined(pieces), (reasoning.into(), answer.into()), "{output} at {at}");
+        }
+    }
+
     let mut splitter = ReasonSplitter::unsure();
     assert!(splitter.push("保证金").is_empty());
     splitter.sure();
@@ -185,12 +216,25 @@ proptest! {
     #[test]
     fn cutting_changes_nothing(
         parts in prop::collection::vec(
-            "(<think>|</think>|</THINKING>|<|/|think|>|[ \n]|[a中◁]|<\\|end\\|>|<\\|channel\\|>|<\\|message\\|>|final|<\\|start\\|>|assist|ant){0,4}", 0..8
+            "(<think>|</think>|</THINKING>|<|/|think|>|[ \n]|[a中◁]|<\\|end\\|>|<\\|channel\\|>|<\\|message\\|>|<think/>|final|<\\|start\\|>|assist|ant){0,4}", 0..8
         )
     ) {
         let whole = parts.concat();
         prop_assert_eq!(split(parts.iter().map(String::as_str)), split([whole.as_str()]));
         let unsure = |parts: Vec<&str>| split_by(ReasonSplitter::unsure(), parts);
         prop_assert_eq!(unsure(parts.iter().map(String::as_str).collect()), unsure(vec![whole.as_str()]));
+    }
+
+    #[test]
+    fn of_an_answer_cut_off_before_its_tag_nothing_is_text(
+        secret in "[机密<>/think \n]{0,24}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..24)
+    ) {
+        // A closing tag would have told that what follows is the answer.
+        prop_assume!(!secret.contains("think"));
+        let parts = cut(&secret, &cuts);
+        let mut splitter = ReasonSplitter::unsure();
+        let mut pieces: Vec<Piece> = parts.iter().flat_map(|part| splitter.push(part)).collect();
+        pieces.extend(splitter.cut_off());
+        prop_assert_eq!(joined(pieces).1, "");
     }
 }

@@ -1,0 +1,124 @@
+//! Markets in what a merchant says (pure): codes in capitals, where goods go or come from, and where a shop moves to.
+
+use super::{SPOKEN, Slot};
+
+/// Codes of markets, which are none in small letters: "my refund", "tell us".
+const CODES: [(&str, &str); 7] = [
+    ("CN", "china site"),
+    ("SG", "singapore"),
+    ("MY", "malaysia"),
+    ("US", "united states"),
+    ("UK", "united kingdom"),
+    ("DE", "germany"),
+    ("JP", "japan"),
+];
+/// Capital words that are as many shout: there MY is no market.
+const SHOUTED: usize = 3;
+/// A code is a market's between these: "sell in US", "SG 站".
+const CODE_BEHIND: &[&str] =
+    &["sell in ", "selling in ", "based in ", "i am in ", "i'm in ", "we are in ", "we're in ", "我在", "我们在", "我是", "我做"];
+const SHOP_FOLLOWS: &[&str] =
+    &["站", "店", "区", "商家", "卖家", "的商家", "的卖家", "的店", "site", "market", "shop", "store", "seller", "marketplace"];
+/// The shop goes from one market to another; the new one stands behind.
+const MOVES: &[&str] =
+    &["迁到", "迁至", "迁往", "搬到", "搬至", "搬去", "转到", "转至", "转移到", "换到", "改到", "切换到", "换成", "改成"];
+const MOVES_EN: &[&str] = &["moved", "migrated", "switched", "relocated", "transferred"];
+/// What belongs to goods.
+pub(super) const GOODS: &[&str] =
+    &["货", "包裹", "库存", "快递", "goods", "parcel", "package", "stock", "inventory", "shipment", "warehouse", "deliver", " ship"];
+/// Directly before a place that goods go to or come from.
+const BOUND_FOR: &[&str] = &[
+    "发往",
+    "发到",
+    "发去",
+    "发",
+    "寄往",
+    "寄到",
+    "寄去",
+    "寄",
+    "运往",
+    "运到",
+    "运去",
+    "送到",
+    "送往",
+    "卖到",
+    "卖往",
+    "销往",
+    "销到",
+    "出口到",
+    "出口",
+    "从",
+    "自",
+    " to",
+];
+/// Directly behind one.
+const STORED: &[&str] = &["仓", "海外仓", "发货", "发出", "寄出", "出货", "进口", "采购", "直邮", "warehouse", "fulfil"];
+/// Directly behind the name of a country that is no market then.
+const OF_A_COUNTRY: &[&str] = &["语", "文", "人", "货"];
+
+/// The market that the shop goes to.
+pub(super) fn moved_to(clause: &str) -> Option<&'static str> {
+    let to = |verb: &&str| clause.find(*verb).and_then(|at| clause[at..].rfind(" to ").map(|to| at + to + " to ".len()));
+    let behind = |verb: &&str| clause.find(*verb).map(|at| at + verb.len());
+    let at = MOVES.iter().find_map(behind).or_else(|| MOVES_EN.iter().find_map(to))?;
+    let markets = SPOKEN.iter().filter(|(slot, ..)| *slot == Slot::Market);
+    let named =
+        markets.filter_map(|(_, value, spoken)| Some((spoken.iter().filter_map(|word| find_word(&clause[at..], word)).min()?, *value)));
+    named.min().map(|(_, value)| value)
+}
+
+/// Whether a place that stands between these is where goods go, lie or come from.
+pub(super) fn of_goods(before: &str, word: &str, behind: &str) -> bool {
+    let behind = behind.trim_start();
+    let (before, of) = (before.trim_end(), behind.strip_prefix('的').unwrap_or(behind));
+    let before = before.strip_suffix(" the").unwrap_or(before);
+    if STORED.iter().any(|word| of.starts_with(word)) {
+        return true;
+    }
+    if word.ends_with(['站', '区'])
+        || word.ends_with("site")
+        || word.ends_with("market")
+        || SHOP_FOLLOWS.iter().any(|word| of.starts_with(word))
+    {
+        return false;
+    }
+    BOUND_FOR.iter().any(|word| before.ends_with(word))
+        || OF_A_COUNTRY.iter().any(|word| of.starts_with(word))
+        || GOODS.iter().any(|word| before.contains(word)) && !before.contains("sell")
+}
+
+/// Where a word stands; a Latin one by itself.
+pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
+    let apart = |at: usize| {
+        let letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        !word.is_ascii() || !letter(text[..at].chars().next_back()) && !letter(text[at + word.len()..].chars().next())
+    };
+    text.match_indices(word).map(|(at, _)| at).find(|at| apart(*at))
+}
+
+/// A clause in lower case, with codes of markets as their names.
+pub(super) fn spelled_out(clause: &str) -> String {
+    let lower = clause.to_lowercase();
+    let moves = moved_verb(&lower);
+    let latin = || clause.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    if latin().count() >= SHOUTED && !latin().any(|word| word.contains(|c: char| c.is_ascii_lowercase())) {
+        return lower;
+    }
+    let mut spelled = String::with_capacity(clause.len());
+    let mut rest = clause;
+    while let Some((at, code, name)) = CODES.iter().filter_map(|(code, name)| Some((find_word(rest, code)?, *code, *name))).min() {
+        let (before, behind) = (&rest[..at], &rest[at + code.len()..]);
+        spelled.push_str(&before.to_lowercase());
+        let follows = behind.trim_start().to_lowercase();
+        let is_market =
+            moves || SHOP_FOLLOWS.iter().any(|word| follows.starts_with(word)) || CODE_BEHIND.iter().any(|word| spelled.ends_with(word));
+        spelled.push_str(if is_market { name } else { code });
+        rest = behind;
+    }
+    spelled.push_str(&rest.to_lowercase());
+    spelled
+}
+
+fn moved_verb(clause: &str) -> bool {
+    MOVES.iter().chain(MOVES_EN).any(|verb| clause.contains(verb))
+}
