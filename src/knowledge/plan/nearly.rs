@@ -17,7 +17,7 @@ impl Candidate {
 impl Planner {
     /// Whether an earlier row or a stored entry contradicts a row.
     pub(super) fn nearly_asked(&self, row: &Candidate, id: &EntryId, base: &Base) -> Option<Verdict> {
-        if self.rules.accept_conflicts || row.accepted || !row.may_contradict() {
+        if self.accepts(row) || !row.may_contradict() {
             return None;
         }
         let scope = Scope::of(&row.draft);
