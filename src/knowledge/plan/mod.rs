@@ -365,8 +365,8 @@ fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
 
 /// A stored entry, as one that a row is written over.
 fn known_of(entry: &KnowledgeEntry) -> Known {
-    let (content_hash, question_key) = (content_hash(&entry.draft), text::question_key(&entry.draft.question));
-    Known { id: entry.id.clone(), content_hash, question_key, stale_vectors: false }
+    let question_key = text::question_key(&entry.draft.question);
+    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), question_key, stale_vectors: false }
 }
 
 fn duplicate(clash: Clash, _: Option<&EntryId>) -> Verdict {
