@@ -76,7 +76,7 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
 /** One that is told when to come back does not ask before. */
 export async function askingAgain(page, { base }) {
   const id = (name) => page.getByTestId(name);
-  const broken = { type: 'response.done', status: 'failed', error: { code: 'model_rate_limited', message: '', retryable: true, retry_after_ms: 2000 } };
+  const broken = { type: 'response.done', status: 'failed', error: { code: 'model_rate_limited', message: '', retryable: true, retry_after_ms: 2000 }, usage: { prompt_tokens: 0, completion_tokens: 0, cost: 0, currency: '' }, timings_ms: { first_token: 0, total: 0 } };
   const refusals = {
     'a call refused for a while': { status: 429, headers: { 'Retry-After': '2' }, contentType: 'application/json', body: '{"error":{"code":"rate_limited","message":""}}' },
     'an answer that failed for a while': { status: 200, contentType: 'text/event-stream', body: `data: ${JSON.stringify(broken)}\n\n` },
