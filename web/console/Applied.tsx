@@ -7,6 +7,7 @@ import type { Fate, ImportPlan } from '../shared/wire';
 import { call } from './api';
 import { Desk, useAction } from './load';
 import { tabsOf } from './Plan';
+import { TYPED } from './PastImports';
 import { PlannedRows } from './PlannedRows';
 import { saveReport } from './report';
 import { address } from './route';
@@ -54,7 +55,7 @@ function Outcome({ plan }: { plan: ImportPlan }): VNode | null {
   if (!open) return null;
   return (
     <section class="plan" data-testid="outcome">
-      <h2>{plan.files.join(say.comma)}</h2>
+      <h2 class="breakable">{plan.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</h2>
       <Tabs<Fate> name={say.outcome} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
         <p class="quiet">{say.doneLeads[open]}</p>

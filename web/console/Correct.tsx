@@ -9,6 +9,7 @@ import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
 import { Desk, inSeconds, useAction } from './load';
+import { TYPED } from './PastImports';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
 import { Choice, Field } from './ui';
@@ -19,7 +20,7 @@ const NEW = 'new';
 /** The row as a file of one line, as every import takes it. */
 export function asFile(row: Record<string, unknown>): File {
   // With empty fields too: one that is missing would stay as the entry has it.
-  return new File([`${JSON.stringify(row)}\n`], 'console.jsonl', { type: 'application/x-ndjson' });
+  return new File([`${JSON.stringify(row)}\n`], TYPED, { type: 'application/x-ndjson' });
 }
 
 export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): VNode {

@@ -46,7 +46,7 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
   return (
     <>
       {problem && <p class="wrong" role="alert">{problem}</p>}
-      <table class="rows stacked" aria-busy={busy}>
+      <table class="rows stacked past" aria-busy={busy}>
         <thead>
           <tr>
             <th scope="col">{say.importFiles}</th>
@@ -61,10 +61,10 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
           {imports.map((one) => (
             <tr key={one.id} data-state={one.state} data-testid="past-import">
               <th scope="row" class="main breakable"><a href={address('import', { plan: one.id })}>{one.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</a></th>
-              <td data-name={say.importState}><span class={`state ${one.state === 'planned' || one.state === 'applying' ? 'probing' : ''}`}>{say.importStates[one.state]}</span></td>
+              <td data-name={say.importState} class="short"><span class={`state ${one.state === 'planned' || one.state === 'applying' ? 'probing' : ''}`}>{say.importStates[one.state]}</span></td>
               <td data-name={say.importCounts}>{counted(one, say) || say.nothingWritten}</td>
               <td data-name={say.importBy} class="breakable">{one.by.startsWith('session_') ? say.byConsole : one.by}</td>
-              <td data-name={say.importWhen}>{when(one.applied_ms ?? one.created_ms, lang)}</td>
+              <td data-name={say.importWhen} class="short">{when(one.applied_ms ?? one.created_ms, lang)}</td>
               <td>{one.undoable && <Asking ask={say.undoImportSure} name={say.takeBack} sure={say.takeBack} disabled={undoing} run={() => void undo(one)} />}</td>
             </tr>
           ))}
