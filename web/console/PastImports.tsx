@@ -18,6 +18,8 @@ export function PastImports(): VNode | null {
   const [places, setPlaces] = useState<string[]>([]);
   const page = useLoad<ImportPage>(`/knowledge/imports${query({ after: places.at(-1), limit: LIMIT })}`);
   if (!page.loaded || (page.loaded.state === 'ready' && !places.length && !page.loaded.value.imports.length)) return null;
+  // Nothing is promised before it is known that there are any.
+  if (page.loaded.state === 'loading') return <Part loaded={page.loaded} reload={page.reload}>{() => null}</Part>;
   return (
     <section class="part" data-testid="past-imports">
       <h2>{say.pastImports}</h2>
