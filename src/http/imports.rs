@@ -17,9 +17,9 @@ use super::state::Shared;
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::knowledge::export::{self, ExportFormat};
-use crate::knowledge::imports::{Decided, Import, Imports, Upload, Wish};
+use crate::knowledge::imports::{Decided, Import, Imports, PastPage, Upload, Wish};
 
-/// Rows of a plan in one answer.
+/// Rows of a plan, or imports, in one answer.
 const ROWS: usize = 50;
 /// Most rows in one answer.
 const MOST: usize = 500;
@@ -30,12 +30,26 @@ fn imports(state: &Shared) -> Imports {
     Imports::new(&state.app.config.data_dir, state.app.knowledge.clone(), state.app.config.zone())
 }
 
+/// `?after=&limit=`
+#[derive(Deserialize)]
+pub struct Paging {
+    /// The `next` of the page before.
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A page of the imports that are kept, the newest first.
+pub async fn list(State(state): State<Shared>, Admin(caller): Admin, Query(paging): Query<Paging>) -> Result<Json<PastPage>> {
+    let limit = paging.limit.unwrap_or(ROWS).clamp(1, MOST);
+    imports(&state).list(&caller.tenant, paging.after.as_deref(), limit).await.map(Json)
+}
+
 /// Takes files and answers with the plan.
 pub async fn upload(State(state): State<Shared>, Admin(caller): Admin, form: Multipart) -> Result<Response> {
     let imports = imports(&state);
     let mut upload = imports.begin(&caller.tenant).await?;
     let wish = receive(form, &mut upload, state.app.config.limits.upload_bytes).await?;
-    let import = imports.plan(&caller.tenant, upload, wish).await?;
+    let import = imports.plan(&caller.tenant, upload, wish, caller.key.as_str()).await?;
     let answer = with_rows(&imports, &caller.tenant, import, Rows::default()).await?;
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
@@ -131,8 +145,9 @@ pub async fn show(
 /// Writes it.
 pub async fn apply(State(state): State<Shared>, Admin(caller): Admin, Path(id): Path<String>, body: Bytes) -> Result<Json<Import>> {
     let decided = if body.is_empty() { Ok(Decided::default()) } else { serde_json::from_slice(&body) };
-    let decided = decided
-        .map_err(|error| Error::invalid("invalid_request", format!("The body is not {{\"accept\": [n…], \"skip\": [n…]}}: {error}.")))?;
+    let decided = decided.map_err(|error| {
+        Error::invalid("invalid_request", format!("The body is not {{\"accept\": [n…], \"replace\": [n…], \"skip\": [n…]}}: {error}."))
+    })?;
     let import = imports(&state).apply(&caller.tenant, &id, decided, caller.key.as_str()).await?;
     if let Some(revision) = import.applied.as_ref().and_then(|report| report["revision"].as_i64()) {
         state.app.knowledge.settle(revision).await;

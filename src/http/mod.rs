@@ -121,7 +121,7 @@ fn router(state: Shared) -> Router {
         .route("/api/v1/knowledge/entries/{id}", get(knowledge::entry).put(entries::change).delete(entries::remove).layer(rows))
         .route("/api/v1/knowledge/entries/{id}/versions", get(entries::versions))
         .route("/api/v1/knowledge/entries/{id}/undo", post(entries::undo))
-        .route("/api/v1/knowledge/imports", post(imports::upload).layer(DefaultBodyLimit::disable()))
+        .route("/api/v1/knowledge/imports", get(imports::list).post(imports::upload).layer(DefaultBodyLimit::disable()))
         .route("/api/v1/knowledge/imports/{id}", get(imports::show).delete(imports::forget))
         .route("/api/v1/knowledge/imports/{id}/apply", post(imports::apply).layer(rows))
         .route("/api/v1/knowledge/imports/{id}/undo", post(imports::undo))

@@ -104,6 +104,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("DELETE", "/api/v1/knowledge/entries/{id}", "/api/v1/knowledge/entries/{third_entry}", Door::Told(404)),
     ("GET", "/api/v1/knowledge/entries/{id}/versions", "/api/v1/knowledge/entries/{e}/versions", Door::Keeper),
     ("POST", "/api/v1/knowledge/entries/{id}/undo", "/api/v1/knowledge/entries/{third_entry}/undo", Door::Told(404)),
+    ("GET", "/api/v1/knowledge/imports", "/api/v1/knowledge/imports", Door::Admin),
     ("POST", "/api/v1/knowledge/imports", "/api/v1/knowledge/imports", Door::Told(400)),
     ("GET", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/{third_import}", Door::Told(404)),
     ("DELETE", "/api/v1/knowledge/imports/{id}", "/api/v1/knowledge/imports/{third_import}", Door::Told(404)),

@@ -94,7 +94,11 @@ async fn a_plan_is_looked_at_and_applied() {
     assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 409);
     let left: Vec<_> =
         std::fs::read_dir(server.data_dir.join("imports/demo").join(id)).unwrap().map(|file| file.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "the files are gone, but for the record and what was written: {left:?}");
+    assert_eq!(left.len(), 3, "the files are gone, but for the record, what was written and what became of the rows: {left:?}");
+    let after = server.json(&path, &admin).await;
+    assert_eq!(fates(&after), [(2, "changed"), (3, "added"), (4, "added"), (5, "failed"), (6, "skipped")], "what became of them");
+    assert_eq!(after["rows"][4]["new"]["id"], "out", "a row left out is still shown: {after}");
+    assert!(after["rows"][0]["old"]["answer"].as_str().unwrap().contains("10,000"), "and what a row changed: {after}");
     let history = server.json(&format!("{ENTRIES}/deposit/versions"), &admin).await;
     assert!(history["versions"][0]["before"]["answer"].as_str().unwrap().contains("10,000"), "{history}");
 }
@@ -128,6 +132,71 @@ async fn an_import_is_taken_back_as_a_whole() {
     assert_eq!(call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await.1["error"]["code"], "import_undone");
     let (status, brought) = call(&server, "POST", &format!("{ENTRIES}/fresh/undo"), &admin, Value::Null).await;
     assert_eq!((status, &brought["answer"]), (200, &json!("十八点。")), "a deleted entry is brought back by its undo");
+}
+
+#[tokio::test]
+async fn past_imports_are_listed_the_newest_first_and_only_to_their_shop() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let other = TenantId::parse("other").unwrap();
+    server.tenants.add(&other, "Other").await.unwrap();
+    let (stranger, _) = issue(&server.tenants, &other, Role::Admin).await;
+    assert_eq!(server.json(IMPORTS, &admin).await, json!({"imports": [], "next": null}), "before the first one");
+
+    let mut ids = Vec::new();
+    for (name, hour) in [("a.csv", "八"), ("b.csv", "九"), ("c.csv", "十")] {
+        let rows = format!("id,question,answer\n{name},{hour}号仓几点关门？,{hour}点。\nbad,没有答案,\n");
+        let plan: Value = upload(&server, &admin, &[(name, rows.as_bytes())], &[]).await.json().await.unwrap();
+        ids.push(plan["id"].as_str().unwrap().to_owned());
+        // So that no two have the same moment, whose order nobody could tell.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let call_on = async |n: usize, what: &str| call(&server, "POST", &format!("{IMPORTS}/{}/{what}", ids[n]), &admin, Value::Null).await.0;
+    assert_eq!((call_on(0, "apply").await, call_on(0, "undo").await, call_on(1, "apply").await), (200, 200, 200));
+
+    let listed = server.json(IMPORTS, &admin).await;
+    let told: Vec<_> = (listed["imports"].as_array().unwrap().iter())
+        .map(|one| (one["files"][0].as_str().unwrap(), one["state"].as_str().unwrap(), one["undoable"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(told, [("c.csv", "planned", false), ("b.csv", "applied", true), ("a.csv", "undone", false)], "{listed}");
+    let applied = &listed["imports"][1];
+    assert_eq!((&applied["counts"]["added"], &applied["counts"]["failed"]), (&json!(1), &json!(1)), "{applied}");
+    assert!(applied["by"].as_str().unwrap().starts_with("k_"), "{applied}");
+    let kept = applied["expires_ms"].as_i64().unwrap() - applied["applied_ms"].as_i64().unwrap();
+    assert_eq!(kept, 30 * 24 * 3_600_000, "a month after it was written: {applied}");
+    assert!(listed["imports"][0]["applied_ms"].is_null(), "{listed}");
+
+    let first = server.json(&format!("{IMPORTS}?limit=2"), &admin).await;
+    let second = server.json(&format!("{IMPORTS}?limit=2&after={}", first["next"].as_str().unwrap()), &admin).await;
+    assert_eq!((first["imports"].as_array().unwrap().len(), &second["imports"][0]["files"][0]), (2, &json!("a.csv")), "{second}");
+    assert_eq!((second["imports"].as_array().unwrap().len(), &second["next"]), (1, &Value::Null));
+    assert_eq!(call(&server, "GET", &format!("{IMPORTS}?after=x"), &admin, Value::Null).await.1["error"]["code"], "bad_page");
+
+    assert_eq!(server.json(IMPORTS, &stranger).await["imports"], json!([]), "another tenant sees nothing");
+    assert_eq!(call(&server, "POST", &format!("{IMPORTS}/{}/undo", ids[1]), &stranger, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_conflicting_row_replaces_the_entry_that_it_conflicts_with() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let full =
+        json!({"id": "sun", "question": "太阳仓几点关门？", "answer": "十八点。", "similar": ["太阳仓营业时间"], "category": "仓库"});
+    assert_eq!(call(&server, "POST", ENTRIES, &admin, full).await.0, 201);
+    let total = async || server.json(ENTRIES, &admin).await["total"].clone();
+    let before = total().await;
+    let rows = "question,answer\n太阳仓几点关门？,二十点。\n";
+    let plan: Value = upload(&server, &admin, &[("rival.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!((fates(&plan), &plan["rows"][0]["old"]["id"]), (vec![(2, "conflicting")], &json!("sun")), "{plan}");
+    let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
+    let (status, done) = call(&server, "POST", &format!("{path}/apply"), &admin, json!({"replace": [plan["rows"][0]["n"]]})).await;
+    assert_eq!((status, &done["applied"]["changed"], &done["applied"]["conflicts"]), (200, &json!(1), &json!(0)), "{done}");
+    let now = server.json(&format!("{ENTRIES}/sun"), &admin).await;
+    assert_eq!((&now["answer"], total().await), (&json!("二十点。"), before), "changed, and no second one");
+    assert_eq!((&now["similar"], &now["category"]), (&json!(["太阳仓营业时间"]), &json!("仓库")), "what has no column stays: {now}");
+
+    assert_eq!(call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await.1["undone"]["restored"], 1);
+    assert_eq!(server.json(&format!("{ENTRIES}/sun"), &admin).await["answer"], "十八点。");
 }
 
 #[tokio::test]

@@ -8,12 +8,13 @@ import type { ModelState, PromptPreview, PromptVersions, SearchAnswer, SearchSet
 import { query as address } from './api';
 import { Dials, rounded, Set } from './Dials';
 import { Verdict, round, usedFirst } from './Hits';
-import { Desk, Part, useLoad } from './load';
+import { Desk, inSeconds, Part, useLoad } from './load';
 import { ModelAnswer } from './ModelAnswer';
 import { label } from './PromptHistory';
 import { money } from './time';
 import { Prompt, promptName } from './TurnView';
 import { Choice } from './ui';
+import { useWait } from './wait';
 
 /** Hits in a column. */
 const TOP = 10;
@@ -39,11 +40,13 @@ export function Columns({ answer, market, models }: Props): VNode | null {
   const [template, setTemplate] = useState<string>();
   // Grows with each press of the button that asks in every column.
   const [all, setAll] = useState(0);
+  const [until, setUntil] = useState(0);
+  const wait = useWait(until);
   const versions = useLoad<PromptVersions>(template && `/prompts/${encodeURIComponent(template)}/versions`);
   if (!answer.settings) return null;
   const inForce: Setting = { search: rounded(answer.settings), model: '', version: undefined };
   const put = (place: number, changed: Setting) => setOthers(others.map((one, i) => (i === place ? changed : one)));
-  const shared = { answer, market, models, all, template, versions: versions.loaded?.state === 'ready' ? versions.loaded.value : undefined };
+  const shared = { answer, market, models, all, refused: setUntil, template, versions: versions.loaded?.state === 'ready' ? versions.loaded.value : undefined };
   return (
     <section class="part">
       <h2>{say.compareTitle}</h2>
@@ -58,7 +61,7 @@ export function Columns({ answer, market, models }: Props): VNode | null {
         {others.length < MOST && (
           <button type="button" onClick={() => setOthers([...others, others.at(-1) ?? inForce])} data-testid="compare">{say.compareAdd}</button>
         )}
-        {others.length > 0 && <button type="button" onClick={() => setAll(all + 1)} data-testid="answer-all">{say.answerAll}</button>}
+        {others.length > 0 && <button type="button" disabled={wait > 0} onClick={() => setAll(all + 1)} data-testid="answer-all">{inSeconds(say.answerAll, wait, say)}</button>}
       </div>
     </section>
   );
@@ -68,6 +71,8 @@ interface ColumnProps extends Props {
   name: string;
   setting: Setting;
   all: number;
+  /** Told until when a model, or the server, is to be left alone. */
+  refused(until: number): void;
   template: string | undefined;
   versions: PromptVersions | undefined;
   /** None for what is in force: that is only read here. */
@@ -77,7 +82,7 @@ interface ColumnProps extends Props {
   named?: (template: string) => void;
 }
 
-function Column({ name, answer, market, models, setting, all, template, versions, put, drop, named }: ColumnProps): VNode {
+function Column({ name, answer, market, models, setting, all, refused, template, versions, put, drop, named }: ColumnProps): VNode {
   const { say } = useContext(Desk);
   const search = rounded(setting.search);
   const found = useLoad<SearchAnswer>(put && `/knowledge/search${address({ q: answer.query, market, top: TOP, ...search })}`);
@@ -91,6 +96,9 @@ function Column({ name, answer, market, models, setting, all, template, versions
   const preview = useLoad<PromptPreview>('/trials/preview', trial);
   const now = JSON.stringify(trial);
   const [asked, setAsked] = useState({ times: 0, trial: '' });
+  // Under other settings another model may be free.
+  const [until, setUntil] = useState({ at: 0, trial: '' });
+  const wait = useWait(until.trial === now ? until.at : 0);
   const ask = () => setAsked({ times: asked.times + 1, trial: now });
   useEffect(() => {
     if (all) ask();
@@ -124,9 +132,9 @@ function Column({ name, answer, market, models, setting, all, template, versions
       {put ? found.loaded && <Part loaded={found.loaded} reload={found.reload}>{(found) => <Ranking answer={found} against={answer} />}</Part> : <Ranking answer={answer} />}
       {preview.loaded && <Part loaded={preview.loaded} reload={preview.reload}>{(preview) => <Asked preview={preview} model={model} />}</Part>}
       <div class="buttons">
-        <button type="button" class={put ? '' : 'primary'} onClick={ask} data-testid="answer">{asked.trial === now ? say.answerAgain : say.answerNow}</button>
+        <button type="button" class={put ? '' : 'primary'} disabled={wait > 0} onClick={ask} data-testid="answer">{inSeconds(asked.trial === now ? say.answerAgain : say.answerNow, wait, say)}</button>
       </div>
-      {asked.trial === now && <ModelAnswer key={`${asked.times} ${now}`} trial={trial} model={model} />}
+      {asked.trial === now && <ModelAnswer key={`${asked.times} ${now}`} trial={trial} model={model} refused={(at) => (setUntil({ at, trial: now }), refused(at))} />}
     </div>
   );
 }

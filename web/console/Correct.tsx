@@ -8,7 +8,8 @@ import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
-import { Desk, useAction } from './load';
+import { Desk, inSeconds, useAction } from './load';
+import { TYPED } from './PastImports';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
 import { Choice, Field } from './ui';
@@ -19,7 +20,7 @@ const NEW = 'new';
 /** The row as a file of one line, as every import takes it. */
 export function asFile(row: Record<string, unknown>): File {
   // With empty fields too: one that is missing would stay as the entry has it.
-  return new File([`${JSON.stringify(row)}\n`], 'console.jsonl', { type: 'application/x-ndjson' });
+  return new File([`${JSON.stringify(row)}\n`], TYPED, { type: 'application/x-ndjson' });
 }
 
 export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
@@ -76,7 +77,7 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
       <h3>{say.correctTitle}</h3>
       {plan ? (
         plan.state === 'applied' ? (
-          <Again turn={turn} close={close} />
+          <Again turn={turn} plan={plan.id} close={close} />
         ) : (
           <>
             <Plan plan={plan} typed applied={setPlan} again={() => void look()} />
@@ -131,10 +132,13 @@ function keptFromAsked(entry: Entry, asked: string): Partial<EntryContent> {
   return { not: [...new Set([...(entry.not ?? []), asked])], similar: entry.similar.filter((phrasing) => phrasing !== asked) };
 }
 
-function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
+/** What was written, with the way back, and the question again. */
+function Again({ turn, plan, close }: { turn: StoredTurn; plan: string; close(): void }): VNode {
   const { say } = useContext(Desk);
   const [told, setTold] = useState<Told>();
-  const { busy, problem, run } = useAction();
+  const [undone, setUndone] = useState(false);
+  const { busy, problem, wait, run } = useAction();
+  const undo = () => run(async () => (await call('POST', `/knowledge/imports/${plan}/undo`), setUndone(true)));
   const again = () =>
     run(async () => {
       const question = { text: turn.query || turn.question, model: turn.model ?? undefined, market: turn.market ?? undefined };
@@ -142,9 +146,10 @@ function Again({ turn, close }: { turn: StoredTurn; close(): void }): VNode {
     });
   return (
     <div class="again">
-      <p role="status">{say.corrected}</p>
+      <p role="status">{undone ? say.correctionUndone : say.corrected}</p>
       <p class="buttons">
-        <button type="button" class="primary" disabled={busy} onClick={() => void again()} data-testid="ask-again">{say.askAgain}</button>
+        <button type="button" class="primary" disabled={busy || wait > 0} onClick={() => void again()} data-testid="ask-again">{inSeconds(say.askAgain, wait, say)}</button>
+        {!undone && <button type="button" disabled={busy} onClick={() => void undo()} data-testid="undo-correction">{say.undo}</button>}
         <button type="button" class="plain" onClick={close}>{say.close}</button>
       </p>
       {problem && <p class="wrong" role="alert">{problem}</p>}

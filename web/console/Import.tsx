@@ -2,13 +2,14 @@
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useRef, useState } from 'preact/hooks';
-import { fill } from '../shared/i18n';
 import type { ImportPlan } from '../shared/wire';
 import { call } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
+import { Applied } from './Applied';
+import { PastImports } from './PastImports';
 import { Plan } from './Plan';
 import { address, afterAsking, change } from './route';
-import { Asking, Choice, Field, Head } from './ui';
+import { Choice, Field, Head } from './ui';
 import { settled } from './unsaved';
 
 interface Wish {
@@ -95,6 +96,7 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
               </label>
             </div>
           </details>
+          <PastImports />
           <Columns />
         </>
       )}
@@ -157,31 +159,5 @@ function Columns(): VNode {
       <p>{say.columnsLead}</p>
       <p class="quiet">{say.columnsMore}</p>
     </section>
-  );
-}
-
-function Applied({ plan, undone, more }: { plan: ImportPlan; undone(plan: ImportPlan): void; more(): void }): VNode {
-  const { say } = useContext(Desk);
-  const { busy, problem, run } = useAction();
-  const done = plan.applied!;
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), [plan.undone]);
-  const counts = { added: done.added, changed: done.changed, deleted: done.deleted ?? 0, left: done.conflicts + done.duplicates + done.failed + (done.skipped ?? 0) };
-  const undo = () => run(async () => undone({ ...plan, ...(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/undo`)) }));
-  return (
-    <div class="empty" data-testid="applied">
-      <h2 ref={heading} tabIndex={-1}>{plan.undone ? say.importUndone : say.appliedTitle}</h2>
-      <p>{plan.undone ? fill(say.importUndoneLead, { ...plan.undone }) : fill(say.appliedLead, counts)}</p>
-      {!!plan.undone?.left && <p>{fill(say.importKept, { ...plan.undone })}</p>}
-      {problem && <p class="wrong" role="alert">{problem}</p>}
-      <p class="buttons">
-        <a class="primary" href={address('knowledge')}>{say.toKnowledge}</a>
-        <a class="button" href={address('try')}>{say.tryIt}</a>
-        <button type="button" onClick={more}>{say.importMore}</button>
-        {!plan.undone && counts.added + counts.changed + counts.deleted > 0 && (
-          <Asking ask={say.undoImportSure} name={say.undoImport} sure={say.undoImport} disabled={busy} run={() => void undo()} />
-        )}
-      </p>
-    </div>
   );
 }

@@ -5,19 +5,34 @@ import { useContext, useEffect, useRef, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { ModelState } from '../shared/wire';
 import { Answer } from './Answer';
+import { ApiError } from './api';
 import { ask, type Question, type Told } from './ask';
 import { Desk, useAction } from './load';
 import { priceOf } from './price';
 import { money, span } from './time';
 
+interface Props {
+  trial: Question;
+  model: ModelState | undefined;
+  /** Told until when it is of no use to ask again, when the server says so. */
+  refused(until: number): void;
+}
+
 /** Asks as soon as it is shown, and once. */
-export function ModelAnswer({ trial, model }: { trial: Question; model: ModelState | undefined }): VNode {
+export function ModelAnswer({ trial, model, refused }: Props): VNode {
   const { say, lang } = useContext(Desk);
   const [told, setTold] = useState<Told>();
   const { problem, run } = useAction();
   const stop = useRef(new AbortController());
   useEffect(() => {
-    void run(async () => void (await ask(trial, setTold, stop.current.signal, '/trials')));
+    void run(async () => {
+      try {
+        await ask(trial, setTold, stop.current.signal, '/trials');
+      } catch (error) {
+        if (error instanceof ApiError && error.retryAt) refused(error.retryAt);
+        throw error;
+      }
+    });
     return () => stop.current.abort();
   }, []);
   const done = told?.done;

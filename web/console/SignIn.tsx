@@ -13,6 +13,17 @@ interface Props {
   signedIn(session: SessionInfo): void;
 }
 
+/** Opens a session by a one-time token or a key. */
+export async function signInBy(secret: string): Promise<SessionInfo> {
+  const session = await call<SessionInfo | undefined>('POST', '/session', { token: secret });
+  return session?.tenant ? session : await call<SessionInfo>('GET', '/session');
+}
+
+/** Why a link did not sign in. */
+export function problemOf(error: unknown, say: Words): string {
+  return known(error).status === 401 ? say.signInUsed : explain(known(error), say);
+}
+
 export function SignIn({ say, token, note, signedIn }: Props): VNode {
   const [busy, setBusy] = useState(!!token);
   // Put into words when it is drawn, so that it follows the language.
@@ -23,8 +34,7 @@ export function SignIn({ say, token, note, signedIn }: Props): VNode {
     setBusy(true);
     setProblem(undefined);
     try {
-      const session = await call<SessionInfo | undefined>('POST', '/session', { token: secret });
-      signedIn(session?.tenant ? session : await call<SessionInfo>('GET', '/session'));
+      signedIn(await signInBy(secret));
     } catch (error) {
       setProblem(known(error).status === 401 ? wrong : known(error));
       setBusy(false);

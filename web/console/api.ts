@@ -6,6 +6,8 @@ export class ApiError extends Error {
     readonly status: number,
     readonly code: string,
     message: string,
+    /** Before this moment it is of no use to try again; the server said so. */
+    readonly retryAt?: number | undefined,
   ) {
     super(message);
   }
@@ -37,7 +39,12 @@ export async function send(method: Method, path: string, body?: unknown, signal?
   }
   if (reply.ok) return reply;
   const { code, message } = errorOf(await reply.text()) ?? { code: 'internal', message: reply.statusText || String(reply.status) };
-  throw new ApiError(reply.status, code, message);
+  throw new ApiError(reply.status, code, message, after(Number(reply.headers.get('Retry-After')) * 1000));
+}
+
+/** The moment so many milliseconds from now; none when nothing was said. */
+export function after(wait: number | undefined): number | undefined {
+  return wait ? Date.now() + wait : undefined;
 }
 
 function errorOf(text: string): ErrorBody['error'] | undefined {

@@ -1,9 +1,10 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { ended, snippet } from './Access';
+import type { ApiError } from './api';
 import { ask } from './ask';
 import { asFile } from './Correct';
 import type { Fate } from '../shared/wire';
-import { summary, tabsOf, writes } from './Plan';
+import { type Decided, summary, tabsOf, writes as counted } from './Plan';
 import { priceOf } from './price';
 import { findingOf } from './Prompts';
 import { noteOf, reasonOf } from './reasons';
@@ -45,20 +46,36 @@ it('fails with what the server says', async () => {
   await expect(ask({ text: 'a' }, () => undefined)).rejects.toMatchObject({ code: 'model_not_found' });
 });
 
+it('keeps until when it is of no use to ask again, from an error, a failed answer and a refused call', async () => {
+  const before = Date.now();
+  const refused = async () => ((await ask({ text: 'a' }, () => undefined).catch((error: unknown) => error)) as ApiError).retryAt!;
+  replying(['data: {"type":"error","code":"rate_limited","message":"","retry_after_ms":2000}\n\n']);
+  expect(await refused()).toBeGreaterThanOrEqual(before + 2000);
+  replying(['data: {"type":"response.done","status":"failed","error":{"code":"model_rate_limited","message":"","retryable":true,"retry_after_ms":3000}}\n\n']);
+  expect(await refused()).toBeGreaterThanOrEqual(before + 3000);
+  vi.stubGlobal('fetch', () => Promise.resolve(new Response('{"error":{"code":"rate_limited","message":""}}', { status: 429, headers: { 'Retry-After': '4' } })));
+  expect(await refused()).toBeGreaterThanOrEqual(before + 4000);
+  replying(['data: {"type":"error","code":"model_not_found","message":""}\n\n']);
+  expect(await refused()).toBeUndefined();
+});
+
 it('sends a correction as a file of one row, with what is empty: a missing field would stay as it is', async () => {
   const text = await asFile({ id: 'e_1', answer: '7 天', tags: [], market: null, direct: false }).text();
   expect(JSON.parse(text)).toEqual({ id: 'e_1', answer: '7 天', tags: [], market: null, direct: false });
 });
 
 it('counts what a plan would write after what was decided', () => {
-  const plan = { plan: { added: 3, changed: 1, unchanged: 9, duplicates: 0, conflicts: 2, failed: 1, deleted: 1, revision: 1 } } as never;
-  expect(tabsOf(plan).map(([fate]) => fate)).toEqual(['added', 'changed', 'conflicting', 'failed', 'deleted', 'unchanged']);
+  const plan = { plan: { added: 3, changed: 1, unchanged: 9, duplicates: 0, conflicts: 2, failed: 1, deleted: 1, revision: 1 } };
+  const writes = (decided: Decided) => counted(plan as never, decided);
+  expect(tabsOf(plan.plan).map(([fate]) => fate)).toEqual(['added', 'changed', 'conflicting', 'failed', 'deleted', 'unchanged']);
   const accept = new Map<number, 'added' | 'changed'>([[7, 'added']]);
-  const decided = { accept, skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
-  expect(writes(plan, decided)).toEqual({ added: 3, changed: 0, conflicting: 0, deleted: 1 });
-  expect(summary(writes(plan, decided), words.en)).toBe('1 deleted, 3 added');
-  expect(writes(plan, { ...decided, accept: new Map([[7, 'changed']]) })).toEqual({ added: 2, changed: 1, conflicting: 0, deleted: 1 });
-  expect(writes(plan, { accept: new Map(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
+  const decided: Decided = { accept, replace: new Set(), skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
+  expect(writes(decided)).toEqual({ added: 3, changed: 0, conflicting: 0, deleted: 1 });
+  expect(summary(writes(decided), words.en)).toBe('1 deleted, 3 added');
+  expect(writes({ ...decided, accept: new Map([[7, 'changed']]) })).toEqual({ added: 2, changed: 1, conflicting: 0, deleted: 1 });
+  expect(writes({ ...decided, accept: new Map(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
+  const replacing: Decided = { accept: new Map(), replace: new Set([8]), skip: new Map(), all: false };
+  expect([writes(replacing), writes({ ...replacing, all: true })]).toMatchObject([{ changed: 2, conflicting: 0 }, { changed: 2, conflicting: 1 }]);
 });
 
 it('says why a row is held back in the page’s language, without flags of the command line', () => {
@@ -69,6 +86,9 @@ it('says why a row is held back in the page’s language, without flags of the c
   expect(reasonOf(near, words.zh)).toContain('条目 e_1（来自 规则.xlsx）问的几乎一样，答案却相互矛盾（这里是 七天、');
   expect(reasonOf(near, words.en)).toContain('Nearly the same question as entry e_1 from 规则.xlsx, with a contrary answer (here 七天, ');
   for (const say of [words.zh, words.en]) expect(reasonOf(row, say)).not.toContain('--');
+  // What is done in the console is said in its own words; on the server are only what it cannot do.
+  const commands = Object.values({ ...words.zh.problems, ...words.en.problems }).filter((text) => /`|--|merchant-copilot (?!kb reindex|doctor)/.test(text));
+  expect(commands).toEqual([]);
   expect(noteOf('a.csv: columns not used: `x`', words.zh)).toBe('a.csv：没有用到的列：`x`');
   for (const rows of ['row 3', '2 rows, the first is 3']) expect(noteOf(`a.csv: market \`Japn\` (${rows}) is no country that is known here; …`, words.zh)).toContain('a.csv：站点“Japn”（第 3 行起）');
   expect(noteOf('anything else', words.zh)).toBe('anything else');

@@ -2,7 +2,7 @@
 
 import type { Decision, Done, SearchSettings, Source, TurnFrame } from '../shared/wire';
 import { newId } from '../widget/state';
-import { ApiError, send } from './api';
+import { after, ApiError, send } from './api';
 
 export interface Told {
   response: string;
@@ -22,7 +22,7 @@ export interface Question {
   template?: { name: string; version: number } | undefined;
 }
 
-type Frame = TurnFrame | { type: 'error'; code: string; message: string };
+type Frame = TurnFrame | { type: 'error'; code: string; message: string; retry_after_ms?: number };
 
 /** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came. */
 export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal, door = '/chat'): Promise<Told> {
@@ -34,14 +34,14 @@ export async function ask(question: Question, tell: (told: Told) => void, signal
     tell(told);
   }
   const { status, error } = told.done ?? {};
-  if (status === 'failed' && error) throw new ApiError(-1, error.code, error.message);
+  if (status === 'failed' && error) throw new ApiError(-1, error.code, error.message, after(error.retry_after_ms));
   return told;
 }
 
 export function add(told: Told, frame: Frame): Told {
   switch (frame.type) {
     case 'error':
-      throw new ApiError(-1, frame.code, frame.message);
+      throw new ApiError(-1, frame.code, frame.message, after(frame.retry_after_ms));
     case 'response.created':
       return { ...told, response: frame.response_id ?? '' };
     case 'response.sources':

@@ -5,6 +5,7 @@ import { createContext } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
 import { fill, type Lang } from '../shared/i18n';
 import { ApiError, call } from './api';
+import { useWait } from './wait';
 import type { Words } from './words';
 
 /** A line about what was just done, with a way back when there is one: what is shown is loaded again after it. */
@@ -73,11 +74,13 @@ export function useLoad<T>(path: string | undefined, body?: unknown): { loaded: 
   return { loaded, busy, reload: () => setRound((round) => round + 1) };
 }
 
-/** Runs one thing at a time; `problem` is what the last one said when it failed. */
-export function useAction(): { busy: boolean; problem: string; run(action: () => Promise<void>): Promise<boolean>; clear(): void } {
+/** Runs one thing at a time; `problem` is what the last one said when it failed, `wait` for how many seconds it is to be
+ *  left alone. */
+export function useAction(): { busy: boolean; problem: string; wait: number; run(action: () => Promise<void>): Promise<boolean>; clear(): void } {
   const { say, expired } = useContext(Desk);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError>();
+  const wait = useWait(error?.retryAt);
   const run = async (action: () => Promise<void>) => {
     setBusy(true);
     setError(undefined);
@@ -92,7 +95,12 @@ export function useAction(): { busy: boolean; problem: string; run(action: () =>
       setBusy(false);
     }
   };
-  return { busy, problem: error ? explain(error, say) : '', run, clear: () => setError(undefined) };
+  return { busy, problem: error ? explain(error, say) : '', wait, run, clear: () => setError(undefined) };
+}
+
+/** What a button says: when, as long as it has to wait. */
+export function inSeconds(name: string, wait: number, say: Words): string {
+  return wait ? fill(say.inSeconds, { name, n: wait }) : name;
 }
 
 interface Props<T> {
@@ -104,6 +112,7 @@ interface Props<T> {
 /** The states every loaded part has; the skeleton only shows when it takes a while. */
 export function Part<T>({ loaded, reload, children }: Props<T>): VNode {
   const { say } = useContext(Desk);
+  const wait = useWait(loaded.state === 'failed' ? loaded.error.retryAt : undefined);
   if (loaded.state === 'ready') return <>{children(loaded.value)}</>;
   if (loaded.state === 'loading') {
     return (
@@ -117,7 +126,7 @@ export function Part<T>({ loaded, reload, children }: Props<T>): VNode {
   return (
     <div class="problem" role="alert">
       <p>{status === 0 || status === 403 ? why : fill(say.failed, { why })}</p>
-      <button type="button" onClick={reload}>{say.retry}</button>
+      <button type="button" disabled={wait > 0} onClick={reload}>{inSeconds(say.retry, wait, say)}</button>
     </div>
   );
 }

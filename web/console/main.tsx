@@ -16,7 +16,7 @@ import { Overview } from './Overview';
 import { Prompts } from './Prompts';
 import { address, afterAsking, useRoute } from './route';
 import { Safety } from './Safety';
-import { SignIn } from './SignIn';
+import { problemOf, SignIn, signInBy } from './SignIn';
 import { TryIt } from './TryIt';
 import { anyUnsaved, Leaving, settled } from './unsaved';
 import { Toast } from './ui';
@@ -28,14 +28,24 @@ const FIRST = 'overview';
 /** Pages that are reached from another one, and not from the rail. */
 const BELOW: Record<string, string> = { import: 'knowledge', words: 'knowledge', safety: 'conversations' };
 
-/** A sign-in token is taken out of the address before anything else can see it. */
-function takeToken(): string | undefined {
+/** A sign-in token is taken out of the address before anything else can see it; `before` is what was open. */
+function takeToken(before = location.pathname + location.search): string | undefined {
   const token = new URLSearchParams(location.hash.slice(1)).get('signin');
-  if (token !== null) history.replaceState(null, '', location.pathname + location.search);
+  if (token !== null) history.replaceState(null, '', before);
   return token || undefined;
 }
 
 const token = takeToken();
+
+/** Told of the token of a link that is opened where the console already stands: only the fragment changes then. */
+let tokenCame: (token: string) => void = () => undefined;
+// Before any page listens: to them nothing has changed.
+addEventListener('hashchange', (event) => {
+  const token = takeToken(event.oldURL);
+  if (!token) return;
+  event.stopImmediatePropagation();
+  tokenCame(token);
+});
 
 function App(): VNode | null {
   const [lang, setLang] = useState<Lang>(() => chooseLang(localStorage.getItem(LANG), '', navigator.language));
@@ -61,6 +71,20 @@ function App(): VNode | null {
     });
   }, []);
 
+  const again = (next: SessionInfo) => {
+    // Another shop's admin gets nothing of it.
+    if (typeof session === 'object' && next.tenant !== session.tenant) settled();
+    setSession(next);
+    setHeld(false);
+    setPending(undefined);
+  };
+  tokenCame = (token) => {
+    if (session === 'unknown') setSession('none');
+    if (typeof session === 'string' || held) return setPending(token);
+    // Who is signed in stays so when the link is no good; it may lead to another shop, so what is typed is asked about.
+    afterAsking(() => void signInBy(token).then((next) => (again(next), setDone({ text: say.signedIn })), (error: unknown) => setDone({ text: problemOf(error, say) })));
+  };
+
   const speak = (lang: Lang) => {
     localStorage.setItem(LANG, lang);
     setLang(lang);
@@ -70,7 +94,7 @@ function App(): VNode | null {
   if (session === 'none') {
     return (
       <>
-        <SignIn say={say} token={pending} note={note} signedIn={(session) => (setPending(undefined), setSession(session))} />
+        <SignIn key={pending} say={say} token={pending} note={note} signedIn={again} />
         <header class="corner">{switcher}</header>
       </>
     );
@@ -80,15 +104,9 @@ function App(): VNode | null {
     setSession('none');
   };
   const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
-  const again = (next: SessionInfo) => {
-    // Another shop's admin gets nothing of it.
-    if (next.tenant !== session.tenant) settled();
-    setSession(next);
-    setHeld(false);
-  };
   return (
     <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone, undone }}>
-      {held && <SignIn say={say} token={undefined} note="signedOutTyped" signedIn={again} />}
+      {held && <SignIn key={pending} say={say} token={pending} note="signedOutTyped" signedIn={again} />}
       <div key={session.tenant} hidden={held}>
         <Workbench say={say} session={session} signOut={signOut} lang={lang} opened={() => setDone((note) => (note?.undo ? note : undefined))}>{switcher}</Workbench>
         <Leaving />

@@ -266,7 +266,7 @@ async function wrong(browser) {
     await check(`${state}: every page says so, and axe-core finds nothing`, async () => {
       const page = await signIn(browser, base, key);
       await page.route(/\/api\/v1\/(?!session)/, answer);
-      for (const path of PAGES) {
+      for (const path of [...PAGES, 'import']) {
         await page.goto(`${base}/console/#/${path}`);
         await page.reload();
         await page.locator(marker).first().waitFor();

@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { broken, calm, check, finish, focused, go, launch, must, overflow, reads, resize, signIn, tally, until, violations } from './desk.mjs';
+import { askingAgain, openTab, pastImports } from './past.mjs';
 
 const [base, key, shots] = process.argv.slice(2);
 const LIMIT = 1_500_000;
@@ -405,7 +406,7 @@ async function imports(page) {
     must(kept.similar.length === 1 && kept.answer.startsWith('新答案'), 'the similar questions of a changed row are gone');
     await id('applied').getByTestId('ask-first').click();
     await id('sure').click();
-    await page.getByText('已撤销这次导入').waitFor();
+    await page.getByText('已撤回这次导入').waitFor();
     must((await count()) === 3, `${await count()} are there after the undo`);
     await judge(page, 'an import taken back');
     return `${label} · ${(await id('applied').locator('p').first().innerText())}`;
@@ -814,13 +815,16 @@ const overdue = setTimeout(() => {
   process.exit(1);
 }, LIMIT);
 try {
+  await openTab(browser, base, key);
   const page = await signIn(browser, base, key);
   await page.getByRole('button', { name: '中文' }).click();
   await knowledge(page);
   await imports(page);
+  await pastImports(page, { base, key, api, RUN, judge, shot });
   await conversations(page);
   await access(page);
   await tryIt(page);
+  await askingAgain(page, { base });
   await prompts(page);
   await overview(page);
   await page.context().close();

@@ -80,7 +80,8 @@ export type EntryPage = { entries: Array<Entry>, next: string | null, total?: nu
 /** What an entry said before a change. */
 export type EntryVersion = { revision: number, action: 'changed' | 'deleted', by: string, at_ms: number, before: Partial<EntryContent> };
 
-export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted';
+/** `skipped` only once it is applied: somebody left it out. */
+export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted' | 'skipped';
 
 /** A row of a file, and what would become of it. */
 export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent>, over?: Partial<EntryContent> };
@@ -90,8 +91,14 @@ export type ImportCounts = { added: number, changed: number, unchanged: number, 
 /** What taking an import back did; `left` were changed by somebody since and stay. */
 export type TakenBack = { restored: number, deleted: number, left: number, revision: number };
 
-/** `POST /api/v1/knowledge/imports`, and `GET` of one, with a page of its plan. */
-export type ImportPlan = { id: string, state: 'planned' | 'applying' | 'applied', created_ms: number, expires_ms: number, files: Array<string>, plan: ImportCounts, applied: ImportCounts | null, undone: TakenBack | null, rows: Array<PlannedRow>, next: number | null };
+/** `POST /api/v1/knowledge/imports`, and `GET` of one, with a page of its plan; once applied, of what became of its rows. */
+export type ImportPlan = { id: string, state: 'planned' | 'applying' | 'applied', created_ms: number, expires_ms: number, by: string, applied_ms: number | null, files: Array<string>, plan: ImportCounts, applied: ImportCounts | null, undone: TakenBack | null, rows: Array<PlannedRow>, next: number | null };
+
+/** An import in the list of them; `undoable`: it wrote something and can still be taken back. */
+export type PastImport = { id: string, files: Array<string>, by: string, created_ms: number, applied_ms: number | null, expires_ms: number, state: 'planned' | 'applying' | 'applied' | 'undone', counts: Partial<Omit<ImportCounts, 'notes' | 'revision'>>, undoable: boolean };
+
+/** `GET /api/v1/knowledge/imports`, the newest first. */
+export type ImportPage = { imports: Array<PastImport>, next: string | null };
 
 export type Conversation = { id: string, channel: string, title: string, turns: number, created_ms: number, updated_ms: number };
 

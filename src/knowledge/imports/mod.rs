@@ -1,5 +1,6 @@
 //! Imports in two steps, for people who look before they write: uploaded files lie in the data
-//! directory with the plan made of them, until they are applied or a day is over.
+//! directory with the plan made of them, until they are applied or a day is over. What became of an applied
+//! one stays for a month, so that it can be looked at and taken back.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -17,13 +18,18 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, Timestamp, random_token};
 
+mod past;
 pub mod planned;
 mod undo;
 
+use past::clear;
+pub use past::{Came, Past, PastPage};
 use planned::PlanPage;
 
 /// How long an import waits to be applied.
 const KEPT_MS: i64 = 24 * 3_600_000;
+/// How long an applied one can be looked at and taken back.
+const PAST_MS: i64 = 30 * KEPT_MS;
 /// Imports of one tenant that may wait.
 const WAITING: usize = 20;
 /// The record of an import in its folder.
@@ -32,8 +38,10 @@ const RECORD: &str = "import.json";
 const LOCK: &str = "lock";
 /// What applying it wrote.
 const WRITTEN: &str = "written.jsonl";
-/// Its plan.
+/// Its plan; once applied, what became of each row.
 const PLAN: &str = "plan.jsonl";
+/// What becomes of each row, while it is being applied.
+const DOING: &str = "doing.jsonl";
 
 /// How uploaded files are to be read and judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,6 +69,8 @@ pub struct Decided {
     pub accept: HashSet<u64>,
     /// Every conflicting row.
     pub accept_all: bool,
+    /// Conflicting rows to write over the entry that they conflict with.
+    pub replace: HashSet<u64>,
     /// Rows to leave out.
     pub skip: HashSet<u64>,
 }
@@ -86,8 +96,14 @@ pub struct Import {
     pub state: State,
     /// When the files came.
     pub created_ms: Timestamp,
-    /// Until when they are kept.
+    /// Until when it is kept.
     pub expires_ms: Timestamp,
+    /// Who sent the files; once applied, who applied it.
+    #[serde(default)]
+    pub by: String,
+    /// When it was written.
+    #[serde(default)]
+    pub applied_ms: Option<Timestamp>,
     /// The files by name, in order.
     pub files: Vec<String>,
     /// How they are read.
@@ -173,7 +189,7 @@ impl Imports {
     ///
     /// # Errors
     /// `no_file`, and what an import says of files that cannot be read at all.
-    pub async fn plan(&self, tenant: &TenantId, mut upload: Upload, wish: Wish) -> Result<Import> {
+    pub async fn plan(&self, tenant: &TenantId, mut upload: Upload, wish: Wish, by: &str) -> Result<Import> {
         if upload.files.is_empty() {
             return Err(Error::invalid("no_file", "Send at least one file, as the field `file` of multipart/form-data."));
         }
@@ -187,6 +203,8 @@ impl Imports {
             state: State::Planned,
             created_ms: now,
             expires_ms: Timestamp(now.0 + KEPT_MS),
+            by: by.to_owned(),
+            applied_ms: None,
             files: upload.files.clone(),
             options: wish,
             planned_at_revision,
@@ -210,7 +228,7 @@ impl Imports {
         if import.expires_ms <= self.knowledge.clock().now() { Err(not_found(id)) } else { Ok(import) }
     }
 
-    /// A page of its plan; empty when it is applied.
+    /// A page of its plan; once applied, of what became of its rows.
     ///
     /// # Errors
     /// `import_not_found`.
@@ -239,18 +257,23 @@ impl Imports {
             return Err(Error::conflict("plan_outdated", message));
         }
         let sources = sources(&folder, &import.files, &import.options)?;
-        let Decided { accept, accept_all, skip } = decided;
+        let Decided { accept, accept_all, replace, skip } = decided;
         let asked = options(&import.options)?;
         let accept_conflicts = asked.accept_conflicts || accept_all;
-        let options = ImportOptions { accept, accept_conflicts, skip, by: by.to_owned(), written: Some(folder.join(WRITTEN)), ..asked };
+        let (written, plan) = (Some(folder.join(WRITTEN)), Some(folder.join(DOING)));
+        let options = ImportOptions { accept, accept_conflicts, replace, skip, by: by.to_owned(), written, plan, ..asked };
         import.state = State::Applying;
         write_record(&folder, &import).await?;
         let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;
+        let now = self.knowledge.clock().now();
         import.state = State::Applied;
         import.applied = Some(serde_json::to_value(&report)?);
+        (import.by, import.applied_ms, import.expires_ms) = (by.to_owned(), Some(now), Timestamp(now.0 + PAST_MS));
+        // Before the record says so: what is not renamed would be taken for what was done.
+        tokio::fs::rename(folder.join(DOING), folder.join(PLAN)).await?;
         write_record(&folder, &import).await?;
-        for name in (0..import.files.len()).map(|n| n.to_string()).chain([PLAN.to_owned(), LOCK.to_owned()]) {
-            // What stays behind is removed after a day.
+        for name in (0..import.files.len()).map(|n| n.to_string()).chain([LOCK.to_owned()]) {
+            // What stays behind is removed with the record.
             let _ = tokio::fs::remove_file(folder.join(name)).await;
         }
         Ok(import)
@@ -282,7 +305,7 @@ impl Imports {
 }
 
 fn not_found(id: &str) -> Error {
-    Error::not_found("import_not_found", format!("There is no import `{id}`. Files are kept for a day."))
+    Error::not_found("import_not_found", format!("There is no import `{id}`. A plan is kept for a day, what was applied for a month."))
 }
 
 /// Holds an import, so that nobody applies or deletes it in the meantime. The record's own name cannot be
@@ -313,29 +336,4 @@ async fn write_record(folder: &Path, import: &Import) -> Result<()> {
     let fresh = folder.join("import.json.new");
     tokio::fs::write(&fresh, serde_json::to_vec(import)?).await?;
     Ok(tokio::fs::rename(fresh, folder.join(RECORD)).await?)
-}
-
-/// Removes imports that are over; how many are left that wait.
-fn clear(folder: &Path, now: Timestamp) -> Result<usize> {
-    let mut waiting = 0;
-    for item in std::fs::read_dir(folder)? {
-        let path = item?.path();
-        let record = std::fs::read_to_string(path.join(RECORD)).ok();
-        let import: Option<Import> = record.and_then(|text| serde_json::from_str(&text).ok());
-        match import {
-            Some(import) if import.expires_ms <= now => std::fs::remove_dir_all(&path)?,
-            Some(import) => waiting += usize::from(import.state != State::Applied),
-            None if is_old(&path, now) => std::fs::remove_dir_all(&path)?,
-            // Somebody is uploading.
-            None => waiting += 1,
-        }
-    }
-    Ok(waiting)
-}
-
-/// Whether an upload that never became a plan is from before yesterday.
-fn is_old(path: &Path, now: Timestamp) -> bool {
-    let modified = std::fs::metadata(path).and_then(|data| data.modified());
-    let since = modified.ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-    since.is_some_and(|since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX) < now.0 - KEPT_MS)
 }

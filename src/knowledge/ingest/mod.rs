@@ -64,13 +64,15 @@ pub struct ImportOptions {
     pub replace_source: bool,
     /// Rows of a plan, by their number, that conflict and are written all the same.
     pub accept: HashSet<u64>,
+    /// Rows of a plan, by their number, that are written over the entry that they conflict with.
+    pub replace: HashSet<u64>,
     /// Rows of a plan, by their number, that are left out.
     pub skip: HashSet<u64>,
     /// Who imports, for the history of the entries.
     pub by: String,
     /// Where to put a table of the rows that were not taken.
     pub report: Option<PathBuf>,
-    /// Where to put what would become of every row.
+    /// Where to put what becomes of every row, or would.
     pub plan: Option<PathBuf>,
     /// Where to note what was written, so that it can be taken back as a whole.
     pub written: Option<PathBuf>,
@@ -223,6 +225,7 @@ struct Run<'a> {
     strange: Strange,
     kept: Option<Kept>,
     accept: HashSet<u64>,
+    replace: HashSet<u64>,
     skip: HashSet<u64>,
     by: String,
     written: Option<PathBuf>,
@@ -275,6 +278,7 @@ impl<'a> Run<'a> {
             strange: Strange::default(),
             kept: options.replace_source.then(Kept::default),
             accept: options.accept.clone(),
+            replace: options.replace.clone(),
             skip: options.skip.clone(),
             by: options.by.clone(),
             written: options.written.clone(),
@@ -286,6 +290,7 @@ impl<'a> Run<'a> {
         let mut left = Vec::new();
         let mut rows = Vec::with_capacity(batch.len());
         let mut nameless = Vec::new();
+        let mut skipped = Vec::new();
         for item in batch {
             match item {
                 Item::Note(note) => self.report.notes.push(note),
@@ -294,8 +299,9 @@ impl<'a> Run<'a> {
                     left.push(Left { n: u64::MAX, file, status: "failed", problem, cells: Cells::default() });
                     self.unreadable.push(error);
                 }
-                Item::Row { n, content, .. } if self.skip.contains(&n) => {
+                Item::Row { n, file, row, sheet, content } if self.skip.contains(&n) => {
                     self.report.skipped += 1;
+                    skipped.push(self.plan_skipped(n, file, row, sheet, &content));
                     if let (Some(kept), Ok(row)) = (&mut self.kept, content) {
                         kept.under_any_name(&row);
                     }
@@ -309,12 +315,13 @@ impl<'a> Run<'a> {
                 }
                 Item::Row { n, sheet, content: Ok(mut row), .. } => {
                     row.accepted = self.accept.contains(&n);
+                    row.replaces = self.replace.contains(&n);
                     rows.push(Judged { n, sheet, row: *row });
                 }
             }
         }
         self.judge_and_write(rows, nameless, &mut left).await?;
-        self.tell(left).await
+        self.tell(left, skipped).await
     }
 
     /// `nameless` are rows that could not be read and have no id, with their places in `left`.
@@ -388,7 +395,7 @@ impl<'a> Run<'a> {
     }
 
     /// Counts the rows that were not taken, and writes them into the table.
-    async fn tell(&mut self, mut left: Vec<Left>) -> Result<()> {
+    async fn tell(&mut self, mut left: Vec<Left>, skipped: Vec<Planned>) -> Result<()> {
         // As they stand in their file: those that could not be read were put aside first.
         left.sort_by_key(|left| (left.file, left.n));
         for Left { status, problem, .. } in &left {
@@ -398,7 +405,7 @@ impl<'a> Run<'a> {
                 _ => self.report.add_duplicate(problem.clone()),
             }
         }
-        self.plan_failed(&left).await?;
+        self.plan_unjudged(&left, skipped).await?;
         let Some(mut table) = self.table.take() else { return Ok(()) };
         let written = tokio::task::spawn_blocking(move || {
             // A duplicate needs no work, and imported again it would be taken for a change of its twin.

@@ -1,4 +1,4 @@
-//! What a dry run notes of each row, for people who look before they write.
+//! What becomes of each row, noted down for people who look before they write, or afterwards.
 
 use std::collections::HashMap;
 
@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 use crate::ids::EntryId;
 use crate::knowledge::export::object;
 use crate::knowledge::imports::planned::Planned;
-use crate::knowledge::plan::{Place, Verdict};
-use crate::knowledge::read::{Cells, Field};
+use crate::knowledge::plan::{Candidate, Place, Verdict};
+use crate::knowledge::read::{Cells, Field, RowError};
 use crate::knowledge::report::{FieldChange, RowChange};
 use crate::knowledge::{EntryDraft, KnowledgeEntry};
 
 impl Run<'_> {
     /// Notes what would become of each row, with what is in its place now.
     pub(super) async fn plan_rows(&mut self, rows: &[Judged], verdicts: &[Verdict]) -> Result<()> {
-        if !self.dry_run {
+        if !self.dry_run && self.plan.is_none() {
             return Ok(());
         }
         let others: Vec<EntryId> = verdicts.iter().flat_map(|verdict| [verdict.other(), verdict.over()]).flatten().cloned().collect();
@@ -28,7 +28,7 @@ impl Run<'_> {
             let old = verdict.other().and_then(|id| stored.get(id));
             let Place { file, row } = judged.row.place;
             let name = self.files.get(file as usize).cloned().unwrap_or_default();
-            if let (Verdict::Changed(known), Some(old)) = (verdict, old) {
+            if let (true, Verdict::Changed(known), Some(old)) = (self.dry_run, verdict, old) {
                 let new = &judged.row.draft;
                 self.report.add_change(RowChange {
                     file: name.clone(),
@@ -59,8 +59,25 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Rows that could not even be judged are part of a plan too.
-    pub(super) async fn plan_failed(&mut self, left: &[Left]) -> Result<()> {
+    /// A row that somebody left out is told of as well.
+    pub(super) fn plan_skipped(
+        &self,
+        n: u64,
+        file: u32,
+        row: u64,
+        sheet: Option<String>,
+        content: &Result<Box<Candidate>, RowError>,
+    ) -> Planned {
+        let new = match content {
+            Ok(row) => object(&row.draft, self.zone),
+            Err(error) => error.cells.to_json(),
+        };
+        let file = self.files.get(file as usize).cloned().unwrap_or_default();
+        Planned { n, fate: "skipped".to_owned(), file, sheet, row, new: Some(new), ..Planned::default() }
+    }
+
+    /// Rows that could not even be judged, or were left out, are part of it too.
+    pub(super) async fn plan_unjudged(&mut self, left: &[Left], skipped: Vec<Planned>) -> Result<()> {
         let unjudged = left.iter().filter(|left| left.status == "failed" && left.problem.code != "duplicate_id");
         let planned = unjudged.map(|Left { n, problem, cells, .. }| Planned {
             n: *n,
@@ -76,6 +93,7 @@ impl Run<'_> {
         // As they stand in their file, which the judged rows do already.
         let mut rows = std::mem::take(&mut self.planned);
         rows.extend(planned);
+        rows.extend(skipped);
         rows.sort_by_key(|row| row.n);
         self.write_plan(rows).await
     }

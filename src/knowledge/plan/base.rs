@@ -74,15 +74,30 @@ impl Base {
 
     /// The row with what its file does not say taken from the entry of that id.
     pub fn whole(&self, row: Candidate, id: &EntryId) -> Candidate {
-        match self.partly.get(id) {
-            Some(entry) if row.is_partial() => row.completed(entry),
-            _ => row,
+        match self.part_of(&row, id) {
+            Some(entry) => row.completed(entry),
+            None => row,
         }
     }
 
+    /// The entry of that id, when the row says only a part of it.
+    fn part_of(&self, row: &Candidate, id: &EntryId) -> Option<&KnowledgeEntry> {
+        let replaced = || self.rival(row, id).filter(|_| row.replaces);
+        self.partly.get(id).or_else(replaced).filter(|_| row.is_partial())
+    }
+
+    /// The entry of that id among those that a row may conflict with.
+    pub(super) fn rival(&self, row: &Candidate, id: &EntryId) -> Option<&KnowledgeEntry> {
+        let nearly = self.nearly.get(row.near_key()).map_or(&[][..], Vec::as_slice);
+        let rivals = self.same_question(&row.question_key).iter().chain(nearly);
+        rivals.map(|stored| &stored.entry).find(|entry| entry.id == *id)
+    }
+
     pub(super) fn seen_whole<'a>(&self, row: &'a Candidate, id: &EntryId) -> Cow<'a, Candidate> {
-        let partly = row.is_partial() && self.partly.contains_key(id);
-        if partly { Cow::Owned(self.whole(row.clone(), id)) } else { Cow::Borrowed(row) }
+        match self.part_of(row, id) {
+            Some(entry) => Cow::Owned(row.clone().completed(entry)),
+            None => Cow::Borrowed(row),
+        }
     }
 
     pub(super) fn same_question(&self, key: &str) -> &[Stored] {

@@ -58,6 +58,8 @@ pub struct Candidate {
     pub ids: Vec<EntryId>,
     /// Somebody decided to write it although it conflicts.
     pub accepted: bool,
+    /// Somebody decided to write it over the entry that it conflicts with.
+    pub replaces: bool,
     /// The entry that says just this, as a row of this content made it and nobody has changed it since.
     pub stands_as: Option<EntryId>,
     /// Which fields its file has; the others it takes from the entry that it changes.
@@ -94,6 +96,7 @@ impl Candidate {
             place,
             draft,
             accepted: false,
+            replaces: false,
             given: Given::ALL,
             named_source: None,
         }
@@ -264,16 +267,23 @@ impl Planner {
             Ok(id) => id,
             Err(verdict) => return verdict,
         };
+        let (id, known) = match self.replaced(row, &id, base) {
+            Some(other) => {
+                // Its own name is not free for another row either.
+                self.seen.take(&id, row.taken(false));
+                (other.id.clone(), Some(other))
+            }
+            None => (id.clone(), base.known.get(&id).cloned()),
+        };
         let whole = base.seen_whole(row, &id);
         let row = whole.as_ref();
-        let known = base.known.get(&id);
-        let same = known.is_some_and(|known| known.content_hash == row.content_hash);
+        let same = known.as_ref().is_some_and(|known| known.content_hash == row.content_hash);
         if !same
             && !self.rules.as_is
             && let Some(mut verdict) = self.rival(row, &id, base).or_else(|| self.nearly_asked(row, &id, base))
         {
             if let Verdict::Conflicting { changes, .. } = &mut verdict {
-                *changes = known.map(|known| known.id.clone());
+                *changes = known.map(|known| known.id);
             }
             if row.draft.id.is_some() {
                 self.seen.take(&id, row.taken(false));
@@ -288,8 +298,8 @@ impl Planner {
         }
         self.recent.insert(row.answer(), row.draft.answer.clone());
         match known {
-            Some(known) if same => Verdict::Unchanged(known.clone()),
-            Some(known) => Verdict::Changed(known.clone()),
+            Some(known) if same => Verdict::Unchanged(known),
+            Some(known) => Verdict::Changed(known),
             None => Verdict::Added(id),
         }
     }
@@ -350,7 +360,7 @@ impl Planner {
     fn rival(&self, row: &Candidate, id: &EntryId, base: &Base) -> Option<Verdict> {
         let scope = Scope::of(&row.draft);
         let may_repeat = is_own_change(row, id, base);
-        let accepted = self.rules.accept_conflicts || row.accepted;
+        let accepted = self.accepts(row);
         let judge = |answer: u128, other: Scope| match answer == row.answer() {
             true if other == scope && !may_repeat => Some(duplicate as fn(Clash, Option<&EntryId>) -> Verdict),
             false if other.meets(&scope) && !accepted => Some(conflicting as fn(Clash, Option<&EntryId>) -> Verdict),
@@ -367,10 +377,27 @@ impl Planner {
         earlier.or_else(|| {
             in_base.iter().filter(|stored| stored.entry.id != *id && !self.is_superseded(&stored.entry)).find_map(|stored| {
                 let verdict = judge(stored.answer, stored.scope)?;
-                let clash = Clash::between(&self.name_of(&stored.entry, row.place), row, stored.answer, Some(&stored.entry.draft.answer));
-                Some(verdict(clash, Some(&stored.entry.id)))
+                let (name, with) = self.other(&stored.entry, row.place);
+                Some(verdict(Clash::between(&name, row, stored.answer, Some(&stored.entry.draft.answer)), with))
             })
         })
+    }
+
+    /// Whether a row is written although it conflicts. One that replaces an entry conflicts with that one alone.
+    fn accepts(&self, row: &Candidate) -> bool {
+        (self.rules.accept_conflicts || row.accepted) && !row.replaces
+    }
+
+    /// The entry that a row is to be written over by somebody's decision: the one that it conflicts with, when it would
+    /// stand beside it otherwise.
+    fn replaced(&self, row: &Candidate, id: &EntryId, base: &Base) -> Option<Known> {
+        if !row.replaces || self.rules.as_is || base.known.contains_key(id) {
+            return None;
+        }
+        match self.rival(row, id, base).or_else(|| self.nearly_asked(row, id, base))? {
+            Verdict::Conflicting { with: Some(other), .. } => base.rival(row, &other).map(known_of),
+            _ => None,
+        }
     }
 
     /// Whether this import has already judged a newer state of a stored entry.
@@ -378,10 +405,12 @@ impl Planner {
         self.seen.id(&entry.id).is_some_and(|taken| taken.live && !taken.stays)
     }
 
-    /// An entry as another row's problem names it: by the row that says the same, when there was one.
-    fn name_of(&self, entry: &KnowledgeEntry, seen_from: Place) -> Named {
-        let stays = self.seen.id(&entry.id).filter(|taken| taken.stays);
-        stays.map_or_else(|| Named::entry(entry), |taken| self.name(taken.place, seen_from))
+    /// An entry as another row's problem names it, and its id; where an earlier row says the same, that row and no id.
+    fn other<'a>(&self, entry: &'a KnowledgeEntry, seen_from: Place) -> (Named, Option<&'a EntryId>) {
+        match self.seen.id(&entry.id).filter(|taken| taken.stays) {
+            Some(taken) => (self.name(taken.place, seen_from), None),
+            None => (Named::entry(entry), Some(&entry.id)),
+        }
     }
 
     /// A row's place as another row's problem names it.
@@ -398,6 +427,12 @@ fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
     let scope = Scope::of(&row.draft);
     let own_before = |stored: &Stored| stored.entry.id == *id && stored.scope == scope;
     base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(&row.question_key).iter().any(own_before))
+}
+
+/// A stored entry, as one that a row is written over.
+fn known_of(entry: &KnowledgeEntry) -> Known {
+    let question_key = text::question_key(&entry.draft.question);
+    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), question_key, stale_vectors: false }
 }
 
 fn duplicate(clash: Clash, _: Option<&EntryId>) -> Verdict {

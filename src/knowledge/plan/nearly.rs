@@ -17,7 +17,7 @@ impl Candidate {
 impl Planner {
     /// Whether an earlier row or a stored entry contradicts a row.
     pub(super) fn nearly_asked(&self, row: &Candidate, id: &EntryId, base: &Base) -> Option<Verdict> {
-        if self.rules.accept_conflicts || row.accepted || !row.may_contradict() {
+        if self.accepts(row) || !row.may_contradict() {
             return None;
         }
         let scope = Scope::of(&row.draft);
@@ -32,8 +32,8 @@ impl Planner {
             stored.iter().filter(|stored| self.may_be_held_against(row, id, stored, base)).find_map(|stored| {
                 let draft = &stored.entry.draft;
                 let (kinds, theirs) = contradiction(row, stored, scope)?;
-                let name = self.name_of(&stored.entry, row.place).asking(&draft.question);
-                Some((Clash::nearly(&name, row, &kinds, Some(&theirs)), Some(stored.entry.id.clone())))
+                let (name, with) = self.other(&stored.entry, row.place);
+                Some((Clash::nearly(&name.asking(&draft.question), row, &kinds, Some(&theirs)), with.cloned()))
             })
         };
         earlier.or_else(in_base).map(|(clash, with)| Verdict::Conflicting { clash, with, changes: None })

@@ -181,6 +181,21 @@ fn nearly_the_same_question_with_a_contrary_answer_is_held_back() {
 }
 
 #[test]
+fn a_row_replaces_the_entry_that_it_conflicts_with_once() {
+    let mut shop = Shop::default();
+    shop.import(STRICT, &[with_id("a", "一", "1")]);
+    let replacing = |draft: EntryDraft, row: u64| Candidate { replaces: true, ..Candidate::new(draft, Place { file: 0, row }) };
+    let rows = [replacing(with_id("b", "一", "2"), 2), replacing(with_id("c", "一", "3"), 3), replacing(row("二", "4"), 4)];
+    for rules in [STRICT, ACCEPT] {
+        let verdicts = Planner::new(rules, vec!["faq.csv".into()]).judge(&rows, &shop.base(&rows));
+        let Verdict::Changed(known) = &verdicts[0] else { panic!("{verdicts:?}") };
+        assert_eq!(known.id.as_str(), "a");
+        assert!(matches!(&verdicts[1], Verdict::Conflicting { with: None, .. }), "it conflicts with the row before: {verdicts:?}");
+        assert!(matches!(&verdicts[2], Verdict::Added(_)), "there is nothing to replace: {verdicts:?}");
+    }
+}
+
+#[test]
 fn a_file_that_changes_both_of_two_near_questions_is_not_held_back() {
     let mut shop = Shop::default();
     let rows = |amount: &str| [row("保证金要交多少？", amount), row("别的", "x"), row("别的二", "y"), row("请问保证金需要交多少", amount)];

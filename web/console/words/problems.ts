@@ -18,13 +18,13 @@ export const zh = {
     bad_words: '有的词写得不对：每个词至少 2 个字、最多 40 个字，只属于一组；一组 2 到 20 个词。',
     bad_word_list: '安全词表里有一个词没有字母、数字或汉字。请把它删掉。',
     plan_outdated: '制定计划之后知识又有改动，请重新生成计划再看一遍。',
-    import_not_found: '这次导入已经不在了，文件只保留一天。请重新上传。',
+    import_not_found: '这次导入已经不在了：没写入的计划保留一天，写入的保留 30 天。要再导入，请重新上传。',
     import_applied: '这次导入已经写入。',
     import_running: '这次导入正在写入，请稍等。',
-    import_undone: '这次导入已经撤销过了。',
-    import_not_applied: '这次导入还没有写入，不用撤销。',
+    import_undone: '这次导入已经撤回过了。',
+    import_not_applied: '这次导入还没有写入，不用撤回。',
     too_many_imports: '等待写入的导入太多。请先处理或放弃一些。',
-    body_too_large: '文件太大。请拆分后上传，或在服务器上用命令行导入。',
+    body_too_large: '文件太大。请拆成几个再上传。',
     no_file: '请至少选择一个文件。',
     file_empty: '文件是空的。',
     file_too_large: '文件太大。请拆成几个再上传。',
@@ -182,5 +182,21 @@ export const zh = {
   } as Record<string, string>,
 };
 
-// The server speaks English itself.
-export const en: typeof zh = { problems: {} };
+// The server speaks English itself; here is what it tells people of a command where the console has a way of its own.
+export const en: typeof zh = {
+  problems: {
+    body_too_large: 'The files are too large. Split them and upload the parts.',
+    bad_encoding: 'The text cannot be read in this encoding. Save the file as UTF-8, or choose another text encoding under “More options”.',
+    no_question_or_answer_column: 'No column is named “question” or “answer”. Name them in the first row; if it looks garbled, choose another text encoding under “More options”.',
+    unknown_format: 'This kind of file is not known. Use CSV, XLSX, JSONL, Markdown, HTML, DOCX or PDF.',
+    missing_key: 'You are not signed in. Sign in first.',
+    invalid_key: 'This key is unknown, expired or revoked. Sign in with another admin key.',
+    invalid_link: 'This sign-in link is used up or too old. Restart the server for a new one, or sign in with an admin key.',
+    wrong_role: 'This key may not do that. Sign in with an admin key.',
+    origin_required: 'A site key is public: name at least one page it may be used from, such as https://shop.example.com.',
+    origin_not_allowed: 'The chat may not be used from this page. Issue a site key for it under “Models and keys”.',
+    key_not_found: 'There is no such key any more. Load the page again.',
+    entry_conflicts: 'An entry answers the same question differently. Change that one, or ask it in other words.',
+    index_error: 'The search index failed. Try again; the log has the details.',
+  },
+};

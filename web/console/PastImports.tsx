@@ -1,0 +1,86 @@
+// The imports that are kept, the newest first: each opens with its report, and can be taken back.
+
+import type { VNode } from 'preact';
+import { useContext, useState } from 'preact/hooks';
+import { fill } from '../shared/i18n';
+import type { ImportPage, ImportPlan, PastImport } from '../shared/wire';
+import { call, query } from './api';
+import { Desk, Part, useAction, useLoad } from './load';
+import { summary } from './Plan';
+import { address } from './route';
+import { when } from './time';
+import { Asking, Pager } from './ui';
+
+const LIMIT = 20;
+
+export function PastImports(): VNode | null {
+  const { say } = useContext(Desk);
+  const [places, setPlaces] = useState<string[]>([]);
+  const page = useLoad<ImportPage>(`/knowledge/imports${query({ after: places.at(-1), limit: LIMIT })}`);
+  if (!page.loaded || (page.loaded.state === 'ready' && !places.length && !page.loaded.value.imports.length)) return null;
+  // Nothing is promised before it is known that there are any.
+  if (page.loaded.state === 'loading') return <Part loaded={page.loaded} reload={page.reload}>{() => null}</Part>;
+  return (
+    <section class="part" data-testid="past-imports">
+      <h2>{say.pastImports}</h2>
+      <p class="quiet">{say.pastImportsLead}</p>
+      <Part loaded={page.loaded} reload={page.reload}>
+        {({ imports, next }) => (
+          <>
+            <Past imports={imports} busy={page.busy} changed={page.reload} />
+            <Pager first={!places.length} next={!!next} busy={page.busy} turn={(by) => setPlaces(by > 0 ? [...places, next!] : places.slice(0, -1))} />
+          </>
+        )}
+      </Part>
+    </section>
+  );
+}
+
+function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean; changed(): void }): VNode {
+  const { say, lang, tell } = useContext(Desk);
+  const { busy: undoing, problem, run } = useAction();
+  const undo = (one: PastImport) =>
+    run(async () => {
+      const { undone } = await call<ImportPlan>('POST', `/knowledge/imports/${one.id}/undo`);
+      tell({ text: [say.importUndone, fill(say.importUndoneLead, { ...undone }), undone?.left ? fill(say.importKept, { ...undone }) : ''].filter(Boolean).join(say.fullStop) });
+      changed();
+    });
+  return (
+    <>
+      {problem && <p class="wrong" role="alert">{problem}</p>}
+      <table class="rows stacked past" aria-busy={busy}>
+        <thead>
+          <tr>
+            <th scope="col">{say.importFiles}</th>
+            <th scope="col">{say.importState}</th>
+            <th scope="col">{say.importCounts}</th>
+            <th scope="col">{say.importBy}</th>
+            <th scope="col">{say.importWhen}</th>
+            <th scope="col"><span class="hidden">{say.takeBack}</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          {imports.map((one) => (
+            <tr key={one.id} data-state={one.state} data-testid="past-import">
+              <th scope="row" class="main breakable"><a href={address('import', { plan: one.id })}>{one.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</a></th>
+              <td data-name={say.importState} class="short"><span class={`state ${one.state === 'planned' || one.state === 'applying' ? 'probing' : ''}`}>{say.importStates[one.state]}</span></td>
+              <td data-name={say.importCounts}>{counted(one, say) || say.nothingWritten}</td>
+              <td data-name={say.importBy} class="breakable">{one.by.startsWith('session_') ? say.byConsole : one.by}</td>
+              <td data-name={say.importWhen} class="short">{when(one.applied_ms ?? one.created_ms, lang)}</td>
+              <td>{one.undoable && <Asking ask={say.undoImportSure} name={say.takeBack} sure={say.takeBack} disabled={undoing} run={() => void undo(one)} />}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+/** What the console names the file of a row that was typed into it. */
+export const TYPED = 'console.jsonl';
+
+function counted({ counts }: PastImport, say: Parameters<typeof summary>[1]): string {
+  const { added = 0, changed = 0, deleted = 0, conflicts = 0, failed = 0, duplicates = 0, skipped = 0 } = counts;
+  const left = conflicts + failed + duplicates + skipped;
+  return [summary({ added, changed, deleted, conflicting: 0 }, say), left ? fill(say.leftOut, { n: left.toLocaleString() }) : ''].filter(Boolean).join(say.comma);
+}
