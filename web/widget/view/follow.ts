@@ -2,21 +2,29 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const NEAR = 24;
+/** Left free above an answer that is read from its beginning. */
+const AIR = 12;
 
-/** Keeps the end in view while the reader is there; once they scroll up, it only says that more came. */
-export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, turns: number): { below: boolean; toEnd(): void } {
+/** Keeps the end in view until the last answer's first line is at the top: there it stays, to be read from its beginning.
+ *  Readers who scroll decide themselves: from the end on the end is followed, elsewhere only said that more came. */
+export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, turns: number): { below: boolean; toLast(): void; toEnd(): void } {
   const following = useRef(true);
   const top = useRef(0);
   const height = useRef(0);
   const [below, setBelow] = useState(false);
 
-  const toEnd = () => {
+  /** Without a wish what lies past the beginning of the answer is where the reader went. */
+  const move = (wish?: 'last' | 'end') => {
     const element = box.current;
     if (!element) return;
-    following.current = true;
-    element.scrollTop = element.scrollHeight;
+    const end = element.scrollHeight - element.clientHeight;
+    const start = (element.querySelector<HTMLElement>('.turn:last-child .answer')?.offsetTop ?? Infinity) - element.offsetTop - AIR;
+    const held = start < end && (wish ? wish === 'last' : element.scrollTop <= start + 1);
+    following.current = !held;
+    element.scrollTop = held ? start : end;
     top.current = element.scrollTop;
-    setBelow(false);
+    height.current = element.scrollHeight;
+    setBelow(held && !wish);
   };
 
   useEffect(() => {
@@ -29,7 +37,7 @@ export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, 
       top.current = element.scrollTop;
       if (following.current) setBelow(false);
     };
-    const resized = new ResizeObserver(() => following.current && toEnd());
+    const resized = new ResizeObserver(() => following.current && move());
     element.addEventListener('scroll', onScroll, { passive: true });
     resized.observe(element);
     return () => {
@@ -39,14 +47,15 @@ export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, 
   }, []);
 
   // A question of one's own always comes into view.
-  useLayoutEffect(toEnd, [turns]);
+  const toLast = () => move('last');
+  useLayoutEffect(toLast, [turns]);
 
   useLayoutEffect(() => {
-    const grown = (box.current?.scrollHeight ?? 0) > height.current;
-    height.current = box.current?.scrollHeight ?? 0;
-    if (following.current) toEnd();
-    else if (grown) setBelow(true);
+    const { scrollHeight = 0 } = box.current ?? {};
+    if (following.current) move();
+    else if (scrollHeight > height.current) setBelow(true);
+    height.current = scrollHeight;
   }, [content]);
 
-  return { below, toEnd };
+  return { below, toLast, toEnd: () => move('end') };
 }
