@@ -38,6 +38,10 @@ const PARTS = [
   /,title:\w&&\w\.replace\([^)]*\)/,
   /inLink:this\.lexer\.state\.inLink,/,
   /block:!1,(?=text)/,
+  /depth:t\[1\]\.length,/,
+  /depth:t\[2\]\.charAt\(0\)==="="\?1:2,/,
+  /header:!0,(?=align)/,
+  /header:!1,(?=align)/,
   // What the rules of GitHub's dialect are there instead of, and one that its tokenizer has two others for.
   /text:\w+,(?=url:\w+\})/,
   /del:\/\^\(~~\?\)[\s\S]*?(?=text:\w+\()/,

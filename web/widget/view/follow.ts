@@ -9,6 +9,8 @@ const AIR = 12;
  *  Readers who scroll decide themselves: from the end on the end is followed, elsewhere only said that more came. */
 export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, turns: number): { below: boolean; toLast(): void; toEnd(): void } {
   const following = useRef(true);
+  /** The answer is held at its beginning. */
+  const held = useRef(false);
   const top = useRef(0);
   const height = useRef(0);
   const [below, setBelow] = useState(false);
@@ -19,23 +21,30 @@ export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, 
     if (!element) return;
     const end = element.scrollHeight - element.clientHeight;
     const start = (element.querySelector<HTMLElement>('.turn:last-child .answer')?.offsetTop ?? Infinity) - element.offsetTop - AIR;
-    const held = start < end && (wish ? wish === 'last' : element.scrollTop <= start + 1);
-    following.current = !held;
-    element.scrollTop = held ? start : end;
+    held.current = start < end && (wish ? wish === 'last' : held.current || element.scrollTop <= start + 1);
+    following.current = true;
+    element.scrollTop = held.current ? start : end;
     top.current = element.scrollTop;
-    height.current = element.scrollHeight;
-    setBelow(held && !wish);
+    if (wish || !held.current) setBelow(false);
+    measure(!wish && held.current);
+  };
+  const measure = (tell: boolean) => {
+    const { scrollHeight = 0 } = box.current ?? {};
+    if (tell && scrollHeight > height.current) setBelow(true);
+    height.current = scrollHeight;
   };
 
   useEffect(() => {
     const element = box.current!;
     const onScroll = () => {
-      const left = element.scrollHeight - element.clientHeight - element.scrollTop;
-      // Only the reader scrolls upwards; growth alone never moves the top.
-      if (left <= NEAR) following.current = true;
-      else if (element.scrollTop < top.current) following.current = false;
-      top.current = element.scrollTop;
-      if (following.current) setBelow(false);
+      const { scrollTop } = element;
+      // Growth alone never moves the top: it was the reader.
+      const moved = scrollTop !== top.current;
+      top.current = scrollTop;
+      if (moved) held.current = false;
+      if (element.scrollHeight - element.clientHeight - scrollTop <= NEAR) following.current = true;
+      else if (moved) following.current = false;
+      if (following.current && !held.current) setBelow(false);
     };
     const resized = new ResizeObserver(() => following.current && move());
     element.addEventListener('scroll', onScroll, { passive: true });
@@ -51,10 +60,8 @@ export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, 
   useLayoutEffect(toLast, [turns]);
 
   useLayoutEffect(() => {
-    const { scrollHeight = 0 } = box.current ?? {};
     if (following.current) move();
-    else if (scrollHeight > height.current) setBelow(true);
-    height.current = scrollHeight;
+    else measure(true);
   }, [content]);
 
   return { below, toLast, toEnd: () => move('end') };
