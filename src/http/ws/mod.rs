@@ -75,7 +75,8 @@ pub async fn why(State(state): State<Shared>, Address(address): Address, parts: 
     if let Some(grant) = parts.extensions.get::<CorsGrant>() {
         grant.give();
     }
-    let shown = Credentials { key: key.trim(), origin: page_origin(&parts).as_deref(), visitor: None, identity: None };
+    let origin = page_origin(&parts);
+    let shown = Credentials { key: key.trim(), origin: origin.as_deref(), visitor: None, identity: None };
     state.app.tenants.verify(shown).await.map_err(|error| state.app.limits.refused(address, error))?;
     drop(state.sockets.seat(address)?);
     Ok(StatusCode::NO_CONTENT)
