@@ -30,6 +30,21 @@ const PARTS = [
   /let \w=this\.lexer\.state\.inRawBlock;(?=return\{type:"text")/,
   /,escaped:\w(?=\})/,
   /,inRawBlock:!1/,
+  // What the panel does not look at in a token.
+  /codeBlockStyle:"indented",/,
+  /lang:t\[2\]\?[^,]*,"\$1"\):t\[2\],/,
+  /,\w=\w\.title\|\|null/,
+  /title:\w,(?=text:\w,tokens)/,
+  /,title:\w&&\w\.replace\([^)]*\)/,
+  /inLink:this\.lexer\.state\.inLink,/,
+  /block:!1,(?=text)/,
+  /depth:t\[1\]\.length,/,
+  /depth:t\[2\]\.charAt\(0\)==="="\?1:2,/,
+  /header:!0,(?=align)/,
+  /header:!1,(?=align)/,
+  // What the rules of GitHub's dialect are there instead of, and one that its tokenizer has two others for.
+  /text:\w+,(?=url:\w+\})/,
+  /del:\/\^\(~~\?\)[\s\S]*?(?=text:\w+\()/,
 ];
 
 export const onlyLexer = {
@@ -43,14 +58,16 @@ export const onlyLexer = {
       .replace(/this\.options\.(gfm|breaks)\b/g, 'true')
       .replace(/"address\|article\|[\w|[\]-]+"/, '"div"')
       .replace(/return\{async:[^}]*\}/, 'return{}')
+      .replace(/\w=this\.options\.hooks\?\.emStrongMask[^;]*;/, '')
+      .replace(/let \w="Infinite loop[\s\S]*?throw new Error\(\w\)/g, 'throw Error()')
       // Every browser that the widget runs in looks behind.
       .replace(/\(\(\)=>\{try\{return!!new RegExp\("\(\?<=1\)[^}]*\}catch\{return!1\}\}\)\(\)/, 'true')
       .replace(/,nolink:\w+(?=,punctuation)|,reflink:\w+,reflinkSearch:\w+/g, '');
     for (const part of PARTS) lean = lean.replace(part, '');
     for (const name of UNUSED) lean = lean.replace(new RegExp(`\\b${name}:/(?:\\\\.|\\[(?:\\\\.|[^\\]])*\\]|[^/\\\\[])+/\\w*,`), '');
     for (const [, name] of code.matchAll(/,pedantic:(\w+)\}/g)) lean = lean.replace(new RegExp(`\\b${name}=\\{\\.{3}[\\s\\S]*?getRegex\\(\\)\\}`), `${name}=0`);
-    // `lheading` as it is without tables: with them there is another.
-    for (const rule of ['html', 'def', 'lheading', 'reflink', 'nolink', 'reflinkSearch']) {
+    // `lheading` as it is without tables, and emphasis without strokes: with them there are others.
+    for (const rule of ['html', 'def', 'lheading', 'reflink', 'nolink', 'reflinkSearch', 'emStrongLDelim', 'emStrongRDelimAst']) {
       const [, name] = new RegExp(`,${rule}:(\\w+),`).exec(code) ?? [];
       if (name) lean = lean.replace(new RegExp(`\\b${name}=\\w+\\([\\s\\S]*?getRegex\\(\\)`), `${name}=/(?!)/`);
     }

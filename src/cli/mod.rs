@@ -137,8 +137,10 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
     }
     telemetry::log_to_stderr(&config.log)?;
     let Options { tenant, json, .. } = options;
-    if reads_only(&command) && !has_data(&config) {
-        let dir = std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone());
+    let new = (!has_data(&config)).then(|| std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()));
+    if reads_only(&command)
+        && let Some(dir) = &new
+    {
         return Err(Error::not_found(
             "no_data",
             format!(
@@ -147,15 +149,28 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
             ),
         ));
     }
+    // A server says itself where it is, and a diagnosis that nothing is there.
+    let new = new.filter(|_| !matches!(command, Command::Serve(_) | Command::Doctor(_)));
+    let outcome = dispatch(command, config, &tenant, json).await;
+    if let Some(dir) = new.filter(|dir| dir.join(db::FILE).exists()) {
+        print::aside(format!(
+            "There was no shop in {0}: this began a new one there. If yours is elsewhere, name its directory with --data-dir or COPILOT_DATA_DIR.",
+            dir.display()
+        ));
+    }
+    outcome
+}
+
+async fn dispatch(command: Command, config: Config, tenant: &str, json: bool) -> Result<u8> {
     match command {
-        Command::Serve(serve) => serve.run(config, &tenant, json).await,
-        Command::Chat(chat) => chat.run(config, &tenant, json).await,
-        Command::Kb(command) => knowledge(command, config, &tenant, json).await,
-        Command::Prompt(command) => command.run(config, &tenant, json).await,
+        Command::Serve(serve) => serve.run(config, tenant, json).await,
+        Command::Chat(chat) => chat.run(config, tenant, json).await,
+        Command::Kb(command) => knowledge(command, config, tenant, json).await,
+        Command::Prompt(command) => command.run(config, tenant, json).await,
         Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
-        Command::Key(command) => command.run(Ground::open(config).await?, &tenant, json).await,
-        Command::Usage(usage) => usage.run(Ground::open(config).await?, &tenant, json).await,
-        Command::Simulate(simulate) => simulate.run(config, &tenant, json).await,
+        Command::Key(command) => command.run(Ground::open(config).await?, tenant, json).await,
+        Command::Usage(usage) => usage.run(Ground::open(config).await?, tenant, json).await,
+        Command::Simulate(simulate) => simulate.run(config, tenant, json).await,
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
     }
@@ -166,6 +181,8 @@ fn reads_only(command: &Command) -> bool {
     use kb::KbCommand;
     match command {
         Command::Kb(command) => !matches!(command, KbCommand::Import { .. } | KbCommand::Words { .. }),
+        // What nobody issued is neither listed nor revoked.
+        Command::Key(command) => !matches!(command, access::KeyCommand::Issue(_)),
         Command::Usage(_) | Command::Backup(_) => true,
         _ => false,
     }

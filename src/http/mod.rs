@@ -81,7 +81,7 @@ fn router(state: Shared) -> Router {
         .route("/console/", get(assets::console))
         .route("/console/{*path}", get(assets::console_file))
         // the conversation
-        .route("/ws", get(ws::upgrade))
+        .route("/ws", get(ws::upgrade).post(ws::why))
         .route("/api/v1/chat", post(chat::answer))
         .route("/api/v1/conversations", get(conversations::list))
         .route("/api/v1/conversations/export", get(conversations::export))

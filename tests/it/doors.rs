@@ -43,6 +43,8 @@ enum Door {
     Keeper,
     /// Whoever has a key, and pages before they show theirs; without an upgrade nothing more happens.
     Socket,
+    /// Whoever says a good key in the text itself, which nobody here does.
+    Said,
 }
 
 /// Every route of `src/http/mod.rs`. `{c}`, `{r}` and `{e}` are a conversation, a response and an entry
@@ -55,6 +57,7 @@ const ROUTES: &[(&str, &str, &str, Door)] = &[
     ("GET", "/console/", "/console/", Door::Public),
     ("GET", "/console/{*path}", "/console/index.html", Door::Public),
     ("GET", "/ws", "/ws", Door::Socket),
+    ("POST", "/ws", "/ws", Door::Said),
     ("POST", "/api/v1/chat", "/api/v1/chat", Door::Anyone),
     ("GET", "/api/v1/conversations", "/api/v1/conversations", Door::Anyone),
     ("GET", "/api/v1/conversations/{id}", "/api/v1/conversations/{c}", Door::Asker),
@@ -182,6 +185,7 @@ impl Who {
         let foreign = self.role == Some(Role::Site) && self.origin != Some(PAGE);
         match (door, self.role) {
             (Door::Public | Door::Operator, _) => 200,
+            (Door::Said, _) => 401,
             (Door::Socket, _) if self.origin.is_some_and(|origin| origin != PAGE) => 403,
             (Door::Socket, None) if self.key.is_none() => 400,
             (_, None) => 401,

@@ -367,6 +367,26 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
 }
 
 #[test]
+fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
+    let shop = Shop::new();
+    let said = |arguments: &[&str]| {
+        let output = as_people_run_it(&shop.data).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let place = shop.data.display().to_string();
+    for reads in [&["key", "list"][..], &["key", "revoke", "k_1"], &["kb", "stats"]] {
+        let (code, said) = said(reads);
+        assert!(code == Some(2) && said.contains("There is no data in") && said.contains(&place), "{said}");
+    }
+    assert!(!shop.data.join("copilot.db").exists(), "what only reads began a shop");
+    let issue = ["key", "issue", "--role", "member"];
+    let (code, first) = said(&issue);
+    assert!(code == Some(0) && first.contains("this began a new one") && first.contains(&place) && first.contains("--data-dir"), "{first}");
+    let (code, second) = said(&issue);
+    assert!(code == Some(0) && !second.contains("began"), "{second}");
+}
+
+#[test]
 fn a_disk_that_fills_up_is_reported_and_the_next_run_finishes() {
     /// Enough to go beyond the limit below.
     const ROWS: usize = 1_500;

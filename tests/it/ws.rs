@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use merchant_copilot::ids::TenantId;
 use merchant_copilot::tenants::{NewKey, Role};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -362,6 +363,43 @@ async fn a_site_key_opens_no_session_on_a_foreign_page() {
     }
     let mut socket = server.socket(Some(PAGE)).await.unwrap();
     assert_eq!(socket.open(json!({"token": server.site})).await["type"], "session.ready");
+}
+
+/// What a page of `origin` learns of a refused handshake: status, code, and whether its browser lets it read them.
+async fn why(server: &Server, key: &str, origin: &str) -> (u16, String, bool) {
+    let answer = server.request(Method::POST, "/ws").header("origin", origin).body(key.to_owned()).send().await.unwrap();
+    let readable = answer.headers().get("access-control-allow-origin").is_some_and(|allowed| allowed == origin)
+        && !answer.headers().contains_key("access-control-allow-credentials");
+    let status = answer.status().as_u16();
+    let body = answer.json::<Value>().await.unwrap_or_default();
+    (status, body["error"]["code"].as_str().unwrap_or_default().to_owned(), readable)
+}
+
+#[tokio::test]
+async fn a_page_whose_socket_is_not_opened_may_read_why() {
+    let server = Server::start(Setup { config: Some(|config| config.limits.sockets_per_address = 1), ..Setup::default() }).await;
+    let foreign = "https://evil.example.net";
+    assert_eq!(server.socket(Some(foreign)).await.err(), Some(403));
+    assert_eq!(why(&server, &server.site, foreign).await, (403, "origin_not_allowed".into(), true));
+    assert_eq!(why(&server, &server.site, "null").await, (403, "origin_not_allowed".into(), true));
+    for wrong in ["site_wrong", "", "{}"] {
+        assert_eq!(why(&server, wrong, foreign).await, (401, "invalid_key".into(), true), "{wrong}");
+    }
+    assert_eq!(why(&server, &server.site, PAGE).await, (204, String::new(), true));
+
+    // Only one seat, and it is taken: asking takes none.
+    let _seated = server.socket(Some(PAGE)).await.unwrap();
+    assert_eq!(server.socket(Some(PAGE)).await.err(), Some(429));
+    assert_eq!(why(&server, &server.site, PAGE).await, (429, "too_many_connections".into(), true));
+
+    // The only key of its page is revoked: the page is unknown now, but that is not what is wrong.
+    let demo = TenantId::parse("demo").unwrap();
+    let elsewhere = "https://elsewhere.example.com";
+    let new = NewKey { role: Role::Site, origins: vec![elsewhere.to_owned()], label: String::new(), expires: None };
+    let (key, secret) = server.tenants.issue(&demo, new).await.unwrap();
+    server.tenants.revoke(&demo, &key.id).await.unwrap();
+    assert_eq!(server.socket(Some(elsewhere)).await.err(), Some(403));
+    assert_eq!(why(&server, secret.reveal(), elsewhere).await, (401, "invalid_key".into(), true));
 }
 
 #[tokio::test]

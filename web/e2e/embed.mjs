@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core';
 import { check, must, overdue, passed } from './checks.mjs';
 import { startServer, startShop } from './embed/house.mjs';
 import { hostility } from './embed/hostile.mjs';
+import { long } from './embed/long.mjs';
 import { look } from './embed/look.mjs';
 import { MODELS, startProvider } from './embed/provider.mjs';
 import { readme } from './embed/readme.mjs';
@@ -55,7 +56,7 @@ const house = {
 };
 shop.key = await server.issue('--role', 'site', '--origin', shop.url);
 try {
-  for (const [name, part] of Object.entries({ speed, talk, keys, who, states, hostility, look, readme })) {
+  for (const [name, part] of Object.entries({ speed, talk, long, keys, who, states, hostility, look, readme })) {
     if (only && !only.includes(name)) continue;
     console.log(`-- ${name}`);
     await part(house);

@@ -328,7 +328,7 @@ export type ShopWords = { words: Array<string>, synonyms: Array<Array<string>>, 
 /** What a guardrail did, never the text: `GET /api/v1/safety/verdicts`. */
 export type Verdict = { id: string, response_id: string, stage: 'question' | 'source' | 'answer', rule: string, action: 'flag' | 'redact' | 'refuse', hits: number, created_ms: number };
 
-export type WireError = { code: string, message: string, retryable?: boolean, details?: Record<string, unknown> };
+export type WireError = { code: string, message: string, retryable?: boolean, retry_after_ms?: number, details?: Record<string, unknown> };
 
 /** The body of every HTTP error. */
 export type ErrorBody = { error: WireError };

@@ -21,6 +21,8 @@ interface Options {
   prepare?(): Promise<void> | undefined;
   /** The first frame, asked for at each attempt. */
   greet(): SessionOpen;
+  /** Why a socket was not even opened, as a close code: browsers tell a page nothing about that. */
+  ask(): Promise<number>;
   onFrame(frame: ServerFrame): void;
   onLink(link: Link): void;
 }
@@ -76,10 +78,16 @@ export class Connection {
     }
     this.#socket = socket;
     this.#expect(READY_WITHIN);
-    socket.onopen = () => socket.send(JSON.stringify(this.#options.greet()));
+    socket.onopen = () => {
+      opened = true;
+      socket.send(JSON.stringify(this.#options.greet()));
+    };
     socket.onmessage = (event) => this.#take(socket, event.data);
-    socket.onclose = (event) => {
-      if (this.#socket === socket) this.#ended(event.code);
+    let opened = false;
+    socket.onclose = ({ code }) => {
+      if (this.#socket !== socket) return;
+      if (opened) this.#ended(code);
+      else void this.#options.ask().then((code) => this.#socket === socket && this.#ended(code));
     };
   }
 

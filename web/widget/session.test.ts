@@ -67,6 +67,7 @@ function asked(question = '保证金？'): { session: Session; message: MessageC
 beforeEach(() => {
   vi.useFakeTimers();
   vi.stubGlobal('WebSocket', Socket);
+  vi.stubGlobal('fetch', () => Promise.reject(new Error('no network')));
   Socket.all = [];
   localStorage.clear();
   sessionStorage.clear();
@@ -269,12 +270,13 @@ describe('losing the connection', () => {
     expect(Socket.last.sent[0]).toMatchObject({ resume: { conversation_id: 'c', last_seq: 0 } });
   });
 
-  it('waits longer each time, with jitter, and comes back at once when the network does', () => {
+  it('waits longer each time, with jitter, and comes back at once when the network does', async () => {
     const session = make('https://flaky.example');
     session.shown(true);
     const waits: number[] = [];
     for (let i = 0; i < 8; i++) {
       Socket.last.die();
+      await vi.advanceTimersByTimeAsync(0);
       waits.push(session.view.link.retryAt! - Date.now());
       vi.advanceTimersByTime(30_001);
     }
@@ -282,10 +284,48 @@ describe('losing the connection', () => {
     expect(Math.max(...waits)).toBeLessThanOrEqual(30_000);
     expect(waits[7]).toBeGreaterThan(waits[0]!);
     Socket.last.die();
+    await vi.advanceTimersByTimeAsync(0);
     const mine = () => Socket.all.filter((socket) => socket.url.includes('flaky')).length;
     const before = mine();
     dispatchEvent(new Event('online'));
     expect(mine()).toBe(before + 1);
+  });
+});
+
+describe('a socket that is not even opened', () => {
+  it.each([[401, 4401, 'stopped'], [403, 4403, 'stopped'], [429, 4429, 'waiting'], [204, 4204, 'waiting'], [undefined, 1006, 'waiting']] as const)('asks why: %s is %s', async (status, code, state) => {
+    const asks = vi.fn(() => (status ? Promise.resolve({ status }) : Promise.reject(new Error('nobody is there'))));
+    vi.stubGlobal('fetch', asks);
+    const session = make();
+    session.shown(true);
+    Socket.last.die();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asks).toHaveBeenCalledExactlyOnceWith('https://shop.example/ws', { method: 'POST', body: 'key' });
+    expect(session.view.link).toMatchObject({ code, state });
+  });
+
+  it('asks nothing of a line that stood', async () => {
+    const asks = vi.fn();
+    vi.stubGlobal('fetch', asks);
+    make().shown(true);
+    Socket.last.ready().die();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asks).not.toHaveBeenCalled();
+  });
+});
+
+describe('being told to wait', () => {
+  it('keeps the moment for a failed answer, and for another one that is refused', () => {
+    const { session, message } = asked();
+    accept(message);
+    create();
+    say({ type: 'response.done', response_id: 'r', conversation_id: 'c', seq: 3, status: 'failed', error: { code: 'model_rate_limited', message: 'wait', retryable: true, retry_after_ms: 9000 } } as never);
+    const { retryAt } = session.view.chat.turns[0]!.problem!;
+    expect(retryAt).toBe(Date.now() + 9000);
+    session.regenerate(session.view.chat.turns[0]!);
+    vi.advanceTimersByTime(10_000);
+    say({ type: 'error', ref: Socket.last.of('response.regenerate')[0]!.id, code: 'rate_limited', message: 'wait', retryable: true, retry_after_ms: 5000 } as never);
+    expect(session.view.chat.turns[0]).toMatchObject({ answer: { status: 'failed' }, problem: { retryAt: Date.now() + 5000 } });
   });
 });
 

@@ -2,7 +2,7 @@
 // and tells the view once per animation frame that something changed.
 
 import type { Lang } from '../shared/i18n';
-import type { ErrorFrame, ServerFrame, SessionOpen, SessionReady } from '../shared/wire';
+import type { ErrorFrame, ServerFrame, SessionOpen, SessionReady, WireError } from '../shared/wire';
 import { Connection, type Link } from './connection';
 import type { Place } from './doors';
 import type { Identity, Tell } from './host';
@@ -64,6 +64,8 @@ export class Session {
       prepare: () => this.#signed.renew()?.then(() => this.#be()) ?? this.#be(),
       url: options.server.replace(/^http/, 'ws') + '/ws',
       greet: () => this.#greet(),
+      // 4401, 4403 and 4429 are the statuses as close codes; any other says as little as no answer.
+      ask: () => fetch(options.server + '/ws', { method: 'POST', body: options.siteKey }).then(({ status }) => 4000 + status, () => 1006),
       onFrame: (frame) => this.#take(frame),
       onLink: (link) => this.#linked(link),
     });
@@ -268,8 +270,10 @@ export class Session {
     clearTimeout(this.#resumer);
     this.#set({ chat: receive(this.view.chat, frame) });
     if (frame.type === 'response.done') {
-      const answer = this.view.chat.turns.find(({ answer }) => answer?.id === frame.response_id)?.answer;
+      const turn = this.view.chat.turns.find(({ answer }) => answer?.id === frame.response_id);
+      const { answer, id } = turn ?? {};
       if (answer) this.#tell('answer', { text: answer.text, status: answer.status, sources: answer.sources.length });
+      if (id && frame.error) this.#set({ chat: change(this.view.chat, id, { problem: due(frame.error) }) });
     }
     if (frame.type === 'message.accepted' && frame.duplicate) {
       this.#resumer = setTimeout(() => this.#connection.reopen(), REPEAT_WITHIN);
@@ -298,7 +302,7 @@ export class Session {
     }
     const { chat } = this.view;
     const turn = chat.turns.find((turn) => turn.id === frame.ref);
-    const problem: Problem = { ...frame, retryAt: Date.now() + (frame.retry_after_ms ?? 0) };
+    const problem = due(frame);
     if (!turn) {
       if (!frame.ref) this.#set({ problem });
     } else if (turn.before) {
@@ -318,7 +322,7 @@ export class Session {
     if (code === 'response_replaced') {
       this.#set({ chat: change(this.view.chat, turn.id, { delivery: 'accepted' }) });
       this.#connection.reopen();
-    } else this.#set({ chat: restore(this.view.chat, turn.id), problem });
+    } else this.#set({ chat: change(restore(this.view.chat, turn.id), turn.id, { problem }), problem });
   }
 
   /** Repeating the message under its id makes the server tell the turn again; once. Else the rest is lost. */
@@ -396,4 +400,9 @@ export class Session {
     const { chat, model, mark, linkHosts } = this.view;
     this.#store.save({ chat, model, mark, linkHosts });
   }
+}
+
+/** An error with the moment from which asking again makes sense. */
+function due(error: WireError): Problem {
+  return { ...error, retryAt: error.retry_after_ms && Date.now() + error.retry_after_ms };
 }

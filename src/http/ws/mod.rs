@@ -1,4 +1,4 @@
-//! `GET /ws`: the door of copilot.v1. Decides who may open a socket at all; what is said on it is
+//! `/ws`: the door of copilot.v1. Decides who may open a socket at all, and says why not; what is said on it is
 //! [`session`]'s.
 
 use std::net::IpAddr;
@@ -7,19 +7,19 @@ use std::sync::atomic::Ordering;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use futures::StreamExt;
 use tracing::Instrument;
 
 use self::session::Session;
-use super::auth::{Address, admit};
-use super::origin::is_own_origin;
+use super::auth::{Address, CorsGrant, admit};
+use super::origin::{is_own_origin, page_origin};
 use super::state::{Seat, Shared};
 use crate::error::{Error, Result};
 use crate::telemetry;
-use crate::tenants::{Admission, origin_not_allowed};
+use crate::tenants::{Admission, Credentials, origin_not_allowed};
 
 pub mod frames;
 mod session;
@@ -67,6 +67,19 @@ pub async fn upgrade(
         .max_message_size(limit * READ_BEYOND_LIMIT);
     let tasks = state.tasks.clone();
     Ok(upgrade.on_upgrade(move |socket| tasks.track_future(talk(state, visit, socket).in_current_span())))
+}
+
+/// `POST /ws`, a key as its text: why its handshake is refused, which browsers keep from the page that tried. Any page may
+/// read this answer, and learns no more of a key than whoever shows it from a program: whether it is good, here.
+pub async fn why(State(state): State<Shared>, Address(address): Address, parts: Parts, key: String) -> Result<StatusCode> {
+    if let Some(grant) = parts.extensions.get::<CorsGrant>() {
+        grant.give();
+    }
+    let origin = page_origin(&parts);
+    let shown = Credentials { key: key.trim(), origin: origin.as_deref(), visitor: None, identity: None };
+    state.app.tenants.verify(shown).await.map_err(|error| state.app.limits.refused(address, error))?;
+    drop(state.sockets.seat(address)?);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Reads and writes side by side until both are done.

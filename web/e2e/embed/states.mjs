@@ -1,7 +1,7 @@
 // Every state that is not plain sailing: what it says, that axe-core finds nothing, and its picture.
 
 import { check, must, until } from '../checks.mjs';
-import { accessible, visit } from './visit.mjs';
+import { accessible, hosts, visit } from './visit.mjs';
 
 const ASKED = '被扣分了怎么申诉？';
 
@@ -151,7 +151,59 @@ async function hold({ page }, address) {
   return { fail: () => Promise.all(held.splice(0).map((route) => route.abort())), end: () => page.unroute(address) };
 }
 
+/** A page that the server does not even open a socket for is told why, though the browser keeps it from the page. */
+async function unopened(house) {
+  // By its other name the shop's page has an origin that no key allows.
+  const elsewhere = { ...house, shop: { ...house.shop, url: house.shop.url.replace('localhost', '127.0.0.1') } };
+  const answered = (status) => (route) => (status ? route.fulfill({ status, headers: { 'access-control-allow-origin': '*' } }) : route.abort());
+  for (const [name, key, answer, expected] of [
+    ['page not allowed', house.shop.key, undefined, /这个网站还没有开通助手[^{}]*127\.0\.0\.1/],
+    ['key unknown', 'site_none', undefined, /身份验证/],
+    ['too many connections', house.shop.key, answered(429), /约 \d+ 秒后自动恢复/],
+    ['server down', house.shop.key, answered(), /连不上服务/],
+  ]) {
+    await check(`state: no socket is opened: ${name}`, async () => {
+      const context = await house.browser.newContext({ locale: 'zh-CN', viewport: { width: 1280, height: 860 } });
+      if (answer) await context.route(/\/ws$/, answer);
+      const me = await visit(elsewhere, { 'page-key': key }, { context });
+      await me.page.evaluate(() => window.MerchantCopilot.open());
+      const said = await until(async () => (await me.id('notice').count()) && me.id('notice').innerText(), 'it says nothing', 30_000);
+      must(expected.test(said), said);
+      await accessible(me, name);
+      await me.context.close();
+      hosts.delete(new URL(elsewhere.shop.url).host);
+      return said.replace(/\s+/g, ' ');
+    });
+  }
+}
+
+/** An answer that failed says when asking again makes sense, and its buttons wait until then. */
+async function told(house) {
+  await check('state: a failed answer waits as told', async () => {
+    const me = await spoken(house, (frame, say) => {
+      if (frame.type !== 'message.create') return false;
+      const its = (seq, more) => say({ conversation_id: 'c_1', response_id: 'r_1', seq, ...more });
+      its(1, { type: 'message.accepted', ref: frame.id, message_id: 'm_1', duplicate: false });
+      its(2, { type: 'response.created', message_id: 'm_1', model: 'm' });
+      its(3, { type: 'response.text.delta', offset: 0, delta: '第一步，' });
+      its(4, { type: 'response.done', status: 'failed', citations: [], suggestions: [], error: { code: 'model_rate_limited', message: 'no', retryable: true, retry_after_ms: 4000 } });
+      return true;
+    });
+    await me.ask(ASKED);
+    must((await me.ended(1)) === 'failed', await me.status());
+    const again = me.last().locator('.outcome button');
+    must((await again.isDisabled()) && (await me.id('regenerate').isDisabled()), 'it can be asked again at once');
+    const said = await me.last().locator('.outcome').innerText();
+    must(/重新提问（\d 秒）/.test(said), said);
+    await until(async () => (await again.isEnabled()) && (await me.id('regenerate').isEnabled()), 'it stays shut');
+    await me.context.close();
+    return said.replace(/\s+/g, ' ');
+  });
+}
+
 export async function states(house) {
+  await unopened(house);
+  await told(house);
   await greeted(house);
   await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*重试（\d 秒）/);
   await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);

@@ -334,6 +334,20 @@ async function keysIn(house, lang) {
     const rated = await until(() => me.sent.findLast((frame) => frame.type === 'feedback.create' && frame.reasons.length), 'no reason was sent');
     must(rated.rating === 'down' && rated.reasons.length === 1, JSON.stringify(rated));
     await accessible(me, 'a reason given by keyboard');
+    await press('Escape');
+    await id('reasons').waitFor({ state: 'detached' });
+    await me.focusOn('thumb-down');
+    must((await id('thumb-down').last().getAttribute('aria-pressed')) === 'true', 'the rating went with its reasons');
+    // Twice at once: the first is the reasons’, though they have just come, and the second the panel’s.
+    await press('Space');
+    await until(async () => (await id('thumb-down').last().getAttribute('aria-pressed')) === 'false', 'not taken back');
+    await press('Space');
+    await id('reasons').waitFor();
+    await press('Escape');
+    must(await id('panel').isVisible(), 'the panel went with the reasons');
+    await press('Escape');
+    await id('panel').waitFor({ state: 'hidden' });
+    await me.focusOn('launcher');
   }).finally(() => house.provider.upTo());
   await me.context.close();
 }

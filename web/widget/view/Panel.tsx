@@ -48,7 +48,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
   const [menu, setMenu] = useState(false);
   const [opened, setOpened] = useState<Opened>();
   const [lent, setLent] = useState<Sheets>();
-  const { below, toEnd } = useFollow(history, view.chat, turns.length);
+  const { below, toLast, toEnd } = useFollow(history, view.chat, turns.length);
   const phone = !site.whole && matchMedia(PHONE).matches;
   const name = site.name || say.name;
   const busy = openTurn(view.chat);
@@ -58,7 +58,7 @@ export function PanelView({ session, say, lang, site, visible, focusWish, close 
     if (focusWish) toComposer();
   }, [focusWish]);
   useLayoutEffect(() => {
-    if (visible) toEnd();
+    if (visible) toLast();
   }, [visible]);
   useViewport(panel);
 

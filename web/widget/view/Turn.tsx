@@ -37,6 +37,8 @@ interface Props extends Actions {
 
 export function TurnView({ say, turn, last, busy, lang, reasons, mark, linkHosts, contact, called, ...actions }: Props): VNode {
   const { answer } = turn;
+  // Told with a refusal, a failed answer, or another answer that could not be had.
+  const wait = useCountdown(turn.problem?.retryAt ?? 0);
   const stuck = answer ? answer.status === 'failed' || (answer.decision === 'none' && answer.status === 'completed') : turn.delivery === 'refused';
   // While an answer grows, the turns before it stay as they are drawn; what `actions` do is always the same.
   return useMemo(() => (
@@ -50,15 +52,15 @@ export function TurnView({ say, turn, last, busy, lang, reasons, mark, linkHosts
       )}
       <article class="answer" data-testid="answer" data-status={answer?.status ?? turn.delivery}>
         <StatusLine say={say} turn={turn} />
-        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy} lang={lang} reasons={reasons} mark={mark} linkHosts={linkHosts} {...actions} />}
-        <Outcome say={say} turn={turn} busy={busy} again={actions.again} />
+        {answer && <AnswerBody say={say} turn={turn} answer={answer} busy={busy || wait > 0} lang={lang} reasons={reasons} mark={mark} linkHosts={linkHosts} {...actions} />}
+        <Outcome say={say} turn={turn} busy={busy} wait={wait} again={actions.again} />
       </article>
       {answer && (last || answer.decision === 'none') && <Suggestions say={say} turn={turn} answer={answer} ask={actions.ask} />}
       {stuck && contact && (
         <a class="out contact" data-testid="contact" href={contact} target="_blank" rel="noopener" onClick={called}>{say.contact}</a>
       )}
     </div>
-  ), [say, turn, last, busy, lang, reasons, mark, linkHosts, contact]);
+  ), [say, turn, last, busy, wait, lang, reasons, mark, linkHosts, contact]);
 }
 
 /** After an answer what could be asked next; instead of one, what comes near: that stays. */
@@ -204,15 +206,13 @@ function Copy({ say, text }: { say: Words; text: string }): VNode | null {
 }
 
 /** How it ended, when it did not simply end well, and what to do about it. */
-function Outcome({ say, turn, busy, again }: { say: Words; turn: Turn; busy: boolean } & Pick<Actions, 'again'>): VNode | null {
-  const retryAt = turn.problem?.retryAt ?? 0;
-  const wait = useCountdown(retryAt);
+function Outcome({ say, turn, busy, wait, again }: { say: Words; turn: Turn; busy: boolean; wait: number } & Pick<Actions, 'again'>): VNode | null {
   const text = outcomeText(say, turn);
   if (!text) return null;
   const label = turn.delivery === 'refused' ? say.retry : say.again;
   const calm = turn.answer?.status === 'cancelled' || turn.answer?.status === 'incomplete';
   return (
-    <div class={calm ? 'outcome calm' : retryAt ? 'outcome wait' : 'outcome'}>
+    <div class={calm ? 'outcome calm' : turn.problem?.retryAt ? 'outcome wait' : 'outcome'}>
       <span>{text}</span>
       <button type="button" class="plain" disabled={busy || wait > 0} onClick={() => again(turn)}>
         {label}

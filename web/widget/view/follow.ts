@@ -2,34 +2,51 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 const NEAR = 24;
+/** Left free above an answer that is read from its beginning. */
+const AIR = 12;
 
-/** Keeps the end in view while the reader is there; once they scroll up, it only says that more came. */
-export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, turns: number): { below: boolean; toEnd(): void } {
+/** Keeps the end in view until the last answer's first line is at the top: there it stays, to be read from its beginning.
+ *  Readers who scroll decide themselves: from the end on the end is followed, elsewhere only said that more came. */
+export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, turns: number): { below: boolean; toLast(): void; toEnd(): void } {
   const following = useRef(true);
+  /** The answer is held at its beginning. */
+  const held = useRef(false);
   const top = useRef(0);
   const height = useRef(0);
   const [below, setBelow] = useState(false);
 
-  const toEnd = () => {
+  /** Without a wish what lies past the beginning of the answer is where the reader went. */
+  const move = (wish?: 'last' | 'end') => {
     const element = box.current;
     if (!element) return;
+    const end = element.scrollHeight - element.clientHeight;
+    const start = (element.querySelector<HTMLElement>('.turn:last-child .answer')?.offsetTop ?? Infinity) - element.offsetTop - AIR;
+    held.current = start < end && (wish ? wish === 'last' : held.current || element.scrollTop <= start + 1);
     following.current = true;
-    element.scrollTop = element.scrollHeight;
+    element.scrollTop = held.current ? start : end;
     top.current = element.scrollTop;
-    setBelow(false);
+    if (wish || !held.current) setBelow(false);
+    measure(!wish && held.current);
+  };
+  const measure = (tell: boolean) => {
+    const { scrollHeight = 0 } = box.current ?? {};
+    if (tell && scrollHeight > height.current) setBelow(true);
+    height.current = scrollHeight;
   };
 
   useEffect(() => {
     const element = box.current!;
     const onScroll = () => {
-      const left = element.scrollHeight - element.clientHeight - element.scrollTop;
-      // Only the reader scrolls upwards; growth alone never moves the top.
-      if (left <= NEAR) following.current = true;
-      else if (element.scrollTop < top.current) following.current = false;
-      top.current = element.scrollTop;
-      if (following.current) setBelow(false);
+      const { scrollTop } = element;
+      // Growth alone never moves the top: it was the reader.
+      const moved = scrollTop !== top.current;
+      top.current = scrollTop;
+      if (moved) held.current = false;
+      if (element.scrollHeight - element.clientHeight - scrollTop <= NEAR) following.current = true;
+      else if (moved) following.current = false;
+      if (following.current && !held.current) setBelow(false);
     };
-    const resized = new ResizeObserver(() => following.current && toEnd());
+    const resized = new ResizeObserver(() => following.current && move());
     element.addEventListener('scroll', onScroll, { passive: true });
     resized.observe(element);
     return () => {
@@ -39,14 +56,13 @@ export function useFollow(box: RefObject<HTMLElement | null>, content: unknown, 
   }, []);
 
   // A question of one's own always comes into view.
-  useLayoutEffect(toEnd, [turns]);
+  const toLast = () => move('last');
+  useLayoutEffect(toLast, [turns]);
 
   useLayoutEffect(() => {
-    const grown = (box.current?.scrollHeight ?? 0) > height.current;
-    height.current = box.current?.scrollHeight ?? 0;
-    if (following.current) toEnd();
-    else if (grown) setBelow(true);
+    if (following.current) move();
+    else measure(true);
   }, [content]);
 
-  return { below, toEnd };
+  return { below, toLast, toEnd: () => move('end') };
 }
