@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use libmimalloc_sys::{mi_collect, mi_option_set_default, mi_option_t};
 use rustix::time::{ClockId, clock_gettime};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,16 @@ const EVERY: Duration = Duration::from_secs(15);
 /// Computed in that time, up to which nobody has asked anything: to look whether another process wrote something
 /// takes less, a question and its answer more.
 const IDLE: Duration = Duration::from_millis(300);
+
+/// `mi_option_purge_delay` of mimalloc.h, for which the crate has no name: milliseconds before memory that is free goes back.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// What is freed goes back at once. Otherwise it does so with a later allocation, and some of an import's never does.
+/// `MIMALLOC_PURGE_DELAY` in the environment says otherwise.
+pub fn keep_nothing() {
+    // SAFETY: takes no pointer and sets a number that the allocator reads whenever something is freed; any number will do.
+    unsafe { mi_option_set_default(PURGE_DELAY, 0) }
+}
 
 /// Looks from time to time until `stop`. Takes about a millisecond when there is nothing to give.
 pub async fn give_back_forever(stop: &CancellationToken) {
@@ -42,7 +53,7 @@ async fn give_back(what: fn()) {
 fn unused() {
     // SAFETY: takes no pointer and may be called from any thread at any time; where another allocator
     // serves (tests, benches) there is nothing to collect.
-    unsafe { libmimalloc_sys::mi_collect(true) }
+    unsafe { mi_collect(true) }
 }
 
 /// What this process has computed since it was started.
@@ -68,6 +79,16 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_option_is_the_one_of_the_header() {
+        // SAFETY: takes no pointer and reads a number.
+        let delay = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        // Milliseconds by the header; no other option's first value is ten but that of errors told.
+        assert!([0, 10].contains(&delay()), "{}", delay());
+        keep_nothing();
+        assert_eq!(delay(), 0);
+    }
 
     #[test]
     fn work_is_over_once() {
