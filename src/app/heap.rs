@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libmimalloc_sys::{mi_collect, mi_option_set_default, mi_option_t};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pages;
@@ -28,8 +29,8 @@ pub fn keep_nothing() {
 
 /// Looks from time to time until `stop`. Takes about a millisecond when there is nothing to give.
 pub async fn give_back_forever(stop: &CancellationToken) {
-    let mut beat = tokio::time::interval(EVERY);
-    let mut work = Work::default();
+    let mut beat = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
+    let mut work = Work::begun();
     loop {
         tokio::select! {
             _ = beat.tick() => {
@@ -62,13 +63,17 @@ fn computed() -> Duration {
 }
 
 /// Tells when work has come to its end.
-#[derive(Default)]
 struct Work {
     computed: Duration,
     under_way: bool,
 }
 
 impl Work {
+    /// A start is work.
+    fn begun() -> Self {
+        Self { computed: Duration::ZERO, under_way: true }
+    }
+
     /// Once for each time that there was something to do and then nothing for a whole beat.
     fn is_over(&mut self, computed: Duration) -> bool {
         let idle = computed.saturating_sub(std::mem::replace(&mut self.computed, computed)) <= IDLE;
@@ -92,8 +97,9 @@ mod tests {
 
     #[test]
     fn work_is_over_once() {
-        let mut work = Work::default();
+        let mut work = Work::begun();
         let beats = [900, 950, 1_000, 2_000, 3_000, 3_300, 3_301].map(Duration::from_millis);
+        assert!(Work::begun().is_over(IDLE), "a quick start too");
         assert_eq!(beats.map(|computed| work.is_over(computed)), [false, true, false, false, false, true, false]);
     }
 
