@@ -34,6 +34,7 @@ use crate::tenants::{RateLimits, Tenants};
 pub mod files;
 pub mod health;
 pub mod heap;
+mod pages;
 
 /// The tenant of the demo page and of commands that name none.
 pub const DEMO: &str = "demo";

@@ -9,6 +9,7 @@ pub mod ids; // typed ids, Timestamp, Clock
 pub mod config; // plain data from file, environment, flags
 pub mod telemetry; // logs, every metric name, traces
 pub mod disk; // files that processes of different users share
+pub mod compute; // threads for what takes long, questions before imports
 pub mod db; // SQLite or Postgres behind one door
 
 // first floor: what a shop has

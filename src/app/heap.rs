@@ -1,30 +1,113 @@
 //! Gives memory that is no longer used back to the system. The allocator does so only when it is asked
-//! for more, and a server that has just imported a base asks for nothing.
+//! for more, and a server that has just imported a base asks for nothing; what it has read of its own file
+//! (`pages.rs`) it would keep for ever.
 
 use std::time::Duration;
 
+use libmimalloc_sys::{mi_collect, mi_option_set_default, mi_option_t};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use super::pages;
 
 /// Threads that an import used end ten seconds after it; what they leave is found then.
 const EVERY: Duration = Duration::from_secs(15);
+/// Computed in that time, up to which nobody has asked anything: to look whether another process wrote something
+/// takes less, a question and its answer more.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// `mi_option_purge_delay` of mimalloc.h, for which the crate has no name: milliseconds before memory that is free goes back.
+const PURGE_DELAY: mi_option_t = 15;
+
+/// What is freed goes back at once. Otherwise it does so with a later allocation, seconds later, and some of an import's never does.
+/// `MIMALLOC_PURGE_DELAY` in the environment says otherwise.
+pub fn keep_nothing() {
+    // SAFETY: takes no pointer and sets a number that the allocator reads whenever something is freed; any number will do.
+    unsafe { mi_option_set_default(PURGE_DELAY, 0) }
+}
 
 /// Looks from time to time until `stop`. Takes about a millisecond when there is nothing to give.
 pub async fn give_back_forever(stop: &CancellationToken) {
-    let mut beat = tokio::time::interval(EVERY);
+    let mut beat = tokio::time::interval_at(Instant::now() + EVERY, EVERY);
+    let mut work = Work::begun();
     loop {
         tokio::select! {
-            _ = beat.tick() => give_back().await,
+            _ = beat.tick() => {
+                give_back(unused).await;
+                if work.is_over(computed()) {
+                    give_back(pages::give_back).await;
+                }
+            }
             () = stop.cancelled() => return,
         }
     }
 }
 
-async fn give_back() {
+/// Not on a thread that others wait for.
+async fn give_back(what: fn()) {
+    if tokio::task::spawn_blocking(what).await.is_err() {
+        tracing::debug!("memory could not be given back");
+    }
+}
+
+fn unused() {
     // SAFETY: takes no pointer and may be called from any thread at any time; where another allocator
     // serves (tests, benches) there is nothing to collect.
-    let collect = || unsafe { libmimalloc_sys::mi_collect(true) };
-    // Not on a thread that others wait for.
-    if tokio::task::spawn_blocking(collect).await.is_err() {
-        tracing::debug!("memory could not be given back");
+    unsafe { mi_collect(true) }
+}
+
+/// What this process has computed since it was started.
+fn computed() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
+/// Tells when work has come to its end.
+struct Work {
+    computed: Duration,
+    under_way: bool,
+}
+
+impl Work {
+    /// A start is work.
+    fn begun() -> Self {
+        Self { computed: Duration::ZERO, under_way: true }
+    }
+
+    /// Once for each time that there was something to do and then nothing for a whole beat.
+    fn is_over(&mut self, computed: Duration) -> bool {
+        let idle = computed.saturating_sub(std::mem::replace(&mut self.computed, computed)) <= IDLE;
+        std::mem::replace(&mut self.under_way, !idle) && idle
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_one_of_the_header() {
+        // SAFETY: takes no pointer and reads a number.
+        let delay = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
+        // A second as it comes; no other option begins with it but that of guarded blocks, which nobody uses.
+        assert!([0, 1_000].contains(&delay()), "{}", delay());
+        keep_nothing();
+        assert_eq!(delay(), 0);
+    }
+
+    #[test]
+    fn work_is_over_once() {
+        let mut work = Work::begun();
+        let beats = [900, 950, 1_000, 2_000, 3_000, 3_300, 3_301].map(Duration::from_millis);
+        assert!(Work::begun().is_over(IDLE), "a quick start too");
+        assert_eq!(beats.map(|computed| work.is_over(computed)), [false, true, false, false, false, true, false]);
+    }
+
+    #[test]
+    fn computing_is_counted() {
+        let before = computed();
+        assert!(before > Duration::ZERO);
+        assert!((0_u64..).find(|n| std::hint::black_box(n * n) > 1 << 40).is_some());
+        assert!(computed() > before);
     }
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{DONE, PROBLEM, print};
-use crate::app::{self, App, ServerLock, files};
+use crate::app::{self, App, ServerLock, files, heap};
 use crate::config::{Config, Secret};
 use crate::error::{Error, Result};
 use crate::http;
@@ -26,6 +26,7 @@ impl Serve {
     /// Serves until Ctrl-C or SIGTERM; a second one stops at once.
     pub async fn run(self, mut config: Config, tenant: &str, json: bool) -> Result<u8> {
         config.listen = self.listen.unwrap_or(config.listen);
+        heap::keep_nothing();
         files::raise(config.limits.sockets);
         let lock = ServerLock::take(&config.data_dir)?;
         let listener = app::listen(&config.listen).await?;

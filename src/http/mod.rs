@@ -20,9 +20,12 @@ use tracing::Instrument;
 
 use self::state::{HttpState, Shared};
 use crate::app::{App, DEMO, health, heap};
+use crate::compute;
 use crate::config::Secret;
 use crate::error::Result;
 use crate::ids::{TenantId, random_token};
+use crate::knowledge::text;
+use crate::models::tokens;
 use crate::telemetry::{self, traces};
 
 mod assets;
@@ -221,6 +224,17 @@ pub async fn serve_webhooks(listener: TcpListener, app: App, stop: CancellationT
     Ok(())
 }
 
+/// Loads the dictionaries that the first question would otherwise wait for, behind whoever asks meanwhile; that of tokens
+/// is large, and only models that are called need it.
+async fn warm(app: &App) {
+    let called = (!app.config.models.providers.is_empty()).then_some(tokens::warm as fn());
+    for load in [Some(text::warm as fn()), called].into_iter().flatten() {
+        if let Err(error) = compute::behind(compute::run(load)).await {
+            tracing::warn!("the first question loads its dictionaries itself: {error}");
+        }
+    }
+}
+
 /// Brings the indexes up and keeps them there.
 async fn follow(app: App, stop: CancellationToken) {
     match app.knowledge.catch_up().await {
@@ -230,11 +244,11 @@ async fn follow(app: App, stop: CancellationToken) {
     app.knowledge.follow_forever(stop).await;
 }
 
-/// Notes down running answers and how providers are, forgets what is too old, and gives memory back.
+/// Loads dictionaries, notes down running answers and how providers are, forgets what is too old, and gives memory back.
 async fn housekeeping(app: App, stop: CancellationToken) {
     let health = health::keep(app.clone(), stop.clone());
     let heap = heap::give_back_forever(&stop);
-    tokio::join!(app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health, heap);
+    tokio::join!(warm(&app), app.engine.note_forever(&stop), retention::forget_forever(&app, &stop), health, heap);
 }
 
 /// The demo page's site key, when there is a demo shop.

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EntryId, Timestamp};
 
 pub mod book;
-pub(crate) mod compute;
 pub mod decide;
 pub mod edit;
 pub mod embedders;

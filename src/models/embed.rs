@@ -1,5 +1,5 @@
 //! Embeddings: in this process, through fastembed, by the model compiled in, one fetched by its name (`hub.rs`), or
-//! a directory with the same five files; or from an endpoint (`api.rs`). In this process a small pool of copies serves many callers; each copy works on one blocking thread.
+//! a directory with the same five files; or from an endpoint (`api.rs`). In this process a small pool of copies serves many callers; each copy computes on one thread (`compute.rs`).
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, TryLockError};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::hub::{self, NamedEmbedder};
 use super::{EmbedKind, Embedder, onnx};
+use crate::compute;
 use crate::config::EmbedderConfig;
 use crate::error::{Error, Result};
 
@@ -294,7 +295,7 @@ async fn embed_batch(pool: Arc<Pool>, texts: Vec<String>) -> Result<Vec<Vec<f32>
         .acquire_owned()
         .await
         .map_err(|closed| Error::internal("embedding_failed", "The embedder is closed.").because(closed))?;
-    tokio::task::spawn_blocking(move || {
+    compute::run(move || {
         let vectors = pool.run(&texts);
         drop(permit);
         vectors

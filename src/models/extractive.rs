@@ -9,8 +9,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 
+use super::Usage;
+use super::tokens::Family;
 use super::{ChatModel, CompletionRequest, Delta, DeltaStream, EmbedKind, Embedder, FinishReason, Language, ModelError};
-use super::{Usage, tokens};
 use compose::Candidate;
 
 /// Characters of one streamed piece where no word ends.
@@ -64,20 +65,16 @@ impl ChatModel for ExtractiveModel {
             tokio::task::yield_now().await;
             Ok(Delta::Text(piece))
         });
-        // Counted only once the text is out: nobody waits for it.
-        let usage = async move { Ok(Delta::Usage(count(request, answer).await)) };
+        let usage = async move { Ok(Delta::Usage(count(&request, &answer))) };
         let finish = async { Ok(Delta::Finish(FinishReason::Stop)) };
         Ok(texts.chain(stream::once(usage)).chain(stream::once(finish)).boxed())
     }
 }
 
-async fn count(request: CompletionRequest, answer: String) -> Usage {
-    let counted = tokio::task::spawn_blocking(move || Usage {
-        prompt_tokens: request.messages.iter().map(|message| tokens::count(&message.content) as u64).sum(),
-        completion_tokens: tokens::count(&answer) as u64,
-        cached_tokens: 0,
-    });
-    counted.await.unwrap_or_default()
+fn count(request: &CompletionRequest, answer: &str) -> Usage {
+    let tokens = |text: &str| Family::Rough.count(text) as u64;
+    let prompt_tokens = request.messages.iter().map(|message| tokens(&message.content)).sum();
+    Usage { prompt_tokens, completion_tokens: tokens(answer), cached_tokens: 0 }
 }
 
 fn nothing_known(language: Language) -> &'static str {
@@ -137,7 +134,7 @@ mod tests {
         assert_eq!(joined(&deltas), "保证金为 1000 元。[1]");
         assert!(deltas.len() >= 5, "{deltas:?}");
         let [.., Delta::Usage(usage), Delta::Finish(FinishReason::Stop)] = &deltas[..] else { panic!("{deltas:?}") };
-        assert_eq!(usage.completion_tokens, tokens::count("保证金为 1000 元。[1]") as u64);
+        assert_eq!(usage.completion_tokens, Family::Rough.count("保证金为 1000 元。[1]") as u64);
         assert!(usage.prompt_tokens > 0);
     }
 

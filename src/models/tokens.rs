@@ -9,6 +9,8 @@ use serde::Serialize;
 use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
+use super::registry::BUILTIN;
+
 /// The vocabularies: some megabytes each that take a moment to build, the same for everybody and never
 /// changed, so one copy for the process. `None` if the compiled-in ranks could not be read.
 static O200K: OnceLock<Option<Vocabulary>> = OnceLock::new();
@@ -80,6 +82,9 @@ pub enum Family {
     Cl100k,
     /// Anything else: estimated from the reference.
     Estimated,
+    /// The built-in model, which reads no tokens and costs nothing: by characters, so that a server without another
+    /// model keeps no vocabulary in memory.
+    Rough,
 }
 
 impl Family {
@@ -88,6 +93,7 @@ impl Family {
         // Gateways name models `provider/model`.
         let name = model.rsplit('/').next().unwrap_or(model);
         match get_tokenizer(name) {
+            _ if name == BUILTIN => Self::Rough,
             Some(Tokenizer::O200kBase | Tokenizer::O200kHarmony) => Self::O200k,
             Some(Tokenizer::Cl100kBase) => Self::Cl100k,
             _ => Self::Estimated,
@@ -96,7 +102,7 @@ impl Family {
 
     /// Whether counts are those of the provider.
     pub fn is_exact(self) -> bool {
-        self != Self::Estimated
+        matches!(self, Self::O200k | Self::Cl100k)
     }
 
     /// Tokens in `text`.
@@ -105,6 +111,7 @@ impl Family {
             Self::O200k => count(text),
             Self::Cl100k => count_with(cl100k(), text),
             Self::Estimated => (count(text) * ESTIMATED_PERCENT).div_ceil(100),
+            Self::Rough => estimate(text),
         }
     }
 
@@ -159,7 +166,7 @@ impl Budget {
 }
 
 /// Builds the vocabulary now, so that the first question does not wait for it. Takes a moment of
-/// computation: call it from a blocking thread.
+/// computation, and some fifty megabytes: only where a model is configured that is counted by it.
 pub fn warm() {
     o200k();
 }
@@ -249,8 +256,10 @@ mod tests {
             ("qwen-plus", Family::Estimated),
             ("claude-sonnet-5", Family::Estimated),
             ("my deployment", Family::Estimated),
+            ("builtin", Family::Rough),
         ] {
             assert_eq!(Family::of(model), family, "{model}");
+            assert_eq!(family.is_exact(), matches!(family, Family::O200k | Family::Cl100k));
         }
     }
 

@@ -14,7 +14,7 @@ use super::words::tail;
 use super::{Action, Finding, Rule};
 use crate::models::Language;
 
-/// Longest address that is waited for, in characters.
+/// Longest address that is waited for, in characters behind its scheme.
 const REACH: usize = 1024;
 
 /// Longest scheme, and the character before it.
@@ -22,16 +22,19 @@ const SCHEME: usize = 17;
 
 const ADDRESS: &str = r#"[^\s<>"'`()\[\]{}，。；！？、）】」》]"#;
 /// Written out, with a scheme or without; the target of a Markdown link whatever its scheme; and that of a reference
-/// (`[x]: …`), if it is an address. What is captured is the address.
+/// (`[x]: …`), if it is an address. What is captured is the address; [`links`] cuts the first two to `REACH`, because a
+/// pattern that counts so far takes megabytes, and the first answer that uses it a tenth of a second.
 static LINK: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let patterns = [
-        format!(r"((?:[a-z][a-z0-9+.-]{{1,15}}://|\bwww\.){ADDRESS}{{1,1024}})"),
-        format!(r"\]\(\s*<?({ADDRESS}{{1,1024}})"),
+        format!(r"([a-z][a-z0-9+.-]{{1,15}}://|\bwww\.)({ADDRESS}+)"),
+        format!(r"\]\(\s*<?({ADDRESS}+)"),
         format!(r"\]:\s*<?((?:[a-z][a-z0-9+.-]{{1,15}}:|[/\\]{{2}}){ADDRESS}+)"),
         format!(r"(//(?:[a-z0-9-]{{1,63}}\.){{1,8}}[a-z]{{2,24}}{ADDRESS}*)"),
     ];
     Regex::new(&format!("(?i){}", patterns.join("|"))).ok()
 });
+/// Those groups of the pattern that are cut.
+const CUT: [usize; 2] = [2, 3];
 /// How an address may begin.
 const BEGINNINGS: [&str; 4] = ["://", "www.", "](", "]:"];
 /// How the target of a link may be announced.
@@ -100,9 +103,7 @@ impl Rule for Links {
     }
 
     fn untorn(&self, text: &str, at: usize) -> usize {
-        let Some(pattern) = &*LINK else { return at };
-        let torn = pattern.find_iter(text).find(|hit| hit.start() < at && at < hit.end());
-        torn.map_or(at, |hit| hit.start())
+        links(text).find(|link| link.whole.start < at && at < link.whole.end).map_or(at, |link| link.whole.start)
     }
 }
 
@@ -120,15 +121,33 @@ fn may_begin(word: &str) -> usize {
     if host - slashes > 1 || (host > slashes && host == lower.len()) { scheme.min(slashes) } else { scheme }
 }
 
+/// An address, and the same with what announces it.
+struct Link {
+    address: Range<usize>,
+    whole: Range<usize>,
+}
+
+/// From left to right; behind an address that is cut begins what comes next.
+fn links(text: &str) -> impl Iterator<Item = Link> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let hit = LINK.as_ref()?.captures_at(text, from)?;
+        let whole = hit.get_match();
+        let start = hit.iter().skip(1).flatten().next()?.start();
+        let far = |group: regex::Match<'_>| group.as_str().char_indices().nth(REACH).map(|(at, _)| group.start() + at);
+        from = CUT.into_iter().find_map(|group| hit.get(group)).and_then(far).unwrap_or(whole.end());
+        Some(Link { address: start..from, whole: whole.start()..from })
+    })
+}
+
 fn last_link(text: &str) -> Option<Range<usize>> {
-    LINK.as_ref()?.find_iter(text).last().map(|hit| hit.range())
+    links(text).last().map(|link| link.whole)
 }
 
 /// The addresses in a text, without what announces them.
 fn addresses(text: &str) -> Vec<Range<usize>> {
-    let Some(pattern) = &*LINK else { return Vec::new() };
-    let found = pattern.captures_iter(text).filter_map(|hit| hit.iter().skip(1).flatten().next().map(|address| address.range()));
-    found.map(|span| span.start..span.start + text[span.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len()).collect()
+    let spoken = |span: &Range<usize>| text[span.clone()].trim_end_matches(['.', ',', ';', ':', '!', '?', '*', '_']).len();
+    links(text).map(|link| link.address.start..link.address.start + spoken(&link.address)).collect()
 }
 
 /// The addresses of pages that a text names.
@@ -241,6 +260,19 @@ mod tests {
         ] {
             assert_eq!(shown(text), left);
         }
+    }
+
+    #[test]
+    fn a_very_long_address_is_cut_and_what_follows_is_looked_at() {
+        let long = |begins: &str, chars: usize| format!("{begins}{}", "恶".repeat(chars));
+        let cut = |text: &str| links(text).map(|link| text[link.address].chars().count()).collect::<Vec<_>>();
+        assert_eq!(cut(&long("https://", REACH)), [8 + REACH]);
+        assert_eq!(cut(&long("https://", REACH + 1)), [8 + REACH]);
+        assert_eq!(cut(&long("www.", REACH + 1)), [4 + REACH]);
+        assert_eq!(cut(&long("[x](", REACH + 1)), [REACH]);
+        assert_eq!(cut(&long("[x]: //", REACH + 1)), [2 + REACH + 1], "of these none was ever cut");
+        let next = format!("{} https://evil.example", long("https://a.b/", 2 * REACH));
+        assert_eq!(cut(&next), [8 + REACH, 20]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod console;
 mod described;
 mod dingtalk;
 mod dingtalk_crowds;
+mod documents;
 mod doors;
 mod embedders;
 mod fake_embeddings;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::store::{Filled, Place, Serving};
 use super::{Due, Space};
+use crate::compute;
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::list_store::Listing;
@@ -250,7 +251,7 @@ impl Knowledge {
     async fn embed_anew(&self, tenant: &TenantId, ids: &[EntryId]) -> Result<Vec<Filled>> {
         let rows = self.store().texts(tenant, ids).await?;
         let texts = rows.iter().flat_map(|row| row.passages.iter().map(|passage| follow::embedding_text(&row.question, passage)));
-        let mut vectors = self.embedder().embed(texts.collect(), EmbedKind::Passage).await?.into_iter();
+        let mut vectors = compute::behind(self.embedder().embed(texts.collect(), EmbedKind::Passage)).await?.into_iter();
         let mut own = |passages: &[Passage]| follow::in_context(passages, vectors.by_ref().take(passages.len()).collect());
         let filled = rows.into_iter().map(|row| Filled {
             vectors: row.passages.iter().map(|passage| passage.seq).zip(own(&row.passages)).collect(),

@@ -7,9 +7,9 @@ use super::lexical::{LexicalIndex, Sheet};
 use super::qdrant::{Cluster, Leg};
 use super::vectors::VectorIndex;
 use super::{LegQuery, PassageIndex, Scored};
+use crate::compute;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId};
-use crate::knowledge::compute;
 
 /// Both legs.
 pub enum Index {

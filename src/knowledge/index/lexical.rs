@@ -17,11 +17,12 @@ use tantivy::Index;
 pub use self::sheet::Sheet;
 use self::shelf::{Shelf, broken, layout};
 use super::{LegQuery, PassageIndex, Scored};
+use crate::compute;
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
+use crate::knowledge::Revision;
 use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
-use crate::knowledge::{Revision, compute};
 
 mod bm25;
 mod sheet;

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 
 use super::packed::{Asked, Packed};
 use super::{BEST, COUNTED, Filter, LegQuery, NOTS, PassageIndex, SAME, Scored, locale_key, market_key};
+use crate::compute;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::compute;
 use crate::knowledge::store::{Change, StoredPassage};
 use crate::knowledge::{PassageKind, Revision};
 

@@ -17,6 +17,7 @@ use super::read::{Cells, Field, Format, Source};
 use super::report::{ImportReport, Problem, RowTable};
 use super::store::{Known, StoredPassage};
 use super::{EntryDraft, Knowledge, Passage, follow, read, split};
+use crate::compute;
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
 use crate::models::Embedder;
@@ -167,7 +168,7 @@ pub(super) async fn embed(
         texts.extend(passages.iter().map(|passage| follow::embedding_text(&draft.question, passage)));
         by_draft.push(passages);
     }
-    let (embedder, vectors) = knowledge.embed_rows(tenant, texts).await?;
+    let (embedder, vectors) = compute::behind(knowledge.embed_rows(tenant, texts)).await?;
     let mut vectors = vectors.into_iter();
     let stored = |passages: Vec<Passage>| {
         let own = follow::in_context(&passages, vectors.by_ref().take(passages.len()).collect());
