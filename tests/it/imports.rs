@@ -143,16 +143,22 @@ async fn past_imports_are_listed_the_newest_first_and_only_to_their_shop() {
     let (stranger, _) = issue(&server.tenants, &other, Role::Admin).await;
     assert_eq!(server.json(IMPORTS, &admin).await, json!({"imports": [], "next": null}), "before the first one");
 
-    let mut ids = Vec::new();
+    // What is written makes the plans of before out of date, so each is planned when the one before is through.
+    let mut ids: Vec<String> = Vec::new();
+    let call_on = async |id: &str, what: &str| call(&server, "POST", &format!("{IMPORTS}/{id}/{what}"), &admin, Value::Null).await.0;
     for (name, hour) in [("a.csv", "八"), ("b.csv", "九"), ("c.csv", "十")] {
         let rows = format!("id,question,answer\n{name},{hour}号仓几点关门？,{hour}点。\nbad,没有答案,\n");
         let plan: Value = upload(&server, &admin, &[(name, rows.as_bytes())], &[]).await.json().await.unwrap();
         ids.push(plan["id"].as_str().unwrap().to_owned());
+        if name != "c.csv" {
+            assert_eq!(call_on(&ids[ids.len() - 1], "apply").await, 200);
+        }
+        if name == "a.csv" {
+            assert_eq!(call_on(&ids[0], "undo").await, 200);
+        }
         // So that no two have the same moment, whose order nobody could tell.
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    let call_on = async |n: usize, what: &str| call(&server, "POST", &format!("{IMPORTS}/{}/{what}", ids[n]), &admin, Value::Null).await.0;
-    assert_eq!((call_on(0, "apply").await, call_on(0, "undo").await, call_on(1, "apply").await), (200, 200, 200));
 
     let listed = server.json(IMPORTS, &admin).await;
     let told: Vec<_> = (listed["imports"].as_array().unwrap().iter())
