@@ -162,10 +162,12 @@ impl Rating {
 
 /// The newest whole turns that fit the budget, as messages, oldest first.
 pub fn window(turns: &[Turn], budget: usize) -> Vec<Message> {
+    let told = || turns.iter().rev().filter(|turn| !turn.answer.is_empty());
+    let all = tokens::fit(told().flat_map(|turn| [turn.question.as_str(), &turn.answer]), budget);
     let mut left = budget;
     let mut pairs = Vec::new();
-    for turn in turns.iter().rev().filter(|turn| !turn.answer.is_empty()) {
-        let cost = tokens::count(&turn.question) + tokens::count(&turn.answer);
+    for turn in told() {
+        let cost = if all { 0 } else { tokens::count(&turn.question) + tokens::count(&turn.answer) };
         if cost > left {
             break;
         }

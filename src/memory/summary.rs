@@ -58,8 +58,12 @@ pub struct Said {
 
 /// How many of the newest turns fit a window of so many tokens and turns.
 pub fn fitting(said: &[Said], budget: usize, most: usize) -> usize {
+    let newest = || said.iter().rev().take(most);
+    if tokens::fit(newest().flat_map(|turn| [turn.question.as_str(), &turn.answer]), budget) {
+        return newest().count();
+    }
     let mut left = budget;
-    let costs = said.iter().rev().take(most).map(|turn| tokens::count(&turn.question) + tokens::count(&turn.answer));
+    let costs = newest().map(|turn| tokens::count(&turn.question) + tokens::count(&turn.answer));
     costs.take_while(|cost| left.checked_sub(*cost).map(|rest| left = rest).is_some()).count()
 }
 

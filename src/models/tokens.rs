@@ -173,7 +173,13 @@ pub fn warm() {
 
 /// Tokens in `text` by the reference; special tokens written in it count as ordinary text.
 pub fn count(text: &str) -> usize {
-    count_with(o200k(), text)
+    if text.is_empty() { 0 } else { count_with(o200k(), text) }
+}
+
+/// Whether these have no more than `budget` tokens by a rough count on the high side, which needs no vocabulary: most that
+/// is asked about fits by far.
+pub fn fit<'a>(texts: impl IntoIterator<Item = &'a str>, budget: usize) -> bool {
+    texts.into_iter().map(estimate).sum::<usize>() <= budget
 }
 
 fn count_with(vocabulary: Option<&Vocabulary>, text: &str) -> usize {
@@ -242,6 +248,7 @@ mod tests {
     fn the_estimate_is_not_lower_than_the_count() {
         for text in TEXTS {
             assert!(estimate(text) >= count(text), "{text}");
+            assert!(fit([text, ""], estimate(text)) && !fit([text, "a"], estimate(text)));
         }
     }
 
