@@ -161,6 +161,9 @@ async fn a_row_stands_until_its_entry_is_changed_otherwise() {
     let stored = shop.knowledge.store().row_hashes(&shop.tenant).await.unwrap();
     let hash = |id: &str| stored.iter().find(|(stored, ..)| stored.as_str() == id).unwrap().1;
     assert!(hash("a").is_none() && hash("b").is_some() && hash("c").is_some(), "{stored:?}");
+    // What the file is called says nothing of entries that are named by their ids.
+    let renamed = shop.file("faq (1).csv", std::fs::read(&path).unwrap());
+    assert_eq!(counts(&shop.import(&renamed).await), [0, 0, 3, 0, 0, 0]);
     // A row that contradicts one that stands is held back and told which row that is.
     let path = shop.file("faq.csv", "编号,问题,答案\nc,几点发货？,16 点。\nd,请问几点发货呢,18 点。\n");
     let report = shop.import(&path).await;

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::near::near_key;
-use super::read::Given;
+use super::read::{Field, Given};
 use super::store::{EntryWrite, Known, StoredPassage};
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
@@ -107,9 +107,12 @@ impl Candidate {
         self.near_key.get_or_init(|| near_key(&self.draft.question))
     }
 
-    /// The same content in 64 bits, with which fields its file has: two rows with the same say the same of their entry.
+    /// What its file says of an entry in 64 bits, with which fields it has: two rows with the same say the same.
     pub fn row_hash(&self) -> i64 {
-        *self.row_hash.get_or_init(|| already::row_hash(&self.content_hash, self.given))
+        *self.row_hash.get_or_init(|| match self.given.has(Field::Source) {
+            true => already::row_hash(&self.content_hash, self.given),
+            false => already::row_hash(&identity::hash_without_source(&self.draft), self.given),
+        })
     }
 
     /// Works out what it is compared by, so that this is done where the row is read.
