@@ -182,6 +182,27 @@ async fn past_imports_are_listed_the_newest_first_and_only_to_their_shop() {
     assert_eq!(call(&server, "POST", &format!("{IMPORTS}/{}/undo", ids[1]), &stranger, Value::Null).await.0, 404);
 }
 
+/// As a server leaves it that was killed before the first batch was committed.
+#[tokio::test]
+async fn an_import_that_broke_off_goes_on_as_it_was_decided() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let rows = "id,question,answer\nin,月亮仓几点开门？,八点。\nout,月亮仓几点关门？,九点。\n";
+    let plan: Value = upload(&server, &admin, &[("moon.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    let id = plan["id"].as_str().unwrap();
+    let folder = server.data_dir.join("imports/demo").join(id);
+    let mut record: Value = serde_json::from_slice(&std::fs::read(folder.join("import.json")).unwrap()).unwrap();
+    record["state"] = json!("applying");
+    std::fs::write(folder.join("import.json"), record.to_string()).unwrap();
+    std::fs::write(folder.join("decided.json"), json!({"skip": [plan["rows"][1]["n"]]}).to_string()).unwrap();
+    assert_eq!(server.json(IMPORTS, &admin).await["imports"][0]["state"], "applying");
+
+    let (status, done) = call(&server, "POST", &format!("{IMPORTS}/{id}/apply"), &admin, Value::Null).await;
+    assert_eq!((status, &done["applied"]["added"], &done["applied"]["skipped"]), (200, &json!(1), &json!(1)), "{done}");
+    assert_eq!(call(&server, "GET", &format!("{ENTRIES}/out"), &admin, Value::Null).await.0, 404, "it was left out");
+    assert!(!folder.join("decided.json").exists());
+}
+
 #[tokio::test]
 async fn a_conflicting_row_replaces_the_entry_that_it_conflicts_with() {
     let server = Server::small().await;

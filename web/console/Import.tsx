@@ -27,6 +27,10 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
   const { busy, problem, run, clear } = useAction();
   const id = values.get('plan') ?? '';
   const stored = useLoad<ImportPlan>(id && fresh?.id !== id ? `/knowledge/imports/${encodeURIComponent(id)}` : undefined);
+  // One that was left is read again: it may have been taken back in the meantime.
+  useEffect(() => {
+    if (!id) setFresh(undefined);
+  }, [id]);
   const plan = !id ? undefined : fresh?.id === id ? fresh : stored.loaded?.state === 'ready' && stored.loaded.value.id === id ? stored.loaded.value : undefined;
 
   const upload = (files: File[]) => {

@@ -42,7 +42,7 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
   const undo = (one: PastImport) =>
     run(async () => {
       const { undone } = await call<ImportPlan>('POST', `/knowledge/imports/${one.id}/undo`);
-      tell({ text: [say.importUndone, fill(say.importUndoneLead, { ...undone }), undone?.left ? fill(say.importKept, { ...undone }) : ''].filter(Boolean).join(say.fullStop) });
+      tell({ text: say.importUndone + say.fullStop + fill(say.importUndoneLead, { ...undone }) + (undone?.left ? ` ${fill(say.importKept, { ...undone })}` : '') });
       changed();
     });
   return (

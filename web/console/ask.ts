@@ -29,13 +29,24 @@ export async function ask(question: Question, tell: (told: Told) => void, signal
   const body = { ...question, client_msg_id: newId() };
   const reply = await send('POST', door, body, signal);
   let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
-  for await (const frame of frames(reply)) {
-    told = add(told, frame);
-    tell(told);
+  try {
+    for await (const frame of frames(reply)) {
+      told = add(told, frame);
+      tell(told);
+    }
+  } catch (cause) {
+    if (cause instanceof ApiError || signal?.aborted) throw cause;
+    throw broken();
   }
+  if (!told.done) throw broken();
   const { status, error } = told.done ?? {};
   if (status === 'failed' && error) throw new ApiError(-1, error.code, error.message, after(error.retry_after_ms));
   return told;
+}
+
+/** The connection ended before the answer did. */
+function broken(): ApiError {
+  return new ApiError(0, 'unreachable', '');
 }
 
 export function add(told: Told, frame: Frame): Told {

@@ -73,7 +73,7 @@ function App(): VNode | null {
 
   const again = (next: SessionInfo) => {
     // Another shop's admin gets nothing of it.
-    if (typeof session === 'object' && next.tenant !== session.tenant) settled();
+    if (typeof session === 'object' && next.tenant !== session.tenant) settled(), setDone(undefined);
     setSession(next);
     setHeld(false);
     setPending(undefined);
@@ -102,6 +102,8 @@ function App(): VNode | null {
   const leave = (note?: keyof Words) => {
     setNote(note);
     setSession('none');
+    // Whoever signs in next may be of another shop.
+    setDone(undefined);
   };
   const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
   return (

@@ -42,6 +42,8 @@ const WRITTEN: &str = "written.jsonl";
 const PLAN: &str = "plan.jsonl";
 /// What becomes of each row, while it is being applied.
 const DOING: &str = "doing.jsonl";
+/// What was decided about its rows, while it is being applied.
+const DECIDED: &str = "decided.json";
 
 /// How uploaded files are to be read and judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ pub struct Wish {
 }
 
 /// Rows of a plan that somebody decided on, by their `n`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decided {
     /// Conflicting rows to write all the same.
@@ -241,7 +243,7 @@ impl Imports {
     }
 
     /// Writes what was planned, but for what was decided otherwise. Broken off in the middle it can be
-    /// applied again.
+    /// applied again, and then goes on by what was decided first.
     ///
     /// # Errors
     /// `import_not_found`, `import_applied`, `import_running`, `plan_outdated` when the base has changed since.
@@ -257,11 +259,20 @@ impl Imports {
             return Err(Error::conflict("plan_outdated", message));
         }
         let sources = sources(&folder, &import.files, &import.options)?;
+        let decided = match import.state {
+            State::Applying => serde_json::from_slice(&tokio::fs::read(folder.join(DECIDED)).await?)?,
+            State::Planned | State::Applied => {
+                tokio::fs::write(folder.join(DECIDED), serde_json::to_vec(&decided)?).await?;
+                decided
+            }
+        };
         let Decided { accept, accept_all, replace, skip } = decided;
         let asked = options(&import.options)?;
         let accept_conflicts = asked.accept_conflicts || accept_all;
         let (written, plan) = (Some(folder.join(WRITTEN)), Some(folder.join(DOING)));
         let options = ImportOptions { accept, accept_conflicts, replace, skip, by: by.to_owned(), written, plan, ..asked };
+        // What is written already can be taken back for as long, should it end here.
+        import.expires_ms = Timestamp(self.knowledge.clock().now().0 + PAST_MS);
         import.state = State::Applying;
         write_record(&folder, &import).await?;
         let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;
@@ -272,7 +283,7 @@ impl Imports {
         // Before the record says so: what is not renamed would be taken for what was done.
         tokio::fs::rename(folder.join(DOING), folder.join(PLAN)).await?;
         write_record(&folder, &import).await?;
-        for name in (0..import.files.len()).map(|n| n.to_string()).chain([LOCK.to_owned()]) {
+        for name in (0..import.files.len()).map(|n| n.to_string()).chain([LOCK.to_owned(), DECIDED.to_owned()]) {
             // What stays behind is removed with the record.
             let _ = tokio::fs::remove_file(folder.join(name)).await;
         }
