@@ -29,6 +29,11 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
   const stored = useLoad<ImportPlan>(id && fresh?.id !== id ? `/knowledge/imports/${encodeURIComponent(id)}` : undefined);
   const plan = !id ? undefined : fresh?.id === id ? fresh : stored.loaded?.state === 'ready' && stored.loaded.value.id === id ? stored.loaded.value : undefined;
 
+  // What was seen of a plan is good only while it is open: it may be taken back from the list, or in another tab.
+  useEffect(() => {
+    if (fresh?.id !== id) setFresh(undefined);
+  }, [id]);
+
   const upload = (files: File[]) => {
     if (!files.length) return;
     setFiles(files);
