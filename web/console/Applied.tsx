@@ -15,6 +15,8 @@ import { Asking, Tabs } from './ui';
 
 /** What was left out comes first: the rest is done. */
 const LEFT: Fate[] = ['conflicting', 'failed', 'skipped', 'duplicate'];
+/** What taking it back takes back. */
+const WROTE: Fate[] = ['added', 'changed', 'deleted'];
 
 export function Applied({ plan, undone, more }: { plan: ImportPlan; undone(plan: ImportPlan): void; more(): void }): VNode {
   const { say } = useContext(Desk);
@@ -58,7 +60,7 @@ function Outcome({ plan }: { plan: ImportPlan }): VNode | null {
       <h2 class="breakable">{plan.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</h2>
       <Tabs<Fate> name={say.outcome} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
-        <p class="quiet">{say.doneLeads[open]}</p>
+        <p class="quiet">{plan.undone && WROTE.includes(open) ? say.backLead : say.doneLeads[open]}</p>
         <PlannedRows key={open} id={plan.id} fate={open} />
       </div>
       <footer class="plan-end">

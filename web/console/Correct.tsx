@@ -3,7 +3,7 @@
 
 import type { VNode } from 'preact';
 import { useContext, useEffect, useState } from 'preact/hooks';
-import type { Entry, EntryContent, ImportPlan, StoredTurn } from '../shared/wire';
+import type { Entry, EntryContent, ImportPlan, StoredTurn, TakenBack } from '../shared/wire';
 import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
@@ -12,6 +12,7 @@ import { Desk, inSeconds, useAction } from './load';
 import { TYPED } from './PastImports';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
+import { correctionBack } from './takenback';
 import { Choice, Field } from './ui';
 import { useUnsaved } from './unsaved';
 
@@ -136,9 +137,9 @@ function keptFromAsked(entry: Entry, asked: string): Partial<EntryContent> {
 function Again({ turn, plan, close }: { turn: StoredTurn; plan: string; close(): void }): VNode {
   const { say } = useContext(Desk);
   const [told, setTold] = useState<Told>();
-  const [undone, setUndone] = useState(false);
+  const [undone, setUndone] = useState<TakenBack>();
   const { busy, problem, wait, run } = useAction();
-  const undo = () => run(async () => (await call('POST', `/knowledge/imports/${plan}/undo`), setUndone(true)));
+  const undo = () => run(async () => setUndone((await call<ImportPlan>('POST', `/knowledge/imports/${plan}/undo`)).undone!));
   const again = () =>
     run(async () => {
       const question = { text: turn.query || turn.question, model: turn.model ?? undefined, market: turn.market ?? undefined };
@@ -146,7 +147,7 @@ function Again({ turn, plan, close }: { turn: StoredTurn; plan: string; close():
     });
   return (
     <div class="again">
-      <p role="status">{undone ? say.correctionUndone : say.corrected}</p>
+      <p role="status">{undone ? correctionBack(undone, say) : say.corrected}</p>
       <p class="buttons">
         <button type="button" class="primary" disabled={busy || wait > 0} onClick={() => void again()} data-testid="ask-again">{inSeconds(say.askAgain, wait, say)}</button>
         {!undone && <button type="button" disabled={busy} onClick={() => void undo()} data-testid="undo-correction">{say.undo}</button>}

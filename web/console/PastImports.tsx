@@ -8,6 +8,7 @@ import { call, query } from './api';
 import { Desk, Part, useAction, useLoad } from './load';
 import { summary } from './Plan';
 import { address } from './route';
+import { importBack } from './takenback';
 import { when } from './time';
 import { Asking, Pager } from './ui';
 
@@ -42,7 +43,7 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
   const undo = (one: PastImport) =>
     run(async () => {
       const { undone } = await call<ImportPlan>('POST', `/knowledge/imports/${one.id}/undo`);
-      tell({ text: [say.importUndone, fill(say.importUndoneLead, { ...undone }), undone?.left ? fill(say.importKept, { ...undone }) : ''].filter(Boolean).join(say.fullStop) });
+      tell({ text: importBack(undone!, say) });
       changed();
     });
   return (

@@ -131,6 +131,7 @@ export const zh = {
     deleted: '来源里已经没有，已经删除。',
     unchanged: '和原来的内容一样。',
   } as Record<Fate, string>,
+  backLead: '这次导入写入过，已经撤回；之后又改过的保持不变。',
   pastImports: '以前的导入',
   pastImportsLead: '写入后保留 30 天，可以打开看报告、整次撤回；没有写入的计划保留一天。',
   importFiles: '文件',
@@ -158,8 +159,8 @@ export const zh = {
     manyConflicts: '很多行的问题相同，像是文档里重复的标题。确认没问题的话，可以在“冲突”里全部写入。',
   },
   rowProblems: {
-    conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以勾选写入。',
-    conflicting_nearly: '和{other}问的几乎一样，答案却相互矛盾{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以勾选写入。',
+    conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里选择两条都留，或替换知识库里的那条。',
+    conflicting_nearly: '和{other}问的几乎一样，答案却相互矛盾{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里选择两条都留，或替换知识库里的那条。',
     duplicate: '和{other}说的一样。',
     missing_answer: '缺少答案，已跳过。补上后重新导入即可。',
     bad_date: '日期看不懂。请写成 2026-11-30 这样的格式。',
@@ -313,6 +314,7 @@ export const en: typeof zh = {
     deleted: 'Their source no longer had them, so they were deleted.',
     unchanged: 'The same as before.',
   },
+  backLead: 'This import wrote them and is taken back; what was changed since stays as it is.',
   pastImports: 'Past imports',
   pastImportsLead: 'Kept for 30 days once written: open one for its report, or take it back as a whole. A plan that is not applied is kept for a day.',
   importFiles: 'Files',
@@ -340,8 +342,8 @@ export const en: typeof zh = {
     manyConflicts: 'Many rows share their question with another, as headings of documents do. If they are right, write all of them under “Conflicts”.',
   },
   rowProblems: {
-    conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or tick it to write it all the same.',
+    conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to keep both or to replace the entry.',
     bad_encoding: 'Some characters do not belong to this encoding. Choose another text encoding and try again.',
-    conflicting_nearly: 'Nearly the same question as {other}, with a contrary answer{numbers}. Keep one of them, give them different markets or dates, or tick it to write it all the same.',
+    conflicting_nearly: 'Nearly the same question as {other}, with a contrary answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to keep both or to replace the entry.',
   },
 };
