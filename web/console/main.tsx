@@ -74,6 +74,7 @@ function App(): VNode | null {
   const again = (next: SessionInfo) => {
     // Another shop's admin gets nothing of it.
     if (typeof session === 'object' && next.tenant !== session.tenant) settled();
+    if (typeof session !== 'object' || next.tenant !== session.tenant) setDone(undefined);
     setSession(next);
     setHeld(false);
     setPending(undefined);
@@ -101,6 +102,7 @@ function App(): VNode | null {
   }
   const leave = (note?: keyof Words) => {
     setNote(note);
+    setDone(undefined);
     setSession('none');
   };
   const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
