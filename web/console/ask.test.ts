@@ -1,8 +1,9 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { ended, snippet } from './Access';
-import type { ApiError } from './api';
+import { ApiError } from './api';
 import { ask } from './ask';
 import { asFile } from './Correct';
+import { explain } from './load';
 import type { Fate } from '../shared/wire';
 import { type Decided, summary, tabsOf, writes as counted } from './Plan';
 import { priceOf } from './price';
@@ -44,6 +45,19 @@ it('puts an answer together however its events are cut', async () => {
 it('fails with what the server says', async () => {
   replying(['data: {"type":"error","code":"model_not_found","message":"no"}\n\n']);
   await expect(ask({ text: 'a' }, () => undefined)).rejects.toMatchObject({ code: 'model_not_found' });
+});
+
+it('fails when the line breaks before the answer is complete, and leaves a stop as it is', async () => {
+  const begun = 'data: {"type":"response.text.delta","delta":"保证金"}\n\n';
+  replying([begun]);
+  await expect(ask({ text: 'a' }, () => undefined)).rejects.toMatchObject({ code: 'answer_broken' });
+  const breaking = () => vi.stubGlobal('fetch', async () => new Response(new ReadableStream({ start: (stream) => stream.error(new TypeError('network error')) })));
+  breaking();
+  await expect(ask({ text: 'a' }, () => undefined)).rejects.toMatchObject({ code: 'answer_broken' });
+  breaking();
+  await expect(ask({ text: 'a' }, () => undefined, AbortSignal.abort())).rejects.toThrow('network error');
+  const error = new ApiError(-1, 'answer_broken', '');
+  expect([explain(error, words.en), explain(error, words.zh)]).toEqual([words.en.answerBroken, words.zh.answerBroken]);
 });
 
 it('keeps until when it is of no use to ask again, from an error, a failed answer and a refused call', async () => {

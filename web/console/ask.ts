@@ -24,16 +24,17 @@ export interface Question {
 
 type Frame = TurnFrame | { type: 'error'; code: string; message: string; retry_after_ms?: number };
 
-/** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came. */
+/** Asks in a conversation of its own; `tell` gets the answer so far after every event. Throws when none came, or not the whole. */
 export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal, door = '/chat'): Promise<Told> {
   const body = { ...question, client_msg_id: newId() };
   const reply = await send('POST', door, body, signal);
   let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
-  for await (const frame of frames(reply)) {
+  for await (const frame of frames(reply, signal)) {
     told = add(told, frame);
     tell(told);
   }
-  const { status, error } = told.done ?? {};
+  if (!told.done) throw broken();
+  const { status, error } = told.done;
   if (status === 'failed' && error) throw new ApiError(-1, error.code, error.message, after(error.retry_after_ms));
   return told;
 }
@@ -57,11 +58,17 @@ export function add(told: Told, frame: Frame): Told {
   }
 }
 
-async function* frames(reply: Response): AsyncGenerator<Frame> {
+function broken(): ApiError {
+  return new ApiError(-1, 'answer_broken', '');
+}
+
+async function* frames(reply: Response, signal?: AbortSignal): AsyncGenerator<Frame> {
   const reader = reply.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = '';
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch((cause: unknown) => {
+      throw signal?.aborted ? cause : broken();
+    });
     if (done) return;
     const parts = (rest + value).split('\n\n');
     rest = parts.pop()!;

@@ -34,6 +34,7 @@ export type Loaded<T> = { state: 'loading' } | { state: 'ready'; value: T } | { 
 export function explain(error: ApiError, say: Words): string {
   if (error.status === 0) return say.offline;
   if (error.code === 'wrong_role') return say.forbidden;
+  if (error.code === 'answer_broken') return say.answerBroken;
   // What is our own fault has many codes and one sentence.
   return said({ code: error.status === 500 ? 'internal' : error.code, message: error.message }, say);
 }

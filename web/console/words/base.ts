@@ -14,6 +14,7 @@ export const zh = {
   inSeconds: '{name}（{n} 秒后）',
   failed: '没有载入：{why}',
   offline: '连不上服务。请确认它在运行，再试一次。',
+  answerBroken: '连接在回答完成前断开了，请再问一次。',
 
   signInTitle: '登录控制台',
   signInLead: '服务启动时，终端会打印一次性登录链接。也可以在这里粘贴管理员密钥。',
@@ -94,6 +95,7 @@ export const en: typeof zh = {
   inSeconds: '{name} in {n} s',
   failed: 'This did not load: {why}',
   offline: 'The server cannot be reached. Make sure it is running, then try again.',
+  answerBroken: 'The connection broke off before the answer was complete. Ask again.',
 
   signInTitle: 'Sign in to the console',
   signInLead: 'The terminal prints a one-time sign-in link when the server starts. Or paste an admin key here.',
