@@ -293,8 +293,19 @@ describe('losing the connection', () => {
 });
 
 describe('a socket that is not even opened', () => {
-  it.each([[401, 4401, 'stopped'], [403, 4403, 'stopped'], [429, 4429, 'waiting'], [204, 4204, 'waiting'], [undefined, 1006, 'waiting']] as const)('asks why: %s is %s', async (status, code, state) => {
-    const asks = vi.fn(() => (status ? Promise.resolve({ status }) : Promise.reject(new Error('nobody is there'))));
+  const ours = '{"error":{"code":"refused","message":""}}';
+  it.each([
+    [401, 4401, 'stopped', ours],
+    [403, 4403, 'stopped', ours],
+    [429, 4429, 'waiting', ours],
+    // What something in between says is no word of the server.
+    [403, 1006, 'waiting', '<h1>Forbidden</h1>'],
+    [401, 1006, 'waiting', '{}'],
+    [400, 1006, 'waiting', ours],
+    [204, 1006, 'waiting', null],
+    [undefined, 1006, 'waiting', null],
+  ] as const)('asks why: %s is %s, %s: %s', async (status, code, state, body) => {
+    const asks = vi.fn(() => (status ? Promise.resolve(new Response(body, { status })) : Promise.reject(new Error('nobody is there'))));
     vi.stubGlobal('fetch', asks);
     const session = make();
     session.shown(true);
@@ -302,6 +313,20 @@ describe('a socket that is not even opened', () => {
     await vi.advanceTimersByTimeAsync(0);
     expect(asks).toHaveBeenCalledExactlyOnceWith('https://shop.example/ws', { method: 'POST', body: 'key' });
     expect(session.view.link).toMatchObject({ code, state });
+  });
+
+  it('keeps the visitor and the conversation: they were not shown to anybody', async () => {
+    const { session } = asked();
+    accept(session.view.chat.turns[0] as never);
+    const { conversationId } = session.view.chat;
+    Socket.last.die();
+    vi.stubGlobal('fetch', () => Promise.resolve(new Response(ours, { status: 401 })));
+    vi.advanceTimersByTime(FIRST_WAIT);
+    Socket.last.die();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(session.view.link).toMatchObject({ state: 'stopped', code: 4401 });
+    expect([localStorage.getItem('mc:key:visitor'), session.view.chat.conversationId]).toEqual(['visitor-1', conversationId]);
+    expect(conversationId).toBe('c');
   });
 
   it('asks nothing of a line that stood', async () => {

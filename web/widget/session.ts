@@ -44,7 +44,6 @@ export class Session {
   #renewed = false;
   readonly #watchers = new Set<() => void>();
   #greeting: SessionOpen | undefined;
-  #tokenDropped = false;
   /** The turn whose message was repeated because resuming failed. */
   #repeated: string | undefined;
   #painting = false;
@@ -64,8 +63,13 @@ export class Session {
       prepare: () => this.#signed.renew()?.then(() => this.#be()) ?? this.#be(),
       url: options.server.replace(/^http/, 'ws') + '/ws',
       greet: () => this.#greet(),
-      // 4401, 4403 and 4429 are the statuses as close codes; any other says as little as no answer.
-      ask: () => fetch(options.server + '/ws', { method: 'POST', body: options.siteKey }).then(({ status }) => 4000 + status, () => 1006),
+      // 4401, 4403 and 4429 are the statuses as close codes, when the server itself gives them; all else says as little as no answer.
+      ask: () => {
+        this.#greeting = undefined;
+        return fetch(options.server + '/ws', { method: 'POST', body: options.siteKey })
+          .then(async (reply) => ((await reply.json()).error.code && [401, 403, 429].includes(reply.status) ? 4000 + reply.status : 1006))
+          .catch(() => 1006);
+      },
       onFrame: (frame) => this.#take(frame),
       onLink: (link) => this.#linked(link),
     });
@@ -246,10 +250,9 @@ export class Session {
     const { code } = link;
     const dead = link.state === 'waiting' || link.state === 'stopped';
     if (dead && code === 1009) this.#giveBack();
-    if (dead && code === 4401 && !this.#signed.token && this.#store.visitorToken() && !this.#tokenDropped) {
-      // Perhaps only the visitor is unknown here: come back once as a new one.
-      this.#tokenDropped = true;
-      this.#store.keepVisitorToken(undefined);
+    if (dead && code === 4401 && this.#greeting?.visitor_token) {
+      // Perhaps only the visitor that was shown is unknown here: come back as a new one, which shows none.
+      this.#store.keepVisitorToken('');
       this.#set({ chat: unsend(forget(lose(this.view.chat))), link });
       this.#connection.open();
       return;

@@ -23,18 +23,16 @@ export class Store {
   }
 
   visitorToken(): string | undefined {
-    return read(() => localStorage.getItem(this.#name('visitor'))) ?? undefined;
+    return read(() => localStorage.getItem(this.#name('visitor'))) || undefined;
   }
 
-  keepVisitorToken(token: string | undefined): void {
-    read(() => {
-      if (token) localStorage.setItem(this.#name('visitor'), token);
-      else localStorage.removeItem(this.#name('visitor'));
-    });
+  /** An empty one forgets it. */
+  keepVisitorToken(token: string): void {
+    read(() => localStorage.setItem(this.#name('visitor'), token));
   }
 
   load(): Kept | undefined {
-    const kept = read(() => JSON.parse(sessionStorage.getItem(this.#chat()) ?? 'null') as Kept | null);
+    const kept = read(() => JSON.parse(sessionStorage.getItem(this.#chat())!) as Kept | null);
     return Array.isArray(kept?.chat?.turns) ? kept : undefined;
   }
 
@@ -44,7 +42,7 @@ export class Store {
   }
 
   #chat(): string {
-    return this.#name('chat') + (this.user === undefined ? '' : `:${this.user}`);
+    return this.#name(this.user === undefined ? 'chat' : `chat:${this.user}`);
   }
 
   #name(what: string): string {
