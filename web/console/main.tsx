@@ -1,7 +1,7 @@
 // The console: a session, a left rail, and pages chosen by the address's fragment.
 
 import { render, type VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { chooseLang, fill, type Lang } from '../shared/i18n';
 import type { SessionInfo } from '../shared/wire';
 import { ApiError, call } from './api';
@@ -11,7 +11,7 @@ import { Conversations } from './Conversations';
 import { Dictionary } from './Dictionary';
 import { Import } from './Import';
 import { Knowledge } from './Knowledge';
-import { Desk, type Note } from './load';
+import { Desk, known, type Note } from './load';
 import { Overview } from './Overview';
 import { Prompts } from './Prompts';
 import { address, afterAsking, useRoute } from './route';
@@ -79,6 +79,33 @@ function App(): VNode | null {
     setHeld(false);
     setPending(undefined);
   };
+  const leave = (note?: keyof Words) => {
+    setNote(note);
+    setDone(undefined);
+    setSession('none');
+  };
+  const expired = () => (anyUnsaved() ? setHeld(true) : leave('signedOut'));
+  // Another tab may have signed in to another shop, or out: the cookie is one. Looked at before anything is read or written here.
+  useEffect(() => {
+    if (typeof session === 'string' || held) return undefined;
+    const stop = new AbortController();
+    const look = () => {
+      if (document.hidden) return;
+      const seen = (next: SessionInfo) => {
+        if (stop.signal.aborted || next.tenant === session.tenant) return;
+        again(next);
+        setDone({ text: fill(say.otherShop, { tenant: next.tenant }) });
+      };
+      call<SessionInfo>('GET', '/session', undefined, stop.signal).then(seen, (error: unknown) => {
+        if (!stop.signal.aborted && known(error).status === 401) expired();
+      });
+    };
+    document.addEventListener('visibilitychange', look);
+    return () => {
+      stop.abort();
+      document.removeEventListener('visibilitychange', look);
+    };
+  }, [session, held, say]);
   tokenCame = (token) => {
     if (session === 'unknown') setSession('none');
     if (typeof session === 'string' || held) return setPending(token);
@@ -100,14 +127,9 @@ function App(): VNode | null {
       </>
     );
   }
-  const leave = (note?: keyof Words) => {
-    setNote(note);
-    setDone(undefined);
-    setSession('none');
-  };
   const signOut = () => afterAsking(() => void call('DELETE', '/session').then(() => leave(), () => leave()));
   return (
-    <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired: () => (anyUnsaved() ? setHeld(true) : leave('signedOut')), tell: setDone, undone }}>
+    <Desk.Provider value={{ say, lang, linkHosts: session.link_hosts, expired, tell: setDone, undone }}>
       {held && <SignIn key={pending} say={say} token={pending} note="signedOutTyped" signedIn={again} />}
       <div key={session.tenant} hidden={held}>
         <Workbench say={say} session={session} signOut={signOut} lang={lang} opened={() => setDone((note) => (note?.undo ? note : undefined))}>{switcher}</Workbench>
@@ -144,7 +166,12 @@ function Workbench({ say, session, lang, signOut, opened, children }: WorkbenchP
   };
   const open = page in pages ? page : FIRST;
   const [title, shown] = pages[open]!;
-  useEffect(opened, [open]);
+  const before = useRef(open);
+  useEffect(() => {
+    // Not when it begins: what is said then is of how it came to be.
+    if (before.current !== open) opened();
+    before.current = open;
+  }, [open]);
   useEffect(() => {
     document.title = `${title} · ${say.product}`;
     document.querySelector('.rail [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });

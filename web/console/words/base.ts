@@ -26,6 +26,7 @@ export const zh = {
   signedIn: '已登录。',
   signInUsed: '这个登录链接已经用过或已过期。请重启服务取新链接，或粘贴管理员密钥。',
   signedOut: '登录已过期，请重新登录。',
+  otherShop: '另一个标签页登录了店铺 {tenant}，这里现在显示的也是它。',
   signedOutTyped: '登录已过期，请重新登录。没保存的修改还在，登录后接着保存。',
   forbidden: '这个密钥没有管理权限，请换一个管理员密钥。',
 
@@ -107,6 +108,7 @@ export const en: typeof zh = {
   signedIn: 'You are signed in.',
   signInUsed: 'This sign-in link was used already or has expired. Restart the server for a new one, or paste an admin key.',
   signedOut: 'Your sign-in has expired. Sign in again.',
+  otherShop: 'Another tab has signed in to {tenant}: this page shows that shop now.',
   signedOutTyped: 'Your sign-in has expired. Sign in again: what you typed is still there, to be saved then.',
   forbidden: 'This key has no admin rights. Use an admin key.',
 
