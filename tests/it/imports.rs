@@ -272,6 +272,27 @@ async fn an_import_applied_twice_at_once_is_written_once() {
 }
 
 #[tokio::test]
+async fn an_import_that_was_broken_off_goes_on_with_what_was_decided() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let plan: Value = upload(&server, &admin, &[("a.csv", FILE.as_bytes())], &[]).await.json().await.unwrap();
+    let id = plan["id"].as_str().unwrap();
+    // As a server leaves it that ended in the middle.
+    let folder = server.data_dir.join("imports/demo").join(id);
+    let record = std::fs::read_to_string(folder.join("import.json")).unwrap();
+    let mut record: Value = serde_json::from_str(&record).unwrap();
+    record["state"] = json!("applying");
+    std::fs::write(folder.join("import.json"), record.to_string()).unwrap();
+    std::fs::write(folder.join("decided.json"), json!({"skip": [plan["rows"][4]["n"]]}).to_string()).unwrap();
+
+    let (status, done) = call(&server, "POST", &format!("{IMPORTS}/{id}/apply"), &admin, json!({"accept_all": true})).await;
+    let report = &done["applied"];
+    assert_eq!((status, &report["added"], &report["conflicts"], &report["skipped"]), (200, &json!(1), &json!(1), &json!(1)), "{done}");
+    assert_eq!(call(&server, "GET", &format!("{ENTRIES}/out"), &admin, Value::Null).await.0, 404, "a row left out");
+    assert!(!folder.join("decided.json").exists());
+}
+
+#[tokio::test]
 async fn uploads_that_cannot_be_taken_leave_nothing_behind() {
     let setup = Setup { config: Some(|config| config.limits.upload_bytes = 1_000), ..Setup::default() };
     let server = Server::start(setup).await;

@@ -62,7 +62,7 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
 
   return (
     <>
-      <Head title={say.importTitle} lead={plan && plan.state !== 'applied' ? say.planLead : say.importLead} />
+      <Head title={say.importTitle} lead={plan?.state === 'planned' ? say.planLead : say.importLead} />
       {id && !plan ? (
         <>
           {stored.loaded && <Part loaded={stored.loaded} reload={stored.reload}>{() => null}</Part>}

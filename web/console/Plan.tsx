@@ -79,9 +79,20 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
   const counts = writes(plan, decided);
   const count = counts.added + counts.changed + counts.conflicting + counts.deleted;
   const { accept, replace, skip, all } = decided;
-  useUnsaved(all || accept.size + replace.size + skip.size > 0);
+  // What was decided when writing began is what is written: nothing is left to decide.
+  const [begun, setBegun] = useState(plan.state === 'applying');
   const apply = () =>
-    run(async () => applied(await call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept.keys()], replace: [...replace], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) })));
+    run(async () => {
+      try {
+        applied(await write());
+      } catch (error) {
+        const { state } = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => ({ state: 'applying' }));
+        setBegun(state === 'applying');
+        throw error;
+      }
+    });
+  const write = () => call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept.keys()], replace: [...replace], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) });
+  useUnsaved(!begun && (all || accept.size + replace.size + skip.size > 0));
   const decide = (row: PlannedRow, way: Way) => {
     const next: Decided = { accept: new Map(accept), replace: new Set(replace), skip: new Map(skip), all };
     const held = row.fate === 'conflicting' && !all;
@@ -99,27 +110,28 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
     if (replace.has(row.n)) return 'replace';
     return (row.fate === 'conflicting' && !all ? accept.has(row.n) : !skip.has(row.n)) ? 'write' : 'out';
   };
-  const name = busy ? say.applying : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
+  const name = busy ? say.applying : begun ? say.goOn : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
 
   return (
     <section class="plan" data-testid="plan">
+      {begun && <p class="note" role="status">{say.begunLead}</p>}
       {plan.plan.notes?.map((note) => <p key={note} class="note">{noteOf(note, say)}</p>)}
       <Tabs<Fate> name={say.plan} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
         <p class="quiet">{(typed && say.typedLeads[open]) || say.fateLeads[open]}</p>
-        {open === 'conflicting' && plan.plan.conflicts > 1 && (
+        {!begun && open === 'conflicting' && plan.plan.conflicts > 1 && (
           <label class="check">
             <input type="checkbox" checked={all} onChange={(event) => decideAll(event.currentTarget.checked)} data-testid="write-all" />
             <span>{fill(say.writeAll, { n: plan.plan.conflicts.toLocaleString() })}</span>
           </label>
         )}
-        <PlannedRows key={open} id={plan.id} fate={open} typed={typed} wayOf={wayOf} decide={decide} />
+        <PlannedRows key={open} id={plan.id} fate={open} typed={typed} {...(!begun && { wayOf, decide })} />
       </div>
       <footer class="plan-end">
-        {counts.deleted > 0 ? (
+        {counts.deleted > 0 && !begun ? (
           <Asking ask={fill(say.deleteSure, { n: counts.deleted.toLocaleString() })} name={name} sure={say.deleteAndWrite} disabled={busy} run={() => void apply()} />
         ) : (
-          <button type="button" class="primary" disabled={busy || count === 0} onClick={() => void apply()} data-testid="apply">{name}</button>
+          <button type="button" class="primary" disabled={busy || (!begun && count === 0)} onClick={() => void apply()} data-testid="apply">{name}</button>
         )}
         {!typed && <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>}
         {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}

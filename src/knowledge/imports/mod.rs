@@ -42,6 +42,8 @@ const WRITTEN: &str = "written.jsonl";
 const PLAN: &str = "plan.jsonl";
 /// What becomes of each row, while it is being applied.
 const DOING: &str = "doing.jsonl";
+/// What was decided about its rows, while it is being applied.
+const DECIDED: &str = "decided.json";
 
 /// How uploaded files are to be read and judged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,7 +64,7 @@ pub struct Wish {
 }
 
 /// Rows of a plan that somebody decided on, by their `n`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decided {
     /// Conflicting rows to write all the same.
@@ -241,7 +243,7 @@ impl Imports {
     }
 
     /// Writes what was planned, but for what was decided otherwise. Broken off in the middle it can be
-    /// applied again.
+    /// applied again, and goes on with what was decided then.
     ///
     /// # Errors
     /// `import_not_found`, `import_applied`, `import_running`, `plan_outdated` when the base has changed since.
@@ -257,12 +259,22 @@ impl Imports {
             return Err(Error::conflict("plan_outdated", message));
         }
         let sources = sources(&folder, &import.files, &import.options)?;
+        let before = if import.state == State::Applying { decided_before(&folder).await? } else { None };
+        let decided = if let Some(before) = before {
+            before
+        } else {
+            // Before the record says that it is being applied: whoever goes on finds it.
+            tokio::fs::write(folder.join(DECIDED), serde_json::to_vec(&decided)?).await?;
+            decided
+        };
         let Decided { accept, accept_all, replace, skip } = decided;
         let asked = options(&import.options)?;
         let accept_conflicts = asked.accept_conflicts || accept_all;
         let (written, plan) = (Some(folder.join(WRITTEN)), Some(folder.join(DOING)));
         let options = ImportOptions { accept, accept_conflicts, replace, skip, by: by.to_owned(), written, plan, ..asked };
         import.state = State::Applying;
+        // From now on there is something to take back.
+        import.expires_ms = Timestamp(self.knowledge.clock().now().0 + PAST_MS);
         write_record(&folder, &import).await?;
         let report = ingest::import_sources(&self.knowledge, tenant, sources, options, self.zone, |_| {}).await?;
         let now = self.knowledge.clock().now();
@@ -272,7 +284,7 @@ impl Imports {
         // Before the record says so: what is not renamed would be taken for what was done.
         tokio::fs::rename(folder.join(DOING), folder.join(PLAN)).await?;
         write_record(&folder, &import).await?;
-        for name in (0..import.files.len()).map(|n| n.to_string()).chain([LOCK.to_owned()]) {
+        for name in (0..import.files.len()).map(|n| n.to_string()).chain([DECIDED.to_owned(), LOCK.to_owned()]) {
             // What stays behind is removed with the record.
             let _ = tokio::fs::remove_file(folder.join(name)).await;
         }
@@ -329,6 +341,15 @@ fn options(wish: &Wish) -> Result<ImportOptions> {
 fn sources(folder: &Path, files: &[String], wish: &Wish) -> Result<Vec<Source>> {
     let format = wish.format.as_deref().map(Format::from_word).transpose()?;
     files.iter().enumerate().map(|(n, name)| Source::spooled(name, folder.join(n.to_string()), format)).collect()
+}
+
+/// What was decided when applying it began; none when a server before this one began it.
+async fn decided_before(folder: &Path) -> Result<Option<Decided>> {
+    match tokio::fs::read(folder.join(DECIDED)).await {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Over the old record, in one step: a reader sees one or the other.
