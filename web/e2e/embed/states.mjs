@@ -155,7 +155,7 @@ async function hold({ page }, address) {
 async function unopened(house) {
   // By its other name the shop's page has an origin that no key allows.
   const elsewhere = { ...house, shop: { ...house.shop, url: house.shop.url.replace('localhost', '127.0.0.1') } };
-  const answered = (status) => (route) => (status ? route.fulfill({ status, headers: { 'access-control-allow-origin': '*' } }) : route.abort());
+  const answered = (status) => (route) => (status ? route.fulfill({ status, headers: { 'access-control-allow-origin': '*' }, json: { error: { code: 'rate_limited', message: '' } } }) : route.abort());
   for (const [name, key, answer, expected] of [
     ['page not allowed', house.shop.key, undefined, /这个网站还没有开通助手[^{}]*127\.0\.0\.1/],
     ['key unknown', 'site_none', undefined, /身份验证/],
