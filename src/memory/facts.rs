@@ -103,8 +103,8 @@ pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
         // A correction leaves the speaker out: 说错了，是跨境店.
         let of_itself = clause.trim_start().starts_with('是') || has(SELF);
         let states = of_itself && !has(DENYING);
-        let of_a_shop =
-            of_itself || has(&["我", "店", "站"]) || ["i", "we", "shop", "store"].iter().any(|word| find_word(&clause, word).is_some());
+        // Money, pages and addresses move too.
+        let of_a_shop = has(&["店", "站"]) || ["shop", "store", "site"].iter().any(|word| find_word(&clause, word).is_some());
         let moved = moved_to(&clause).filter(|_| of_a_shop && !has(DENYING) && !has(GOODS));
         if let Some(value) = moved {
             put(known, Fact { slot: Slot::Market, value: value.to_owned(), place });
@@ -247,8 +247,15 @@ mod tests {
             let values: Vec<String> = known.into_iter().map(|fact| fact.value).collect();
             assert_eq!(values, ["跨境店", "新加坡站"], "{moved}");
         }
-        for not in ["我把库存从马来转到新加坡", "我想把店从马来迁到新加坡", "Can I move my shop from MY to SG?", "我们没有搬到新加坡站"]
-        {
+        for not in [
+            "我把库存从马来转到新加坡",
+            "我想把店从马来迁到新加坡",
+            "Can I move my shop from MY to SG?",
+            "我们没有搬到新加坡站",
+            "我已经把保证金转到新加坡的银行账户了",
+            "我把详情页改成马来语了",
+            "my payout was transferred to the US account",
+        ] {
             assert_eq!(values(not), [""; 0], "{not}");
         }
     }
