@@ -26,7 +26,7 @@ impl Serve {
     /// Serves until Ctrl-C or SIGTERM; a second one stops at once.
     pub async fn run(self, mut config: Config, tenant: &str, json: bool) -> Result<u8> {
         config.listen = self.listen.unwrap_or(config.listen);
-        heap::keep_nothing();
+        heap::give_back_soon();
         files::raise(config.limits.sockets);
         let lock = ServerLock::take(&config.data_dir)?;
         let listener = app::listen(&config.listen).await?;
