@@ -238,6 +238,11 @@ impl LocalDingTalk {
         times.iter().enumerate().map(within).max().unwrap_or_default()
     }
 
+    /// Calls of the API after `from` and before `to`.
+    pub fn calls_between(&self, from: Instant, to: Instant) -> usize {
+        self.state.seen().calls.iter().filter(|(_, at)| from < *at && *at < to).count()
+    }
+
     /// Requests to the API, for tokens and lines as well, whatever came of them.
     pub fn asked(&self) -> usize {
         self.state.seen().asked
