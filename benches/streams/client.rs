@@ -40,6 +40,12 @@ pub struct Heard {
     pub closed: Option<u16>,
 }
 
+impl Heard {
+    fn heard_at(&mut self, now: Instant) {
+        self.span = Some((self.span.map_or(now, |span| span.0), now));
+    }
+}
+
 pub struct Socket(WebSocketStream<TcpStream>);
 
 /// What a far reader's line looks like, in bytes: the server's own system keeps little for it.
@@ -103,8 +109,7 @@ impl Socket {
                     heard.chars += frame.delta.chars().count();
                     text.push_str(&frame.delta);
                     heard.tokens.extend(provider.under_way(&mut text, chars));
-                    let now = Instant::now();
-                    heard.span = Some((heard.span.map_or(now, |span| span.0), now));
+                    heard.heard_at(Instant::now());
                 }
                 "response.text.done" => heard.whole = Some(frame.text.chars().count()),
                 "response.done" => return heard,
@@ -115,8 +120,8 @@ impl Socket {
     }
 }
 
-/// Asks the provider itself; how long each token was under way.
-pub async fn direct(provider: &Provider, client: &reqwest::Client, chars: usize) -> Vec<Duration> {
+/// Asks the provider itself.
+pub async fn direct(provider: &Provider, client: &reqwest::Client, chars: usize) -> Heard {
     #[derive(Deserialize)]
     struct Chunk {
         choices: Vec<Choice>,
@@ -133,7 +138,7 @@ pub async fn direct(provider: &Provider, client: &reqwest::Client, chars: usize)
     let body = json!({"model": "direct", "stream": true, "messages": [{"role": "user", "content": "?"}]});
     let answer = client.post(format!("http://{}/v1/chat/completions", provider.address)).json(&body).send().await.expect("an answer");
     let mut bytes = answer.bytes_stream();
-    let (mut lines, mut text, mut times) = (Vec::new(), String::new(), Vec::new());
+    let (mut lines, mut text, mut heard) = (Vec::new(), String::new(), Heard::default());
     while let Some(part) = bytes.next().await {
         lines.extend_from_slice(&part.expect("bytes"));
         while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
@@ -143,8 +148,12 @@ pub async fn direct(provider: &Provider, client: &reqwest::Client, chars: usize)
             for choice in chunk.choices {
                 text.push_str(&choice.delta.content);
             }
-            times.extend(provider.under_way(&mut text, chars));
+            let times = provider.under_way(&mut text, chars);
+            if !times.is_empty() {
+                heard.heard_at(Instant::now());
+                heard.tokens.extend(times);
+            }
         }
     }
-    times
+    heard
 }

@@ -133,7 +133,7 @@ impl Bench {
         let by_hand = (0..TURNS).map(|_| async {
             let mut times = Vec::new();
             for _ in 0..rounds.div_ceil(4) {
-                times.extend(direct(&self.provider, &plain, SHORT).await);
+                times.extend(direct(&self.provider, &plain, SHORT).await.tokens);
             }
             times
         });
@@ -223,19 +223,24 @@ impl Bench {
 
     async fn streams_at_once(&self, question: &str) {
         let (count, tokens) = (self.many(1_000), 200);
+        let script = Script { tokens, gap: GAP, chars: SHORT, together: count };
+        // What the machine makes of provider and clients alone.
+        self.provider.plays(script);
+        let plain = reqwest::Client::new();
+        let heard = join_all((0..count).map(|_| direct(&self.provider, &plain, SHORT))).await;
+        row(&format!("{count} streams direct, {tokens} tokens each: rate, mean / slowest"), rates(&heard), "");
+        let times = Times::of(heard.into_iter().flat_map(|heard| heard.tokens));
+        row("  a token direct", format!("p50 / p99  {}", times.both()), "");
         let serving = self.serve(1).await;
         self.warm_up(&serving, question).await;
         let watch = serving.watch();
         let before = serving.resident();
-        self.provider.plays(Script { tokens, gap: GAP, chars: SHORT, together: count });
+        self.provider.plays(script);
         let mut sockets = self.sockets(&serving, count, false).await;
         let heard = join_all(sockets.iter_mut().map(|socket| self.one(socket, question, SHORT))).await;
         let came: usize = heard.iter().map(|heard| heard.tokens.len()).sum();
-        let rates: Vec<f64> = heard.iter().filter_map(rate).collect();
-        let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
-        let mean = rates.iter().sum::<f64>() / rates.len() as f64;
         row(&format!("{count} turns at once, {tokens} tokens each: lost tokens"), count * tokens - came.min(count * tokens), "0");
-        row("  rate, mean / slowest turn", format!("{mean:.2} / {slowest:.2} tokens/s"), "20 tokens/s");
+        row("  rate, mean / slowest turn", rates(&heard), "20 tokens/s");
         let times = Times::of(heard.into_iter().flat_map(|heard| heard.tokens));
         row("  a token through us", format!("p50 / p99  {}", times.both()), "");
         row("  memory: growth at most", format!("{:.0} MB", mb(watch.most() - before)), "");
@@ -279,6 +284,13 @@ impl Bench {
         let more = mb(grown[1]) - mb(grown[0]);
         row("  slow readers' own part of the growth", format!("{more:.0} MB"), "< 64 MB");
     }
+}
+
+fn rates(heard: &[Heard]) -> String {
+    let rates: Vec<f64> = heard.iter().filter_map(rate).collect();
+    let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
+    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+    format!("{mean:.2} / {slowest:.2} tokens/s")
 }
 
 /// Tokens a second from the first to the last.
