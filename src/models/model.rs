@@ -156,13 +156,13 @@ impl Model {
         self.thinks_first
     }
 
-    /// Whether it may think without saying where that begins: by its name, because it has not been heard yet and a
-    /// template of its provider may open the tag in the prompt, or because it did.
+    /// Whether it may think without saying where that begins: by its name, because it has not been heard yet and its
+    /// chat template may open the tag in the prompt, or because it did.
     pub fn may_think(&self) -> bool {
         self.wary.load(Ordering::Relaxed) > 0
     }
 
-    /// A whole answer was heard: whether it ended reasoning that it had not begun, so that its next answers wait until
+    /// An answer was heard that told whether it was reasoning: whether it ended reasoning that it had not begun, so that its next answers wait until
     /// they are known to be none.
     pub fn heard(&self, stray: bool) {
         let next = |left: u8| match left {
