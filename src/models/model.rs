@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
+use super::registry::BUILTIN;
 use super::tokens::{Budget, Family};
 use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, Usage};
 
@@ -109,7 +110,9 @@ impl Model {
         };
         // A question that is refused is no better at the next one.
         let others = if matches!(own, ModelError::Refused(_)) { Vec::new() } else { self.stand_ins() };
-        for other in others {
+        // The built-in model quotes sources: where there are none, all it could say is that nothing was found.
+        let can_say = |other: &Arc<Self>| other.card.id != BUILTIN || !request.grounding.is_empty();
+        for other in others.into_iter().filter(can_say) {
             tracing::warn!(model = self.card.id, other = other.card.id, error = %own, "another model is asked");
             if let Ok(deltas) = other.ask(&request, attempts).await {
                 return Ok(Started { model: other, deltas });
