@@ -165,8 +165,8 @@ impl Model {
         self.wary.load(Ordering::Relaxed) > 0
     }
 
-    /// An answer was heard that told whether it was reasoning: whether it ended reasoning that it had not begun, so that its next answers wait until
-    /// they are known to be none.
+    /// An answer was heard that told what it was: whether it ended reasoning that it had not begun, so that its next
+    /// answers wait until they are known to be none.
     pub fn heard(&self, stray: bool) {
         let next = |left: u8| match left {
             // Named for it: always.

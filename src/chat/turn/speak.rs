@@ -60,7 +60,7 @@ impl Turning {
             // Neither an answer nor thoughts as far as anybody can know: it is not told, and the next one waits as well.
             tracing::warn!(
                 model = self.model.card().id,
-                "an answer ended at its limit before it was known whether it was reasoning: set `thinks_first` for this model, or let it say more"
+                "an answer was cut short before it was known whether it was reasoning: set `thinks_first` for this model, or let it say more"
             );
         }
         self.note(answer.words.notes());
