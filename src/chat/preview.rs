@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::compose::{Composed, PartTokens, Parts, compose};
 use super::engine::ChatEngine;
-use super::turn::{readable, reasoning, sources_of, template_name};
+use super::turn::{readable, reasoning, sources_of, template_name, unsourced_name};
 use crate::config::SearchConfig;
 use crate::error::Result;
 use crate::ids::TenantId;
-use crate::knowledge::{Decision, Query};
+use crate::knowledge::{Decision, Hit, Query};
 use crate::models::tokens::Family;
 use crate::models::{Language, Reasoning, Role, Usage};
 use crate::prompts::PromptTemplate;
@@ -25,7 +25,8 @@ pub struct Trying {
     pub market: Option<String>,
     /// Who would answer; the default model otherwise.
     pub model: Option<String>,
-    /// The template; the one in force for the question's language otherwise.
+    /// The template; the one in force for the question's language otherwise, and wherever the turn would use another:
+    /// nothing that the base does not know is asked with a template for sources.
     pub template: Option<Arc<PromptTemplate>>,
     /// How rows are put in order and when they count; as in force otherwise.
     pub search: Option<SearchConfig>,
@@ -40,9 +41,9 @@ pub struct Preview {
     pub version: String,
     /// Who would answer.
     pub model: String,
-    /// What the base has to say: only `grounded` asks a model.
+    /// What the base has to say: `grounded` asks a model, `none` where the shop allows answers without sources.
     pub decision: Decision,
-    /// Whether a model would be asked at all.
+    /// Whether a model would be asked with this template.
     pub asks_model: bool,
     /// The question as guardrails let it through.
     pub question: String,
@@ -114,17 +115,29 @@ impl ChatEngine {
         let model = parts.models.select(trying.model.as_deref())?;
         let question = parts.safety.question(tenant, trying.question.trim()).await.text;
         let language = Language::of(&question);
-        let template = match trying.template {
-            Some(template) => template,
-            None => Arc::clone(parts.prompts.of(tenant).await?.get(template_name(language))?),
-        };
         let asked = Query { text: question.clone(), market: trying.market.clone(), top: parts.sources, ..Query::default() };
         let found = match &trying.search {
             Some(tried) => parts.knowledge.search_by(tenant, &asked, tried).await?,
             None => parts.knowledge.search(tenant, &asked).await?,
         };
-        let (hits, _) = readable(&parts.safety, tenant, &sources_of(&found, parts.sources)).await;
-        let picked = self.picked(tenant, &template.choice, &question, trying.market.as_deref(), &hits).await?;
+        let unsourced = found.decision == Decision::None && self.answers_unsourced(tenant, &model);
+        let tried = trying.template.filter(|tried| !unsourced || is_unsourced(tried));
+        let template = match tried {
+            Some(template) => template,
+            None => {
+                let name = if unsourced { unsourced_name(language) } else { template_name(language) };
+                Arc::clone(parts.prompts.of(tenant).await?.get(name)?)
+            }
+        };
+        // A template for answers without sources is given neither sources nor rows as examples.
+        let (hits, picked): (Vec<Hit>, Vec<Hit>) = match is_unsourced(&template) {
+            true => (Vec::new(), Vec::new()),
+            false => {
+                let (hits, _) = readable(&parts.safety, tenant, &sources_of(&found, parts.sources)).await;
+                let picked = self.picked(tenant, &template.choice, &question, trying.market.as_deref(), &hits).await?;
+                (hits, picked)
+            }
+        };
         let answer_tokens = parts.config.answer_tokens;
         let Composed { request, tokens, parts: names } = compose(Parts {
             template: &template,
@@ -166,7 +179,7 @@ impl ChatEngine {
             version: template.label(),
             model: model.card().id.clone(),
             decision: found.decision,
-            asks_model: found.decision == Decision::Grounded,
+            asks_model: unsourced || found.decision == Decision::Grounded && !is_unsourced(&template),
             question,
             reasoning: reasoning(&parts.config.reasoning, &template),
             picked: picked.iter().map(|hit| hit.entry.id.to_string()).collect(),
@@ -180,4 +193,9 @@ impl ChatEngine {
             price,
         })
     }
+}
+
+/// Whether a template is one for answers without sources.
+fn is_unsourced(template: &PromptTemplate) -> bool {
+    [Language::Zh, Language::En].map(unsourced_name).contains(&template.name.as_str())
 }

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use crate::knowledge::{decide, text};
+use crate::memory::facts::{CODES, shouts};
 
 /// Longest query carried over, in characters.
 const CARRIED: usize = 160;
@@ -113,24 +114,11 @@ const SIDES: &[&str] = &[
 #[rustfmt::skip]
 const FACETS: &[&[&str]] = &[
     &["中国站", "新加坡站", "马来西亚站", "马来站", "美国站", "英国站", "德国站", "日本站", "新加坡", "马来西亚", "美国", "英国", "德国", "日本", "中国", "欧洲",
-      "singapore", "malaysia", "japan", "germany", "china", "united states", "united kingdom"],
+      "singapore", "malaysia", "japan", "germany", "china site", "china", "united states", "united kingdom"],
     &["普通店", "本地店", "跨境店", "跨境", "本地", "国内店", "cross-border shop", "local shop", "cross-border", "local"],
     &["旗舰店", "专卖店", "专营店", "旗舰", "专卖", "专营", "flagship", "specialty", "general shop"],
     &["国内仓", "保税仓", "海外仓", "保税", "海外直邮", "直邮", "bonded", "direct mail", "domestic"],
 ];
-
-/// Codes of the markets above, in capitals only: "my refund" and "tell us" name none.
-const CODES: [(&str, &str); 7] = [
-    ("CN", "china"),
-    ("SG", "singapore"),
-    ("MY", "malaysia"),
-    ("US", "united states"),
-    ("UK", "united kingdom"),
-    ("DE", "germany"),
-    ("JP", "japan"),
-];
-/// A text of so many Latin words, all in capitals, shouts: its MY is no market.
-const SHOUTED: usize = 3;
 
 /// Words that make a question of their own even of such a word alone: how do I open a flagship shop?
 const DOING: &[&str] = &[
@@ -242,8 +230,7 @@ fn strip_opening(question: &str) -> &str {
 
 /// Normalised, with codes of markets as their names.
 fn spelled_out(text: &str) -> String {
-    let latin = || text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
-    if latin().count() >= SHOUTED && !latin().any(|word| word.contains(|c: char| c.is_ascii_lowercase())) {
+    if shouts(text) {
         return text::normalise(text);
     }
     let parts = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
@@ -334,7 +321,9 @@ mod tests {
         }
         assert!(standalone(Some("Which customs papers does the US site want?"), "and Japan?").contains("customs"));
         assert!(!turns(us, "where is my refund") && !turns(us, "WHERE IS MY REFUND"));
-        assert!(turns(us, "How long in DE?"));
+        assert!(turns(us, "How long in DE?") && turns(us, "How long in CN?") && turns(us, "How long in China?"));
+        let query = standalone(Some("How long do I have to ship on the CN site?"), "and SG?");
+        assert!(query.contains("ship") && !query.contains("china"), "{query}");
         assert_eq!(spelled_out("US站 and us, BUS"), "united states站 and us, bus");
     }
 

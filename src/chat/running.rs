@@ -38,6 +38,7 @@ impl Running {
             turn: turn.clone(),
             answer: told.answer,
             decision: told.decision,
+            unsourced: told.unsourced,
             sources: if told.sources.is_null() { Value::Array(Vec::new()) } else { told.sources },
             numbers: serde_json::json!(told.numbers),
             owed: told.owed,
@@ -56,6 +57,8 @@ pub struct Told {
     pub answer: String,
     /// As stored with a turn.
     pub decision: Option<String>,
+    /// As stored with a turn.
+    pub unsourced: bool,
     /// As stored with a turn.
     pub sources: Value,
     /// The numbers it was told with.

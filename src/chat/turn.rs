@@ -38,7 +38,7 @@ mod spans;
 mod speak;
 
 pub(super) use guarded::readable;
-pub(super) use prompt::{reasoning, template_name};
+pub(super) use prompt::{reasoning, template_name, unsourced_name};
 pub(super) use retrieve::{is_web, sources_of};
 
 /// A turn while it runs.

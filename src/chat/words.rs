@@ -103,6 +103,14 @@ pub fn spend_limit(language: Language, limit: &Limit) -> String {
     }
 }
 
+/// The server stopped in the middle of the answer.
+pub fn interrupted(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "服务正在重启，回答没有说完，已经收到的部分保留着。请稍后再问一次。",
+        Language::En => "The server is restarting and broke the answer off. What came is kept; ask once more in a moment.",
+    }
+}
+
 /// Something of ours failed, not the question.
 pub fn failed(language: Language) -> &'static str {
     match language {

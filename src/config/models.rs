@@ -95,8 +95,9 @@ pub struct ModelConfig {
     pub queue: usize,
     /// Ids of the models that are asked in its place, in this order, when it gives no first token.
     pub fallback: Vec<String>,
-    /// Its chat template opens `<think>` in the prompt, so that answers begin inside it.
-    pub thinks_first: bool,
+    /// Whether its chat template opens `<think>` in the prompt, so that answers begin inside it. Where nobody says, it is
+    /// learnt from its first answer, which waits for that.
+    pub thinks_first: Option<bool>,
     /// Sampling and other fields of the request, by the provider's own names.
     pub options: BTreeMap<String, Value>,
 }
@@ -121,7 +122,7 @@ impl Default for ModelConfig {
             concurrency: 0,
             queue: QUEUE,
             fallback: Vec::new(),
-            thinks_first: false,
+            thinks_first: None,
             options: BTreeMap::new(),
         }
     }

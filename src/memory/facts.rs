@@ -9,6 +9,8 @@ use self::markets::{GOODS, find_word, moved_to, of_goods, spelled_out};
 
 mod markets;
 
+pub use markets::{CODES, shouts};
+
 /// Something the merchant has stated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -226,6 +228,33 @@ mod tests {
         assert_eq!(values("我是新加坡站的商家 货发往马来西亚"), ["新加坡站"]);
         assert_eq!(values("I sell in Singapore and ship to Germany"), ["新加坡站"]);
         assert_eq!(values("I sell goods in Singapore"), ["新加坡站"]);
+        for both in [
+            "I sell in Singapore and ship from Japan",
+            "I sell in Singapore and my goods are made in Japan",
+            "I sell in Singapore and my stock is in Japan",
+            "We sell in Singapore but ship out of the Japan warehouse",
+            "我在新加坡站卖马来西亚海外仓的货",
+        ] {
+            assert_eq!(values(both), ["新加坡站"], "{both}");
+        }
+        for stored in [
+            "我的海外仓在马来西亚",
+            "我在马来西亚有一个海外仓",
+            "我在马来西亚租了仓库",
+            "我做马来西亚海外仓",
+            "我的工厂在马来西亚",
+            "我的海外仓是马来西亚的",
+            "I have a warehouse in Japan",
+            "My overseas warehouse is in Malaysia",
+            "I have a Malaysia overseas warehouse",
+            "My goods come from Japan",
+        ] {
+            assert_eq!(values(stored), [""; 0], "{stored}");
+        }
+        for own in ["我在新加坡开店用海外仓发货", "我是新加坡站的商家用海外仓", "I am a seller from the Singapore site"]
+        {
+            assert_eq!(values(own), ["新加坡站"], "{own}");
+        }
         assert_eq!(values("My flagship store is in Singapore"), ["新加坡站", "旗舰店"]);
         assert_eq!(values("我是 MY 站的商家"), ["马来西亚站"]);
         assert_eq!(values("We are a US seller"), ["美国站"]);

@@ -74,6 +74,9 @@ pub struct Turn {
     pub answer: String,
     /// `direct`, `grounded`, `none`.
     pub decision: Option<String>,
+    /// Whether a model answered from what it knows itself, because the base had nothing.
+    #[serde(skip)]
+    pub unsourced: bool,
     /// Who answered.
     pub model: Option<String>,
     /// `running`, `completed`, `incomplete`, `cancelled`, `failed`.

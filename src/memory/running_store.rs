@@ -19,6 +19,7 @@ pub struct Progress {
     pub turn: TurnId,
     pub answer: String,
     pub decision: Option<String>,
+    pub unsourced: bool,
     pub sources: Value,
     pub numbers: Value,
     pub owed: Option<Owed>,
@@ -28,14 +29,14 @@ impl Memory {
     /// Notes how far running turns are, all at once; a turn that has ended meanwhile stays as it is.
     pub async fn note_progress(&self, all: &[Progress]) -> Result<()> {
         let now = self.clock.now();
-        let sql = "update turns set answer = $3, decision = $4, sources = $5, numbers = $6, alive_ms = $7, owed = $8 \
+        let sql = "update turns set answer = $3, decision = $4, sources = $5, numbers = $6, alive_ms = $7, owed = $8, unsourced = $9 \
              where tenant_id = $1 and id = $2 and status = 'running'";
         let mut tx = self.db.begin().await?;
         for one in all {
             let owed = one.owed.as_ref().map(serde_json::to_string).transpose()?;
             in_tx!(&mut tx, conn => sqlx::query(sql)
                 .bind(&one.tenant).bind(&one.turn).bind(&one.answer).bind(&one.decision)
-                .bind(one.sources.to_string()).bind(one.numbers.to_string()).bind(now).bind(owed)
+                .bind(one.sources.to_string()).bind(one.numbers.to_string()).bind(now).bind(owed).bind(one.unsourced)
                 .execute(conn).await.map(drop))?;
         }
         tx.commit().await

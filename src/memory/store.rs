@@ -52,6 +52,7 @@ pub struct Outcome {
     pub query: String,
     pub answer: String,
     pub decision: Option<String>,
+    pub unsourced: bool,
     pub status: String,
     pub finish_reason: String,
     pub error: Option<Value>,
@@ -75,7 +76,7 @@ pub struct Memory {
     pub(super) clock: Clock,
 }
 
-pub(super) const TURN: &str = "id, conversation_id, ordinal, owner_id, client_msg_id, question, query, answer, decision, model, status, finish_reason, error, sources, citations, suggestions, usage, timings, trace, created_ms, done_ms, numbers, alive_ms, place, message_id, replaces, replaced_by, rating, reasons, remark, rated_ms, market, locale";
+pub(super) const TURN: &str = "id, conversation_id, ordinal, owner_id, client_msg_id, question, query, answer, decision, model, status, finish_reason, error, sources, citations, suggestions, usage, timings, trace, created_ms, done_ms, numbers, alive_ms, place, message_id, replaces, replaced_by, rating, reasons, remark, rated_ms, market, locale, unsourced";
 pub(super) const CONVERSATION: &str = "id, owner_id, channel, title, turns, created_ms, updated_ms";
 /// Characters of the first question that name a conversation.
 const TITLE_CHARS: usize = 60;
@@ -115,6 +116,7 @@ pub(super) struct TurnRow {
     rated_ms: Option<Timestamp>,
     market: Option<String>,
     locale: Option<String>,
+    unsourced: bool,
 }
 
 impl TurnRow {
@@ -148,6 +150,7 @@ impl TurnRow {
             query: self.query,
             answer: self.answer,
             decision: self.decision,
+            unsourced: self.unsourced,
             model: self.model,
             status: self.status,
             finish_reason: self.finish_reason,
@@ -272,7 +275,7 @@ impl Memory {
     pub async fn record_outcome(&self, tenant: &TenantId, id: &TurnId, outcome: &Outcome) -> Result<bool> {
         let sql = "update turns set query = $3, answer = $4, decision = $5, status = $6, finish_reason = $7, error = $8, \
              sources = $9, citations = $10, suggestions = $11, usage = $12, timings = $13, trace = $14, done_ms = $15, numbers = $16, \
-             model = coalesce($17, model) where tenant_id = $1 and id = $2 and status = 'running' \
+             model = coalesce($17, model), unsourced = $18 where tenant_id = $1 and id = $2 and status = 'running' \
              returning conversation_id, question, model, market, locale";
         let error = outcome.error.as_ref().map(Value::to_string);
         let mut tx = self.db.begin().await?;
@@ -281,7 +284,7 @@ impl Memory {
             .bind(&outcome.status).bind(&outcome.finish_reason).bind(error)
             .bind(outcome.sources.to_string()).bind(outcome.citations.to_string()).bind(outcome.suggestions.to_string())
             .bind(outcome.usage.to_string()).bind(outcome.timings.to_string()).bind(outcome.trace.to_string())
-            .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model)
+            .bind(self.clock.now()).bind(outcome.numbers.to_string()).bind(&outcome.model).bind(outcome.unsourced)
             .fetch_optional(conn).await)?;
         let was_running = turn.is_some();
         if let Some(event) = turn.and_then(|turn| turn.event(id, outcome, self.clock.now())) {
@@ -395,6 +398,7 @@ fn fresh_turn(new: &NewTurn<'_>, conversation_id: ConversationId, ordinal: i64, 
         query: String::new(),
         answer: String::new(),
         decision: None,
+        unsourced: false,
         model: Some(new.model.to_owned()),
         status: "running".to_owned(),
         finish_reason: None,

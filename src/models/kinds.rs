@@ -255,11 +255,18 @@ impl Site {
 /// Words in the names of models that think before they answer, whoever serves them.
 const THINKERS: [&str; 5] = ["r1", "qwq", "qvq", "reasoner", "thinking"];
 
-/// How many answers of a model wait until they are known to be no reasoning: all of one whose name says that it thinks,
-/// the first of one whose chat template may open the tag in the prompt, none of others.
+/// Systems that are known to tell reasoning in a field of its own. Behind any other address there may be an open model
+/// whose chat template opens the tag in the prompt: vLLM, SGLang and llama.cpp look like any compatible endpoint, also
+/// behind LiteLLM or another gateway.
+const TELL_APART: [&str; 8] =
+    ["openai", "azure.ai.openai", "deepseek", "anthropic", "gcp.vertex_ai", "gcp.gemini", "dashscope", "merchant_copilot"];
+
+/// How many answers of a model wait until they are known to be no reasoning, where the configuration does not say: all
+/// of one whose name says that it thinks, the first of one whose chat template may open the tag in the prompt, none of
+/// others.
 pub(super) fn wary(id: &str, system: &str) -> u8 {
     let named = id.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| THINKERS.contains(&word));
-    if named { ALWAYS_WARY } else { u8::from(matches!(system, "vllm" | "ollama")) }
+    if named { ALWAYS_WARY } else { u8::from(!TELL_APART.contains(&system)) }
 }
 
 fn by_name(kind: ProviderKind) -> &'static Kind {
@@ -325,6 +332,29 @@ mod tests {
         assert_eq!(header(K::Azure, "http://h"), "api-key");
         assert_eq!(header(K::Anthropic, ""), "x-api-key");
         assert_eq!(header(K::Vllm, ""), "authorization");
+    }
+
+    #[test]
+    fn whoever_may_think_unseen_is_heard_once_before_it_is_told() {
+        use ProviderKind as K;
+        let first = |kind, base: &str, id: &str| wary(id, &site(kind, base).peer(id).system);
+        // vLLM's usual address under `auto`, as OPENAI_BASE_URL gives it; a gateway may hide the same.
+        for (kind, base) in [
+            (K::Auto, "http://127.0.0.1:8000/v1"),
+            (K::Auto, "https://gateway.example/v1"),
+            (K::Litellm, ""),
+            (K::Vllm, ""),
+            (K::Ollama, ""),
+        ] {
+            assert_eq!(first(kind, base, "shop-assistant"), 1, "{base}");
+        }
+        let known =
+            ["https://api.openai.com/v1", "https://shop.openai.azure.com", "https://api.deepseek.com", "https://dashscope.aliyuncs.com/v1"];
+        let more = ["https://api.anthropic.com", "https://aiplatform.googleapis.com/v1/x", "https://generativelanguage.googleapis.com/v1"];
+        for base in known.into_iter().chain(more) {
+            assert_eq!((first(K::Auto, base, "m"), first(K::Auto, base, "deepseek-r1")), (0, ALWAYS_WARY), "{base}");
+        }
+        assert_eq!(wary("builtin", "merchant_copilot"), 0);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::attempts::{Attempts, Peer, Trial};
 use super::breaker::{Breaker, Health, Pass};
 use super::gate::{Gate, Place};
+use super::registry::BUILTIN;
 use super::tokens::{Budget, Family};
 use super::{ChatModel, CompletionRequest, Delta, DeltaStream, FinishReason, ModelError, Usage};
 
@@ -109,7 +110,9 @@ impl Model {
         };
         // A question that is refused is no better at the next one.
         let others = if matches!(own, ModelError::Refused(_)) { Vec::new() } else { self.stand_ins() };
-        for other in others {
+        // The built-in model quotes sources: where there are none, all it could say is that nothing was found.
+        let can_say = |other: &Arc<Self>| other.card.id != BUILTIN || !request.grounding.is_empty();
+        for other in others.into_iter().filter(can_say) {
             tracing::warn!(model = self.card.id, other = other.card.id, error = %own, "another model is asked");
             if let Ok(deltas) = other.ask(&request, attempts).await {
                 return Ok(Started { model: other, deltas });
@@ -156,14 +159,14 @@ impl Model {
         self.thinks_first
     }
 
-    /// Whether it may think without saying where that begins: by its name, because it has not been heard yet and a
-    /// template of its provider may open the tag in the prompt, or because it did.
+    /// Whether it may think without saying where that begins: by its name, because it has not been heard yet and its
+    /// chat template may open the tag in the prompt, or because it did.
     pub fn may_think(&self) -> bool {
         self.wary.load(Ordering::Relaxed) > 0
     }
 
-    /// A whole answer was heard: whether it ended reasoning that it had not begun, so that its next answers wait until
-    /// they are known to be none.
+    /// An answer was heard that told what it was: whether it ended reasoning that it had not begun, so that its next
+    /// answers wait until they are known to be none.
     pub fn heard(&self, stray: bool) {
         let next = |left: u8| match left {
             // Named for it: always.

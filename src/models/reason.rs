@@ -11,7 +11,7 @@
 //!   taken out, wherever it stands. What came before it is reasoning where the text is still there to be
 //!   told so: for a model configured with `thinks_first`, which begins [inside](ReasonSplitter::inside) the
 //!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag: by its
-//!   name, in the first answer of a provider whose templates do so, and in a few answers after one that did.
+//!   name, in the first answer at an address behind which such a template may be, and in a few answers after one that did.
 //!   Of other models it was already sent as text: holding every answer back until it is over would cost
 //!   every reader the streaming. An answer that is [cut off](ReasonSplitter::cut_off) while it waits was reasoning.
 //! - White space after the tags goes with them; so does white space before the answer.
@@ -80,6 +80,11 @@ impl ReasonSplitter {
         if matches!(self.state, State::Unsure) {
             self.state = State::Start;
         }
+    }
+
+    /// Whether it is known what the text is: it waits for no tag.
+    pub fn is_sure(&self) -> bool {
+        !matches!(self.state, State::Unsure)
     }
 
     /// Whether reasoning ended that had not begun.
@@ -217,11 +222,15 @@ impl ReasonSplitter {
     }
 }
 
-/// What a whole text says beside its reasoning: of a call beside an answer. `cut` when it broke off.
+/// What a whole text says beside its reasoning: of a call beside an answer. `cut` when it broke off. The model is heard
+/// here as in an answer, so that its answers may wait no longer.
 pub fn said(text: &str, model: &Model, cut: bool) -> String {
     // Nobody reads along, so that any model's text may wait for its tag.
     let mut split = if model.thinks_first() { ReasonSplitter::inside() } else { ReasonSplitter::unsure() };
     let mut pieces = split.push(text);
+    if !text.is_empty() && (!cut || split.is_sure()) {
+        model.heard(split.saw_stray());
+    }
     pieces.extend(if cut && model.may_think() { split.cut_off() } else { split.finish() });
     let text: String = pieces.into_iter().filter_map(|piece| if let Piece::Text(text) = piece { Some(text) } else { None }).collect();
     text.trim().to_owned()

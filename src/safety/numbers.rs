@@ -23,6 +23,12 @@ pub const LABEL_REACH: usize = 20;
 const GROUPS: usize = 8;
 /// What may stand between two groups, also between spaces.
 pub const SEPARATORS: [char; 5] = ['-', '.', '_', '·', '•'];
+/// What stands between the groups of a phone as well, but also between the numbers of a list, a date or a table.
+const LOOSE: [&str; 13] = ["  ", "/", " / ", "/ ", " /", "\n", "\r\n", " \n", " \r\n", "\n ", "\r\n ", "-\n", "-\r\n"];
+/// The longest of them, in characters.
+const LONGEST_GAP: usize = 3;
+/// What those are made of.
+pub const LOOSE_CHARS: [char; 4] = [' ', '/', '\r', '\n'];
 
 /// Finds personal numbers in half-width text, as byte ranges.
 pub fn find(text: &str) -> Vec<(Range<usize>, Kind)> {
@@ -43,16 +49,20 @@ fn number_at(text: &str, at: usize) -> Option<(Range<usize>, Kind)> {
     let start = with_country_sign(text, at);
     let label = Label::before(&text[..start]);
     let international = start < at || text[..at].ends_with('(');
-    let mut number = Written { international, ..Written::default() };
+    let mut number = Written { international, plus: start < at && text[start..].starts_with('+'), ..Written::default() };
     let mut found = None;
     let mut end = at;
     while (number.groups.len() < GROUPS || number.is_spelled()) && end - at < REACH {
-        let Some(group) = next_group(&text[end..], !number.groups.is_empty()) else { break };
-        number.dotted |= text[end..end + group.start].contains('.');
+        let rest = &text[end..];
+        let Some(group) = next_group(rest, !number.groups.is_empty()).or_else(|| loose_group(rest)) else { break };
+        number.gap(&rest[..group.start]);
         number.push(&text[end + group.start..end + group.end]);
         end += group.end;
         let stop = end + usize::from(number.is_one_short_of_an_id() && text[end..].starts_with(['x', 'X']));
-        let whole = !number.is_spelled() || stands_alone(text, start..stop);
+        let whole = match number.loose {
+            0 => !number.is_spelled() || stands_alone(text, start..stop),
+            _ => label == Some(Label::Phone) || is_no_part_of_a_list(text, start..stop),
+        };
         if let Some(kind) = number.kind(stop > end, label).filter(|kind| whole && may_stand(text, start..stop, *kind, label)) {
             found = Some((start..stop, kind));
         }
@@ -66,11 +76,26 @@ struct Written {
     digits: String,
     groups: Vec<usize>,
     international: bool,
+    /// With a plus sign before its country's code.
+    plus: bool,
+    /// How many of the gaps are [`LOOSE`], and how many of those have a slash, or break the line.
+    loose: usize,
+    slashes: usize,
+    breaks: usize,
     /// With dots, as decimals, versions and addresses of machines are too.
     dotted: bool,
 }
 
 impl Written {
+    fn gap(&mut self, gap: &str) {
+        self.dotted |= gap.contains('.');
+        if LOOSE.contains(&gap) {
+            self.loose += 1;
+            self.slashes += usize::from(gap.contains('/'));
+            self.breaks += usize::from(gap.contains('\n'));
+        }
+    }
+
     fn push(&mut self, group: &str) {
         self.digits.push_str(group);
         self.groups.push(group.len());
@@ -99,7 +124,7 @@ impl Written {
         if self.is_phone(label) {
             return Some(Kind::Phone);
         }
-        (self.is_grouped_like_a_card() && is_bank_card(&self.digits)).then_some(Kind::BankCard)
+        (self.loose == 0 && self.is_grouped_like_a_card() && is_bank_card(&self.digits)).then_some(Kind::BankCard)
     }
 
     fn is_phone(&self, label: Option<Label>) -> bool {
@@ -108,7 +133,12 @@ impl Written {
             return true;
         }
         if self.groups == [3, 3, 4] && !self.digits.starts_with(['0', '1']) {
-            return labelled || self.international;
+            return labelled || self.plus || self.international && self.loose == 0;
+        }
+        if self.loose > 0 {
+            // +1 415 555 2671, or +49 30/123456 as it is usual there: not a date, nor the next line's number.
+            let usual = self.groups == [1, 3, 3, 4] || self.groups.len() >= 3 && self.loose == 1 && self.slashes == 1;
+            return self.plus && usual && (9..=15).contains(&self.digits.len()) && !self.digits.starts_with('0');
         }
         let fewest = if self.dotted { 3 } else { 2 };
         let long_enough = (self.groups.len() >= fewest && self.digits.len() >= 9) || self.digits.len() >= 11 && !self.dotted;
@@ -124,6 +154,10 @@ impl Written {
         };
         let Some((first, rest)) = self.groups.split_first() else { return false };
         let local = |groups: &[usize]| matches!(groups, [8] | [4, 4]) || area == 4 && matches!(groups, [7] | [3, 4]);
+        if self.loose > 0 {
+            // Without an extension, which may be the next line's number.
+            return labelled && *first == area && local(rest);
+        }
         let apart = local(rest) || rest.split_last().is_some_and(|(extension, rest)| *extension <= 5 && local(rest));
         let certain = !self.dotted && self.digits.get(area..).is_some_and(|number| !number.starts_with('0'));
         certain && (*first == area && apart || labelled && rest.is_empty() && local(&[first.saturating_sub(area)]))
@@ -140,8 +174,22 @@ impl Written {
             Some(first) => *first -= code.min(*first),
             None => {}
         }
+        if self.loose > 0 {
+            return labelled && matches!(groups[..], [3, 8] | [7, 4])
+                || matches!(groups[..], [3, 4, 4]) && (labelled || self.is_no_list(code));
+        }
         let usual = matches!(groups[..], [11] | [3, 8] | [7, 4]) || self.is_spelled();
         matches!(groups[..], [3, 4, 4]) || !self.dotted && (labelled || usual)
+    }
+
+    /// Whether three groups with loose gaps behind a country's code of `code` digits are no prices or sizes (199/2999/3999):
+    /// those have no country's code and none of them begins with 0; and beside each other they end alike.
+    fn is_no_list(&self, code: usize) -> bool {
+        let Some([second, third]) = self.digits.get(code + 3..).and_then(|rest| Some([rest.get(..4)?, rest.get(4..)?])) else {
+            return false;
+        };
+        let alike = second[2..] == third[2..];
+        code > 0 || second.starts_with('0') || third.starts_with('0') || self.slashes + self.breaks == 0 && !alike
     }
 
     /// Groups of four (the last of any length), 4-6-5, or all in one.
@@ -264,6 +312,21 @@ fn next_group(text: &str, separated: bool) -> Option<Range<usize>> {
     Some(gap..gap + digits(gap)).filter(|group| !group.is_empty())
 }
 
+/// The same behind a [loose](LOOSE) gap.
+fn loose_group(text: &str) -> Option<Range<usize>> {
+    let gap = text.len() - text.trim_start_matches(|c| LOOSE_CHARS.contains(&c) || c == '-').len();
+    let digits = text[gap..].bytes().take_while(u8::is_ascii_digit).count();
+    Some(gap..gap + digits).filter(|group| !group.is_empty() && LOOSE.contains(&&text[..gap]))
+}
+
+/// Whether no other number stands beside it, or in the line before or behind.
+fn is_no_part_of_a_list(text: &str, span: Range<usize>) -> bool {
+    let before = text[..span.start].char_indices().rev().take(LONGEST_GAP).take_while(|(_, c)| LOOSE_CHARS.contains(c)).last();
+    let before = &text[..before.map_or(span.start, |(at, _)| at)];
+    let rest = &text[span.end..];
+    !before.ends_with(|c: char| c.is_ascii_digit()) && next_group(rest, true).or_else(|| loose_group(rest)).is_none()
+}
+
 /// Whether no more digits stand around it: a longer row of single digits is no phone with something before or behind.
 fn stands_alone(text: &str, span: Range<usize>) -> bool {
     let gap = |c: char| c == ' ' || SEPARATORS.contains(&c);
@@ -373,6 +436,37 @@ mod tests {
             "1 3 8 0 0 1 3 8 0 0 0 5", "5 1 3 8 0 0 1 3 8 0 0 0", "1.3.8.0.0.1.3.8.0.0.0", "SKU_139_0013_9000", "订单号 010-12345678",
             "批号：0571-87654321", "编号 1 3 8 0 0 1 3 8 0 0 0", "000-12345678", "0100-1234-5678", "010-02345678", "尺码 3 6 3 8 4 0 4 2 4 4 4",
             "01065432100", "139_0013_9000_1", "010.12345678", "139·0013·9000 元", "138 001 38000",
+        ];
+        for none in none {
+            assert_eq!(kinds(none), [], "{none}");
+        }
+        #[rustfmt::skip]
+        let loose = [
+            "138  0013  8000", "139  1234  5678", "138/0013/8000", "138 / 0013 / 8000", "138\n0013\n8000", "138 0013\n8000", "138-0013-\n8000",
+            "138\r\n0013 8000", "+86 139/1234/5678", "+86  139  1234  5678", "86\n139 1234 5678", "+49 30/123456", "+1  415  555  2671",
+        ];
+        for phone in loose {
+            assert_eq!(kinds(&format!("打 {phone} 找我")), [(phone, Kind::Phone)]);
+        }
+        for (labelled, phone) in [
+            ("手机：139/1234/5678", "139/1234/5678"),
+            ("电话 139\n1234\n5678", "139\n1234\n5678"),
+            ("电话：0571/87654321", "0571/87654321"),
+            ("电话 010  6543  2100", "010  6543  2100"),
+            ("tel: 415/555/2671", "415/555/2671"),
+            ("手机 138\n00138000\n2 件", "138\n00138000"),
+            ("电话 010-12345678\n2. 邮箱", "010-12345678"),
+            ("+86 10 6543 2100\n2. 邮箱", "+86 10 6543 2100"),
+            ("打 138 0013 8000\n5 件", "138 0013 8000"),
+        ] {
+            assert_eq!(kinds(labelled), [(phone, Kind::Phone)], "{labelled}");
+        }
+        #[rustfmt::skip]
+        let none = [
+            "套餐 199/2999/3999 任选", "150  2000  3000", "199  2999  3999", "150\n2000\n3000", "139\n1234\n5678", "2026/11/25", "15/11/2026 10:30",
+            "(12) 25/11/2026 10:30", "(300/400/5000)", "+10  2026  11  25", "增长 +10\n20261125 12", "13800\n138000", "138/00138000",
+            "1380013\n8000", "5  138  0013  8000", "138  0013  8000  12", "138\n0013\n8000\n12", "1\n3\n8\n0\n0\n1\n3\n8\n0\n0\n0",
+            "订单号 138/0013/8000", "0571/87654321", "4111\n1111\n1111\n1111", "数量 138  0013  8000 件", "1/3/8/0/0/1/3/8/0/0/0",
         ];
         for none in none {
             assert_eq!(kinds(none), [], "{none}");

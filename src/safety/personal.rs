@@ -70,7 +70,10 @@ impl Rule for PersonalData {
         let folded = Folded::width(&text[start..]);
         let address = run(&folded.text, ADDRESS_REACH, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '%' | '+' | '-' | '@'));
         let digits = run(&folded.text, numbers::REACH, |c| {
-            c.is_ascii_digit() || matches!(c, ' ' | '+' | '(' | ')' | 'x' | 'X' | ',') || numbers::SEPARATORS.contains(&c)
+            c.is_ascii_digit()
+                || matches!(c, '+' | '(' | ')' | 'x' | 'X' | ',')
+                || numbers::SEPARATORS.contains(&c)
+                || numbers::LOOSE_CHARS.contains(&c)
         });
         let digits =
             folded.text[digits..].find(|c: char| c.is_ascii_digit() || matches!(c, '+' | '(')).map_or(folded.text.len(), |at| digits + at);
@@ -200,7 +203,18 @@ mod tests {
         let rule = PersonalData::default();
         let pending = |text: &str| text[rule.open_from(text)..].to_owned();
         assert_eq!(pending("保证金是 138"), "138");
-        for under_way in ["138 0013 ", "1 3 8 0 0 1 3 ", "139·0013·", "139_0013", "138 . 0013 . ", "(0571) 87", "010-1"] {
+        for under_way in [
+            "138 0013 ",
+            "1 3 8 0 0 1 3 ",
+            "139·0013·",
+            "139_0013",
+            "138 . 0013 . ",
+            "(0571) 87",
+            "010-1",
+            "138  0013",
+            "138/00",
+            "138\n0013\n",
+        ] {
             assert_eq!(pending(&format!("打 {under_way}")), under_way);
         }
         assert_eq!(pending("write to some.bo"), "some.bo");

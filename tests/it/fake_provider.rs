@@ -46,7 +46,7 @@ const CUT: [(&str, &str); 3] = [("think", INLINE), ("apart", APART), ("harmony",
 pub const INLINE: &str = "<think>机密推理\n第二行</think>\n\n答案 <b> [1]。";
 
 /// The models it has, beside those of [`CUT`].
-const MODELS: [&str; 36] = [
+const MODELS: [&str; 39] = [
     "normal",
     "uncalled-1",
     "uncalled-2",
@@ -82,6 +82,9 @@ const MODELS: [&str; 36] = [
     "stray-once",
     "strays-r1",
     "unfinished-r1",
+    "unknown-opens",
+    "unknown-plain",
+    "unknown-cut",
     "linked",
 ];
 
@@ -144,8 +147,16 @@ pub fn nobody() -> ProviderConfig {
     }
 }
 
+/// Of all but those that a test hears thinking it is known that they do not begin inside `<think>`, so that they stream at once.
 fn model(id: String) -> ModelConfig {
-    ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
+    let unknown = id.ends_with("-r1") || id.starts_with("unknown-");
+    ModelConfig {
+        thinks_first: (!unknown).then_some(false),
+        price_in: 1.0,
+        price_out: 2.0,
+        currency: "CNY".into(),
+        ..ModelConfig::named(id)
+    }
 }
 
 /// What it says it has: not all, as with real ones, and nothing that is misspelt.
@@ -175,6 +186,8 @@ async fn complete(State(seen): State<Arc<Seen>>, body: Bytes) -> Response {
         "rate-limited" => ([(header::RETRY_AFTER, "60")], error(StatusCode::TOO_MANY_REQUESTS)).into_response(),
         "error-body" => error(StatusCode::OK),
         "stray-once" if nth > 1 => stream(seen, "paced".to_owned(), obeyed),
+        "unknown-cut" if nth == 1 => stream(seen, "length".to_owned(), obeyed),
+        "unknown-plain" | "unknown-cut" => stream(seen, "paced".to_owned(), obeyed),
         _ => stream(seen, name, obeyed),
     }
 }
@@ -247,7 +260,7 @@ async fn play(model: &str, obeyed: &str, out: &mut Out) -> Result<(), Left> {
                 text(out, &c.to_string()).await?;
             }
         }
-        "stray-once" | "strays-r1" => {
+        "stray-once" | "strays-r1" | "unknown-opens" => {
             for c in STRAY.chars() {
                 text(out, &c.to_string()).await?;
             }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fake_provider::{ANSWER, APART, FakeProvider, HARMONY, SECRET};
 use super::process::run;
-use super::server::{Server, Setup, Socket};
+use super::server::{Server, Setup, Socket, Turn};
 
 const GROUNDED: &str = "退货地址在哪里修改？";
 
@@ -192,6 +192,39 @@ async fn one_stray_tag_makes_three_answers_wait_and_a_named_thinker_always_waits
     assert_eq!((turn.text(), &turn.done()["error"]["code"]), ("", &json!("model_unfinished")));
     let stored = server.json(&format!("/api/v1/conversations/{}", turn.conversation()), &server.member).await.to_string();
     assert!(!format!("{turn:?}").contains(SECRET) && !stored.contains(SECRET), "{turn:?}");
+}
+
+#[tokio::test]
+async fn the_first_answer_of_an_unknown_model_is_told_when_it_is_known_to_be_no_reasoning() {
+    let (server, _provider) = server(|_| ()).await;
+    let mut socket = server.session(&server.member).await;
+    let told = |turn: &Turn| (turn.text().to_owned(), turn.all("response.text.delta").len());
+    // Its chat template opens the tag in the prompt: neither the first answer nor a later one tells its thoughts.
+    for _ in 0..5 {
+        let turn = socket.ask(GROUNDED, json!({"model": "unknown-opens"})).await;
+        turn.check();
+        assert_eq!(turn.text(), "答案[1]。");
+        assert!(!format!("{turn:?}").contains(SECRET), "{turn:?}");
+    }
+    // One that does not think streams from its second answer on.
+    let mut plain = Vec::new();
+    for _ in 0..2 {
+        let turn = socket.ask(GROUNDED, json!({"model": "unknown-plain"})).await;
+        turn.check();
+        plain.push(told(&turn));
+    }
+    assert!(plain[0].0 == ANSWER.concat() && plain[0].1 <= 2, "{plain:?}");
+    assert!(plain[1].0 == ANSWER.concat() && plain[1].1 > 2, "{plain:?}");
+    // One that ended at its limit has not told what it was: it is not told, and the next one waits as well.
+    let turn = socket.ask(GROUNDED, json!({"model": "unknown-cut"})).await;
+    turn.check();
+    assert_eq!((turn.text(), &turn.done()["error"]["code"]), ("", &json!("model_unfinished")));
+    for most in [1..=2, 3..=9] {
+        let turn = socket.ask(GROUNDED, json!({"model": "unknown-cut"})).await;
+        turn.check();
+        let (text, pieces) = told(&turn);
+        assert!(text == ANSWER.concat() && most.contains(&pieces), "{most:?} {pieces}");
+    }
 }
 
 #[tokio::test]

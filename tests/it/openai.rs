@@ -134,6 +134,28 @@ async fn refusals_have_openais_shape() {
 }
 
 #[tokio::test]
+async fn a_stream_that_the_servers_stop_breaks_off_says_so() {
+    let (mut server, provider) = server().await;
+    let mut answer = complete(&server, &server.member, ask("endless-1", json!({"stream": true}))).await;
+    let mut text = String::new();
+    while !text.contains('无') {
+        text += &String::from_utf8_lossy(&answer.chunk().await.unwrap().unwrap());
+    }
+    let stopping = tokio::task::spawn_blocking(move || {
+        server.stop();
+        server
+    });
+    text += &answer.text().await.unwrap();
+    let mut lines = text.lines().rev().filter_map(|line| line.strip_prefix("data: "));
+    assert_eq!(lines.next(), Some("[DONE]"), "{text}");
+    let last: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert_eq!(last["error"]["code"], "shutting_down", "{last}");
+    assert!(!text.contains(r#""finish_reason":"length""#) && !text.contains(r#""finish_reason":"stop""#), "{text}");
+    provider.left("endless-1", 1).await;
+    drop(stopping.await.unwrap());
+}
+
+#[tokio::test]
 async fn a_providers_fault_is_an_error_and_a_client_that_leaves_stops_the_call() {
     let (server, provider) = server().await;
     for (model, status, code) in [

@@ -322,6 +322,7 @@ async fn what_a_crash_cut_off_is_paid_as_far_as_it_is_known() {
         turn: turn.id.clone(),
         answer: "保证金是 10,000 元".into(),
         decision: Some("grounded".into()),
+        unsourced: false,
         sources: json!([]),
         numbers: json!({}),
         owed: Some(serde_json::from_value(owed).unwrap()),

@@ -37,6 +37,8 @@ struct Reader {
     text: String,
     whole: Option<String>,
     created: usize,
+    /// Whether it was said that the answer has no source.
+    unsourced: bool,
     done: Vec<Value>,
 }
 
@@ -52,6 +54,7 @@ impl Reader {
         self.conversation = frame["conversation_id"].as_str().unwrap().to_owned();
         match frame["type"].as_str().unwrap() {
             "response.created" => self.created += 1,
+            "response.sources" => self.unsourced = frame["unsourced"] == true,
             "response.text.delta" => {
                 assert_eq!(frame["offset"], self.text.chars().count(), "a gap or an overlap after {:?}: {frame}", self.text);
                 self.text.push_str(frame["delta"].as_str().unwrap());
@@ -296,7 +299,8 @@ async fn an_answer_of_another_process_is_told_as_it_comes() {
         tenant: demo.clone(),
         turn: turn.id.clone(),
         answer: answer.into(),
-        decision: Some("grounded".into()),
+        decision: Some("none".into()),
+        unsourced: true,
         sources: json!([]),
         numbers: numbers.clone(),
         owed: None,
@@ -305,7 +309,7 @@ async fn an_answer_of_another_process_is_told_as_it_comes() {
     let mut reader = Reader { conversation: turn.conversation_id.to_string(), ..Reader::default() };
     let mut socket = back(&server, &key, &reader).await;
     reader.read(&mut socket, 5).await;
-    assert_eq!((reader.text.as_str(), reader.last_seq), ("退货地址😀", 1_000_010));
+    assert_eq!((reader.text.as_str(), reader.last_seq, reader.unsourced), ("退货地址😀", 1_000_010, true));
     elsewhere.memory.note_progress(&[so_far("退货地址😀在店铺")]).await.unwrap();
     reader.read(&mut socket, 8).await;
     // The same message comes here while it is answered there: it is not answered twice.
@@ -316,7 +320,8 @@ async fn an_answer_of_another_process_is_told_as_it_comes() {
         answer: "退货地址😀在店铺设置。".into(),
         status: "completed".into(),
         finish_reason: "stop".into(),
-        decision: Some("grounded".into()),
+        decision: Some("none".into()),
+        unsourced: true,
         sources: json!([]),
         citations: json!([]),
         suggestions: json!([]),
@@ -331,6 +336,7 @@ async fn an_answer_of_another_process_is_told_as_it_comes() {
     reader.check("退货地址😀在店铺设置。");
     let repeated = repeats.turn().await;
     assert_eq!((repeated.text(), repeated.response()), ("退货地址😀在店铺设置。", turn.id.as_str()));
+    assert_eq!(repeated.first("response.sources")["unsourced"], true);
     socket.is_quiet().await;
 }
 
@@ -356,9 +362,14 @@ const KILLS: usize = 6;
 async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let provider = FakeProvider::start();
-    let base = provider.config().base_url;
-    let environment = [("OPENAI_API_KEY", "sk-fake-secret"), ("OPENAI_BASE_URL", base.as_str()), ("OPENAI_MODEL", "slow-1")];
     let shop = Shop::new();
+    let models = format!(
+        "[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{}\"\napi_key = \"sk-fake-secret\"\n\
+         [[models.providers.fake.models]]\nid = \"slow-1\"\nthinks_first = false\n",
+        provider.config().base_url
+    );
+    let config = shop.file("models.toml", &models);
+    let environment = [("COPILOT_CONFIG", config.to_str().unwrap())];
     shop.import(&shop.file("small.csv", SMALL)).done();
     let key = shop.run(["key", "issue", "--role", "member"]).done().json["key"].as_str().unwrap().to_owned();
     let answer = slow_answer();

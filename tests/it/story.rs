@@ -292,6 +292,7 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     assert_eq!(memory.record_question(shop, &reused).await.unwrap_err().code(), "client_msg_id_reused");
     let outcome = Outcome {
         query: "保证金".into(),
+        unsourced: true,
         answer: "60,000 元 [1]".into(),
         status: "completed".into(),
         finish_reason: "stop".into(),
@@ -311,7 +312,7 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     let second = memory.record_question(shop, &new).await.unwrap();
     assert_eq!(second.turn.ordinal, 2);
     let earlier = memory.earlier(shop, &first.turn.conversation_id, 2, 9).await.unwrap();
-    assert_eq!((earlier.len(), earlier[0].query.as_str()), (1, "保证金"));
+    assert_eq!((earlier.len(), earlier[0].query.as_str(), earlier[0].unsourced), (1, "保证金", true));
 
     // Nobody else sees it: not another visitor, not another tenant.
     let conversation = &first.turn.conversation_id;
@@ -348,6 +349,7 @@ async fn progress(memory: &Memory, clock: &Clock, shop: &TenantId, turn: &TurnId
         turn: turn.clone(),
         answer: answer.into(),
         decision: Some("grounded".into()),
+        unsourced: true,
         sources: json!([]),
         numbers: json!({"created": 7}),
         owed: None,
@@ -355,6 +357,7 @@ async fn progress(memory: &Memory, clock: &Clock, shop: &TenantId, turn: &TurnId
     memory.note_progress(&[so_far("半"), so_far("半句")]).await.unwrap();
     let found = memory.turn(shop, None, turn).await.unwrap();
     assert_eq!((found.answer.as_str(), found.status.as_str(), &found.numbers), ("半句", "running", &json!({"created": 7})));
+    assert!(found.unsourced);
     assert!(!memory.end_if_silent(shop, turn, 10).await.unwrap(), "somebody was at work on it just now");
     clock.set(Timestamp(clock.now().0 + 5));
 }

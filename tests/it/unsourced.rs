@@ -23,6 +23,8 @@ async fn a_model_answers_without_sources_only_where_the_shop_allows_it_and_says_
     let allowed = |config: &mut merchant_copilot::config::Config| {
         assert!(!config.answers.without_sources, "nobody has it who does not ask for it");
         config.answers.tenants.insert("demo".into(), TenantAnswers { without_sources: Some(true), ..TenantAnswers::default() });
+        let models = config.models.providers.values_mut().flat_map(|provider| &mut provider.models);
+        models.filter(|model| model.id == "unauthorized").for_each(|model| model.fallback = vec!["builtin".into()]);
     };
     let setup = Setup { provider: Some(Arc::clone(&provider)), config: Some(allowed), ..Setup::default() };
     let server = Server::start(setup).await;
@@ -49,9 +51,37 @@ async fn a_model_answers_without_sources_only_where_the_shop_allows_it_and_says_
     let message = answer.json::<Value>().await.unwrap()["choices"][0]["message"].clone();
     assert!(message["content"].as_str().unwrap().starts_with(PREFACE), "{message}");
     assert_eq!(message["annotations"], json!([]));
-    // A model that fails leaves no sentence behind that announces an answer.
+    // A model that fails leaves no sentence behind that announces an answer, nor does the built-in one speak under it.
     let failed = socket.ask(UNKNOWN, json!({"model": "unauthorized"})).await;
     assert_eq!((failed.text(), &failed.done()["error"]["code"]), ("", &json!("model_unauthorized")));
+
+    // A preview shows that very prompt, also of who tries a template for sources; a template for answers without them is tried.
+    let preview = async |path: &str, body: Value| {
+        let answer = server.request(Method::POST, path).bearer_auth(&server.admin).json(&body).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    for (path, body) in [
+        ("/api/v1/trials/preview", json!({"text": UNKNOWN, "model": "normal"})),
+        ("/api/v1/prompts/answer.zh/preview", json!({"question": UNKNOWN, "model": "normal"})),
+    ] {
+        let shown = preview(path, body).await;
+        assert_eq!(
+            (&shown["template"], &shown["decision"], &shown["asks_model"]),
+            (&json!("unsourced.zh"), &json!("none"), &json!(true)),
+            "{shown}"
+        );
+        let of = |messages: &Value| messages.as_array().unwrap().iter().map(|one| one["content"].clone()).collect::<Vec<_>>();
+        assert_eq!(of(&shown["messages"]), of(&asked[0]["messages"]), "{path}");
+    }
+    let trial = "/api/v1/prompts/unsourced.zh/preview";
+    let text = server.json("/api/v1/prompts/unsourced.zh", &server.admin).await["text"].as_str().unwrap().to_owned();
+    let tried = text.replacen("## Output", "语气像老朋友。\n\n## Output", 1);
+    let shown = preview(trial, json!({"question": UNKNOWN, "model": "normal", "text": tried})).await;
+    assert!(shown["messages"].to_string().contains("语气像老朋友") && shown["asks_model"] == true, "{shown}");
+    let shown = preview(trial, json!({"question": "退货地址在哪里修改？", "model": "normal"})).await;
+    assert_eq!((&shown["decision"], &shown["asks_model"], &shown["sources"]), (&json!("grounded"), &json!(false), &json!([])), "{shown}");
+    let shown = preview("/api/v1/trials/preview", json!({"text": UNKNOWN, "model": "builtin"})).await;
+    assert_eq!((&shown["template"], &shown["asks_model"]), (&json!("answer.zh"), &json!(false)), "it only quotes: {shown}");
 
     // What the built-in model says is from sources or not at all.
     let built_in = socket.ask(UNKNOWN, json!({"model": "builtin"})).await;

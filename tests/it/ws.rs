@@ -448,6 +448,7 @@ async fn a_server_that_stops_ends_what_is_running_and_says_goodbye() {
     });
     let end = socket.turn().await;
     assert_eq!((&end.done()["status"], &end.done()["finish_reason"]), (&json!("incomplete"), &json!("interrupted")));
+    assert_eq!((&end.done()["error"]["code"], &end.done()["error"]["retryable"]), (&json!("shutting_down"), &json!(true)));
     assert_eq!(socket.closed().await, 1001);
     provider.left("endless-2", 1).await;
     drop(stopping.await.unwrap());

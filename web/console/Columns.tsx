@@ -11,6 +11,7 @@ import { Verdict, round, usedFirst } from './Hits';
 import { Desk, inSeconds, Part, useLoad } from './load';
 import { ModelAnswer } from './ModelAnswer';
 import { label } from './PromptHistory';
+import { otherwise } from './PromptTrial';
 import { money } from './time';
 import { Prompt, promptName } from './TurnView';
 import { Choice } from './ui';
@@ -158,7 +159,7 @@ function Asked({ preview, model }: { preview: PromptPreview; model: ModelState |
       <summary data-testid="prompt">
         {promptName(preview, say)} <span class="quiet small">{facts.join(' · ')}</span>
       </summary>
-      {preview.decision !== 'grounded' && <p class="quiet small">{say.noModelWouldBe[preview.decision]}</p>}
+      {otherwise(preview, say) && <p class="quiet small">{otherwise(preview, say)}</p>}
       <Prompt messages={preview.messages} />
     </details>
   );

@@ -9,6 +9,13 @@ import { Desk, useAction, useLoad } from './load';
 import { money } from './time';
 import { Prompt } from './TurnView';
 import { Choice, Field } from './ui';
+import type { Words } from './words';
+
+/** That a question goes to no model, or not with the template for answers from sources. */
+export function otherwise({ asks_model, decision, template }: PromptPreview, say: Words): string | undefined {
+  if (!asks_model) return say.noModelWouldBe[decision];
+  return decision === 'none' ? fill(say.askedUnsourced, { template }) : undefined;
+}
 
 export function PromptTrial({ path, text, wrong }: { path: string; text: string; wrong: boolean }): VNode {
   const { say } = useContext(Desk);
@@ -48,7 +55,7 @@ export function PromptTrial({ path, text, wrong }: { path: string; text: string;
               fill(say.sourceCount, { n: shown.sources.length }),
             ].filter(Boolean).join(' · ')}
           </p>
-          {shown.decision !== 'grounded' && <p class="why" data-testid="no-model">{say.noModelWouldBe[shown.decision]}</p>}
+          {otherwise(shown, say) && <p class="why" data-testid="no-model">{otherwise(shown, say)}</p>}
           {real.length > 0 && (
             <>
               <h2 class="small">{say.realQuestion}</h2>

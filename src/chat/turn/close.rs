@@ -8,7 +8,7 @@ use super::{Ending, Turning, words};
 use crate::chat::{Done, ErrorReport, EventKind, Status, UsageReport, suggest};
 use crate::error::Result;
 use crate::memory::Outcome;
-use crate::models::FinishReason;
+use crate::models::{FinishReason, Language};
 
 /// Earlier questions looked through so that none is suggested again.
 const ASKED_BEFORE: i64 = 400;
@@ -23,7 +23,7 @@ impl Turning {
             Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
             Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
             Ending::Refused => (Status::Completed, "content_filter", None),
-            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", None),
+            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", Some(interrupted(self.language))),
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
             Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
@@ -112,6 +112,12 @@ impl Turning {
             error,
         }
     }
+}
+
+/// The server stops: whoever reads only half an answer is told that it is one.
+fn interrupted(language: Language) -> ErrorReport {
+    let message = words::interrupted(language).to_owned();
+    ErrorReport { code: "shutting_down".to_owned(), message, retryable: true, retry_after_ms: None }
 }
 
 /// An answer that could not be stored is not told as a whole one: nobody will find it again.

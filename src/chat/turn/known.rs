@@ -4,13 +4,22 @@
 use serde_json::json;
 
 use super::{Ending, Turning, status, words};
+use crate::chat::engine::ChatEngine;
 use crate::chat::{EventKind, Stage, cite, rewrite, suggest};
 use crate::error::Result;
+use crate::ids::TenantId;
 use crate::knowledge::{Decision, Hit, SearchOutcome};
 use crate::memory::Turn;
 use crate::memory::summary::Remembered;
-use crate::models::FinishReason;
 use crate::models::registry::BUILTIN;
+use crate::models::{FinishReason, Model};
+
+impl ChatEngine {
+    /// Whether this model answers what the base of this shop does not know. The built-in one only quotes.
+    pub(in crate::chat) fn answers_unsourced(&self, tenant: &TenantId, model: &Model) -> bool {
+        model.card().id != BUILTIN && self.0.parts.answers.without_sources(tenant.as_str())
+    }
+}
 
 impl Turning {
     pub(super) fn greet(&mut self) -> Ending {
@@ -42,8 +51,7 @@ impl Turning {
 
     /// Whether a model answers what the base does not know.
     pub(super) fn answers_unsourced(&self) -> bool {
-        let built_in = self.model.card().id == BUILTIN;
-        !built_in && self.engine.0.parts.answers.without_sources(self.tenant.as_str())
+        self.engine.answers_unsourced(&self.tenant, &self.model)
     }
 
     /// The model's own knowledge, behind a sentence that says so; never kept for others, because no row says when it is old.

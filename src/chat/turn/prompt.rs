@@ -40,11 +40,7 @@ impl Turning {
     /// The template for an answer without sources. It asks for no reasoning; a provider's own may be shown.
     pub(super) async fn asking_unsourced(&self) -> Result<Asking> {
         let parts = &self.engine.0.parts;
-        let name = match self.language {
-            Language::Zh => "unsourced.zh",
-            Language::En => "unsourced.en",
-        };
-        let template = Arc::clone(parts.prompts.of(&self.tenant).await?.get(name)?);
+        let template = Arc::clone(parts.prompts.of(&self.tenant).await?.get(unsourced_name(self.language))?);
         let reasoning = reasoning(&parts.config.reasoning, &template);
         Ok(Asking { template, reasoning, picked: Vec::new() })
     }
@@ -97,6 +93,14 @@ pub(in crate::chat) fn template_name(language: Language) -> &'static str {
     match language {
         Language::Zh => "answer.zh",
         Language::En => "answer.en",
+    }
+}
+
+/// The template that answers in a language what the base does not know.
+pub(in crate::chat) fn unsourced_name(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "unsourced.zh",
+        Language::En => "unsourced.en",
     }
 }
 

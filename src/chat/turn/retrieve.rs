@@ -51,8 +51,12 @@ impl Turning {
         }
         self.outcome.sources = json!(sources);
         self.so_far.told().sources = self.outcome.sources.clone();
-        self.so_far.told().decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
         let unsourced = found.decision == Decision::None && self.answers_unsourced();
+        self.outcome.unsourced = unsourced;
+        let mut told = self.so_far.told();
+        told.decision = serde_json::to_value(found.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
+        told.unsourced = unsourced;
+        drop(told);
         self.emit(EventKind::ResponseSources { decision: found.decision, sources, courtesy: false, unsourced });
         (hits, readable)
     }

@@ -53,8 +53,15 @@ impl Turning {
                 "reasoning came without its opening tag and was told; its next answers wait for the tag: set `thinks_first` for this model"
             );
         }
-        if stray || matches!(ending, Ending::Finished(_)) {
+        let whole = matches!(ending, Ending::Finished(FinishReason::Stop));
+        if whole || !answer.said.is_empty() && answer.split.is_sure() {
             self.model.heard(stray);
+        } else if heard_out && !answer.said.is_empty() {
+            // Neither an answer nor thoughts as far as anybody can know: it is not told, and the next one waits as well.
+            tracing::warn!(
+                model = self.model.card().id,
+                "an answer was cut short before it was known whether it was reasoning: set `thinks_first` for this model, or let it say more"
+            );
         }
         self.note(answer.words.notes());
         self.note(answer.thoughts.notes());

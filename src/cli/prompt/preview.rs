@@ -12,6 +12,7 @@ use crate::chat::preview::{Preview as Previewed, Trying};
 use crate::config::{ChannelsConfig, Config};
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
+use crate::knowledge::Decision;
 
 /// `prompt preview --question …`
 #[derive(Debug, Args)]
@@ -95,6 +96,8 @@ fn show(preview: &Previewed) {
         print::line(format!("{:12} none is configured for {}", "price", preview.model));
     }
     if !preview.asks_model {
-        print::line(format!("No model would be asked: the decision is {}.", json!(preview.decision)));
+        print::line(format!("No model would be asked with this template: the decision is {}.", json!(preview.decision)));
+    } else if preview.decision == Decision::None {
+        print::line(format!("The base has nothing on it; the shop allows answers without sources, so {} is used.", preview.template));
     }
 }

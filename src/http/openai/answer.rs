@@ -160,7 +160,8 @@ impl Answer {
     }
 }
 
-/// What a client has to be told as an error; a cancelled answer is just short.
+/// What a client has to be told as an error; a cancelled answer is just short, and one that a stop of the server broke off
+/// is worth another try of the whole.
 fn failure(done: &Done) -> Option<&ErrorReport> {
     let told = done.status == Status::Failed || done.finish_reason == "interrupted";
     done.error.as_ref().filter(|_| told)
@@ -283,6 +284,11 @@ mod tests {
         assert_eq!(chunks.last().unwrap()["error"]["code"], "model_stream_broken", "what broke off does not end like what is whole");
         let ending = answer.collect(event(done(Status::Incomplete, "error", Some(broken)))).unwrap();
         assert!(matches!(ending, Ending::Finished(whole) if whole["choices"][0]["finish_reason"] == "length"));
+        let stopped = ErrorReport { code: "shutting_down".into(), message: "stops".into(), retryable: true, retry_after_ms: None };
+        let interrupted = || event(done(Status::Incomplete, "interrupted", Some(stopped.clone())));
+        let chunks = answer.chunks(interrupted(), true);
+        assert_eq!((chunks.len(), &chunks[0]["error"]["code"]), (1, &json!("shutting_down")), "{chunks:?}");
+        assert!(matches!(answer.collect(interrupted()), Some(Ending::Failed(error)) if error.code == "shutting_down"));
         let chunks = answer.chunks(event(done(Status::Cancelled, "cancelled", None)), false);
         assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
     }

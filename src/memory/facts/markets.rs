@@ -2,8 +2,9 @@
 
 use super::{SPOKEN, Slot};
 
-/// Codes of markets, which are none in small letters: "my refund", "tell us".
-const CODES: [(&str, &str); 7] = [
+/// Codes of markets with their names in what is read, which are none in small letters: "my refund", "tell us". Of China
+/// the site: many shops are in that country and sell elsewhere.
+pub const CODES: [(&str, &str); 7] = [
     ("CN", "china site"),
     ("SG", "singapore"),
     ("MY", "malaysia"),
@@ -24,8 +25,25 @@ const MOVES: &[&str] =
     &["迁到", "迁至", "迁往", "搬到", "搬至", "搬去", "转到", "转至", "转移到", "换到", "改到", "切换到", "换成", "改成"];
 const MOVES_EN: &[&str] = &["moved", "migrated", "switched", "relocated", "transferred"];
 /// What belongs to goods.
-pub(super) const GOODS: &[&str] =
-    &["货", "包裹", "库存", "快递", "goods", "parcel", "package", "stock", "inventory", "shipment", "warehouse", "deliver", " ship"];
+pub(super) const GOODS: &[&str] = &[
+    "货",
+    "包裹",
+    "库存",
+    "快递",
+    "仓",
+    "工厂",
+    "产地",
+    "factory",
+    "goods",
+    "parcel",
+    "package",
+    "stock",
+    "inventory",
+    "shipment",
+    "warehouse",
+    "deliver",
+    " ship",
+];
 /// Directly before a place that goods go to or come from.
 const BOUND_FOR: &[&str] = &[
     "发往",
@@ -50,9 +68,17 @@ const BOUND_FOR: &[&str] = &[
     "从",
     "自",
     " to",
+    " from",
+    " out of",
+    " made in",
+    " sourced in",
+    " stored in",
 ];
 /// Directly behind one.
-const STORED: &[&str] = &["仓", "海外仓", "发货", "发出", "寄出", "出货", "进口", "采购", "直邮", "warehouse", "fulfil"];
+const STORED: &[&str] =
+    &["仓", "海外仓", "库存", "现货", "发货", "发出", "寄出", "出货", "进口", "采购", "直邮", "warehouse", "overseas warehouse", "fulfil"];
+/// May stand before one of these: 在马来西亚有一个海外仓.
+const HAD: &[&str] = &["有", "租了", "租", "建了", "建", "设了", "设", "自己的", "自己", "自建", "一个", "个", "的", "当地"];
 /// Directly behind the name of a country that is no market then.
 const OF_A_COUNTRY: &[&str] = &["语", "文", "人", "货"];
 
@@ -72,7 +98,11 @@ pub(super) fn of_goods(before: &str, word: &str, behind: &str) -> bool {
     let behind = behind.trim_start();
     let (before, of) = (before.trim_end(), behind.strip_prefix('的').unwrap_or(behind));
     let before = before.strip_suffix(" the").unwrap_or(before);
-    if STORED.iter().any(|word| of.starts_with(word)) {
+    let mut had = behind;
+    while let Some(rest) = HAD.iter().find_map(|word| had.strip_prefix(word)) {
+        had = rest.trim_start();
+    }
+    if STORED.iter().any(|word| had.starts_with(word)) {
         return true;
     }
     if word.ends_with(['站', '区'])
@@ -82,9 +112,12 @@ pub(super) fn of_goods(before: &str, word: &str, behind: &str) -> bool {
     {
         return false;
     }
+    // Where somebody sells goods is one thing, and where its goods lie is another: I sell in … and my stock is in ….
+    let last = [" and ", " but "].iter().filter_map(|word| before.rfind(word).map(|at| at + word.len() - 1)).max().unwrap_or(0);
+    let near = &before[last..];
     BOUND_FOR.iter().any(|word| before.ends_with(word))
         || OF_A_COUNTRY.iter().any(|word| of.starts_with(word))
-        || GOODS.iter().any(|word| before.contains(word)) && !before.contains("sell")
+        || GOODS.iter().any(|word| near.contains(word)) && !near.contains("sell")
 }
 
 /// Where a word stands; a Latin one by itself.
@@ -100,8 +133,7 @@ pub(super) fn find_word(text: &str, word: &str) -> Option<usize> {
 pub(super) fn spelled_out(clause: &str) -> String {
     let lower = clause.to_lowercase();
     let moves = moved_verb(&lower);
-    let latin = || clause.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
-    if latin().count() >= SHOUTED && !latin().any(|word| word.contains(|c: char| c.is_ascii_lowercase())) {
+    if shouts(clause) {
         return lower;
     }
     let mut spelled = String::with_capacity(clause.len());
@@ -117,6 +149,12 @@ pub(super) fn spelled_out(clause: &str) -> String {
     }
     spelled.push_str(&rest.to_lowercase());
     spelled
+}
+
+/// Whether a text of Latin words is all in capitals: then they say nothing.
+pub fn shouts(text: &str) -> bool {
+    let latin = || text.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    latin().count() >= SHOUTED && !latin().any(|word| word.contains(|c: char| c.is_ascii_lowercase()))
 }
 
 fn moved_verb(clause: &str) -> bool {

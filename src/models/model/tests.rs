@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::fake::{Fake, Step, answer, chunk, delta, ending, reply, streaming};
 use super::super::registry::Models;
 use super::super::registry::tests::{build, config, provider};
-use super::super::{Message, Role};
+use super::super::{Grounding, Message, Role};
 use super::*;
 use crate::config::ModelConfig;
 
@@ -102,6 +102,21 @@ async fn another_model_answers_when_this_one_gives_no_token() {
     // When nobody answers, it is the chosen model's error that is told.
     let (first, second) = (Fake::start(|_| reply(401, "", "{}")).await, Fake::start(|_| reply(500, "", "{}")).await);
     assert!(matches!(ask(&two(&first, &second), "m").await.0[..], [Err(ModelError::Unauthorized(_))]));
+}
+
+#[tokio::test]
+async fn the_built_in_model_stands_in_only_where_it_has_sources_to_quote() {
+    let fake = Fake::start(|_| reply(401, "", "{}")).await;
+    let m = ModelConfig { fallback: vec![BUILTIN.to_owned()], ..ModelConfig::named("m") };
+    let models = build(&config(vec![("fake", provider(&fake.base_url(), vec![m]))])).unwrap();
+    let (items, by, attempts) = ask(&models, "m").await;
+    assert!(matches!(items[..], [Err(ModelError::Unauthorized(_))]), "{items:?}");
+    assert_eq!((by, outcomes(&attempts)), (None, pairs(&[("m", "model_unauthorized")])));
+
+    let source = Grounding { n: 1, title: "q".into(), text: "Within 15 days.".into(), score: 1.0 };
+    let request = CompletionRequest { grounding: vec![source], ..question() };
+    let started = models.select(Some("m")).unwrap().stream(request, &Attempts::default()).await.ok().unwrap();
+    assert_eq!(started.model.card.id, BUILTIN);
 }
 
 #[tokio::test]

@@ -49,7 +49,9 @@ export const zh = {
   noModelWouldBe: {
     direct: '这个问题不会交给模型：第一条知识匹配得足够近，会原样给出。',
     none: '这个问题不会交给模型：知识库里没有相关内容，助手会如实说不知道。',
+    grounded: '这个问题不会用这份提示词：知识库里有相关内容，模型按带资料的提示词回答。',
   },
+  askedUnsourced: '知识库里没有相关内容。本店允许没有出处的回答，所以用提示词 {template} 问模型。',
   versions: '版本',
   putInForce: '换成这个版本',
   rolledBack: '已换成 {name}，从下一个问题开始使用。',
@@ -83,7 +85,9 @@ export const en: typeof zh = {
   noModelWouldBe: {
     direct: 'This question would not go to a model: the first entry matches so closely that it is given as it is.',
     none: 'This question would not go to a model: the knowledge has nothing on it, and the assistant would say so.',
+    grounded: 'This question would not be asked with this prompt: the knowledge has something on it, and the model answers by the prompt with sources.',
   },
+  askedUnsourced: 'The knowledge has nothing on it. Your shop allows answers without sources, so the model is asked with the prompt {template}.',
   versions: 'Versions',
   putInForce: 'Use this version',
   rolledBack: '{name} is in use from the next question on.',

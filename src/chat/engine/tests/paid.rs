@@ -61,6 +61,7 @@ async fn a_turn_that_somebody_else_ended_is_paid_once_and_whole() {
         turn: turn.id.clone(),
         answer: "店铺设置".to_owned(),
         decision: None,
+        unsourced: false,
         sources: json!([]),
         numbers: json!({}),
         owed: Some(parts.ledger.owed(&card, TOLD.prompt_tokens)),
