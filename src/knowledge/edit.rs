@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::commit_store::EntryWrite;
 use super::ingest::{self, Written};
 use super::plan::{Base, Candidate, Place, Planner, Rules, Verdict};
-use super::store::EntryWrite;
 use super::{EntryDraft, Knowledge, KnowledgeEntry, Revision};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};

@@ -10,8 +10,8 @@ use super::{Judged, Run, embed};
 use crate::error::Result;
 use crate::ids::EntryId;
 use crate::knowledge::Revision;
+use crate::knowledge::commit_store::EntryWrite;
 use crate::knowledge::plan::{Base, Candidate, Verdict};
-use crate::knowledge::store::EntryWrite;
 
 /// Why a row is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

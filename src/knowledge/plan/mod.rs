@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::commit_store::EntryWrite;
 use super::near::near_key;
 use super::read::{Field, Given};
-use super::store::{EntryWrite, Known, StoredPassage};
+use super::store::{Known, StoredPassage};
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
 
