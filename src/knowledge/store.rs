@@ -43,8 +43,6 @@ pub struct Known {
     pub id: EntryId,
     /// Its stored content hash.
     pub content_hash: String,
-    /// Its stored question key.
-    pub question_key: String,
     /// Vectors were made by another embedder than the current one.
     pub stale_vectors: bool,
 }
@@ -52,7 +50,7 @@ pub struct Known {
 impl Known {
     /// An entry that is known to say just what a row says.
     pub fn standing(id: EntryId, row: &super::plan::Candidate) -> Self {
-        Self { id, content_hash: row.content_hash.clone(), question_key: row.question_key.clone(), stale_vectors: false }
+        Self { id, content_hash: row.content_hash.clone(), stale_vectors: false }
     }
 }
 
@@ -211,7 +209,6 @@ struct PassageRow {
 struct KnownRow {
     id: EntryId,
     content_hash: String,
-    question_key: String,
     stale: i64,
 }
 
@@ -330,11 +327,11 @@ impl KnowledgeStore {
         let mut known = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
-                "select e.id, e.content_hash, e.question_key, count(p.seq) as stale from entries e \
+                "select e.id, e.content_hash, count(p.seq) as stale from entries e \
                  left join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id and p.embedder <> $2 \
                  and not exists (select 1 from passage_vectors v where v.tenant_id = e.tenant_id and v.embedder = $2 \
                  and v.entry_id = e.id and v.content_hash = e.content_hash) \
-                 where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash, e.question_key",
+                 where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash",
                 placeholders(4, chunk.len())
             );
             let rows: Vec<KnownRow> = on!(&self.db, pool => {
@@ -342,12 +339,7 @@ impl KnowledgeStore {
                 for id in chunk { query = query.bind(id); }
                 query.fetch_all(pool).await
             })?;
-            known.extend(rows.into_iter().map(|row| Known {
-                id: row.id,
-                content_hash: row.content_hash,
-                question_key: row.question_key,
-                stale_vectors: row.stale > 0,
-            }));
+            known.extend(rows.into_iter().map(|row| Known { id: row.id, content_hash: row.content_hash, stale_vectors: row.stale > 0 }));
         }
         Ok(known)
     }
