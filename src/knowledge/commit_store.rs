@@ -1,12 +1,13 @@
 //! Commits of knowledge in SQL: entries, their passages and the next revision are written in one transaction, so that
 //! commit order is revision order. What the entries said before is kept by the same transaction, and told.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use sqlx::AssertSqlSafe;
 
 use super::events_store::Telling;
 use super::store::{IDS_PER_STATEMENT, KnowledgeStore, StoredPassage, bump, bytes, placeholders};
+use super::versions::Action;
 use super::versions::store::{Change, keep};
 use super::{EntryDraft, Revision};
 use crate::db::Tx;
@@ -63,26 +64,23 @@ impl KnowledgeStore {
         let revision = bump(&mut tx).await?;
         let change = Change { revision, now, by };
         let mut told = Telling::begin(&mut tx, tenant, writes).await?;
-        let there = there(&mut tx, tenant, writes).await?;
-        for write in writes {
-            let mut changed = false;
-            if there.contains(&write.id) {
-                changed = keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
-                delete_passages(&mut tx, tenant, &write.id).await?;
-            }
-            told.written(write, changed);
-        }
+        let before = stored(&mut tx, tenant, &writes.iter().map(|write| &write.id).collect::<Vec<_>>()).await?;
+        let said = |id: &EntryId| before.get(id).and_then(Option::as_ref);
+        let says_else = |write: &EntryWrite| said(&write.id).is_some_and(|hash| *hash != write.content_hash);
+        let changed: Vec<&EntryId> = writes.iter().filter(|write| says_else(write)).map(|write| &write.id).collect();
+        keep(&mut tx, tenant, &changed, Action::Changed, &change).await?;
+        delete_passages(&mut tx, tenant, &before.keys().collect::<Vec<_>>()).await?;
+        writes.iter().for_each(|write| told.written(write, says_else(write)));
         for some in writes.chunks(ENTRIES_AT_ONCE) {
             upsert_entries(&mut tx, tenant, some, revision, now).await?;
         }
         insert_passages(&mut tx, tenant, embedder, writes).await?;
-        for id in deletes {
-            let was_there = keep(&mut tx, tenant, id, None, &change).await?;
-            told.deleted(id, was_there);
-            let hide = "update entries set deleted = $3, revision = $4, updated_ms = $5 where tenant_id = $1 and id = $2";
-            in_tx!(&mut tx, conn => sqlx::query(hide).bind(tenant).bind(id).bind(true).bind(revision).bind(now).execute(conn).await.map(drop))?;
-            delete_passages(&mut tx, tenant, id).await?;
-        }
+        let deletes: Vec<&EntryId> = deletes.iter().collect();
+        let before = stored(&mut tx, tenant, &deletes).await?;
+        keep(&mut tx, tenant, &deletes, Action::Deleted, &change).await?;
+        hide(&mut tx, tenant, &deletes, &change).await?;
+        delete_passages(&mut tx, tenant, &deletes).await?;
+        deletes.iter().for_each(|id| told.deleted(id, before.get(*id).is_some_and(Option::is_some)));
         told.record(&mut tx, tenant, &change).await?;
         if !writes.is_empty() {
             // Rows in the space of an embedder that no longer serves have to be renewed.
@@ -94,19 +92,35 @@ impl KnowledgeStore {
     }
 }
 
-/// Which of the ids have a row already, be it that of a deleted entry.
-async fn there(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite]) -> Result<HashSet<EntryId>> {
-    let mut there = HashSet::new();
-    for some in writes.chunks(IDS_PER_STATEMENT) {
-        let sql = format!("select id from entries where tenant_id = $1 and id in ({})", placeholders(2, some.len()));
-        let ids: Vec<EntryId> = in_tx!(tx, conn => {
-            let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant);
-            for write in some { query = query.bind(&write.id); }
+/// Which of the ids have a row already, with the content hash of those that are live.
+async fn stored(tx: &mut Tx, tenant: &TenantId, ids: &[&EntryId]) -> Result<HashMap<EntryId, Option<String>>> {
+    let mut stored = HashMap::new();
+    for some in ids.chunks(IDS_PER_STATEMENT) {
+        let sql = format!("select id, deleted, content_hash from entries where tenant_id = $1 and id in ({})", placeholders(2, some.len()));
+        let rows: Vec<(EntryId, bool, String)> = in_tx!(tx, conn => {
+            let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(tenant);
+            for id in some { query = query.bind(*id); }
             query.fetch_all(conn).await
         })?;
-        there.extend(ids);
+        stored.extend(rows.into_iter().map(|(id, deleted, hash)| (id, (!deleted).then_some(hash))));
     }
-    Ok(there)
+    Ok(stored)
+}
+
+/// Makes entries tombstones.
+async fn hide(tx: &mut Tx, tenant: &TenantId, ids: &[&EntryId], change: &Change<'_>) -> Result<()> {
+    for some in ids.chunks(IDS_PER_STATEMENT) {
+        let sql = format!(
+            "update entries set deleted = $2, revision = $3, updated_ms = $4 where tenant_id = $1 and id in ({})",
+            placeholders(5, some.len())
+        );
+        in_tx!(tx, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(true).bind(change.revision).bind(change.now);
+            for id in some { query = query.bind(*id); }
+            query.execute(conn).await.map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 /// Several in one statement: a base is filled with a hundred thousand of them.
@@ -149,9 +163,15 @@ async fn upsert_entries(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite], r
     Ok(())
 }
 
-async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result<()> {
-    let sql = "delete from passages where tenant_id = $1 and entry_id = $2";
-    in_tx!(tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
+async fn delete_passages(tx: &mut Tx, tenant: &TenantId, ids: &[&EntryId]) -> Result<()> {
+    for some in ids.chunks(IDS_PER_STATEMENT) {
+        let sql = format!("delete from passages where tenant_id = $1 and entry_id in ({})", placeholders(2, some.len()));
+        in_tx!(tx, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant);
+            for id in some { query = query.bind(*id); }
+            query.execute(conn).await.map(drop)
+        })?;
+    }
     Ok(())
 }
 

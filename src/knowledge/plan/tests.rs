@@ -328,7 +328,8 @@ fn only_a_row_that_says_all_the_same_stands() {
 
 #[test]
 fn a_question_is_known_without_its_key() {
-    for (question, has) in [("怎么退款", true), ("FBH?", true), ("ราคา", true), ("", false), ("？！", false), ("䷀", false), ("①", true)] {
+    for (question, has) in [("怎么退款", true), ("FBH?", true), ("ราคา", true), ("", false), ("？！", false), ("䷀", false), ("①", true)]
+    {
         let row = Candidate::new(row(question, "a"), Place { file: 0, row: 2 });
         assert_eq!((row.has_question(), !row.question_key().is_empty()), (has, has), "{question}");
     }
