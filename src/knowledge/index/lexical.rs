@@ -25,6 +25,7 @@ use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
 
 mod bm25;
+mod opened;
 mod sheet;
 mod shelf;
 
