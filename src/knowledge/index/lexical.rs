@@ -108,7 +108,7 @@ impl LexicalIndex {
         let (shelf, query) = (self.shelf(tenant)?, query.clone());
         let ranked = move || {
             let sheet = shelf.sheet(&query)?;
-            Ok((sheet.best(limit)?, sheet))
+            Ok((sheet.best(limit), sheet))
         };
         compute::run(ranked).await?
     }

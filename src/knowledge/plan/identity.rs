@@ -44,7 +44,9 @@ impl Content {
         let before = Sha256::new().chain_update(&text);
         let with = |source: Option<&String>| {
             let mut rest = json(&(source, url, direct));
-            rest.splice(..1, *b",");
+            if let Some(opening) = rest.first_mut() {
+                *opening = b',';
+            }
             before.clone().chain_update(&rest).finalize().into()
         };
         let whole = with(source.as_ref());

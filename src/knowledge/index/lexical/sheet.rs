@@ -65,9 +65,9 @@ impl Sheet {
     }
 
     /// The best entries that may be found, best first.
-    pub fn best(&self, limit: usize) -> Result<Vec<Scored>> {
+    pub fn best(&self, limit: usize) -> Vec<Scored> {
         if limit == 0 {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut seen = HashSet::new();
         let mut scored = Vec::with_capacity(limit);
@@ -80,7 +80,7 @@ impl Sheet {
                 break;
             }
         }
-        Ok(best_per_entry(scored, limit))
+        best_per_entry(scored, limit)
     }
 
     /// So many documents, best first.
