@@ -53,8 +53,16 @@ pub(super) struct Asked<'a> {
     pub words: &'a [&'a str],
 }
 
-/// Per segment the sum of each document over words in fields; and per field in how many documents each word is.
-pub(super) fn sums(searcher: &Searcher, asked: &[Asked<'_>]) -> tantivy::Result<(Vec<Vec<f32>>, Vec<Vec<u64>>)> {
+/// What words score in documents.
+pub(super) struct Sums {
+    /// Per segment the sum of each document over words in fields.
+    pub documents: Vec<Vec<f32>>,
+    /// Per field in how many documents each word is.
+    pub with: Vec<Vec<u64>>,
+}
+
+/// Adds up what is asked for.
+pub(super) fn sums(searcher: &Searcher, asked: &[Asked<'_>]) -> tantivy::Result<Sums> {
     let mut sums: Vec<Vec<f32>> = searcher.segment_readers().iter().map(|segment| vec![0.0; segment.max_doc() as usize]).collect();
     let all = documents(searcher);
     let mut counts = Vec::with_capacity(asked.len());
@@ -83,7 +91,7 @@ pub(super) fn sums(searcher: &Searcher, asked: &[Asked<'_>]) -> tantivy::Result<
         }
         counts.push(counted);
     }
-    Ok((sums, counts))
+    Ok(Sums { documents: sums, with: counts })
 }
 
 /// Adds a word's share to every document that has it.

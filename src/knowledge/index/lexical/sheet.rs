@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, TERMINATED, Term};
 
-use super::bm25::{self, Asked};
+use super::bm25::{self, Asked, Sums};
 use super::opened::{Gate, Opened};
 use super::shelf::{Fields, broken};
 use crate::error::Result;
@@ -51,7 +51,7 @@ impl Sheet {
             Asked { field: fields.title_grams, boost: TITLE_BOOST * GRAM_BOOST, words: &grams },
             Asked { field: fields.body_grams, boost: BODY_BOOST * GRAM_BOOST, words: &grams },
         ];
-        let (sums, with) = bm25::sums(&opened.searcher, &asked).map_err(broken)?;
+        let Sums { documents: sums, with } = bm25::sums(&opened.searcher, &asked).map_err(broken)?;
         let all = opened.searcher.num_docs() as f32;
         let telling = |((word, title), body): ((&&str, &u64), &u64)| ((*word).to_owned(), bm25::idf(*title.max(body) as f32, all));
         let telling = words.iter().zip(&with[0]).zip(&with[1]).map(telling).collect();
