@@ -230,6 +230,9 @@ async fn open_sqlite(url: &str) -> Result<SqlitePool> {
     let file = options.get_filename().display().to_string();
     SqlitePoolOptions::new()
         .max_connections(8)
+        // A file does not hang up, and who gives a connection back has looked at it: asking again before each query is a
+        // round to the connection's thread that every search would wait for.
+        .test_before_acquire(false)
         // A full disk makes SQLite roll back by itself, and sqlx goes on counting the transaction it had: such a
         // connection is closed, or every later `begin` on it would fail long after there is room again.
         .after_release(|connection, _| {

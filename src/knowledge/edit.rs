@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::commit_store::EntryWrite;
 use super::ingest::{self, Written};
 use super::plan::{Base, Candidate, Place, Planner, Rules, Verdict};
-use super::store::EntryWrite;
 use super::{EntryDraft, Knowledge, KnowledgeEntry, Revision};
 use crate::error::{Error, Result};
 use crate::ids::{EntryId, TenantId};
@@ -34,8 +34,8 @@ impl Knowledge {
     pub async fn add(&self, tenant: &TenantId, mut draft: EntryDraft, accept_conflicts: bool, by: &str) -> Result<KnowledgeEntry> {
         draft.source.get_or_insert_with(|| SOURCE.to_owned());
         let row = Candidate::new(draft, Place { file: 0, row: 1 });
-        let known = self.store().known(tenant, self.writer(tenant).await?.id(), &row.ids).await?;
-        let same_question = self.store().with_question_keys(tenant, std::slice::from_ref(&row.question_key)).await?;
+        let known = self.store().known(tenant, self.writer(tenant).await?.id(), row.ids()).await?;
+        let same_question = self.store().with_question_keys(tenant, &[row.question_key().to_owned()]).await?;
         self.store().fill_near_keys(tenant).await?;
         let nearly = self.store().with_near_keys(tenant, &[row.near_key().to_owned()]).await?;
         let rules = Rules { accept_conflicts, as_is: false };

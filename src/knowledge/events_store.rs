@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
-use super::store::{Due, EntryWrite, IDS_PER_STATEMENT, KnowledgeStore, placeholders};
+use super::commit_store::EntryWrite;
+use super::store::{Due, IDS_PER_STATEMENT, KnowledgeStore, placeholders};
 use super::versions::store::Change;
 use crate::db::Tx;
 use crate::error::Result;

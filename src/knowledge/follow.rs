@@ -47,15 +47,22 @@ impl Knowledge {
         self.learn_words(tenant, &space).await?;
         self.learn_tuning(tenant).await?;
         let (lexical, semantic) = (space.index.lexical(), space.index.semantic());
-        if self.owns_index() {
-            self.follow(lexical, &space, tenant, None).await?;
-        } else {
-            self.wait_for_owner(lexical, &space, tenant).await?;
-        }
-        // On a server the two are one.
-        if space.index.cluster().is_none() {
-            self.follow(semantic, &space, tenant, None).await?;
-        }
+        let words = async {
+            match self.owns_index() {
+                true => self.follow(lexical, &space, tenant, None).await,
+                false => self.wait_for_owner(lexical, &space, tenant).await,
+            }
+        };
+        let vectors = async {
+            match space.index.cluster() {
+                // On a server the two are one.
+                Some(_) => Ok(()),
+                None => self.follow(semantic, &space, tenant, None).await,
+            }
+        };
+        // Side by side, and both to their end: what one has begun to take over is not left in the middle.
+        let (words, vectors) = tokio::join!(words, vectors);
+        words.and(vectors)?;
         self.note_markets(tenant).await?;
         self.set_ready(tenant);
         Ok(())

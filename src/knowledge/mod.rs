@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EntryId, Timestamp};
 
 pub mod book;
+pub mod commit_store;
 pub mod decide;
 pub mod edit;
 pub mod embedders;

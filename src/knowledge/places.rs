@@ -1,7 +1,7 @@
 //! Which countries a text names: a question about Japan is not answered with the row about Germany
 //! because the two look alike. The list is data (`places.txt`); unknown places name nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -21,9 +21,14 @@ const ISO: &str = "\
     SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI \
     VN VU WF WS YE YT ZA ZM ZW";
 
+// As capitals: every row of an import is asked for.
+static COUNTRIES: LazyLock<HashSet<&str>> = LazyLock::new(|| ISO.split(' ').collect());
+
 struct Places {
     words: AhoCorasick,
     codes: Vec<&'static str>,
+    /// The codes by their capitals.
+    known: HashMap<String, &'static str>,
 }
 
 // Immutable and built once, like the dictionaries of `text`.
@@ -35,7 +40,8 @@ static PLACES: LazyLock<Option<Places>> = LazyLock::new(|| {
         .collect();
     let (words, codes): (Vec<&str>, Vec<&str>) = pairs.into_iter().unzip();
     let words = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(words).ok()?;
-    Some(Places { words, codes })
+    let known = codes.iter().map(|code| (code.to_ascii_uppercase(), *code)).collect();
+    Some(Places { words, codes, known })
 });
 
 /// The codes of the countries a text names (`JP`, `DE` …).
@@ -64,7 +70,7 @@ fn codes_in(text: &str) -> impl Iterator<Item = &'static str> {
 /// The code that a word is, in whatever case.
 fn code(word: &str) -> Option<&'static str> {
     let word = if word.eq_ignore_ascii_case("GB") { "UK" } else { word };
-    PLACES.as_ref()?.codes.iter().find(|code| code.eq_ignore_ascii_case(word)).copied()
+    PLACES.as_ref()?.known.get(&word.to_ascii_uppercase()).copied()
 }
 
 /// Whether two letters stand for no country: as a market they can only be a slip.
@@ -79,7 +85,7 @@ pub fn is_known(market: &str) -> bool {
 }
 
 fn is_iso(market: &str) -> bool {
-    market.len() == 2 && ISO.split(' ').any(|code| code.eq_ignore_ascii_case(market))
+    market.len() == 2 && COUNTRIES.contains(market.to_ascii_uppercase().as_str())
 }
 
 /// The countries that a row's market means, given as a code or by a name.

@@ -104,6 +104,8 @@ pub struct Ranking {
     pub semantic: Vec<Scored>,
     /// Scores of the other leg's candidates.
     pub semantic_others: Vec<Scored>,
+    /// How much each of the question's words tells, where the legs have said it.
+    pub weights: Option<Vec<f32>>,
     /// What the legs were asked with.
     pub asked: LegQuery,
     /// Countries the question names, unless the caller said for which market it asks.
@@ -178,8 +180,8 @@ impl Knowledge {
         let found = space.index.find(tenant, &asked, self.search_config().candidates).await?;
         (timings.lexical, timings.semantic, timings.legs) = (found.lexical_ms, found.semantic_ms, ms(started));
         let named = if query.market.is_none() { places::named(&query.text) } else { BTreeSet::new() };
-        let Found { lexical, lexical_others, semantic, semantic_others, .. } = found;
-        Ok(Ranking { space, lexical, lexical_others, semantic, semantic_others, asked, named, timings })
+        let Found { lexical, lexical_others, semantic, semantic_others, weights, .. } = found;
+        Ok(Ranking { space, lexical, lexical_others, semantic, semantic_others, weights, asked, named, timings })
     }
 
     async fn leg_query(&self, tenant: &TenantId, query: &Query, space: &Space) -> Result<LegQuery> {
@@ -204,8 +206,13 @@ impl Knowledge {
         let asked = &ranking.asked;
         let terms = self.terms(tenant).await?;
         let (lexical, semantic) = (ranking.space.index.lexical(), ranking.space.index.semantic());
-        let (weights, against) =
-            tokio::try_join!(lexical.weights(tenant, &asked.tokens), semantic.against(tenant, asked, &ranking.semantic))?;
+        let weights = async {
+            match &ranking.weights {
+                Some(weights) => Ok(Some(weights.clone())),
+                None => lexical.weights(tenant, &asked.tokens).await,
+            }
+        };
+        let (weights, against) = tokio::try_join!(weights, semantic.against(tenant, asked, &ranking.semantic))?;
         let asked_for = Asked::new(query, &asked.tokens, weights.as_deref());
         let wanted = (query.top + SPARE).max(self.reranker().map_or(0, |reranker| reranker.candidates));
         let best: Vec<Fused> = fused.into_iter().take(wanted).collect();

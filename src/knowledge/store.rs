@@ -1,15 +1,12 @@
-//! Entries, passages and the revision in SQL. Every function takes the tenant first. A commit writes
-//! entries, their passages and the next revision in one transaction, so that commit order is revision
-//! order and indexes can follow by "what changed since n".
+//! Entries, passages and the revision in SQL. Every function takes the tenant first. What is written is in
+//! `commit_store.rs`; here it is read, so that indexes can follow by "what changed since n".
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
 
-use super::events_store::Telling;
 use super::tuning::Tuning;
-use super::versions::store::{Change as Ending, keep};
 use super::{EntryDraft, KnowledgeEntry, Passage, PassageKind, Revision};
 use crate::db::{Db, Tx};
 use crate::error::Result;
@@ -26,25 +23,6 @@ pub struct StoredPassage {
     pub passage: Passage,
     /// Its embedding by the current embedder; `None` when the text has none or it is another's.
     pub vector: Option<Vec<f32>>,
-}
-
-/// One entry to write, ready: id made, hash computed, passages embedded.
-#[derive(Clone, Debug)]
-pub struct EntryWrite {
-    /// Its identity.
-    pub id: EntryId,
-    /// Its content.
-    pub draft: EntryDraft,
-    /// The normalised standard question (`text::question_key`).
-    pub question_key: String,
-    /// What nearly the same questions share (`near::near_key`).
-    pub near_key: String,
-    /// SHA-256 of the normalised content.
-    pub content_hash: String,
-    /// The hash of the row it was made of; none when it was not made of one.
-    pub row_hash: Option<i64>,
-    /// What will be retrieved.
-    pub passages: Vec<StoredPassage>,
 }
 
 /// What changed to one entry since a revision.
@@ -65,8 +43,6 @@ pub struct Known {
     pub id: EntryId,
     /// Its stored content hash.
     pub content_hash: String,
-    /// Its stored question key.
-    pub question_key: String,
     /// Vectors were made by another embedder than the current one.
     pub stale_vectors: bool,
 }
@@ -74,7 +50,7 @@ pub struct Known {
 impl Known {
     /// An entry that is known to say just what a row says.
     pub fn standing(id: EntryId, row: &super::plan::Candidate) -> Self {
-        Self { id, content_hash: row.content_hash.clone(), question_key: row.question_key.clone(), stale_vectors: false }
+        Self { id, content_hash: row.content_hash.clone(), stale_vectors: false }
     }
 }
 
@@ -233,7 +209,6 @@ struct PassageRow {
 struct KnownRow {
     id: EntryId,
     content_hash: String,
-    question_key: String,
     stale: i64,
 }
 
@@ -259,59 +234,6 @@ impl KnowledgeStore {
     pub async fn tenant_revision(&self, tenant: &TenantId) -> Result<Revision> {
         let sql = "select coalesce(max(revision), 0) from entries where tenant_id = $1";
         Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).fetch_one(pool).await)?)
-    }
-
-    /// Writes and deletes in one transaction under one new revision and returns it; the current one
-    /// when there is nothing to do.
-    pub async fn commit(&self, tenant: &TenantId, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId]) -> Result<Revision> {
-        self.commit_by(tenant, embedder, writes, deletes, "system").await
-    }
-
-    /// The same, with who does it; what changed entries said before is kept.
-    pub async fn commit_by(
-        &self,
-        tenant: &TenantId,
-        embedder: &str,
-        writes: &[EntryWrite],
-        deletes: &[EntryId],
-        by: &str,
-    ) -> Result<Revision> {
-        if writes.is_empty() && deletes.is_empty() {
-            return self.revision().await;
-        }
-        let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
-        let revision = bump(&mut tx).await?;
-        let change = Ending { revision, now, by };
-        let mut told = Telling::begin(&mut tx, tenant, writes).await?;
-        let there = there(&mut tx, tenant, writes).await?;
-        for write in writes {
-            let mut changed = false;
-            if there.contains(&write.id) {
-                changed = keep(&mut tx, tenant, &write.id, Some(&write.content_hash), &change).await?;
-                delete_passages(&mut tx, tenant, &write.id).await?;
-            }
-            told.written(write, changed);
-        }
-        for some in writes.chunks(ENTRIES_AT_ONCE) {
-            upsert_entries(&mut tx, tenant, some, revision, now).await?;
-        }
-        insert_passages(&mut tx, tenant, embedder, writes).await?;
-        for id in deletes {
-            let was_there = keep(&mut tx, tenant, id, None, &change).await?;
-            told.deleted(id, was_there);
-            let hide = "update entries set deleted = $3, revision = $4, updated_ms = $5 where tenant_id = $1 and id = $2";
-            in_tx!(&mut tx, conn => sqlx::query(hide).bind(tenant).bind(id).bind(true).bind(revision).bind(now).execute(conn).await.map(drop))?;
-            delete_passages(&mut tx, tenant, id).await?;
-        }
-        told.record(&mut tx, tenant, &change).await?;
-        if !writes.is_empty() {
-            // Rows in the space of an embedder that no longer serves have to be renewed.
-            let late = "update tenant_embedders set wanted = embedder where tenant_id = $1 and embedder <> $2 and wanted is null";
-            in_tx!(&mut tx, conn => sqlx::query(late).bind(tenant).bind(embedder).execute(conn).await.map(drop))?;
-        }
-        tx.commit().await?;
-        Ok(revision)
     }
 
     /// Entries touched after a revision, oldest change first. The last revision in the answer is
@@ -405,11 +327,11 @@ impl KnowledgeStore {
         let mut known = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(IDS_PER_STATEMENT) {
             let sql = format!(
-                "select e.id, e.content_hash, e.question_key, count(p.seq) as stale from entries e \
+                "select e.id, e.content_hash, count(p.seq) as stale from entries e \
                  left join passages p on p.tenant_id = e.tenant_id and p.entry_id = e.id and p.embedder <> $2 \
                  and not exists (select 1 from passage_vectors v where v.tenant_id = e.tenant_id and v.embedder = $2 \
                  and v.entry_id = e.id and v.content_hash = e.content_hash) \
-                 where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash, e.question_key",
+                 where e.tenant_id = $1 and e.deleted = $3 and e.id in ({}) group by e.id, e.content_hash",
                 placeholders(4, chunk.len())
             );
             let rows: Vec<KnownRow> = on!(&self.db, pool => {
@@ -417,12 +339,7 @@ impl KnowledgeStore {
                 for id in chunk { query = query.bind(id); }
                 query.fetch_all(pool).await
             })?;
-            known.extend(rows.into_iter().map(|row| Known {
-                id: row.id,
-                content_hash: row.content_hash,
-                question_key: row.question_key,
-                stale_vectors: row.stale > 0,
-            }));
+            known.extend(rows.into_iter().map(|row| Known { id: row.id, content_hash: row.content_hash, stale_vectors: row.stale > 0 }));
         }
         Ok(known)
     }
@@ -529,90 +446,6 @@ pub(super) async fn hold(tx: &mut Tx) -> Result<()> {
 
 pub(super) fn passage(seq: i64, kind: &str, text: String) -> Passage {
     Passage { seq: u32::try_from(seq).unwrap_or(u32::MAX), kind: PassageKind::from_word(kind), text }
-}
-
-/// Entries of one statement.
-const ENTRIES_AT_ONCE: usize = 32;
-
-/// Which of the ids have a row already, be it that of a deleted entry.
-async fn there(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite]) -> Result<HashSet<EntryId>> {
-    let mut there = HashSet::new();
-    for some in writes.chunks(IDS_PER_STATEMENT) {
-        let sql = format!("select id from entries where tenant_id = $1 and id in ({})", placeholders(2, some.len()));
-        let ids: Vec<EntryId> = in_tx!(tx, conn => {
-            let mut query = sqlx::query_scalar(AssertSqlSafe(sql)).bind(tenant);
-            for write in some { query = query.bind(&write.id); }
-            query.fetch_all(conn).await
-        })?;
-        there.extend(ids);
-    }
-    Ok(there)
-}
-
-/// Several in one statement: a base is filled with a hundred thousand of them.
-async fn upsert_entries(tx: &mut Tx, tenant: &TenantId, writes: &[EntryWrite], revision: Revision, now: Timestamp) -> Result<()> {
-    /// Parameters that all rows share, and those of each.
-    const SHARED: usize = 4;
-    const OWN: usize = 18;
-    let row = |nth: usize| {
-        let own: Vec<String> = (SHARED + nth * OWN + 1..=SHARED + (nth + 1) * OWN).map(|n| format!("${n}")).collect();
-        format!("($1, $2, $3, $4, $4, {})", own.join(", "))
-    };
-    let rows: Vec<String> = (0..writes.len()).map(row).collect();
-    let sql = format!(
-        "insert into entries (tenant_id, deleted, revision, created_ms, updated_ms, id, question, answer, \"similar\", negative, category, \
-         tags, market, locale, valid_from_ms, valid_to_ms, source, url, direct, question_key, content_hash, near_key, row_hash) \
-         values {} \
-         on conflict (tenant_id, id) do update set question = excluded.question, answer = excluded.answer, \
-         \"similar\" = excluded.\"similar\", negative = excluded.negative, category = excluded.category, tags = excluded.tags, \
-         market = excluded.market, locale = excluded.locale, valid_from_ms = excluded.valid_from_ms, \
-         valid_to_ms = excluded.valid_to_ms, source = excluded.source, url = excluded.url, direct = excluded.direct, \
-         question_key = excluded.question_key, content_hash = excluded.content_hash, deleted = excluded.deleted, \
-         revision = excluded.revision, updated_ms = excluded.updated_ms, near_key = excluded.near_key, row_hash = excluded.row_hash",
-        rows.join(", ")
-    );
-    let lists = |draft: &EntryDraft| -> Result<[String; 3]> {
-        Ok([serde_json::to_string(&draft.similar)?, serde_json::to_string(&draft.negative)?, serde_json::to_string(&draft.tags)?])
-    };
-    let lists = writes.iter().map(|write| lists(&write.draft)).collect::<Result<Vec<_>>>()?;
-    in_tx!(tx, conn => {
-        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(false).bind(revision).bind(now);
-        for (write, [similar, negative, tags]) in writes.iter().zip(lists) {
-            let draft = &write.draft;
-            query = query.bind(&write.id).bind(&draft.question).bind(&draft.answer).bind(similar).bind(negative)
-                .bind(&draft.category).bind(tags).bind(&draft.market).bind(&draft.locale).bind(draft.valid_from)
-                .bind(draft.valid_to).bind(&draft.source).bind(&draft.url).bind(draft.direct).bind(&write.question_key)
-                .bind(&write.content_hash).bind(&write.near_key).bind(write.row_hash);
-        }
-        query.execute(conn).await.map(drop)
-    })?;
-    Ok(())
-}
-
-async fn delete_passages(tx: &mut Tx, tenant: &TenantId, id: &EntryId) -> Result<()> {
-    let sql = "delete from passages where tenant_id = $1 and entry_id = $2";
-    in_tx!(tx, conn => sqlx::query(sql).bind(tenant).bind(id).execute(conn).await.map(drop))?;
-    Ok(())
-}
-
-/// Passages of one statement: a database takes few parameters at once.
-pub(super) const PASSAGES_AT_ONCE: usize = 64;
-
-async fn insert_passages(tx: &mut Tx, tenant: &TenantId, embedder: &str, writes: &[EntryWrite]) -> Result<()> {
-    let all: Vec<_> = writes.iter().flat_map(|write| write.passages.iter().map(|passage| (&write.id, passage))).collect();
-    for some in all.chunks(PASSAGES_AT_ONCE) {
-        let row = |n: usize| format!("($1, $2, ${}, ${}, ${}, ${}, ${})", n, n + 1, n + 2, n + 3, n + 4);
-        let rows: Vec<String> = (0..some.len()).map(|i| row(3 + i * 5)).collect();
-        let sql = format!("insert into passages (tenant_id, embedder, entry_id, seq, kind, text, vector) values {}", rows.join(", "));
-        in_tx!(tx, conn => {
-            let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant).bind(embedder);
-            for (id, StoredPassage { passage, vector }) in some {
-                query = query.bind(*id).bind(i64::from(passage.seq)).bind(passage.kind.as_str()).bind(&passage.text).bind(vector.as_deref().map(bytes));
-            }
-            query.execute(conn).await.map(drop)
-        })?;
-    }
-    Ok(())
 }
 
 /// `$first, $first+1, …`

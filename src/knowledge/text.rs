@@ -3,6 +3,7 @@
 //! order numbers and SKUs kept whole. Queries and passages go through the same functions.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use ferrous_opencc::OpenCC;
@@ -15,7 +16,7 @@ use unicode_normalization::UnicodeNormalization;
 static JIEBA: LazyLock<Jieba> = LazyLock::new(Jieba::new);
 static SIMPLIFY: LazyLock<Option<OpenCC>> = LazyLock::new(|| OpenCC::from_config(BuiltinConfig::T2s).ok());
 // Character by character, for those who need to know which character became which.
-static SIMPLIFIED: LazyLock<HashMap<char, char>> = LazyLock::new(simplified_characters);
+static SIMPLIFIED: LazyLock<Simplified> = LazyLock::new(Simplified::new);
 static STEM: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::create(Algorithm::English));
 
 /// Loads the dictionaries, so that the first question does not pay for it.
@@ -34,12 +35,15 @@ pub fn is_han(c: char) -> bool {
 /// NFKC, lower case, traditional to simplified, white space folded: what spellings of the same text
 /// have in common.
 pub fn normalise(text: &str) -> String {
-    let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
+    let folded = plainly_folded(text).unwrap_or_else(|| text.nfkc().flat_map(char::to_lowercase).collect());
     let simple = match &*SIMPLIFY {
         // Most texts have nothing to convert, and looking is far quicker than converting.
         Some(converter) if folded.chars().any(|c| simplified(c) != c) => converter.convert(&folded),
         _ => folded,
     };
+    if !simple.contains(char::is_whitespace) {
+        return simple;
+    }
     let mut out = String::with_capacity(simple.len());
     for word in simple.split_whitespace() {
         if !out.is_empty() {
@@ -50,19 +54,60 @@ pub fn normalise(text: &str) -> String {
     out
 }
 
-/// The simplified form of one character; itself when it has none.
-pub fn simplified(c: char) -> char {
-    if is_han(c) { SIMPLIFIED.get(&c).copied().unwrap_or(c) } else { c }
+/// NFKC in lower case of a text of nothing but what most texts are made of: ASCII, also in full width, ideographs and
+/// the signs between them. Each of these is folded by itself; none where there is anything else.
+fn plainly_folded(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        out.push(match c {
+            '\0'..='\x7f' => c.to_ascii_lowercase(),
+            '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '、' | '。' | '《' | '》' | '「' | '」' | '【' | '】' | '“' | '”' => {
+                c
+            }
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0)?.to_ascii_lowercase(),
+            '\u{3000}' => ' ',
+            _ => return None,
+        });
+    }
+    Some(out)
 }
 
-/// The ideographs whose simplified form is another one, found by converting one a line.
-fn simplified_characters() -> HashMap<char, char> {
-    let Some(converter) = &*SIMPLIFY else { return HashMap::new() };
-    let all = || ('\u{3400}'..='\u{9fff}').chain('\u{20000}'..='\u{323af}');
-    let lines: String = all().flat_map(|c| [c, '\n']).collect();
-    let converted = converter.convert(&lines);
-    let pairs = all().zip(converted.lines().filter_map(|line| line.chars().next()));
-    pairs.filter(|(c, simple)| c != simple).collect()
+/// The simplified form of one character; itself when it has none.
+pub fn simplified(c: char) -> char {
+    if is_han(c) { SIMPLIFIED.of(c) } else { c }
+}
+
+/// The ideographs whose simplified form is another one.
+struct Simplified {
+    /// Of each of the common ones, from [`FIRST`] on: every character of every text is looked up.
+    common: Vec<char>,
+    rare: HashMap<char, char>,
+}
+
+/// The common ideographs.
+const FIRST: char = '\u{3400}';
+const LAST: char = '\u{9fff}';
+
+impl Simplified {
+    /// Found by converting one a line.
+    fn new() -> Self {
+        let Some(converter) = &*SIMPLIFY else { return Self { common: Vec::new(), rare: HashMap::new() } };
+        let pairs = |all: RangeInclusive<char>| {
+            let lines: String = all.clone().flat_map(|c| [c, '\n']).collect();
+            let converted = converter.convert(&lines);
+            let simple: Vec<Option<char>> = converted.lines().map(|line| line.chars().next()).collect();
+            all.zip(simple).map(|(c, simple)| (c, simple.unwrap_or(c)))
+        };
+        Self {
+            common: pairs(FIRST..=LAST).map(|(_, simple)| simple).collect(),
+            rare: pairs('\u{20000}'..='\u{323af}').filter(|(c, simple)| c != simple).collect(),
+        }
+    }
+
+    fn of(&self, c: char) -> char {
+        let there = (c as usize).checked_sub(FIRST as usize).and_then(|at| self.common.get(at));
+        there.or_else(|| self.rare.get(&c)).copied().unwrap_or(c)
+    }
 }
 
 /// The identity of a question: `normalise` with only letters and digits left.
@@ -202,6 +247,22 @@ mod tests {
     fn spellings_of_the_same_text_meet() {
         assert_eq!(normalise("ＡＢＣ　保證金\n多少？"), "abc 保证金 多少?");
         assert_eq!(question_key("跨境店 保证金，要交多少？"), question_key("跨境店保證金要交多少"));
+    }
+
+    #[test]
+    fn ideographs_have_their_simplified_forms() {
+        let simple: String = "證書㑮后頭，𠁞丁".chars().map(simplified).collect();
+        assert_eq!((simple.as_str(), SIMPLIFIED.common.len()), ("证书𫝈后头，𠀾丁", LAST as usize - FIRST as usize + 1));
+    }
+
+    proptest::proptest! {
+        /// The quick way is no other way.
+        #[test]
+        fn plain_texts_are_folded_as_all_are(text in "[ -~\t\n\u{3400}-\u{4dff}\u{4e00}-\u{9fff}、。《》「」【】“”\u{3000}\u{ff01}-\u{ff5e}é\u{304b}\u{3099}…]{0,12}") {
+            let all: String = text.nfkc().flat_map(char::to_lowercase).collect();
+            let other = text.chars().any(|c| matches!(c, 'é' | '\u{304b}' | '\u{3099}' | '…' | '\u{4dc0}'..='\u{4dff}'));
+            proptest::prop_assert_eq!(plainly_folded(&text), (!other).then_some(all));
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use sqlx::{AssertSqlSafe, FromRow};
 use crate::config::EmbedderSource;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, PASSAGES_AT_ONCE, bump, bytes, hold, passage, placeholders, unsigned};
+use crate::knowledge::commit_store::PASSAGES_AT_ONCE;
+use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, bump, bytes, hold, passage, placeholders, unsigned};
 use crate::knowledge::{Passage, Revision};
 use crate::{in_tx, on};
 

@@ -15,7 +15,8 @@ use crate::ids::{Clock, EntryId};
 use crate::knowledge::follow::embedding_text;
 use crate::knowledge::index::qdrant::stand_in::{KEY, StandIn};
 use crate::knowledge::search::Query;
-use crate::knowledge::store::{EntryWrite, StoredPassage};
+use crate::knowledge::commit_store::EntryWrite;
+use crate::knowledge::store::StoredPassage;
 use crate::knowledge::{EntryDraft, KnowledgeParts, split};
 use crate::tenants::Tenants;
 

@@ -42,6 +42,8 @@ pub struct Found {
     pub semantic: Vec<Scored>,
     /// Scores of the other leg's candidates.
     pub semantic_others: Vec<Scored>,
+    /// How much each of the question's words tells, where the search has come to know it.
+    pub weights: Option<Vec<f32>>,
     /// Milliseconds until each ranking was there.
     pub lexical_ms: f64,
     /// The same.
@@ -88,10 +90,11 @@ impl Index {
         let _few_at_once = compute::question().await?;
         let (((lexical, sheet), lexical_ms), (semantic, semantic_ms)) =
             tokio::try_join!(timed(words.ranked(tenant, query, limit)), timed(vectors.search(tenant, query, limit)))?;
+        let weights = sheet.weights(&query.tokens);
         let (unknown_words, unknown_vectors) = (missing(&semantic, &lexical), missing(&lexical, &semantic));
         let (lexical_others, semantic_others) =
             tokio::try_join!(score(sheet, unknown_words), vectors.score(tenant, query, &unknown_vectors))?;
-        Ok(Found { lexical, lexical_others, semantic, semantic_others, lexical_ms, semantic_ms })
+        Ok(Found { lexical, lexical_others, semantic, semantic_others, weights, lexical_ms, semantic_ms })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::knowledge::store::Change;
 use crate::knowledge::words::{Terms, Vocabulary};
 
 mod bm25;
+mod opened;
 mod sheet;
 mod shelf;
 
@@ -107,7 +108,7 @@ impl LexicalIndex {
         let (shelf, query) = (self.shelf(tenant)?, query.clone());
         let ranked = move || {
             let sheet = shelf.sheet(&query)?;
-            Ok((sheet.best(limit)?, sheet))
+            Ok((sheet.best(limit), sheet))
         };
         compute::run(ranked).await?
     }

@@ -61,7 +61,7 @@ fn sketch(vector: &[f32]) -> impl Iterator<Item = u64> {
 impl Packed {
     /// A vector as rows are compared with it; none when its length is another one (another embedder's).
     pub fn asked(&self, vector: &[f32]) -> Option<Asked> {
-        (vector.len() == self.dimensions && self.gone < self.owners.len()).then(|| Asked::new(vector))
+        (vector.len() == self.dimensions && !self.is_empty()).then(|| Asked::new(vector))
     }
 
     /// Adds an owner's vectors, each with the number of its passage. Those of another length than the first one's are
@@ -139,15 +139,17 @@ impl Packed {
         }
         let mut apart = vec![0; self.owners.len()];
         differences(&self.sketches, &asked.sketch, &mut apart);
-        // How many rows there are at each distance says how far to go.
-        let mut counts = vec![0; self.dimensions + 1];
-        for (apart, &owner) in apart.iter_mut().zip(&self.owners) {
+        // How many rows there are at each distance says how far to go. Most are at a few distances: neighbours are counted
+        // apart, so that none waits until the one before it is counted.
+        let mut counts = vec![[0_usize; 4]; self.dimensions + 1];
+        for (at, (apart, &owner)) in apart.iter_mut().zip(&self.owners).enumerate() {
             if there(owner) {
-                counts[usize::from(*apart)] += 1;
+                counts[usize::from(*apart)][at % 4] += 1;
             } else {
                 *apart = u16::MAX;
             }
         }
+        let counts: Vec<usize> = counts.iter().map(|four| four.iter().sum()).collect();
         let enough = COMPARED.max(counts.iter().sum::<usize>() / ONE_IN);
         let mut so_far = 0;
         let short = |count: &&usize| {
@@ -156,12 +158,25 @@ impl Packed {
             short
         };
         let furthest = counts.iter().take_while(short).count();
-        rows().zip(apart).filter(|(_, apart)| usize::from(*apart) < furthest).map(|(row, _)| row).collect()
+        let mut near = Vec::with_capacity(so_far);
+        near.extend(rows().zip(apart).filter(|(_, apart)| usize::from(*apart) < furthest).map(|(row, _)| row));
+        near
     }
 
     /// The number of a row's passage.
     pub fn seq(&self, row: usize) -> u32 {
         self.seqs[row]
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.gone == self.owners.len()
+    }
+
+    /// The cosines of many rows to a unit vector.
+    pub fn cosines(&self, rows: &[(usize, u32)], asked: &Asked) -> Vec<f32> {
+        let sums = dots(&asked.numbers, &self.numbers, rows);
+        rows.iter().zip(sums).map(|((row, _), sum)| sum as f32 * (asked.scale * self.scales[*row])).collect()
     }
 
     /// The cosine of a row to a unit vector.
@@ -183,6 +198,17 @@ impl Packed {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
 fn dot(asked: &[i16], numbers: &[i16]) -> i32 {
     asked.iter().zip(numbers).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum()
+}
+
+/// The same of these rows of all numbers.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn dots(asked: &[i16], all: &[i16], rows: &[(usize, u32)]) -> Vec<i32> {
+    let mut sums = Vec::with_capacity(rows.len());
+    for (row, _) in rows {
+        let numbers = &all[row * asked.len()..(row + 1) * asked.len()];
+        sums.push(asked.iter().zip(numbers).map(|(&x, &y)| i32::from(x) * i32::from(y)).sum());
+    }
+    sums
 }
 
 /// In how many signs each sketch differs from the question's.
@@ -237,6 +263,8 @@ mod tests {
             let mut exact: Vec<(f32, usize)> = (10..rows).map(|row| (packed.cosine(row, &asked), row)).collect();
             exact.sort_by(|a, b| b.0.total_cmp(&a.0));
             let near = packed.near(&asked, |_| true);
+            let one_by_one: Vec<f32> = near.iter().map(|(row, _)| packed.cosine(*row, &asked)).collect();
+            assert_eq!(packed.cosines(&near, &asked), one_by_one);
             assert!((COMPARED..rows / 2).contains(&near.len()), "{}", near.len());
             assert!(near.is_sorted() && near.iter().all(|(row, owner)| *row as u32 == *owner && *row >= 10));
             let found = exact.iter().take(10).filter(|(_, row)| near.binary_search(&(*row, *row as u32)).is_ok()).count();

@@ -136,7 +136,7 @@ impl Cluster {
         let lexical_others = best_per_entry(found.0.iter().filter_map(scored).collect(), usize::MAX);
         let supported = supported(&found.1);
         let (semantic, semantic_others) = supported.into_iter().partition(|hit| nearest.iter().any(|near| near.entry == hit.entry));
-        Ok(Found { lexical: by_words, lexical_others, semantic, semantic_others, lexical_ms: took, semantic_ms: took })
+        Ok(Found { lexical: by_words, lexical_others, semantic, semantic_others, weights: None, lexical_ms: took, semantic_ms: took })
     }
 
     /// At most one query of each leg, in one round trip.

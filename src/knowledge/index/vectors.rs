@@ -49,6 +49,8 @@ struct Shelf {
     items: Vec<Option<Item>>,
     /// Of each slot, side by side: a filter looks at all of them.
     gates: Vec<Gate>,
+    /// How many of them are bounded.
+    bounded: usize,
     markets: Names,
     locales: Names,
     free: Vec<u32>,
@@ -148,6 +150,7 @@ impl Shelf {
         {
             self.vectors.remove(item.vectors);
             self.nots.remove(item.nots);
+            self.bounded -= usize::from(self.gates[slot as usize].bounded);
             self.free.push(slot);
         }
         let Some((entry, passages)) = &change.entry else { return };
@@ -161,6 +164,7 @@ impl Shelf {
             locale: self.locales.number(entry.draft.locale.as_deref().map(locale_key)),
             bounded: entry.draft.valid_from.is_some() || entry.draft.valid_to.is_some(),
         };
+        self.bounded += usize::from(self.gates[slot as usize].bounded);
         let of = |not: bool| passages.iter().filter(move |stored| (stored.passage.kind == PassageKind::Not) == not).filter_map(vector_of);
         self.items[slot as usize] = Some(Item {
             id: change.id.clone(),
@@ -191,23 +195,29 @@ impl Shelf {
         self.items.get(slot as usize)?.as_ref()
     }
 
-    /// By its slot, whether an entry may be found.
-    fn may(&self, filter: &Filter) -> Vec<bool> {
+    /// By its slot, whether an entry may be found; none when all may.
+    fn may(&self, filter: &Filter) -> Option<Vec<bool>> {
+        if filter.market.is_none() && filter.locale.is_none() && self.bounded == 0 {
+            return None;
+        }
         let markets = self.markets.wanted(filter.market.as_deref().map(market_key));
         let locales = self.locales.wanted(filter.locale.as_deref().map(locale_key));
         let valid = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.is_valid_at(filter.now));
         let may =
             |(gate, item): (&Gate, _)| markets[gate.market as usize] && locales[gate.locale as usize] && (!gate.bounded || valid(item));
-        self.gates.iter().zip(&self.items).map(may).collect()
+        Some(self.gates.iter().zip(&self.items).map(may).collect())
     }
 
     /// The best entries that may be found, best first, ties by id so that an answer is repeatable.
     fn search(&self, query: &[f32], filter: &Filter, limit: usize) -> Vec<Scored> {
         let Some(asked) = self.vectors.asked(query) else { return Vec::new() };
-        let may = self.may(filter);
-        let mut best: Vec<(f32, u32)> = Vec::new();
-        for (row, slot) in self.vectors.near(&asked, |slot| may[slot as usize]) {
-            let cosine = self.vectors.cosine(row, &asked);
+        let near = match self.may(filter) {
+            Some(may) => self.vectors.near(&asked, |slot| may[slot as usize]),
+            None => self.vectors.near(&asked, |_| true),
+        };
+        let mut best: Vec<(f32, u32)> = Vec::with_capacity(near.len());
+        let cosines = self.vectors.cosines(&near, &asked);
+        for ((_, slot), cosine) in near.into_iter().zip(cosines) {
             match best.last_mut() {
                 Some((most, last)) if *last == slot => *most = most.max(cosine),
                 _ => best.push((cosine, slot)),
@@ -305,7 +315,9 @@ impl PassageIndex for VectorIndex {
     }
 
     async fn against(&self, tenant: &TenantId, query: &LegQuery, best: &[Scored]) -> Result<Vec<Scored>> {
-        let Some(kept) = self.kept(tenant) else { return Ok(Vec::new()) };
+        // Many shops have no such phrasing: that is seen without waiting for a thread, or for who writes.
+        let none = |kept: &Arc<Kept>| kept.shelf.try_read().is_ok_and(|shelf| shelf.nots.is_empty());
+        let Some(kept) = self.kept(tenant).filter(|kept| !none(kept)) else { return Ok(Vec::new()) };
         let (vector, best) = (query.vector.clone(), best.to_vec());
         compute::run(move || kept.read().against(&vector, &best)).await
     }
@@ -327,5 +339,21 @@ mod tests {
     #[tokio::test]
     async fn keeps_the_contract_of_a_leg() {
         super::super::contract::holds(&VectorIndex::default()).await;
+    }
+
+    #[test]
+    fn only_what_a_filter_or_a_time_may_keep_out_is_looked_at() {
+        use super::super::contract::change;
+        let (mut shelf, now) = (Shelf::default(), Filter { now: Timestamp(50), ..Filter::default() });
+        shelf.apply(&change("a", "押金", 0, 1, |draft| draft.market = Some("SG".into())));
+        assert_eq!(shelf.may(&now), None);
+        assert_eq!(shelf.may(&Filter { market: Some("MY".into()), ..now.clone() }), Some(vec![false]));
+        shelf.apply(&change("b", "运费", 1, 2, |draft| draft.valid_to = Some(Timestamp(50))));
+        assert_eq!((shelf.may(&now), shelf.bounded), (Some(vec![true, false]), 1));
+        shelf.apply(&change("b", "运费", 1, 3, |_| {}));
+        assert_eq!((shelf.may(&now), shelf.bounded), (None, 0));
+        shelf.apply(&change("b", "运费", 1, 4, |draft| draft.valid_from = Some(Timestamp(60))));
+        shelf.apply(&Change { id: EntryId::from_text("b"), revision: 5, entry: None });
+        assert_eq!((shelf.may(&now), shelf.bounded), (None, 0), "what is gone bounds nothing");
     }
 }

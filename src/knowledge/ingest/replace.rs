@@ -41,7 +41,7 @@ impl Kept {
 
     /// A row that nobody judged.
     pub fn under_any_name(&mut self, row: &Candidate) {
-        self.ids.extend(row.ids.iter().map(|id| fingerprint(id.as_str())));
+        self.ids.extend(row.ids().iter().map(|id| fingerprint(id.as_str())));
     }
 }
 

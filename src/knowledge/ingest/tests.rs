@@ -15,6 +15,7 @@ use crate::ids::{Clock, EntryId};
 use crate::knowledge::embedders::store::Filled;
 use crate::knowledge::export::{ExportFormat, export};
 use crate::knowledge::list_store::Listing;
+use crate::knowledge::store::Selection;
 use crate::knowledge::{KnowledgeEntry, KnowledgeParts, starter};
 use crate::models::{EmbedKind, Embedder, embed};
 use crate::tenants::Tenants;
@@ -164,6 +165,10 @@ async fn a_row_stands_until_its_entry_is_changed_otherwise() {
     // What the file is called says nothing of entries that are named by their ids.
     let renamed = shop.file("faq (1).csv", std::fs::read(&path).unwrap());
     assert_eq!(counts(&shop.import(&renamed).await), [0, 0, 3, 0, 0, 0]);
+    let gone = Selection::Ids(vec![EntryId::from_text("b")]);
+    shop.knowledge.delete(&shop.tenant, &gone, "li").await.unwrap();
+    shop.embedded();
+    assert_eq!((counts(&shop.import(&path).await), shop.embedded()), ([1, 0, 2, 0, 0, 0], 2), "what was deleted comes again");
     // A row that contradicts one that stands is held back and told which row that is.
     let path = shop.file("faq.csv", "编号,问题,答案\nc,几点发货？,16 点。\nd,请问几点发货呢,18 点。\n");
     let report = shop.import(&path).await;

@@ -10,8 +10,8 @@ use super::{Judged, Run, embed};
 use crate::error::Result;
 use crate::ids::EntryId;
 use crate::knowledge::Revision;
+use crate::knowledge::commit_store::EntryWrite;
 use crate::knowledge::plan::{Base, Candidate, Verdict};
-use crate::knowledge::store::EntryWrite;
 
 /// Why a row is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) ->
         let id = match verdict {
             Verdict::Changed(known) | Verdict::Unchanged(known) => known.id.clone(),
             Verdict::Conflicting { changes: Some(id), .. } => id.clone(),
-            _ => match (&judged.row.draft.id, judged.row.ids.first()) {
+            _ => match (&judged.row.draft.id, judged.row.ids().first()) {
                 (Some(_), Some(id)) => id.clone(),
                 _ => return judged,
             },
@@ -64,17 +64,17 @@ pub(super) fn completed(rows: Vec<Judged>, verdicts: &[Verdict], base: &Base) ->
 
 impl Run<'_> {
     pub(super) async fn look_up(&self, rows: &[&Candidate]) -> Result<Base> {
-        let ids: Vec<EntryId> = rows.iter().flat_map(|row| row.ids.iter().cloned()).collect();
+        let ids: Vec<EntryId> = rows.iter().flat_map(|row| row.ids().iter().cloned()).collect();
         let (store, embedder) = (self.knowledge.store(), self.knowledge.writer(self.tenant).await?);
         let known = store.known(self.tenant, embedder.id(), &ids).await?;
-        let partial: HashSet<&EntryId> = rows.iter().filter(|row| row.is_partial()).flat_map(|row| &row.ids).collect();
+        let partial: HashSet<&EntryId> = rows.iter().filter(|row| row.is_partial()).flat_map(|row| row.ids()).collect();
         let partly: Vec<EntryId> = known.iter().map(|known| &known.id).filter(|id| partial.contains(id)).cloned().collect();
         let partly = store.entries(self.tenant, &partly).await?;
         if self.as_is {
             return Ok(Base::new(known, Vec::new()).with_partly(partly));
         }
-        let keys: HashSet<&String> = rows.iter().map(|row| &row.question_key).filter(|key| !key.is_empty()).collect();
-        let keys: Vec<String> = keys.into_iter().cloned().collect();
+        let keys: HashSet<&str> = rows.iter().map(|row| row.question_key()).filter(|key| !key.is_empty()).collect();
+        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
         // What is stored as it is contradicts nobody anew.
         let unchanged: HashSet<&String> = known.iter().map(|known| &known.content_hash).collect();
         let fresh = rows.iter().filter(|row| row.may_contradict() && !unchanged.contains(&row.content_hash));

@@ -15,10 +15,11 @@ use crate::knowledge::read::Given;
 pub struct Already(HashMap<u64, i64>);
 
 impl Already {
-    /// From what is stored: id, row hash, and the content hash of entries of before row hashes were kept.
-    pub fn new(stored: impl IntoIterator<Item = (EntryId, Option<i64>, String)>) -> Self {
-        let hash = |row: Option<i64>, content: &str| row.unwrap_or_else(|| row_hash(content, Given::ALL));
-        Self(stored.into_iter().map(|(id, row, content)| (short(&id), hash(row, &content))).collect())
+    /// From what is stored: id and row hash, or the content hash of entries that have none: those of before row hashes
+    /// were kept, and those that somebody has edited.
+    pub fn new(stored: impl IntoIterator<Item = (EntryId, Option<i64>, Option<String>)>) -> Self {
+        let hash = |row: Option<i64>, content: Option<String>| row.or_else(|| Some(row_hash(&content?, Given::ALL)));
+        Self(stored.into_iter().filter_map(|(id, row, content)| Some((short(&id), hash(row, content)?))).collect())
     }
 
     /// The entry that a row would leave as it is.
@@ -27,7 +28,7 @@ impl Already {
             return None;
         }
         let hash = row.row_hash();
-        row.ids.iter().find(|id| self.0.get(&short(id)) == Some(&hash)).cloned()
+        row.ids().iter().find(|id| self.0.get(&short(id)) == Some(&hash)).cloned()
     }
 }
 

@@ -89,7 +89,7 @@ impl Base {
     /// The entry of that id among those that a row may conflict with.
     pub(super) fn rival(&self, row: &Candidate, id: &EntryId) -> Option<&KnowledgeEntry> {
         let nearly = self.nearly.get(row.near_key()).map_or(&[][..], Vec::as_slice);
-        let rivals = self.same_question(&row.question_key).iter().chain(nearly);
+        let rivals = self.same_question(row.question_key()).iter().chain(nearly);
         rivals.map(|stored| &stored.entry).find(|entry| entry.id == *id)
     }
 

@@ -1,9 +1,9 @@
 //! A row that says only a part of its entry: a sheet without a column for the similar questions does not
 //! say that there are none.
 
-use super::{Candidate, fingerprint, identity};
+use super::{Candidate, identity};
 use crate::knowledge::read::{Field, Given};
-use crate::knowledge::{EntryDraft, KnowledgeEntry, text};
+use crate::knowledge::{EntryDraft, KnowledgeEntry};
 
 impl Candidate {
     /// With the fields that its file has.
@@ -28,7 +28,7 @@ impl Candidate {
     pub fn completed(mut self, entry: &KnowledgeEntry) -> Self {
         let given = self.given;
         // Of the row as its file has it.
-        self.row_hash();
+        let _ = (self.row_hash(), self.ids());
         let EntryDraft {
             id: _,
             question,
@@ -62,8 +62,7 @@ impl Candidate {
         keep(given, Field::Url, url, &old.url);
         keep(given, Field::Direct, direct, &old.direct);
         self.content_hash = identity::content_hash(&self.draft);
-        self.question_key = text::question_key(&self.draft.question);
-        self.key = fingerprint(&identity::key(&self.question_key, &self.draft.answer));
+        (self.question_key, self.key) = Default::default();
         (self.near_key, self.answer, self.facts) = Default::default();
         self.given = Given::ALL;
         self

@@ -1,5 +1,6 @@
 //! Which entry a row is, and whether its content is the same as before.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::ids::EntryId;
@@ -7,52 +8,73 @@ use crate::knowledge::{EntryDraft, text};
 
 /// SHA-256 over every field that people wrote, in a fixed order; the id is not content.
 pub fn content_hash(draft: &EntryDraft) -> String {
-    hash_under(draft, draft.source.as_ref())
+    Content::of(draft).hash()
 }
 
-/// The same of a file that names no source: what such a file is called says nothing of the entry.
-pub fn hash_without_source(draft: &EntryDraft) -> String {
-    hash_under(draft, None)
+/// What a row says, hashed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content {
+    whole: [u8; 32],
+    without_source: [u8; 32],
 }
 
-fn hash_under(draft: &EntryDraft, source: Option<&String>) -> String {
-    // Named one by one, so that a new field is not forgotten.
-    let EntryDraft {
-        id: _,
-        question,
-        answer,
-        similar,
-        negative,
-        category,
-        tags,
-        market,
-        locale,
-        valid_from,
-        valid_to,
-        source: _,
-        url,
-        direct,
-    } = draft;
-    let content = (question, answer, similar, negative, category, tags, market, locale, valid_from, valid_to, source, url, direct);
-    let mut hash = Hashing(Sha256::new());
-    // Strings, lists and numbers into a hash: there is nothing that could fail.
-    let written = serde_json::to_writer(&mut hash, &content);
+impl Content {
+    /// Both hashes for little more than one: nearly everything stands before the source.
+    pub(super) fn of(draft: &EntryDraft) -> Self {
+        // Named one by one, so that a new field is not forgotten.
+        let EntryDraft {
+            id: _,
+            question,
+            answer,
+            similar,
+            negative,
+            category,
+            tags,
+            market,
+            locale,
+            valid_from,
+            valid_to,
+            source,
+            url,
+            direct,
+        } = draft;
+        // One array, taken apart before the source: `[…` and `,source,url,direct]`.
+        let mut text = json(&(question, answer, similar, negative, category, tags, market, locale, valid_from, valid_to));
+        text.pop();
+        let before = Sha256::new().chain_update(&text);
+        let with = |source: Option<&String>| {
+            let mut rest = json(&(source, url, direct));
+            if let Some(opening) = rest.first_mut() {
+                *opening = b',';
+            }
+            before.clone().chain_update(&rest).finalize().into()
+        };
+        let whole = with(source.as_ref());
+        Self { whole, without_source: if source.is_some() { with(None) } else { whole } }
+    }
+
+    /// The content hash.
+    pub(super) fn hash(&self) -> String {
+        hex(&self.whole)
+    }
+
+    /// The same of a file that names no source: what such a file is called says nothing of the entry.
+    pub(super) fn hash_without_source(&self) -> String {
+        hex(&self.without_source)
+    }
+
+    /// 128 bits of it.
+    pub(super) fn fingerprint(&self) -> u128 {
+        first_bits(&self.whole)
+    }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(512);
+    // Strings, lists and numbers into memory: there is nothing that could fail.
+    let written = serde_json::to_writer(&mut text, value);
     debug_assert!(written.is_ok());
-    hex(&hash.0.finalize())
-}
-
-/// Takes what is written.
-struct Hashing(Sha256);
-
-impl std::io::Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    text
 }
 
 /// What a row is found again by: its normalised question, or its answer when it has none.
@@ -60,13 +82,9 @@ pub fn key(question_key: &str, answer: &str) -> String {
     if question_key.is_empty() { format!("a:{}", text::question_key(answer)) } else { question_key.to_owned() }
 }
 
-/// The ids a row may have. One with an id of its own has only that. For the others it is made from
-/// source and question; when another row of the same import has taken that (the same question for
-/// another market, say), the more exact ones follow.
-pub fn candidates(draft: &EntryDraft, key: &str, content_hash: &str) -> Vec<EntryId> {
-    if let Some(id) = &draft.id {
-        return vec![EntryId::from_text(id)];
-    }
+/// The ids a row without one of its own may have. It is made from source and question; when another row
+/// of the same import has taken that (the same question for another market, say), the more exact ones follow.
+pub fn derived_ids(draft: &EntryDraft, key: &str, content_hash: &str) -> Vec<EntryId> {
     let source = draft.source.as_deref().unwrap_or_default();
     let market = draft.market.as_deref().unwrap_or_default();
     let locale = draft.locale.as_deref().unwrap_or_default();
@@ -81,7 +99,10 @@ fn derived(parts: &[&str]) -> EntryId {
 
 /// 128 bits that stand for a text, where millions are kept in mind at once.
 pub fn fingerprint(text: &str) -> u128 {
-    let hash = Sha256::digest(text);
+    first_bits(&Sha256::digest(text))
+}
+
+fn first_bits(hash: &[u8]) -> u128 {
     hash.iter().take(16).fold(0, |number, &byte| number << 8 | u128::from(byte))
 }
 
@@ -108,7 +129,10 @@ mod tests {
         };
         let content = r#"["怎么退款？","\"七天\"内。",[],[],null,["a"],null,null,7,null,"faq.csv",null,false]"#;
         assert_eq!(content_hash(&draft), hex(&Sha256::digest(content)));
-        assert_eq!(hash_without_source(&draft), hex(&Sha256::digest(content.replace("\"faq.csv\"", "null"))));
+        let without = content.replace("\"faq.csv\"", "null");
+        assert_eq!(Content::of(&draft).hash_without_source(), hex(&Sha256::digest(&without)));
+        let unnamed = Content::of(&EntryDraft { source: None, ..draft });
+        assert_eq!((unnamed.hash(), unnamed.hash_without_source()), (hex(&Sha256::digest(&without)), hex(&Sha256::digest(&without))));
         assert_eq!(hex(&[0, 255, 18]), "00ff12");
     }
 }

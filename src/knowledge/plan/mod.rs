@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::commit_store::EntryWrite;
 use super::near::near_key;
 use super::read::{Field, Given};
-use super::store::{EntryWrite, Known, StoredPassage};
+use super::store::{Known, StoredPassage};
 use super::{EntryDraft, KnowledgeEntry, text};
 use crate::ids::EntryId;
 
@@ -25,13 +26,13 @@ mod seen;
 pub use already::Already;
 pub use base::Base;
 pub use clash::Clash;
-pub use identity::content_hash;
+pub use identity::{content_hash, fingerprint};
 pub use seen::Place;
 
 use base::Stored;
 use clash::Named;
 use facts::{Brief, Facts};
-pub use identity::fingerprint;
+use identity::Content;
 use seen::{Answered, Scope, Seen, Taken};
 
 /// What an import is allowed.
@@ -52,10 +53,6 @@ pub struct Candidate {
     pub place: Place,
     /// SHA-256 of its content.
     pub content_hash: String,
-    /// The normalised question; empty when there is none.
-    pub question_key: String,
-    /// Ids it may have, the preferred one first.
-    pub ids: Vec<EntryId>,
     /// Somebody decided to write it although it conflicts.
     pub accepted: bool,
     /// Somebody decided to write it over the entry that it conflicts with.
@@ -66,11 +63,13 @@ pub struct Candidate {
     given: Given,
     /// The source that its file stands for, when the entry it changes keeps another.
     named_source: Option<String>,
-    /// Fingerprint of the content as the file has it.
-    content: u128,
-    key: u128,
+    /// What the file has, hashed.
+    content: Content,
     row_hash: OnceLock<i64>,
-    // What a row that stands already is not asked for.
+    // What a row that stands already is not asked for; without an id of its own it is asked for its key and ids.
+    question_key: OnceLock<String>,
+    key: OnceLock<u128>,
+    ids: OnceLock<Vec<EntryId>>,
     near_key: OnceLock<String>,
     answer: OnceLock<u128>,
     facts: OnceLock<Brief>,
@@ -79,20 +78,18 @@ pub struct Candidate {
 impl Candidate {
     /// Prepares a row.
     pub fn new(draft: EntryDraft, place: Place) -> Self {
-        let content_hash = content_hash(&draft);
-        let question_key = text::question_key(&draft.question);
-        let key = identity::key(&question_key, &draft.answer);
+        let content = Content::of(&draft);
         Self {
-            ids: identity::candidates(&draft, &key, &content_hash),
-            question_key,
-            key: fingerprint(&key),
             row_hash: OnceLock::new(),
+            question_key: OnceLock::new(),
+            key: OnceLock::new(),
+            ids: OnceLock::new(),
             near_key: OnceLock::new(),
             answer: OnceLock::new(),
             facts: OnceLock::new(),
             stands_as: None,
-            content: fingerprint(&content_hash),
-            content_hash,
+            content_hash: content.hash(),
+            content,
             place,
             draft,
             accepted: false,
@@ -100,6 +97,30 @@ impl Candidate {
             given: Given::ALL,
             named_source: None,
         }
+    }
+
+    /// The normalised question; empty when there is none.
+    pub fn question_key(&self) -> &str {
+        self.question_key.get_or_init(|| text::question_key(&self.draft.question))
+    }
+
+    /// Ids it may have, the preferred one first.
+    pub fn ids(&self) -> &[EntryId] {
+        self.ids.get_or_init(|| match &self.draft.id {
+            Some(id) => vec![EntryId::from_text(id)],
+            None => identity::derived_ids(&self.draft, &identity::key(self.question_key(), &self.draft.answer), &self.content_hash),
+        })
+    }
+
+    /// What it is found again by, in 128 bits.
+    fn key(&self) -> u128 {
+        *self.key.get_or_init(|| fingerprint(&identity::key(self.question_key(), &self.draft.answer)))
+    }
+
+    /// Whether it has a question; letters and ideographs stay such however a text is normalised.
+    fn has_question(&self) -> bool {
+        let stays = |c: char| c.is_ascii_alphanumeric() || text::is_han(c) && c.is_alphanumeric();
+        self.draft.question.chars().any(stays) || !self.question_key().is_empty()
     }
 
     /// What nearly the same questions share; empty when there is no question.
@@ -111,19 +132,19 @@ impl Candidate {
     pub fn row_hash(&self) -> i64 {
         *self.row_hash.get_or_init(|| match self.given.has(Field::Source) {
             true => already::row_hash(&self.content_hash, self.given),
-            false => already::row_hash(&identity::hash_without_source(&self.draft), self.given),
+            false => already::row_hash(&self.content.hash_without_source(), self.given),
         })
     }
 
     /// Works out what it is compared by, so that this is done where the row is read.
     pub fn weigh(&self) {
-        let _ = (self.near_key(), self.answer(), self.facts());
+        let _ = (self.ids(), self.key(), self.near_key(), self.answer(), self.facts());
     }
 
     /// To be written under an id, not as a row of a file.
     pub fn into_write(self, id: EntryId, passages: Vec<StoredPassage>) -> EntryWrite {
-        let near_key = self.near_key().to_owned();
-        let Self { draft, question_key, content_hash, .. } = self;
+        let (question_key, near_key) = (self.question_key().to_owned(), self.near_key().to_owned());
+        let Self { draft, content_hash, .. } = self;
         EntryWrite { id, draft, question_key, near_key, content_hash, row_hash: None, passages }
     }
 
@@ -137,7 +158,7 @@ impl Candidate {
     }
 
     fn taken(&self, live: bool) -> Taken {
-        Taken { content: self.content, place: self.place, live, stays: false }
+        Taken { content: self.content.fingerprint(), place: self.place, live, stays: false }
     }
 }
 
@@ -241,13 +262,15 @@ impl Planner {
 
     /// Of rows that stand already, those whose entry another row may have taken must be looked at like any other.
     pub fn doubt<'a>(&self, rows: impl IntoIterator<Item = &'a mut Candidate>) {
-        let mut rows: Vec<_> = rows.into_iter().collect();
-        let mut named: HashMap<u128, usize> = HashMap::new();
-        for id in rows.iter().flat_map(|row| &row.ids) {
-            *named.entry(fingerprint(id.as_str())).or_default() += 1;
+        let rows: Vec<_> = rows.into_iter().collect();
+        let mut named: HashMap<&EntryId, usize> = HashMap::new();
+        for id in rows.iter().flat_map(|row| row.ids()) {
+            *named.entry(id).or_default() += 1;
         }
-        for row in &mut rows {
-            row.stands_as.take_if(|id| self.seen.id(id).is_some() || named.get(&fingerprint(id.as_str())) != Some(&1));
+        let taken = |id: &EntryId| self.seen.id(id).is_some() || named.get(id) != Some(&1);
+        let doubted: Vec<bool> = rows.iter().map(|row| row.stands_as.as_ref().is_some_and(taken)).collect();
+        for (row, _) in rows.into_iter().zip(doubted).filter(|(_, doubted)| *doubted) {
+            row.stands_as = None;
         }
     }
 
@@ -260,9 +283,9 @@ impl Planner {
     fn judge_one(&mut self, row: &Candidate, base: &Base) -> Verdict {
         if let Some(id) = &row.stands_as {
             self.seen.take(id, Taken { stays: true, ..row.taken(true) });
-            if row.question_key.is_empty() {
+            if !row.has_question() {
                 // The base finds others of the same question, not of the same answer.
-                self.seen.answer(row.key, Answered { answer: row.answer(), scope: Scope::of(&row.draft), place: row.place });
+                self.seen.answer(row.key(), Answered { answer: row.answer(), scope: Scope::of(&row.draft), place: row.place });
             }
             return Verdict::Unchanged(Known::standing(id.clone(), row));
         }
@@ -295,9 +318,9 @@ impl Planner {
         }
         self.seen.take(&id, row.taken(true));
         let answered = Answered { answer: row.answer(), scope: Scope::of(&row.draft), place: row.place };
-        self.seen.answer(row.key, answered);
+        self.seen.answer(row.key(), answered);
         if !self.rules.as_is && row.may_contradict() {
-            self.seen.nearly(fingerprint(row.near_key()), row.key, answered, row.facts().clone());
+            self.seen.nearly(fingerprint(row.near_key()), row.key(), answered, row.facts().clone());
         }
         self.recent.insert(row.answer(), row.draft.answer.clone());
         match known {
@@ -309,16 +332,17 @@ impl Planner {
 
     /// The id of a row, or why it has none: an earlier row of this import is the same, or has it.
     fn identify(&self, row: &Candidate, base: &Base) -> Result<EntryId, Verdict> {
-        let again = row.ids.iter().filter_map(|id| self.seen.id(id)).find(|taken| taken.content == row.content);
+        let content = row.content.fingerprint();
+        let again = row.ids().iter().filter_map(|id| self.seen.id(id)).find(|taken| taken.content == content);
         if let Some(first) = again {
             return Err(Verdict::Duplicate(Clash::again(&self.name(first.place, row.place))));
         }
-        let free: Vec<_> = row.ids.iter().filter(|id| self.seen.id(id).is_none()).collect();
+        let free: Vec<_> = row.ids().iter().filter(|id| self.seen.id(id).is_none()).collect();
         // Rows may change places in their file: one that is stored as it is keeps its id, and the more
         // exact ids were given for a reason.
         let stored = |id: &&&EntryId| base.has(id, row);
         let kept = free.iter().find(stored).or_else(|| free.iter().rev().find(|id| base.known.contains_key(**id)));
-        match (kept.or(free.first()), row.ids.first().and_then(|id| self.seen.id(id))) {
+        match (kept.or(free.first()), row.ids().first().and_then(|id| self.seen.id(id))) {
             (Some(&id), _) => Ok(id.clone()),
             (None, Some(first)) => Err(self.duplicate_id(row, first)),
             (None, None) => Err(Verdict::Failed { code: "internal", message: "The row could not be told from others.".into() }),
@@ -329,25 +353,25 @@ impl Planner {
     /// change, or else one that nobody has, so that the report imports as what conflicts and never over
     /// the entry that it conflicts with.
     pub fn id_when_held_back(&self, row: &Candidate, base: &Base) -> EntryId {
-        let own = row.ids.iter().find(|id| self.seen.id(id).is_none() && base.known.contains_key(*id));
-        own.or(row.ids.last()).cloned().unwrap_or_else(|| EntryId::from_text(""))
+        let own = row.ids().iter().find(|id| self.seen.id(id).is_none() && base.known.contains_key(*id));
+        own.or(row.ids().last()).cloned().unwrap_or_else(|| EntryId::from_text(""))
     }
 
     /// The same for a row that could not be read, of which only some fields are known. It changes a stored
     /// entry only where nobody can doubt which: one for the same market and language, that no row of this
     /// import is. Once corrected, any other comes beside what is there.
     pub fn id_when_unreadable(&self, row: &Candidate, base: &Base) -> Option<EntryId> {
-        let asked = base.same_question(&row.question_key);
+        let asked = base.same_question(row.question_key());
         let (market, locale) = (&row.draft.market, &row.draft.locale);
         let meant = |entry: &EntryDraft| {
             (&entry.market, &entry.locale) == (market, locale) || (asked.len() == 1 && market.is_none() && locale.is_none())
         };
         let own = row
-            .ids
+            .ids()
             .iter()
             .rev()
             .find(|id| self.seen.id(id).is_none() && asked.iter().any(|stored| stored.entry.id == **id && meant(&stored.entry.draft)));
-        own.or(row.ids.last()).cloned()
+        own.or(row.ids().last()).cloned()
     }
 
     fn duplicate_id(&self, row: &Candidate, first: &Taken) -> Verdict {
@@ -369,8 +393,8 @@ impl Planner {
             false if other.meets(&scope) && !accepted => Some(conflicting as fn(Clash, Option<&EntryId>) -> Verdict),
             _ => None,
         };
-        let in_base = base.same_question(&row.question_key);
-        let earlier = self.seen.answers(row.key).find_map(|other| {
+        let in_base = base.same_question(row.question_key());
+        let earlier = self.seen.answers(row.key()).find_map(|other| {
             let verdict = judge(other.answer, other.scope)?;
             // Of an earlier batch only fingerprints are left, but meanwhile its rows are stored.
             let stored = || in_base.iter().find(|stored| stored.answer == other.answer).map(|stored| &stored.entry.draft.answer);
@@ -429,13 +453,12 @@ impl Planner {
 fn is_own_change(row: &Candidate, id: &EntryId, base: &Base) -> bool {
     let scope = Scope::of(&row.draft);
     let own_before = |stored: &Stored| stored.entry.id == *id && stored.scope == scope;
-    base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(&row.question_key).iter().any(own_before))
+    base.known.contains_key(id) && (row.draft.id.is_some() || base.same_question(row.question_key()).iter().any(own_before))
 }
 
 /// A stored entry, as one that a row is written over.
 fn known_of(entry: &KnowledgeEntry) -> Known {
-    let question_key = text::question_key(&entry.draft.question);
-    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), question_key, stale_vectors: false }
+    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), stale_vectors: false }
 }
 
 fn duplicate(clash: Clash, _: Option<&EntryId>) -> Verdict {

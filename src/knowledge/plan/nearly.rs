@@ -22,7 +22,7 @@ impl Planner {
         }
         let scope = Scope::of(&row.draft);
         let earlier = self.seen.nearly_answered(fingerprint(row.near_key())).find_map(|Nearly { question, answered, facts }| {
-            let apart = question != row.key && answered.answer != row.answer() && answered.scope.meets(&scope);
+            let apart = question != row.key() && answered.answer != row.answer() && answered.scope.meets(&scope);
             let kinds = apart.then(|| row.facts().contradict(&facts)).filter(|kinds| !kinds.is_empty())?;
             let theirs = self.recent.get(&answered.answer).map(|answer| Facts::of(&row.draft.question, answer));
             Some((Clash::nearly(&self.name(answered.place, row.place), row, &kinds, theirs.as_ref()), None))
@@ -50,7 +50,7 @@ impl Planner {
 
 fn contradiction(row: &Candidate, stored: &Stored, scope: Scope) -> Option<(Vec<Kind>, Facts)> {
     let draft = &stored.entry.draft;
-    let same_question = crate::knowledge::text::question_key(&draft.question) == row.question_key;
+    let same_question = crate::knowledge::text::question_key(&draft.question) == row.question_key();
     if same_question || stored.answer == row.answer() || !stored.scope.meets(&scope) {
         return None;
     }

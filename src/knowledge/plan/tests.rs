@@ -14,8 +14,8 @@ struct Shop {
 
 impl Shop {
     fn base(&self, rows: &[Candidate]) -> Base {
-        let known = rows.iter().flat_map(|row| &row.ids).filter_map(|id| self.entries.get(id)).map(known).collect();
-        let asked = |entry: &&KnowledgeEntry| rows.iter().any(|row| row.question_key == text::question_key(&entry.draft.question));
+        let known = rows.iter().flat_map(|row| row.ids()).filter_map(|id| self.entries.get(id)).map(known).collect();
+        let asked = |entry: &&KnowledgeEntry| rows.iter().any(|row| row.question_key() == text::question_key(&entry.draft.question));
         let nearly = |entry: &&KnowledgeEntry| rows.iter().any(|row| row.near_key() == near_key(&entry.draft.question));
         Base::new(known, self.entries.values().filter(asked).cloned().collect())
             .with_nearly(self.entries.values().filter(nearly).cloned().collect())
@@ -34,7 +34,10 @@ impl Shop {
     }
 
     fn already(&self) -> Already {
-        let stored = |entry: &KnowledgeEntry| (entry.id.clone(), self.row_hashes.get(&entry.id).copied(), entry.content_hash.clone());
+        let stored = |entry: &KnowledgeEntry| match self.row_hashes.get(&entry.id) {
+            Some(hash) => (entry.id.clone(), Some(*hash), None),
+            None => (entry.id.clone(), None, Some(entry.content_hash.clone())),
+        };
         Already::new(self.entries.values().map(stored))
     }
 
@@ -79,8 +82,7 @@ impl Shop {
 }
 
 fn known(entry: &KnowledgeEntry) -> Known {
-    let question_key = text::question_key(&entry.draft.question);
-    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), question_key, stale_vectors: false }
+    Known { id: entry.id.clone(), content_hash: entry.content_hash.clone(), stale_vectors: false }
 }
 
 fn word(verdict: &Verdict) -> &'static str {
@@ -272,6 +274,64 @@ fn the_hash_covers_every_field_but_the_id() {
         EntryDraft { source: Some("s".into()), ..base.clone() },
     ] {
         assert_ne!(hash, content_hash(&other), "{other:?}");
+    }
+}
+
+#[test]
+fn only_a_row_that_says_all_the_same_stands() {
+    let same = EntryDraft {
+        similar: vec!["退钱".into()],
+        negative: vec!["换货".into()],
+        category: Some("售后".into()),
+        tags: vec!["退款".into()],
+        locale: Some("zh".into()),
+        source: Some("faq.csv".into()),
+        url: Some("https://a.example".into()),
+        direct: true,
+        ..in_market("SG", in_days(1, 2, row("怎么退款", "七天")))
+    };
+    let changes: [fn(&mut EntryDraft); 13] = [
+        |row| row.question.push('？'),
+        |row| row.answer.push('。'),
+        |row| row.similar.push("退款流程".into()),
+        |row| row.negative.clear(),
+        |row| row.category = None,
+        |row| row.tags.clear(),
+        |row| row.market = Some("MY".into()),
+        |row| row.locale = Some("en".into()),
+        |row| row.valid_from = None,
+        |row| row.valid_to = Some(Timestamp(3)),
+        |row| row.source = Some("other.csv".into()),
+        |row| row.url = None,
+        |row| row.direct = false,
+    ];
+    let candidate = |draft: &EntryDraft| Candidate::new(draft.clone(), Place { file: 0, row: 2 });
+    for id in [None, Some("a".to_owned())] {
+        let same = EntryDraft { id, ..same.clone() };
+        let (made, hash) = (candidate(&same).ids()[0].clone(), candidate(&same).row_hash());
+        let already = Already::new([(made.clone(), Some(hash), None)]);
+        assert_eq!(already.standing(&candidate(&same)), Some(made.clone()));
+        for change in changes {
+            let mut other = same.clone();
+            change(&mut other);
+            assert_eq!(already.standing(&candidate(&other)), None, "{other:?}");
+        }
+        let fewer = candidate(&same).given(Given::of([Field::Id, Field::Question, Field::Answer]));
+        assert_eq!(already.standing(&fewer), None, "a file with fewer columns says less");
+        // An entry that somebody edited has no hash of a row, and stands only for a row that says what it says now.
+        let edited = content_hash(&EntryDraft { answer: "十天".into(), ..same.clone() });
+        assert_eq!(Already::new([(made.clone(), None, Some(edited))]).standing(&candidate(&same)), None);
+        assert_eq!(Already::new([(made.clone(), None, Some(content_hash(&same)))]).standing(&candidate(&same)), Some(made));
+        assert_eq!(Already::default().standing(&candidate(&same)), None, "an entry that was deleted is not listed");
+    }
+}
+
+#[test]
+fn a_question_is_known_without_its_key() {
+    for (question, has) in [("怎么退款", true), ("FBH?", true), ("ราคา", true), ("", false), ("？！", false), ("䷀", false), ("①", true)]
+    {
+        let row = Candidate::new(row(question, "a"), Place { file: 0, row: 2 });
+        assert_eq!((row.has_question(), !row.question_key().is_empty()), (has, has), "{question}");
     }
 }
 

@@ -250,6 +250,9 @@ fn check_length(name: &str, text: &str, most: usize) -> Result<(), Wrong> {
 /// without empty and repeated ones.
 fn list(cell: &str, separators: &[char]) -> Vec<String> {
     let cell = cell.trim();
+    if cell.is_empty() {
+        return Vec::new();
+    }
     let array = if cell.starts_with('[') { serde_json::from_str::<Vec<String>>(cell).ok() } else { None };
     let items = array.unwrap_or_else(|| cell.split("##").flat_map(|part| part.split(separators)).map(str::to_owned).collect());
     let mut seen = HashSet::new();
@@ -272,11 +275,17 @@ fn join(items: &[String], separators: &[char]) -> String {
 /// no white space at the ends.
 fn clean(text: &str) -> String {
     let kept = |c: &char| (!c.is_control() || matches!(c, '\n' | '\t')) && *c != BYTE_ORDER;
+    if text.chars().all(|c| kept(&c)) {
+        return text.trim().to_owned();
+    }
     text.replace("\r\n", "\n").replace('\r', "\n").chars().filter(kept).collect::<String>().trim().to_owned()
 }
 
 /// Text of one line: like [`clean`], with every run of white space as one space.
 fn fold(text: &str) -> String {
+    if !text.contains(|c: char| c == BYTE_ORDER || c.is_control() || c.is_whitespace()) {
+        return text.to_owned();
+    }
     let spaced: String = text.chars().filter(|&c| c != BYTE_ORDER).map(|c| if c.is_control() { ' ' } else { c }).collect();
     spaced.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -6,7 +6,7 @@ use super::{Action, Version};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
-use crate::knowledge::store::KnowledgeStore;
+use crate::knowledge::store::{IDS_PER_STATEMENT, KnowledgeStore, placeholders};
 use crate::knowledge::{EntryDraft, Revision};
 use crate::{in_tx, on};
 
@@ -22,19 +22,22 @@ pub struct Change<'a> {
     pub by: &'a str,
 }
 
-/// Keeps what the entry says now, unless it is new or will say the same; returns whether there was something to keep.
-pub async fn keep(tx: &mut Tx, tenant: &TenantId, id: &EntryId, new_hash: Option<&str>, change: &Change<'_>) -> Result<bool> {
-    let sql = format!(
-        "insert into entry_versions (tenant_id, entry_id, revision, action, changed_by, at_ms, {CONTENT}) \
-         select tenant_id, id, $3, $4, $5, $6, {CONTENT} from entries \
-         where tenant_id = $1 and id = $2 and deleted = $7 and content_hash <> $8"
-    );
-    let action = if new_hash.is_some() { Action::Changed } else { Action::Deleted };
-    let kept = in_tx!(tx, conn => sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant).bind(id).bind(change.revision).bind(action.as_str()).bind(change.by).bind(change.now)
-        .bind(false).bind(new_hash.unwrap_or_default())
-        .execute(conn).await?.rows_affected());
-    Ok(kept > 0)
+/// Keeps what live entries say now, before that ends.
+pub async fn keep(tx: &mut Tx, tenant: &TenantId, ids: &[&EntryId], action: Action, change: &Change<'_>) -> Result<()> {
+    for some in ids.chunks(IDS_PER_STATEMENT) {
+        let sql = format!(
+            "insert into entry_versions (tenant_id, entry_id, revision, action, changed_by, at_ms, {CONTENT}) \
+             select tenant_id, id, $2, $3, $4, $5, {CONTENT} from entries where tenant_id = $1 and deleted = $6 and id in ({})",
+            placeholders(7, some.len())
+        );
+        in_tx!(tx, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(sql))
+                .bind(tenant).bind(change.revision).bind(action.as_str()).bind(change.by).bind(change.now).bind(false);
+            for id in some { query = query.bind(*id); }
+            query.execute(conn).await.map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 #[derive(FromRow)]

@@ -1,12 +1,13 @@
 //! One tenant's BM25 index: its fields, and how a row becomes documents.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tantivy::schema::{FAST, Field, IndexRecordOption, STRING, Schema, TextFieldIndexing, TextOptions};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, Searcher, TantivyDocument, Term};
 
 use super::super::{LegQuery, locale_key, market_key};
 use super::bm25;
+use super::opened::Opened;
 use super::sheet::Sheet;
 use crate::error::{Error, Result};
 use crate::knowledge::store::Change;
@@ -20,6 +21,8 @@ const WRITER_BYTES: usize = 30_000_000;
 pub(super) struct Shelf {
     index: Index,
     reader: IndexReader,
+    /// As searches see it.
+    opened: RwLock<Arc<Opened>>,
     fields: Fields,
     /// The shop's words that its rows were cut with.
     terms: Arc<Terms>,
@@ -44,8 +47,13 @@ pub(super) struct Fields {
 impl Shelf {
     /// Over an index that has followed to `applied`.
     pub fn new(index: Index, fields: Fields, terms: Arc<Terms>, applied: Revision) -> Result<Self> {
-        let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
-        Ok(Self { index, reader, fields, terms, applied: Mutex::new(applied) })
+        let reader: IndexReader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into().map_err(broken)?;
+        let opened = RwLock::new(Arc::new(Opened::new(reader.searcher(), None)?));
+        Ok(Self { index, reader, opened, fields, terms, applied: Mutex::new(applied) })
+    }
+
+    fn opened(&self) -> Arc<Opened> {
+        Arc::clone(&self.opened.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The shop's words that its rows are cut with.
@@ -75,6 +83,8 @@ impl Shelf {
         commit.commit().map_err(broken)?;
         writer.wait_merging_threads().map_err(broken)?;
         self.reader.reload().map_err(broken)?;
+        let opened = Arc::new(Opened::new(self.reader.searcher(), Some(&*self.opened()))?);
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = opened;
         *applied = revision;
         Ok(())
     }
@@ -100,13 +110,13 @@ impl Shelf {
 
     /// What the question scores in every document.
     pub fn sheet(&self, query: &LegQuery) -> Result<Sheet> {
-        Sheet::of(self.reader.searcher(), self.fields, query)
+        Sheet::of(self.opened(), self.fields, query)
     }
 
     /// How much each word tells.
     pub fn weights(&self, tokens: &[String]) -> Result<Vec<f32>> {
-        let searcher = self.reader.searcher();
-        tokens.iter().map(|token| self.idf(&searcher, token)).collect()
+        let opened = self.opened();
+        tokens.iter().map(|token| self.idf(&opened.searcher, token)).collect()
     }
 
     fn idf(&self, searcher: &Searcher, word: &str) -> Result<f32> {
