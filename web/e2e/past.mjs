@@ -72,6 +72,22 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
     await reads(id('planned-failed'), '缺少答案');
     return told;
   });
+  await check('a plan that waits stays when other files are opened, and is discarded on purpose', async () => {
+    const name = `waits-${RUN}.csv`;
+    await go(page, `${base}/console/#/import`, 'files');
+    await id('files').setInputFiles({ name, mimeType: 'text/csv', buffer: Buffer.from(`question,answer\n月亮仓 ${RUN} 在哪里？,在东边 ${RUN}。\n`) });
+    await id('plan').waitFor();
+    await id('other-files').click();
+    const row = id('past-import').filter({ hasText: name });
+    await row.waitFor();
+    must((await row.getAttribute('data-state')) === 'planned', await row.innerText());
+    await row.getByTestId('ask-first').click();
+    await judge(page, 'a plan about to be discarded');
+    await row.getByTestId('sure').click();
+    await reads(id('toast'), name);
+    await row.waitFor({ state: 'detached' });
+    must((await (await api('GET', `/knowledge/entries?q=${encodeURIComponent(`月亮仓 ${RUN}`)}`)).json()).total === 0, 'it was written');
+  });
   await check('it is taken back from the list', async () => {
     await go(page, `${base}/console/#/import`, 'past-imports');
     const row = id('past-import').filter({ hasText: `past-${RUN}.csv` });
