@@ -98,5 +98,5 @@ export function filesOf({ files }: Pick<PastImport, 'files'>, say: Words): strin
 function counted({ counts }: PastImport, say: Words): string {
   const { added = 0, changed = 0, deleted = 0, conflicts = 0, failed = 0, duplicates = 0, skipped = 0 } = counts;
   const left = conflicts + failed + duplicates + skipped;
-  return [summary({ added, changed, deleted, conflicting: 0 }, say), left ? fill(say.leftOut, { n: left.toLocaleString() }) : ''].filter(Boolean).join(say.comma);
+  return [summary({ added, changed, deleted }, say), left ? fill(say.leftOut, { n: left.toLocaleString() }) : ''].filter(Boolean).join(say.comma);
 }

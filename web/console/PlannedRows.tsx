@@ -65,7 +65,7 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
         {open ? (
           <span class="ways">
             {box('write', held ? (beside ? say.writeBeside : say.writeAnyway) : say.writeIt)}
-            {beside && box('replace', say.replaceIt)}
+            {row.instead && box('replace', say.replaceIt)}
           </span>
         ) : (
           <strong>{say.fates[row.fate]}</strong>
@@ -73,11 +73,15 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
         {!typed && <span class="quiet small">{place}</span>}
       </header>
       {row.message && <p class="why">{reasonOf(row, say)}</p>}
-      {open && beside && <p class="quiet small">{way === 'replace' ? say.standsInstead : say.standsBeside}</p>}
+      {open && beside && <p class="quiet small">{way === 'replace' ? fill(say.standsInstead, { entry: row.old!.id ?? '' }) : say.standsBeside}</p>}
       {both ? (
         <>
-          {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
-          <Compare before={row.old!} after={row.new!} names={held ? [say.inBase, here] : [say.before, say.after]} beside={held} />
+          {(row.fate === 'changed' || held) && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
+          {way === 'replace' && row.instead ? (
+            <Compare before={row.old!} after={row.instead} names={[say.before, say.after]} />
+          ) : (
+            <Compare before={row.old!} after={row.new!} names={held ? [say.inBase, here] : [say.before, say.after]} beside={held} />
+          )}
         </>
       ) : (
         (row.new ?? row.old) && <Whole content={(row.new ?? row.old)!} />

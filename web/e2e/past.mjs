@@ -48,8 +48,11 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
     await id('tab-conflicting').click();
     await id('planned-conflicting').getByTestId('way-replace').check();
     must(!(await id('planned-conflicting').getByTestId('way-write').isChecked()), 'it is kept beside as well');
+    const goes = await id('planned-conflicting').innerText();
+    must([`${RUN}-sun`, `太阳仓 ${RUN} 几点关门？`].every((part) => goes.includes(part)), `it does not say which entry goes: ${goes}`);
+    must((await id('planned-conflicting').locator('del').innerText()).includes('18'), 'its answer is not struck out');
     await judge(page, 'a row that replaces an entry');
-    await reads(id('apply'), /^确认：修改 1 条、新增 1 条$/);
+    await reads(id('apply'), /^确认：替换 1 条、新增 1 条$/);
     await id('apply').click();
     await id('outcome').getByTestId('tab-failed').waitFor();
     await reads(id('planned-failed'), '缺少答案');
