@@ -32,6 +32,8 @@ const KEPT_MS: i64 = 24 * 3_600_000;
 const PAST_MS: i64 = 30 * KEPT_MS;
 /// Imports of one tenant that may wait.
 const WAITING: usize = 20;
+/// What the console names the file of a row that was typed into it.
+const TYPED: &str = "console.jsonl";
 /// The record of an import in its folder.
 const RECORD: &str = "import.json";
 /// Locked while it is applied.
@@ -119,6 +121,13 @@ pub struct Import {
     /// What taking it back did.
     #[serde(default)]
     pub undone: Option<TakenBack>,
+}
+
+impl Import {
+    /// Whether somebody typed its row into the console.
+    fn is_typed(&self) -> bool {
+        self.files == [TYPED]
+    }
 }
 
 /// The imports that wait in a data directory.
