@@ -9,10 +9,10 @@ import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
 import { Desk, inSeconds, useAction } from './load';
-import { TYPED } from './PastImports';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
 import { correctionBack } from './takenback';
+import { TYPED } from './typed';
 import { Choice, Field } from './ui';
 import { useUnsaved } from './unsaved';
 

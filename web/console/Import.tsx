@@ -9,6 +9,7 @@ import { Applied } from './Applied';
 import { PastImports } from './PastImports';
 import { Plan } from './Plan';
 import { address, afterAsking, change } from './route';
+import { filesOf, isTyped } from './typed';
 import { Choice, Field, Head } from './ui';
 import { settled } from './unsaved';
 
@@ -73,10 +74,10 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
       ) : plan ? (
         <>
           <p class="crumb">
-            <strong>{plan.files.join(say.comma)}</strong>
+            <strong>{filesOf(plan, say)}</strong>
             <button type="button" class="plain" onClick={leave} data-testid="other-files">{say.otherFiles}</button>
           </p>
-          <Plan key={plan.id} plan={plan} applied={applied} again={plan === fresh && files.length ? () => upload(files) : undefined} />
+          <Plan key={plan.id} plan={plan} typed={isTyped(plan)} applied={applied} again={plan === fresh && files.length ? () => upload(files) : undefined} />
           {problem && <p class="wrong" role="alert">{problem}</p>}
         </>
       ) : (

@@ -59,3 +59,13 @@ it('leaves a plan where it is when other files are opened', async () => {
   await vi.waitFor(() => expect(location.hash).toBe('#/import'));
   expect(asked.some((one) => one.startsWith('DELETE'))).toBe(false);
 });
+
+it('names what was typed so, in the list and over its plan, and no file', async () => {
+  const list = shown('#/import');
+  await vi.waitFor(() => expect(list.place.textContent).toContain(say.typedImport));
+  const one = shown('#/import?plan=im_1');
+  await vi.waitFor(() => expect(part(one.place, 'plan')).not.toBeNull());
+  expect(one.place.textContent).toContain(say.typedImport);
+  expect(part(one.place, 'report'), 'there is no file to report about').toBeNull();
+  for (const { place } of [list, one]) expect(place.textContent).not.toContain('console.jsonl');
+});

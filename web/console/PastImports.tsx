@@ -10,6 +10,7 @@ import { summary } from './Plan';
 import { address } from './route';
 import { importBack } from './takenback';
 import { when } from './time';
+import { filesOf } from './typed';
 import { Asking, Pager } from './ui';
 import type { Words } from './words';
 
@@ -85,14 +86,6 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
       </table>
     </>
   );
-}
-
-/** What the console names the file of a row that was typed into it. */
-export const TYPED = 'console.jsonl';
-
-/** What an import came of, in words. */
-export function filesOf({ files }: Pick<PastImport, 'files'>, say: Words): string {
-  return files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma);
 }
 
 function counted({ counts }: PastImport, say: Words): string {

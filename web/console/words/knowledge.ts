@@ -125,7 +125,7 @@ export const zh = {
   outcome: '每一行的结果',
   doneLeads: {
     added: '已经新增。',
-    changed: '已经修改：改前是原来的，改后是文件里的。',
+    changed: '已经修改：改前是原来的，改后是写入的。',
     conflicting: '对同样的问题给出了不同的答案，没有写入。要写入的，重新导入文件，在“冲突”里选择。',
     duplicate: '和另一条说的一样，没有写入。',
     failed: '这些行有问题，没有写入。改好文件后重新导入即可。',
@@ -314,7 +314,7 @@ export const en: typeof zh = {
   outcome: 'What became of each row',
   doneLeads: {
     added: 'They were added.',
-    changed: 'They were changed: before is as it was, after is as the file has it.',
+    changed: 'They were changed: before is as it was, after is what was written.',
     conflicting: 'They answer the same question differently and were not written. To write one, import the file again and choose under “Conflicts”.',
     duplicate: 'They say the same as another row and were not written.',
     failed: 'Something is wrong with these rows; they were not written. Correct the file and import it again.',
