@@ -84,10 +84,7 @@ fn sources(turn: &Turn) -> EventKind {
     };
     // As the overview counts them.
     let courtesy = turn.decision.is_none() && turn.status == "completed";
-    // Only a model makes tokens.
-    let by_model = turn.usage["completion_tokens"].as_u64().is_some_and(|tokens| tokens > 0);
-    let unsourced = turn.decision.as_deref() == Some("none") && by_model;
-    EventKind::ResponseSources { decision, sources: read(&turn.sources), courtesy, unsourced }
+    EventKind::ResponseSources { decision, sources: read(&turn.sources), courtesy, unsourced: turn.is_unsourced() }
 }
 
 fn done(turn: &Turn) -> Done {

@@ -122,6 +122,14 @@ pub struct Turn {
     pub feedback: Option<Feedback>,
 }
 
+impl Turn {
+    /// Whether a model answered what the base does not know: nothing was found, and only a model makes tokens.
+    pub fn is_unsourced(&self) -> bool {
+        let by_model = self.usage["completion_tokens"].as_u64().is_some_and(|tokens| tokens > 0);
+        self.decision.as_deref() == Some("none") && by_model
+    }
+}
+
 /// What a reader thought of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Feedback {
