@@ -48,7 +48,7 @@ it('discards a plan that waits when somebody says so twice, and no other import'
   part(row(), 'sure')!.click();
   await vi.waitFor(() => expect(place.querySelectorAll('[data-testid=past-import]').length).toBe(1));
   expect(asked.filter((one) => one.startsWith('DELETE'))).toEqual(['DELETE /api/v1/knowledge/imports/im_1']);
-  expect(told).toEqual(['已放弃“规则.csv”的计划，没有写入任何内容。']);
+  expect(told).toEqual(['计划已放弃，没有写入任何内容：规则.csv']);
   expect(part(row(), 'ask-first')!.textContent).toBe(say.takeBack);
 });
 
