@@ -53,9 +53,9 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
   const here = typed ? say.asTyped : say.inFile;
   // One that changes an entry of its own would leave two in conflict.
   const beside = held && row.old && !row.id;
-  const box = (to: Way, name: string) => (
+  const one = (to: Way, name: string) => (
     <label class="check">
-      <input type="checkbox" checked={way === to} onChange={(event) => decide?.(row, event.currentTarget.checked ? to : 'out')} data-testid={`way-${to}`} />
+      <input type="radio" name={`way-${row.n}`} checked={way === to} onChange={() => decide?.(row, to)} data-testid={`way-${to}`} />
       <span>{name}</span>
     </label>
   );
@@ -63,10 +63,20 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
     <li class={open && way === 'out' ? 'planned-row left-out' : 'planned-row'} data-testid={`planned-${row.fate}`}>
       <header>
         {open ? (
-          <span class="ways">
-            {box('write', held ? (beside ? say.writeBeside : say.writeAnyway) : say.writeIt)}
-            {row.instead && box('replace', say.replaceIt)}
-          </span>
+          beside ? (
+            <span class="ways" role="radiogroup" aria-label={say.whatToDo}>
+              {one('out', say.leaveOut)}
+              {one('write', say.writeBeside)}
+              {row.instead && one('replace', say.replaceIt)}
+            </span>
+          ) : (
+            <span class="ways">
+              <label class="check">
+                <input type="checkbox" checked={way === 'write'} onChange={(event) => decide(row, event.currentTarget.checked ? 'write' : 'out')} data-testid="way-write" />
+                <span>{held ? say.writeAnyway : say.writeIt}</span>
+              </label>
+            </span>
+          )
         ) : (
           <strong>{say.fates[row.fate]}</strong>
         )}

@@ -46,7 +46,11 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
     ({ id: plan } = await (await fetch(`${base}/api/v1/knowledge/imports`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: form })).json());
     await go(page, `${base}/console/#/import?plan=${plan}`, 'plan');
     await id('tab-conflicting').click();
-    await id('planned-conflicting').getByTestId('way-replace').check();
+    await id('planned-conflicting').getByTestId('way-out').focus();
+    await page.keyboard.press('ArrowDown');
+    must(await id('planned-conflicting').getByTestId('way-write').isChecked(), 'an arrow does not choose the next way');
+    await page.keyboard.press('ArrowDown');
+    must(await id('planned-conflicting').getByTestId('way-replace').isChecked(), 'an arrow does not choose to replace');
     must(!(await id('planned-conflicting').getByTestId('way-write').isChecked()), 'it is kept beside as well');
     const goes = await id('planned-conflicting').innerText();
     must([`${RUN}-sun`, `太阳仓 ${RUN} 几点关门？`].every((part) => goes.includes(part)), `it does not say which entry goes: ${goes}`);
