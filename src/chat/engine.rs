@@ -26,6 +26,7 @@ use crate::ids::{ConversationId, OwnerId, TenantId, TurnId};
 use crate::knowledge::{Knowledge, KnowledgeEntry};
 use crate::ledger::Ledger;
 use crate::memory::{Instead, Memory, NewTurn, Rating, Turn};
+use crate::models::registry::BUILTIN;
 use crate::models::{Language, Model, Models};
 use crate::prompts::Prompts;
 use crate::safety::fold::is_invisible;
@@ -244,6 +245,11 @@ impl ChatEngine {
             }
         }
         Ok(())
+    }
+
+    /// Whether a shop lets this model answer what its base does not know. The built-in one has nothing of its own to say.
+    pub(super) fn answers_unsourced(&self, tenant: &TenantId, model: &Model) -> bool {
+        model.card().id != BUILTIN && self.0.parts.answers.without_sources(tenant.as_str())
     }
 
     /// Whether a question can be read.

@@ -42,8 +42,10 @@ pub struct Preview {
     pub model: String,
     /// What the base has to say: only `grounded` asks a model.
     pub decision: Decision,
-    /// Whether a model would be asked at all.
+    /// Whether a model would be asked this.
     pub asks_model: bool,
+    /// Whether it would be asked under `unsourced.*` instead, for an answer without sources.
+    pub unsourced: bool,
     /// The question as guardrails let it through.
     pub question: String,
     /// How the model would reason.
@@ -167,6 +169,7 @@ impl ChatEngine {
             model: model.card().id.clone(),
             decision: found.decision,
             asks_model: found.decision == Decision::Grounded,
+            unsourced: found.decision == Decision::None && self.answers_unsourced(tenant, &model),
             question,
             reasoning: reasoning(&parts.config.reasoning, &template),
             picked: picked.iter().map(|hit| hit.entry.id.to_string()).collect(),

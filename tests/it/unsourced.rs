@@ -57,6 +57,15 @@ async fn a_model_answers_without_sources_only_where_the_shop_allows_it_and_says_
     let failed = socket.ask(UNKNOWN, json!({"model": "unauthorized"})).await;
     assert_eq!((failed.text(), &failed.done()["error"]["code"]), ("", &json!("model_unauthorized")));
 
+    // Who tries a prompt is told that this question goes to the model all the same.
+    let preview = async |model: &str| {
+        let body = json!({"question": UNKNOWN, "model": model});
+        let path = "/api/v1/prompts/answer.zh/preview";
+        let answer = server.request(Method::POST, path).bearer_auth(&server.admin).json(&body).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["unsourced"].clone()
+    };
+    assert_eq!((preview("normal").await, preview("builtin").await), (json!(true), json!(false)));
+
     // What the built-in model says is from sources or not at all.
     let built_in = socket.ask(UNKNOWN, json!({"model": "builtin"})).await;
     assert!(built_in.text().contains("没有找到") && built_in.first("response.sources")["unsourced"].is_null(), "{}", built_in.text());

@@ -158,7 +158,7 @@ function Asked({ preview, model }: { preview: PromptPreview; model: ModelState |
       <summary data-testid="prompt">
         {promptName(preview, say)} <span class="quiet small">{facts.join(' · ')}</span>
       </summary>
-      {preview.decision !== 'grounded' && <p class="quiet small">{say.noModelWouldBe[preview.decision]}</p>}
+      {preview.decision !== 'grounded' && <p class="quiet small">{say.noModelWouldBe[preview.unsourced ? 'unsourced' : preview.decision]}</p>}
       <Prompt messages={preview.messages} />
     </details>
   );

@@ -48,7 +48,7 @@ export function PromptTrial({ path, text, wrong }: { path: string; text: string;
               fill(say.sourceCount, { n: shown.sources.length }),
             ].filter(Boolean).join(' · ')}
           </p>
-          {shown.decision !== 'grounded' && <p class="why" data-testid="no-model">{say.noModelWouldBe[shown.decision]}</p>}
+          {shown.decision !== 'grounded' && <p class="why" data-testid="no-model">{say.noModelWouldBe[shown.unsourced ? 'unsourced' : shown.decision]}</p>}
           {real.length > 0 && (
             <>
               <h2 class="small">{say.realQuestion}</h2>

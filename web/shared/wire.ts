@@ -320,7 +320,7 @@ export type PromptVersion = { version: number, author: string, note: string, cre
 /** Version 0 is the one of the file. */
 export type PromptVersions = { in_force: number, versions: Array<PromptVersion>, publications: Array<PromptVersion & { revision: number }> };
 
-export type PromptPreview = { template: string, version: string, model: string, decision: Decision, asks_model: boolean, messages: Array<{ role: string, part: string, content: string, tokens: number }>, tokens: { total: number, budget: number }, price: { prompt: number, most: number, currency: string, priced: boolean }, sources: Array<{ n: number, entry_id: string, title: string }> };
+export type PromptPreview = { template: string, version: string, model: string, decision: Decision, asks_model: boolean, unsourced: boolean, messages: Array<{ role: string, part: string, content: string, tokens: number }>, tokens: { total: number, budget: number }, price: { prompt: number, most: number, currency: string, priced: boolean }, sources: Array<{ n: number, entry_id: string, title: string }> };
 
 /** `GET` and `PUT /api/v1/knowledge/words`: words kept whole, and groups that mean the same. */
 export type ShopWords = { words: Array<string>, synonyms: Array<Array<string>>, revision: number, updated_ms?: number, updated_by?: string };

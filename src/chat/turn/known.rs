@@ -10,7 +10,6 @@ use crate::knowledge::{Decision, Hit, SearchOutcome};
 use crate::memory::Turn;
 use crate::memory::summary::Remembered;
 use crate::models::FinishReason;
-use crate::models::registry::BUILTIN;
 
 impl Turning {
     pub(super) fn greet(&mut self) -> Ending {
@@ -42,8 +41,7 @@ impl Turning {
 
     /// Whether a model answers what the base does not know.
     pub(super) fn answers_unsourced(&self) -> bool {
-        let built_in = self.model.card().id == BUILTIN;
-        !built_in && self.engine.0.parts.answers.without_sources(self.tenant.as_str())
+        self.engine.answers_unsourced(&self.tenant, &self.model)
     }
 
     /// The model's own knowledge, behind a sentence that says so; never kept for others, because no row says when it is old.

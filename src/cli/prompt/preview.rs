@@ -94,7 +94,9 @@ fn show(preview: &Previewed) {
     } else {
         print::line(format!("{:12} none is configured for {}", "price", preview.model));
     }
-    if !preview.asks_model {
+    if preview.unsourced {
+        print::line("The base has nothing on it: a model would be asked under `unsourced.*` instead, for an answer without sources.");
+    } else if !preview.asks_model {
         print::line(format!("No model would be asked: the decision is {}.", json!(preview.decision)));
     }
 }

@@ -49,6 +49,7 @@ export const zh = {
   noModelWouldBe: {
     direct: '这个问题不会交给模型：第一条知识匹配得足够近，会原样给出。',
     none: '这个问题不会交给模型：知识库里没有相关内容，助手会如实说不知道。',
+    unsourced: '知识库里没有相关内容：本店允许模型凭常识回答并注明没有出处，用的是提示词 unsourced，不是这一份。',
   },
   versions: '版本',
   putInForce: '换成这个版本',
@@ -83,6 +84,7 @@ export const en: typeof zh = {
   noModelWouldBe: {
     direct: 'This question would not go to a model: the first entry matches so closely that it is given as it is.',
     none: 'This question would not go to a model: the knowledge has nothing on it, and the assistant would say so.',
+    unsourced: 'The knowledge has nothing on it: your shop lets the model answer without a source, and says so. It is asked under the prompt “unsourced” instead.',
   },
   versions: 'Versions',
   putInForce: 'Use this version',
