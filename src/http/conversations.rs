@@ -90,7 +90,7 @@ pub async fn export(State(state): State<Shared>, Admin(caller): Admin, Query(wan
             for conversation in &page {
                 let turns = state.app.memory.turns(&caller.tenant, &conversation.id).await?;
                 let replies = state.app.memory.human_replies(&caller.tenant, &conversation.id).await?;
-                let turns: Vec<Value> = turns.iter().map(without_trace).collect();
+                let turns: Vec<Value> = turns.iter().map(as_told).collect();
                 let line = json!({"conversation": conversation, "turns": turns, "replies": replies});
                 lines.push_str(&format!("{line}\n"));
             }
@@ -116,7 +116,7 @@ pub async fn one(State(state): State<Shared>, Anyone(who): Anyone, Path(id): Pat
     let conversation = state.app.memory.conversation(tenant, who.caller.sees(), &id).await?;
     let turns = state.app.memory.turns(tenant, &id).await?;
     let replies = state.app.memory.human_replies(tenant, &id).await?;
-    Ok(Json(json!({"conversation": conversation, "turns": turns.iter().map(without_trace).collect::<Vec<_>>(), "replies": replies})))
+    Ok(Json(json!({"conversation": conversation, "turns": turns.iter().map(as_told).collect::<Vec<_>>(), "replies": replies})))
 }
 
 /// How an answer came about: for the shop's own people, because it shows the prompt.
@@ -153,8 +153,8 @@ fn source_row(source: &Source, row: &Value) -> Value {
     body
 }
 
-/// The trace is long and has a door of its own.
-fn without_trace(turn: &Turn) -> Value {
+/// A turn as its conversation tells it. The trace is long and has a door of its own.
+fn as_told(turn: &Turn) -> Value {
     let mut body = json!(turn);
     if let Some(fields) = body.as_object_mut() {
         fields.remove("trace");

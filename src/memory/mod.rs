@@ -75,7 +75,6 @@ pub struct Turn {
     /// `direct`, `grounded`, `none`.
     pub decision: Option<String>,
     /// Whether a model answered from what it knows itself, because the base had nothing.
-    #[serde(skip)]
     pub unsourced: bool,
     /// Who answered.
     pub model: Option<String>,

@@ -64,6 +64,7 @@ async fn a_plan_is_looked_at_and_applied() {
     let over = "id,question,answer\ndeposit,退货地址在哪里修改？,在 我的 > 地址 里修改。\n";
     let over: Value = upload(&server, &admin, &[("b.csv", over.as_bytes())], &[]).await.json().await.unwrap();
     assert_eq!((fates(&over), &over["rows"][0]["id"]), (vec![(2, "conflicting")], &json!("deposit")), "the entry that it would change");
+    assert!(over["rows"][0]["instead"].is_null() && plan["rows"][2]["instead"].is_object(), "one that changes an entry replaces none");
     let shown = |field: &str| over["rows"][0][field]["id"].as_str().unwrap_or_default().to_owned();
     assert_eq!((shown("old"), shown("over")), ("address".to_owned(), "deposit".to_owned()), "and what it is now: {over}");
     assert_eq!(
@@ -194,6 +195,9 @@ async fn a_conflicting_row_replaces_the_entry_that_it_conflicts_with() {
     let rows = "question,answer\n太阳仓几点关门？,二十点。\n";
     let plan: Value = upload(&server, &admin, &[("rival.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
     assert_eq!((fates(&plan), &plan["rows"][0]["old"]["id"]), (vec![(2, "conflicting")], &json!("sun")), "{plan}");
+    let (old, instead) = (&plan["rows"][0]["old"], &plan["rows"][0]["instead"]);
+    assert_eq!((&old["answer"], &instead["answer"]), (&json!("十八点。"), &json!("二十点。")), "what goes, and what comes: {plan}");
+    assert_eq!((&instead["category"], &instead["source"]), (&json!("仓库"), &old["source"]), "what has no column stays: {plan}");
     let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
     let (status, done) = call(&server, "POST", &format!("{path}/apply"), &admin, json!({"replace": [plan["rows"][0]["n"]]})).await;
     assert_eq!((status, &done["applied"]["changed"], &done["applied"]["conflicts"]), (200, &json!(1), &json!(0)), "{done}");

@@ -41,6 +41,10 @@ async fn a_model_answers_without_sources_only_where_the_shop_allows_it_and_says_
     let prompt = asked[0]["messages"].to_string();
     assert!(prompt.contains(UNKNOWN) && !prompt.contains("<source") && !prompt.contains("退货地址"), "{prompt}");
 
+    // Who reads the conversation later is told as well.
+    let read = server.json(&format!("/api/v1/conversations/{}", turn.conversation()), &server.member).await;
+    assert_eq!((&read["turns"][0]["decision"], &read["turns"][0]["unsourced"]), (&json!("none"), &json!(true)), "{read}");
+
     // Told again it is what it was, and nobody is asked for it.
     let again = socket.ask(UNKNOWN, json!({"model": "normal", "client_msg_id": "u-1", "conversation_id": turn.conversation()})).await;
     assert_eq!((again.text(), &again.first("response.sources")["unsourced"]), (turn.text(), &json!(true)));

@@ -2,8 +2,11 @@ import { render } from 'preact';
 import { expect, it } from 'vitest';
 import type { Source } from '../shared/wire';
 import { Answer } from './Answer';
+import { add, type Told } from './ask';
 import { contrary } from './Compare';
 import { Desk, type DeskValue } from './load';
+import { decisionName } from './TurnView';
+import { words } from './words';
 
 const source = { n: 1, entry_id: 'e', title: 't', snippet: '见 https://known.example/a。', url: null, score: 1 } as Source;
 const text = '[甲](https://known.example/b) [乙](https://evil.example/c) [丙](https://docs.listed.example/d) [丁](javascript:alert(1))';
@@ -19,6 +22,21 @@ it('links an answer to where the widget would', () => {
   expect(links([], null)).toEqual(['甲']);
   expect(links([], 'direct')).toEqual(['甲', '乙', '丙']);
   expect(links(null, 'grounded')).toEqual(['甲', '乙', '丙']);
+});
+
+it('says under an answer that it has no source, and calls it so', () => {
+  const place = document.createElement('div');
+  const say = words.en;
+  const shown = (unsourced: boolean) => {
+    render(<Desk.Provider value={{ say, linkHosts: [] } as unknown as DeskValue}><Answer text="甲" of={{ sources: [], decision: 'none', unsourced }} /></Desk.Provider>, place);
+    return place.querySelector('[data-testid=unsourced]')?.textContent;
+  };
+  expect([shown(true), shown(false)]).toEqual([say.unsourced, undefined]);
+  const named = (unsourced: boolean) => decisionName({ decision: 'none', finish_reason: 'stop', status: 'completed', unsourced }, say);
+  expect([named(true), named(false)]).toEqual([say.unsourcedAnswer, say.notFound]);
+  const frame = { type: 'response.sources' as const, conversation_id: 'c', seq: 1, decision: 'none' as const, sources: [], unsourced: true };
+  const none: Told = { response: '', text: '', decision: undefined, sources: [], unsourced: false, done: undefined };
+  expect([add(none, frame).unsourced, add(none, { ...frame, unsourced: false }).unsourced]).toEqual([true, false]);
 });
 
 it('holds a second row against the first by what it says, not by what it leaves open', () => {

@@ -7,12 +7,13 @@ import { hostsOf, type Sourced } from '../widget/links';
 import { Markdown } from '../widget/markdown';
 import { Desk } from './load';
 
-export function Answer({ text, of, live = false }: { text: string; of: Sourced; live?: boolean }): VNode {
-  const { linkHosts } = useContext(Desk);
+export function Answer({ text, of, live = false }: { text: string; of: Sourced & { unsourced?: boolean | undefined }; live?: boolean }): VNode {
+  const { say, linkHosts } = useContext(Desk);
   const cites = { known: hostsOf(of, linkHosts), has: () => false, label: String, open: () => undefined };
   return (
     <div class="answered">
       <Markdown text={text} live={live} cites={cites} version={`${of.sources.length}/${of.decision}/${linkHosts}`} />
+      {of.unsourced && <p class="quiet small" data-testid="unsourced">{say.unsourced}</p>}
     </div>
   );
 }

@@ -7,10 +7,10 @@ import type { Fate, ImportPlan } from '../shared/wire';
 import { call } from './api';
 import { Desk, useAction } from './load';
 import { tabsOf } from './Plan';
-import { TYPED } from './PastImports';
 import { PlannedRows } from './PlannedRows';
 import { saveReport } from './report';
 import { address } from './route';
+import { filesOf, isTyped } from './typed';
 import { Asking, Tabs } from './ui';
 
 /** What was left out comes first: the rest is done. */
@@ -55,18 +55,21 @@ function Outcome({ plan }: { plan: ImportPlan }): VNode | null {
   const tabs = [...LEFT.flatMap((fate) => all.filter(([one]) => one === fate)), ...all.filter(([fate]) => !LEFT.includes(fate))];
   const [open, setOpen] = useState(tabs[0]?.[0]);
   if (!open) return null;
+  const typed = isTyped(plan);
   return (
     <section class="plan" data-testid="outcome">
-      <h2 class="breakable">{plan.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</h2>
+      <h2 class="breakable">{filesOf(plan, say)}</h2>
       <Tabs<Fate> name={say.outcome} tabs={tabs.map(([fate, count]) => [fate, say.fates[fate], count])} open={open} choose={setOpen} />
       <div role="tabpanel" aria-label={say.fates[open]} class="plan-rows">
         <p class="quiet">{plan.undone && WROTE.includes(open) ? say.backLead : say.doneLeads[open]}</p>
-        <PlannedRows key={open} id={plan.id} fate={open} />
+        <PlannedRows key={open} id={plan.id} fate={open} typed={typed} />
       </div>
-      <footer class="plan-end">
-        <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>
-        {saving.problem && <p class="wrong" role="alert">{saving.problem}</p>}
-      </footer>
+      {!typed && (
+        <footer class="plan-end">
+          <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>
+          {saving.problem && <p class="wrong" role="alert">{saving.problem}</p>}
+        </footer>
+      )}
     </section>
   );
 }

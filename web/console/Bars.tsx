@@ -32,13 +32,15 @@ export function Bars({ name, points, show }: { name: string; points: Point[]; sh
   const { say } = useContext(Desk);
   const given = points.filter((point): point is Point & { value: number } => point.value !== null);
   const most = given.reduce<(Point & { value: number }) | undefined>((best, point) => (!best || point.value > best.value ? point : best), undefined);
+  // The highest of one is no comparison.
+  const alone = given.filter((point) => point.value > 0).length === 1;
   const last = points.at(-1);
   const sentence = most && last ? fill(say.chartSays, { name, day: short(most.name), most: show(most.value), last: last.value === null ? '–' : show(last.value) }) : name;
   return (
     <figure class="card chart">
       <figcaption>
         <strong>{name}</strong>
-        {most && most.value > 0 && <span class="quiet small">{fill(say.highest, { value: show(most.value), day: short(most.name) })}</span>}
+        {most && most.value > 0 && <span class="quiet small">{fill(alone ? say.onlyOn : say.highest, { value: show(most.value), day: short(most.name) })}</span>}
       </figcaption>
       <svg viewBox={`0 0 ${WIDTH} ${HEIGHT + 1}`} preserveAspectRatio="none" role="img" aria-label={sentence}>
         {bars(points).map(({ x, width, height, point }) => (

@@ -8,7 +8,7 @@ import type { ModelState, PromptPreview, PromptVersions, SearchAnswer, SearchSet
 import { query as address } from './api';
 import { Dials, rounded, Set } from './Dials';
 import { Verdict, round, usedFirst } from './Hits';
-import { Desk, inSeconds, Part, useLoad } from './load';
+import { Desk, Later, Part, useLoad } from './load';
 import { ModelAnswer } from './ModelAnswer';
 import { label } from './PromptHistory';
 import { otherwise } from './PromptTrial';
@@ -62,7 +62,7 @@ export function Columns({ answer, market, models }: Props): VNode | null {
         {others.length < MOST && (
           <button type="button" onClick={() => setOthers([...others, others.at(-1) ?? inForce])} data-testid="compare">{say.compareAdd}</button>
         )}
-        {others.length > 0 && <button type="button" disabled={wait > 0} onClick={() => setAll(all + 1)} data-testid="answer-all">{inSeconds(say.answerAll, wait, say)}</button>}
+        {others.length > 0 && <Later name={say.answerAll} wait={wait} press={() => setAll(all + 1)} testid="answer-all" />}
       </div>
     </section>
   );
@@ -133,7 +133,7 @@ function Column({ name, answer, market, models, setting, all, refused, template,
       {put ? found.loaded && <Part loaded={found.loaded} reload={found.reload}>{(found) => <Ranking answer={found} against={answer} />}</Part> : <Ranking answer={answer} />}
       {preview.loaded && <Part loaded={preview.loaded} reload={preview.reload}>{(preview) => <Asked preview={preview} model={model} />}</Part>}
       <div class="buttons">
-        <button type="button" class={put ? '' : 'primary'} disabled={wait > 0} onClick={ask} data-testid="answer">{inSeconds(asked.trial === now ? say.answerAgain : say.answerNow, wait, say)}</button>
+        <Later name={asked.trial === now ? say.answerAgain : say.answerNow} wait={wait} press={ask} kind={put ? '' : 'primary'} testid="answer" />
       </div>
       {asked.trial === now && <ModelAnswer key={`${asked.times} ${now}`} trial={trial} model={model} refused={(at) => (setUntil({ at, trial: now }), refused(at))} />}
     </div>

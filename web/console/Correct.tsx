@@ -8,11 +8,11 @@ import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
-import { Desk, inSeconds, useAction } from './load';
-import { TYPED } from './PastImports';
+import { Desk, Later, useAction } from './load';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
 import { correctionBack } from './takenback';
+import { TYPED } from './typed';
 import { Choice, Field } from './ui';
 import { useUnsaved } from './unsaved';
 
@@ -149,7 +149,7 @@ function Again({ turn, plan, close }: { turn: StoredTurn; plan: string; close():
     <div class="again">
       <p role="status">{undone ? correctionBack(undone, say) : say.corrected}</p>
       <p class="buttons">
-        <button type="button" class="primary" disabled={busy || wait > 0} onClick={() => void again()} data-testid="ask-again">{inSeconds(say.askAgain, wait, say)}</button>
+        <Later name={say.askAgain} wait={wait} press={() => void again()} busy={busy} kind="primary" testid="ask-again" />
         {!undone && <button type="button" disabled={busy} onClick={() => void undo()} data-testid="undo-correction">{say.undo}</button>}
         <button type="button" class="plain" onClick={close}>{say.close}</button>
       </p>

@@ -9,6 +9,7 @@ import { Applied } from './Applied';
 import { PastImports } from './PastImports';
 import { Plan } from './Plan';
 import { address, afterAsking, change } from './route';
+import { filesOf, isTyped } from './typed';
 import { Choice, Field, Head } from './ui';
 import { settled } from './unsaved';
 
@@ -49,9 +50,9 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
       change({ plan: plan.id });
     });
   };
-  const forget = () =>
+  // The plan waits on in the list, where it is discarded on purpose: somebody else may have made it.
+  const leave = () =>
     afterAsking(() => {
-      if (plan && plan.state === 'planned') void call('DELETE', `/knowledge/imports/${plan.id}`).catch(() => undefined);
       change({ plan: '' });
       clear();
     });
@@ -73,10 +74,10 @@ export function Import({ values }: { values: URLSearchParams }): VNode {
       ) : plan ? (
         <>
           <p class="crumb">
-            <strong>{plan.files.join(say.comma)}</strong>
-            <button type="button" class="plain" onClick={forget} data-testid="other-files">{say.otherFiles}</button>
+            <strong>{filesOf(plan, say)}</strong>
+            <button type="button" class="plain" onClick={leave} data-testid="other-files">{say.otherFiles}</button>
           </p>
-          <Plan key={plan.id} plan={plan} applied={applied} again={files.length ? () => upload(files) : undefined} />
+          <Plan key={plan.id} plan={plan} typed={isTyped(plan)} applied={applied} again={plan === fresh && files.length ? () => upload(files) : undefined} />
           {problem && <p class="wrong" role="alert">{problem}</p>}
         </>
       ) : (

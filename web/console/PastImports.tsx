@@ -10,7 +10,9 @@ import { summary } from './Plan';
 import { address } from './route';
 import { importBack } from './takenback';
 import { when } from './time';
+import { filesOf } from './typed';
 import { Asking, Pager } from './ui';
+import type { Words } from './words';
 
 const LIMIT = 20;
 
@@ -39,11 +41,17 @@ export function PastImports(): VNode | null {
 
 function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean; changed(): void }): VNode {
   const { say, lang, tell } = useContext(Desk);
-  const { busy: undoing, problem, run } = useAction();
+  const { busy: doing, problem, run } = useAction();
   const undo = (one: PastImport) =>
     run(async () => {
       const { undone } = await call<ImportPlan>('POST', `/knowledge/imports/${one.id}/undo`);
       tell({ text: importBack(undone!, say) });
+      changed();
+    });
+  const discard = (one: PastImport) =>
+    run(async () => {
+      await call('DELETE', `/knowledge/imports/${one.id}`);
+      tell({ text: fill(say.planDiscarded, { files: filesOf(one, say) }) });
       changed();
     });
   return (
@@ -57,18 +65,21 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
             <th scope="col">{say.importCounts}</th>
             <th scope="col">{say.importBy}</th>
             <th scope="col">{say.importWhen}</th>
-            <th scope="col"><span class="hidden">{say.takeBack}</span></th>
+            <th scope="col"><span class="hidden">{say.importChange}</span></th>
           </tr>
         </thead>
         <tbody>
           {imports.map((one) => (
             <tr key={one.id} data-state={one.state} data-testid="past-import">
-              <th scope="row" class="main breakable"><a href={address('import', { plan: one.id })}>{one.files.map((file) => (file === TYPED ? say.typedImport : file)).join(say.comma)}</a></th>
+              <th scope="row" class="main breakable"><a href={address('import', { plan: one.id })}>{filesOf(one, say)}</a></th>
               <td data-name={say.importState} class="short"><span class={`state ${one.state === 'planned' || one.state === 'applying' ? 'probing' : ''}`}>{say.importStates[one.state]}</span></td>
               <td data-name={say.importCounts}>{counted(one, say) || say.nothingWritten}</td>
               <td data-name={say.importBy} class="breakable">{one.by.startsWith('session_') ? say.byConsole : one.by}</td>
               <td data-name={say.importWhen} class="short">{when(one.applied_ms ?? one.created_ms, lang)}</td>
-              <td>{one.undoable && <Asking ask={say.undoImportSure} name={say.takeBack} sure={say.takeBack} disabled={undoing} run={() => void undo(one)} />}</td>
+              <td>
+                {one.undoable && <Asking ask={say.undoImportSure} name={say.takeBack} sure={say.takeBack} disabled={doing} run={() => void undo(one)} />}
+                {one.state === 'planned' && <Asking ask={say.discardPlanSure} name={say.discardPlan} sure={say.discardPlan} disabled={doing} run={() => void discard(one)} />}
+              </td>
             </tr>
           ))}
         </tbody>
@@ -77,11 +88,8 @@ function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean
   );
 }
 
-/** What the console names the file of a row that was typed into it. */
-export const TYPED = 'console.jsonl';
-
-function counted({ counts }: PastImport, say: Parameters<typeof summary>[1]): string {
+function counted({ counts }: PastImport, say: Words): string {
   const { added = 0, changed = 0, deleted = 0, conflicts = 0, failed = 0, duplicates = 0, skipped = 0 } = counts;
   const left = conflicts + failed + duplicates + skipped;
-  return [summary({ added, changed, deleted, conflicting: 0 }, say), left ? fill(say.leftOut, { n: left.toLocaleString() }) : ''].filter(Boolean).join(say.comma);
+  return [summary({ added, changed, deleted }, say), left ? fill(say.leftOut, { n: left.toLocaleString() }) : ''].filter(Boolean).join(say.comma);
 }

@@ -42,42 +42,44 @@ export function tabsOf(counts: ImportCounts): [Fate, number][] {
 export interface Decided {
   /** Conflicting rows to write all the same, with what becomes of them then. */
   accept: Map<number, 'added' | 'changed'>;
-  /** Conflicting rows to write over the entry that they conflict with. */
-  replace: Set<number>;
+  /** Conflicting rows to write over the entry that they conflict with, with its id. */
+  replace: Map<number, string>;
   /** Rows to leave out, with what would have become of them. */
   skip: Map<number, Fate>;
   /** Every conflicting row is written, but for those left out. */
   all: boolean;
 }
 
-export type Counts = Record<'added' | 'changed' | 'conflicting' | 'deleted', number>;
+export type Counts = Record<'added' | 'changed' | 'replaced' | 'conflicting' | 'deleted', number>;
 
 /** How many rows would be written or deleted after what was decided. */
 export function writes({ plan }: ImportPlan, { accept, replace, skip, all }: Decided): Counts {
   const count = (fates: Map<number, Fate>, fate: Fate) => [...fates.values()].filter((one) => one === fate).length;
   return {
     added: plan.added - count(skip, 'added') + count(accept, 'added'),
-    changed: plan.changed - count(skip, 'changed') + count(accept, 'changed') + replace.size,
+    changed: plan.changed - count(skip, 'changed') + count(accept, 'changed'),
+    // Of two rows over one entry the first is written, the second then conflicts with it.
+    replaced: new Set(replace.values()).size,
     conflicting: all ? plan.conflicts - count(skip, 'conflicting') - replace.size : 0,
     deleted: plan.deleted ?? 0,
   };
 }
 
 /** `deleted 2, changed 3`: only what there is, what is lost first. */
-export function summary(counts: Counts, say: Words): string {
-  const given = (['deleted', 'changed', 'added', 'conflicting'] as const).filter((fate) => counts[fate] > 0);
-  return given.map((fate) => fill(say.counts[fate], { n: counts[fate].toLocaleString() })).join(say.comma);
+export function summary(counts: Partial<Counts>, say: Words): string {
+  const given = (['deleted', 'replaced', 'changed', 'added', 'conflicting'] as const).filter((fate) => counts[fate]);
+  return given.map((fate) => fill(say.counts[fate], { n: counts[fate]!.toLocaleString() })).join(say.comma);
 }
 
 export function Plan({ plan, typed = false, applied, again }: Props): VNode {
   const { say } = useContext(Desk);
   const tabs = tabsOf(plan.plan);
   const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
-  const [decided, setDecided] = useState<Decided>({ accept: new Map(), replace: new Set(), skip: new Map(), all: false });
+  const [decided, setDecided] = useState<Decided>({ accept: new Map(), replace: new Map(), skip: new Map(), all: false });
   const { busy, problem, run } = useAction();
   const saving = useAction();
   const counts = writes(plan, decided);
-  const count = counts.added + counts.changed + counts.conflicting + counts.deleted;
+  const count = Object.values(counts).reduce((sum, n) => sum + n, 0);
   const { accept, replace, skip, all } = decided;
   // What was decided when writing began is what is written: nothing is left to decide.
   const [begun, setBegun] = useState(plan.state === 'applying');
@@ -91,15 +93,15 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
         throw error;
       }
     });
-  const write = () => call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept.keys()], replace: [...replace], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) });
+  const write = () => call<ImportPlan>('POST', `/knowledge/imports/${plan.id}/apply`, { accept: [...accept.keys()], replace: [...replace.keys()], skip: [...skip.keys()], ...(all ? { accept_all: true } : {}) });
   useUnsaved(!begun && (all || accept.size + replace.size + skip.size > 0));
   const decide = (row: PlannedRow, way: Way) => {
-    const next: Decided = { accept: new Map(accept), replace: new Set(replace), skip: new Map(skip), all };
+    const next: Decided = { accept: new Map(accept), replace: new Map(replace), skip: new Map(skip), all };
     const held = row.fate === 'conflicting' && !all;
     next.accept.delete(row.n);
     next.replace.delete(row.n);
     next.skip.delete(row.n);
-    if (way === 'replace') next.replace.add(row.n);
+    if (way === 'replace') next.replace.set(row.n, row.old!.id!);
     else if (way === 'write' && held) next.accept.set(row.n, row.id ? 'changed' : 'added');
     else if (way === 'out' && !held) next.skip.set(row.n, row.fate);
     setDecided(next);

@@ -53,9 +53,9 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
   const here = typed ? say.asTyped : say.inFile;
   // One that changes an entry of its own would leave two in conflict.
   const beside = held && row.old && !row.id;
-  const box = (to: Way, name: string) => (
+  const one = (to: Way, name: string) => (
     <label class="check">
-      <input type="checkbox" checked={way === to} onChange={(event) => decide?.(row, event.currentTarget.checked ? to : 'out')} data-testid={`way-${to}`} />
+      <input type="radio" name={`way-${row.n}`} checked={way === to} onChange={() => decide?.(row, to)} data-testid={`way-${to}`} />
       <span>{name}</span>
     </label>
   );
@@ -63,21 +63,35 @@ function Planned({ row, wayOf, decide, typed = false }: Deciding & { row: Planne
     <li class={open && way === 'out' ? 'planned-row left-out' : 'planned-row'} data-testid={`planned-${row.fate}`}>
       <header>
         {open ? (
-          <span class="ways">
-            {box('write', held ? (beside ? say.writeBeside : say.writeAnyway) : say.writeIt)}
-            {beside && box('replace', say.replaceIt)}
-          </span>
+          beside ? (
+            <span class="ways" role="radiogroup" aria-label={say.whatToDo}>
+              {one('out', say.leaveOut)}
+              {one('write', say.writeBeside)}
+              {row.instead && one('replace', say.replaceIt)}
+            </span>
+          ) : (
+            <span class="ways">
+              <label class="check">
+                <input type="checkbox" checked={way === 'write'} onChange={(event) => decide(row, event.currentTarget.checked ? 'write' : 'out')} data-testid="way-write" />
+                <span>{held ? say.writeAnyway : say.writeIt}</span>
+              </label>
+            </span>
+          )
         ) : (
           <strong>{say.fates[row.fate]}</strong>
         )}
         {!typed && <span class="quiet small">{place}</span>}
       </header>
       {row.message && <p class="why">{reasonOf(row, say)}</p>}
-      {open && beside && <p class="quiet small">{way === 'replace' ? say.standsInstead : say.standsBeside}</p>}
+      {open && beside && <p class="quiet small">{way === 'replace' ? fill(say.standsInstead, { entry: row.old!.id ?? '' }) : say.standsBeside}</p>}
       {both ? (
         <>
-          {row.fate === 'changed' && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
-          <Compare before={row.old!} after={row.new!} names={held ? [say.inBase, here] : [say.before, say.after]} beside={held} />
+          {(row.fate === 'changed' || held) && row.new?.question && row.new.question === row.old?.question && <p class="question">{row.new.question}</p>}
+          {way === 'replace' && row.instead ? (
+            <Compare before={row.old!} after={row.instead} names={[say.before, say.after]} />
+          ) : (
+            <Compare before={row.old!} after={row.new!} names={held ? [say.inBase, here] : [say.before, say.after]} beside={held} />
+          )}
         </>
       ) : (
         (row.new ?? row.old) && <Whole content={(row.new ?? row.old)!} />

@@ -27,9 +27,10 @@ export interface Trace {
   attempts?: unknown[];
 }
 
-export function decisionName(turn: Pick<StoredTurn, 'decision' | 'finish_reason' | 'status'>, say: Words): string {
+export function decisionName(turn: Pick<StoredTurn, 'decision' | 'finish_reason' | 'status' | 'unsourced'>, say: Words): string {
   if (turn.status !== 'completed') return say.statuses[turn.status as 'failed'] ?? turn.status;
   if (turn.finish_reason === 'content_filter') return say.guarded;
+  if (turn.unsourced) return say.unsourcedAnswer;
   return turn.decision ? { direct: say.direct, grounded: say.grounded, none: say.notFound }[turn.decision] : say.courtesy;
 }
 

@@ -83,13 +83,15 @@ it('counts what a plan would write after what was decided', () => {
   const writes = (decided: Decided) => counted(plan as never, decided);
   expect(tabsOf(plan.plan).map(([fate]) => fate)).toEqual(['added', 'changed', 'conflicting', 'failed', 'deleted', 'unchanged']);
   const accept = new Map<number, 'added' | 'changed'>([[7, 'added']]);
-  const decided: Decided = { accept, replace: new Set(), skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
-  expect(writes(decided)).toEqual({ added: 3, changed: 0, conflicting: 0, deleted: 1 });
+  const decided: Decided = { accept, replace: new Map(), skip: new Map<number, Fate>([[0, 'added'], [1, 'changed']]), all: false };
+  expect(writes(decided)).toEqual({ added: 3, changed: 0, replaced: 0, conflicting: 0, deleted: 1 });
   expect(summary(writes(decided), words.en)).toBe('1 deleted, 3 added');
-  expect(writes({ ...decided, accept: new Map([[7, 'changed']]) })).toEqual({ added: 2, changed: 1, conflicting: 0, deleted: 1 });
+  expect(writes({ ...decided, accept: new Map([[7, 'changed']]) })).toEqual({ added: 2, changed: 1, replaced: 0, conflicting: 0, deleted: 1 });
   expect(writes({ ...decided, accept: new Map(), skip: new Map<number, Fate>([[7, 'conflicting']]), all: true }).conflicting).toBe(1);
-  const replacing: Decided = { accept: new Map(), replace: new Set([8]), skip: new Map(), all: false };
-  expect([writes(replacing), writes({ ...replacing, all: true })]).toMatchObject([{ changed: 2, conflicting: 0 }, { changed: 2, conflicting: 1 }]);
+  const replacing: Decided = { accept: new Map(), replace: new Map([[8, 'e']]), skip: new Map(), all: false };
+  expect([writes(replacing), writes({ ...replacing, all: true })]).toMatchObject([{ changed: 1, replaced: 1, conflicting: 0 }, { changed: 1, replaced: 1, conflicting: 1 }]);
+  expect(writes({ ...replacing, replace: new Map([[8, 'e'], [9, 'e']]) }).replaced, 'an entry is replaced once').toBe(1);
+  expect(summary(writes(replacing), words.zh)).toBe('删除 1 条、替换 1 条、修改 1 条、新增 3 条');
 });
 
 it('says why a row is held back in the page’s language, without flags of the command line', () => {

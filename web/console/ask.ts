@@ -9,6 +9,8 @@ export interface Told {
   text: string;
   decision: Decision | undefined;
   sources: Source[];
+  /** A model answers what the knowledge does not have. */
+  unsourced: boolean;
   done: Done | undefined;
 }
 
@@ -28,7 +30,7 @@ type Frame = TurnFrame | { type: 'error'; code: string; message: string; retry_a
 export async function ask(question: Question, tell: (told: Told) => void, signal?: AbortSignal, door = '/chat'): Promise<Told> {
   const body = { ...question, client_msg_id: newId() };
   const reply = await send('POST', door, body, signal);
-  let told: Told = { response: '', text: '', decision: undefined, sources: [], done: undefined };
+  let told: Told = { response: '', text: '', decision: undefined, sources: [], unsourced: false, done: undefined };
   for await (const frame of frames(reply, signal)) {
     told = add(told, frame);
     tell(told);
@@ -46,7 +48,7 @@ export function add(told: Told, frame: Frame): Told {
     case 'response.created':
       return { ...told, response: frame.response_id ?? '' };
     case 'response.sources':
-      return { ...told, decision: frame.decision, sources: frame.sources };
+      return { ...told, decision: frame.decision, sources: frame.sources, unsourced: !!frame.unsourced };
     case 'response.text.delta':
       return { ...told, text: told.text + frame.delta };
     case 'response.text.done':

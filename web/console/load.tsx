@@ -99,9 +99,25 @@ export function useAction(): { busy: boolean; problem: string; wait: number; run
   return { busy, problem: error ? explain(error, say) : '', wait, run, clear: () => setError(undefined) };
 }
 
-/** What a button says: when, as long as it has to wait. */
-export function inSeconds(name: string, wait: number, say: Words): string {
-  return wait ? fill(say.inSeconds, { name, n: wait }) : name;
+interface LaterProps {
+  name: string;
+  /** For how many seconds pressing it is of no use. */
+  wait: number;
+  press(): void;
+  busy?: boolean;
+  kind?: string;
+  testid?: string;
+}
+
+/** A button that says when it can be pressed again. Meanwhile it keeps the focus, and is not read out anew each second. */
+export function Later({ name, wait, press, busy = false, kind = '', testid }: LaterProps): VNode {
+  const { say } = useContext(Desk);
+  return (
+    <button type="button" class={kind} disabled={busy} aria-disabled={wait > 0} onClick={() => wait > 0 || press()} data-testid={testid}>
+      {name}
+      {wait > 0 && <span aria-hidden="true">{fill(say.inSeconds, { n: wait })}</span>}
+    </button>
+  );
 }
 
 interface Props<T> {
@@ -127,7 +143,7 @@ export function Part<T>({ loaded, reload, children }: Props<T>): VNode {
   return (
     <div class="problem" role="alert">
       <p>{status === 0 || status === 403 ? why : fill(say.failed, { why })}</p>
-      <button type="button" disabled={wait > 0} onClick={reload}>{inSeconds(say.retry, wait, say)}</button>
+      <Later name={say.retry} wait={wait} press={reload} />
     </div>
   );
 }

@@ -3,6 +3,7 @@
 
 import { fill } from '../shared/i18n';
 import type { PlannedRow } from '../shared/wire';
+import { fileOf } from './typed';
 import type { Words } from './words';
 
 interface Clash {
@@ -36,7 +37,7 @@ const NOTES: [RegExp, keyof Words['notes']][] = [
 export function noteOf(note: string, say: Words): string {
   for (const [pattern, name] of NOTES) {
     const found = pattern.exec(note);
-    if (found) return fill(say.notes[name], { ...found.groups });
+    if (found) return fill(say.notes[name], { ...found.groups, file: fileOf(found.groups?.file ?? '', say) });
   }
   return note;
 }

@@ -46,10 +46,17 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
     ({ id: plan } = await (await fetch(`${base}/api/v1/knowledge/imports`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: form })).json());
     await go(page, `${base}/console/#/import?plan=${plan}`, 'plan');
     await id('tab-conflicting').click();
-    await id('planned-conflicting').getByTestId('way-replace').check();
+    await id('planned-conflicting').getByTestId('way-out').focus();
+    await page.keyboard.press('ArrowDown');
+    must(await id('planned-conflicting').getByTestId('way-write').isChecked(), 'an arrow does not choose the next way');
+    await page.keyboard.press('ArrowDown');
+    must(await id('planned-conflicting').getByTestId('way-replace').isChecked(), 'an arrow does not choose to replace');
     must(!(await id('planned-conflicting').getByTestId('way-write').isChecked()), 'it is kept beside as well');
+    const goes = await id('planned-conflicting').innerText();
+    must([`${RUN}-sun`, `太阳仓 ${RUN} 几点关门？`].every((part) => goes.includes(part)), `it does not say which entry goes: ${goes}`);
+    must((await id('planned-conflicting').locator('del').innerText()).includes('18'), 'its answer is not struck out');
     await judge(page, 'a row that replaces an entry');
-    await reads(id('apply'), /^确认：修改 1 条、新增 1 条$/);
+    await reads(id('apply'), /^确认：替换 1 条、新增 1 条$/);
     await id('apply').click();
     await id('outcome').getByTestId('tab-failed').waitFor();
     await reads(id('planned-failed'), '缺少答案');
@@ -71,6 +78,22 @@ export async function pastImports(page, { base, key, api, RUN, judge, shot }) {
     await row.getByRole('link').click();
     await reads(id('planned-failed'), '缺少答案');
     return told;
+  });
+  await check('a plan that waits stays when other files are opened, and is discarded on purpose', async () => {
+    const name = `waits-${RUN}.csv`;
+    await go(page, `${base}/console/#/import`, 'files');
+    await id('files').setInputFiles({ name, mimeType: 'text/csv', buffer: Buffer.from(`question,answer\n月亮仓 ${RUN} 在哪里？,在东边 ${RUN}。\n`) });
+    await id('plan').waitFor();
+    await id('other-files').click();
+    const row = id('past-import').filter({ hasText: name });
+    await row.waitFor();
+    must((await row.getAttribute('data-state')) === 'planned', await row.innerText());
+    await row.getByTestId('ask-first').click();
+    await judge(page, 'a plan about to be discarded');
+    await row.getByTestId('sure').click();
+    await reads(id('toast'), name);
+    await row.waitFor({ state: 'detached' });
+    must((await (await api('GET', `/knowledge/entries?q=${encodeURIComponent(`月亮仓 ${RUN}`)}`)).json()).total === 0, 'it was written');
   });
   await check('it is taken back from the list', async () => {
     await go(page, `${base}/console/#/import`, 'past-imports');

@@ -5,7 +5,7 @@ import { when } from './view/History';
 
 const turn = (id: string, ordinal: number, more: Partial<StoredTurn> = {}): StoredTurn => ({
   id, ordinal, client_msg_id: `c${ordinal}`, message_id: `m${ordinal}`, question: `q${ordinal}`, answer: '𠮷答', decision: 'grounded', status: 'completed',
-  error: null, sources: [], citations: [], suggestions: [], replaces: null, replaced_by: null, feedback: null, ...more,
+  error: null, sources: [], unsourced: false, citations: [], suggestions: [], replaces: null, replaced_by: null, feedback: null, ...more,
 });
 
 describe('an earlier conversation', () => {
@@ -31,6 +31,11 @@ describe('an earlier conversation', () => {
     chat = receive(chat, { type: 'response.created', conversation_id: 'c', response_id: 'r2', seq: 2_000_002, message_id: 'm2', model: 'a' });
     chat = receive(chat, { type: 'response.text.delta', conversation_id: 'c', response_id: 'r2', seq: 2_000_010, offset: 0, delta: '半句' });
     expect(chat.turns.at(-1)?.answer?.text).toBe('半句');
+  });
+
+  it('remembers that an answer had no source', () => {
+    const { turns } = chatOf('c', [turn('r1', 1, { decision: 'none', unsourced: true }), turn('r2', 2)], 'zh');
+    expect(turns.map(({ answer }) => answer?.unsourced)).toEqual([true, false]);
   });
 
   it('may be empty', () => {

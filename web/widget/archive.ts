@@ -23,6 +23,7 @@ export interface StoredTurn {
   status: AnswerStatus;
   error: WireError | null;
   sources: Source[];
+  unsourced: boolean;
   citations: Citation[];
   suggestions: string[];
   replaces: string | null;
@@ -56,12 +57,13 @@ function turnOf(turn: StoredTurn, locale: string): Turn {
   return { id: turn.client_msg_id ?? turn.id, text: turn.question, locale, delivery: 'accepted', messageId: turn.message_id, answer };
 }
 
-function answerOf({ id, status, decision, sources, answer, citations, suggestions, error, feedback }: StoredTurn): Answer {
+function answerOf({ id, status, decision, sources, unsourced, answer, citations, suggestions, error, feedback }: StoredTurn): Answer {
   return {
     id,
     status,
     decision: decision ?? undefined,
     sources: sources ?? [],
+    unsourced,
     reasoning: '',
     text: answer,
     length: points(answer),

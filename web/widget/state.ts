@@ -26,6 +26,8 @@ export interface Answer {
   stage?: Stage;
   decision?: Decision;
   sources: Source[];
+  /** A model answers what the shop's rows do not. */
+  unsourced?: boolean;
   reasoning: string;
   text: string;
   /** Code points in `text`: where the next delta belongs. */
@@ -214,7 +216,7 @@ export function receive(chat: Chat, frame: ServerFrame): Chat {
     case 'response.status':
       return put({ ...answer, stage: frame.stage });
     case 'response.sources':
-      return put({ ...answer, decision: frame.courtesy ? undefined : frame.decision, sources: frame.sources });
+      return put({ ...answer, decision: frame.courtesy ? undefined : frame.decision, sources: frame.sources, unsourced: frame.unsourced });
     case 'response.reasoning.delta':
       return put({ ...answer, reasoning: answer.reasoning + frame.delta });
     case 'response.text.delta':

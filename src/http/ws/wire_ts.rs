@@ -84,7 +84,7 @@ export type EntryVersion = { revision: number, action: 'changed' | 'deleted', by
 export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted' | 'skipped';
 
 /** A row of a file, and what would become of it. */
-export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent>, over?: Partial<EntryContent> };
+export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent> & { id?: string }, over?: Partial<EntryContent>, instead?: Partial<EntryContent> };
 
 export type ImportCounts = { added: number, changed: number, unchanged: number, duplicates: number, conflicts: number, failed: number, deleted?: number, skipped?: number, notes?: Array<string>, revision: number };
 
@@ -105,7 +105,7 @@ export type Conversation = { id: string, channel: string, title: string, turns: 
 export type Feedback = { rating: Rating, reasons: Array<string>, comment: string | null, rated_ms: number };
 
 /** A question with its answer, as stored; its trace has a door of its own. */
-export type StoredTurn = { id: string, conversation_id: string, ordinal: number, question: string, query: string, answer: string, decision: Decision | null, model: string | null, status: Status | 'running', finish_reason: string | null, error: WireError | null, sources: Array<Source>, usage: Partial<UsageReport>, timings: Partial<Timings>, created_ms: number, done_ms: number | null, market: string | null, replaces: string | null, replaced_by: string | null, feedback: Feedback | null };
+export type StoredTurn = { id: string, conversation_id: string, ordinal: number, question: string, query: string, answer: string, decision: Decision | null, model: string | null, status: Status | 'running', finish_reason: string | null, error: WireError | null, sources: Array<Source>, unsourced: boolean, usage: Partial<UsageReport>, timings: Partial<Timings>, created_ms: number, done_ms: number | null, market: string | null, replaces: string | null, replaced_by: string | null, feedback: Feedback | null };
 
 /** `GET /api/v1/models`. Prices are for a million tokens. */
 export type ModelState = { id: string, name: string, provider: string, price_in: number, price_out: number, price_cached?: number, currency: string, context?: number, default: boolean, fallback: Array<string>, health: 'unknown' | 'ok' | 'failing' | 'open' | 'probing', last_error?: { code: string, message: string, at_ms: number } };

@@ -32,6 +32,8 @@ const KEPT_MS: i64 = 24 * 3_600_000;
 const PAST_MS: i64 = 30 * KEPT_MS;
 /// Imports of one tenant that may wait.
 const WAITING: usize = 20;
+/// What the console names the file of a row that was typed into it.
+const TYPED: &str = "console.jsonl";
 /// The record of an import in its folder.
 const RECORD: &str = "import.json";
 /// Locked while it is applied.
@@ -121,6 +123,13 @@ pub struct Import {
     pub undone: Option<TakenBack>,
 }
 
+impl Import {
+    /// Whether somebody typed its row into the console.
+    fn is_typed(&self) -> bool {
+        self.files == [TYPED]
+    }
+}
+
 /// The imports that wait in a data directory.
 #[derive(Clone)]
 pub struct Imports {
@@ -142,10 +151,18 @@ impl Upload {
     /// Where the next file of that name goes.
     pub fn next(&mut self, name: &str) -> PathBuf {
         // Names are for people; files lie under their number, whatever a name tries.
-        let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
-        self.files.push(if name.is_empty() { "upload".to_owned() } else { name.to_owned() });
+        self.files.push(readable(name));
         self.folder.join((self.files.len() - 1).to_string())
     }
+}
+
+/// A file's name without its folders, and without characters that turn around or break up what stands beside it.
+fn readable(name: &str) -> String {
+    let turns = |char: char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name: String = name.chars().filter(|&char| !char.is_control() && !turns(char)).collect();
+    let name = name.trim();
+    if name.is_empty() { "upload".to_owned() } else { name.to_owned() }
 }
 
 impl Drop for Upload {
@@ -357,4 +374,23 @@ async fn write_record(folder: &Path, import: &Import) -> Result<()> {
     let fresh = folder.join("import.json.new");
     tokio::fs::write(&fresh, serde_json::to_vec(import)?).await?;
     Ok(tokio::fs::rename(fresh, folder.join(RECORD)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_is_readable_whatever_it_tries() {
+        for (name, shown) in [
+            ("../规则 1.csv", "规则 1.csv"),
+            ("C:\\fakepath\\faq.xlsx", "faq.xlsx"),
+            ("faq\u{202e}vsc.exe", "faqvsc.exe"),
+            ("a\nb\r\u{0}.csv", "ab.csv"),
+            ("<b>.csv", "<b>.csv"),
+            (" \u{2066}/ ", "upload"),
+        ] {
+            assert_eq!(readable(name), shown, "{name:?}");
+        }
+    }
 }

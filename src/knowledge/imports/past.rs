@@ -10,7 +10,8 @@ use super::{Import, Imports, KEPT_MS, RECORD, State};
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, Timestamp};
 
-/// Applied imports of one tenant that are kept. The list reads all their records.
+/// Applied imports of files of one tenant that are kept, and apart from them rows that were typed: a team corrects a
+/// hundred rows between two files. The list reads all their records.
 const MOST_PAST: usize = 200;
 
 /// How far an import came.
@@ -129,19 +130,26 @@ fn records(folder: &Path) -> Vec<(PathBuf, Option<Import>)> {
 
 /// Removes imports that are over, and the oldest of too many; how many are left that wait.
 pub(super) fn clear(folder: &Path, now: Timestamp) -> Result<usize> {
-    let (mut waiting, mut past) = (0, Vec::new());
+    let (mut waiting, mut files, mut typed) = (0, Vec::new(), Vec::new());
     for (path, import) in records(folder) {
         match import {
             Some(import) if import.expires_ms <= now => std::fs::remove_dir_all(&path)?,
-            Some(import) if import.state == State::Applied => past.push((Reverse(import.created_ms), path)),
+            Some(import) if import.state == State::Applied => {
+                let past = if import.is_typed() { &mut typed } else { &mut files };
+                past.push((Reverse(import.created_ms), path));
+            }
+            // Somebody has decided on it: it is being written, or can be gone on with.
+            Some(import) if import.state == State::Applying => {}
             None if is_old(&path, now) => std::fs::remove_dir_all(&path)?,
             // Not applied yet, or somebody is uploading.
             _ => waiting += 1,
         }
     }
-    past.sort();
-    for (_, path) in past.iter().skip(MOST_PAST) {
-        std::fs::remove_dir_all(path)?;
+    for mut past in [files, typed] {
+        past.sort();
+        for (_, path) in past.iter().skip(MOST_PAST) {
+            std::fs::remove_dir_all(path)?;
+        }
     }
     Ok(waiting)
 }
@@ -155,12 +163,14 @@ fn is_old(path: &Path, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::TYPED;
     use super::*;
 
     fn import(id: &str, created_ms: i64, expires_ms: i64, state: &str) -> Value {
         let (plan, applied) = (serde_json::json!({"added": 0}), serde_json::json!({"added": 1, "notes": ["n"], "revision": 7}));
+        let file = if id.starts_with("typed") { TYPED } else { id };
         serde_json::json!({
-            "id": id, "state": state, "created_ms": created_ms, "expires_ms": expires_ms, "files": [id], "options": {},
+            "id": id, "state": state, "created_ms": created_ms, "expires_ms": expires_ms, "files": [file], "options": {},
             "planned_at_revision": 1, "plan": plan, "applied": (state == "applied").then_some(applied),
         })
     }
@@ -181,6 +191,28 @@ mod tests {
         assert_eq!(clear(folder.path(), Timestamp(100)).unwrap(), 1);
         let there = |id: &str| folder.path().join(id).exists();
         assert_eq!((there("over"), there("waits"), there("past0"), there("past1")), (false, true, false, true));
+    }
+
+    #[test]
+    fn what_was_typed_pushes_no_file_out() {
+        let folder = tempfile::tempdir().unwrap();
+        lay(folder.path(), "file", 1, 500, "applied");
+        for n in 0..=MOST_PAST {
+            lay(folder.path(), &format!("typed{n}"), 10 + i64::try_from(n).unwrap(), 500, "applied");
+        }
+        assert_eq!(clear(folder.path(), Timestamp(100)).unwrap(), 0);
+        let there = |id: &str| folder.path().join(id).exists();
+        assert_eq!((there("file"), there("typed0"), there("typed1")), (true, false, true), "the oldest of too many typed ones goes");
+    }
+
+    #[test]
+    fn what_is_being_written_waits_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        lay(folder.path(), "waits", 2, 500, "planned");
+        lay(folder.path(), "typed", 2, 500, "planned");
+        lay(folder.path(), "writes", 2, 500, "applying");
+        assert_eq!(clear(folder.path(), Timestamp(100)).unwrap(), 2);
+        assert!(folder.path().join("writes").exists());
     }
 
     #[test]

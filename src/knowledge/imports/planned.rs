@@ -45,6 +45,9 @@ pub struct Planned {
     /// The row in the base that one held back would be written over.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub over: Option<Value>,
+    /// What the entry that it conflicts with would say if it were replaced: what the file has no column for stays.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub instead: Option<Value>,
 }
 
 /// Writes a plan.

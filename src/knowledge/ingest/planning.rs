@@ -53,6 +53,10 @@ impl Run<'_> {
                 new: (fate != "unchanged").then(|| object(&judged.row.draft, self.zone)),
                 old: old.map(|old| object(&old.draft, self.zone)),
                 over: verdict.over().and_then(|id| stored.get(id)).map(|entry| object(&entry.draft, self.zone)),
+                instead: old.filter(|_| self.dry_run && verdict.may_replace()).map(|old| {
+                    let completed = judged.row.clone().completed(old);
+                    object(&completed.draft, self.zone)
+                }),
             });
         }
         self.planned = planned;

@@ -206,6 +206,11 @@ impl Verdict {
         self.over().or_else(|| self.id())
     }
 
+    /// Whether somebody may decide that a row held back replaces the entry that it conflicts with.
+    pub fn may_replace(&self) -> bool {
+        matches!(self, Self::Conflicting { with: Some(_), changes: None, .. })
+    }
+
     /// The entry that a row held back would be written over.
     pub fn over(&self) -> Option<&EntryId> {
         match self {

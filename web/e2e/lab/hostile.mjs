@@ -1,11 +1,19 @@
 // Texts that attack a page, in the console: as rows of a file with a name of that kind, in its plan and in the table, as
 // questions, answers, comments, words and names of keys. All of it has to stay text, on every page that shows it.
 
-import { calm, check, go, must, signIn, until } from '../desk.mjs';
+import { calm, check, go, must, overflow, resize, signIn, until } from '../desk.mjs';
 import { hostile } from '../embed/corpus.mjs';
 import { HOSTILE_MODEL } from '../embed/provider.mjs';
 
 const NAME = '<img src=x onerror=window.hit=1>.jsonl';
+/** Names of files with markup, with words of the page's own, that turn around what follows, without end, on two lines. */
+const NAMES = [
+  '<img src=x onerror=window.hit=1>名字.csv',
+  '<b>{files}"\'`&lt;.csv',
+  '规则\u202evsc.exe\u2066.csv',
+  `${'很长的名字'.repeat(80)}${'w'.repeat(300)}.csv`,
+  '第一行\n第二行.csv',
+];
 /** Texts in a row. */
 const SIZE = 6;
 const short = hostile.filter((text) => text.length < 200);
@@ -35,6 +43,49 @@ function rows() {
     const [first, second = first, third = first] = texts;
     return { question: `第${at}号攻击是什么 ${first}`, similar: [`攻击${at} ${second}`], answer: `第${at}号攻击。\n\n${texts.join('\n\n')}`, category: second, market: 'CN', tags: [third], url: 'javascript:window.hit=1' };
   });
+}
+
+/** Names of files in the list of imports, over a plan, in an outcome, and in what is said of them. */
+async function fileNames({ page, base, key, harmless }) {
+  const id = (name) => page.getByTestId(name);
+  for (const [n, name] of NAMES.entries()) {
+    const form = new FormData();
+    form.append('file', new Blob([`question,answer\n第 ${n} 份文件在哪里？,在第 ${n} 个架子上。\n`]), name);
+    const sent = await fetch(`${base}/api/v1/knowledge/imports`, { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: form });
+    must(sent.status === 201, `a file was not taken: ${await sent.text()}`);
+  }
+  const list = () => go(page, `${base}/console/#/import`, 'past-imports');
+  const waiting = page.locator('[data-testid=past-import][data-state=planned]');
+  await list();
+  must((await waiting.count()) === NAMES.length, `${await waiting.count()} of ${NAMES.length} plans wait`);
+  await harmless('the list of past imports');
+  const listed = (await waiting.locator('th').allInnerTexts()).join(' ');
+  must(listed.includes('onerror') && listed.includes('{files}') && !/[\u202a-\u202e\u2066-\u2069]/.test(listed), `the names are listed as ${listed}`);
+  for (const width of [360, 1280]) {
+    await resize(page, width, 860);
+    must(!(await overflow(page)), `the list at ${width}: ${await overflow(page)}`);
+  }
+  for (const n of NAMES.keys()) {
+    await list();
+    await waiting.nth(n).getByRole('link').click();
+    await id('plan').waitFor();
+    await harmless(`the plan of file ${n}`);
+    must(!(await overflow(page)), `the plan of file ${n}: ${await overflow(page)}`);
+  }
+  await list();
+  await page.locator('[data-testid=past-import][data-state=applied]').getByRole('link').click();
+  await id('outcome').waitFor();
+  await harmless('an outcome');
+  for (const name of [/onerror/, /很长/]) {
+    await list();
+    const row = waiting.filter({ hasText: name });
+    await row.getByTestId('ask-first').click();
+    await row.getByTestId('sure').click();
+    await id('toast').waitFor();
+    await row.waitFor({ state: 'detached' });
+    await harmless('what is said of a plan that was discarded');
+    must(!(await overflow(page)), `what is said of it: ${await overflow(page)}`);
+  }
 }
 
 export async function hostility({ browser, base, server, shot }) {
@@ -71,6 +122,7 @@ export async function hostility({ browser, base, server, shot }) {
     await id('apply').click();
     await id('applied').waitFor();
     await harmless('the plan, written');
+    await fileNames({ page, base, key, harmless });
 
     await go(page, `${base}/console/#/knowledge`, 'rows');
     await harmless('the table');

@@ -128,7 +128,7 @@ function AnswerBody({ say, turn, answer, busy, lang, reasons: Reasons, mark, lin
         <>
           <SourceChips say={say} answer={answer} open={cites.open} />
           <p class="mark">
-            <span data-testid="ai-mark">{mark}</span>
+            <span data-testid="ai-mark">{mark}{answer.unsourced && say.unsourced}</span>
             <span class="tools">
               <Copy say={say} text={text} />
               <button type="button" class="plain copy" data-testid="regenerate" disabled={busy} onClick={() => regenerate(turn)}>{say.regenerate}</button>

@@ -24,6 +24,7 @@ export const en: Words = {
   tooLong: 'Up to {max} characters; this is {n}.',
   newBelow: 'New text below',
   aiMark: 'Made by AI; the sources decide',
+  unsourced: ' (this one has no source)',
 
   waiting: 'Waiting for the connection, then sending by itself…',
   retrieving: 'Looking up the rules…',
