@@ -98,8 +98,7 @@ impl Bench {
     /// The defaults, but for limits per key and address (here everybody has the same) and so many models: one
     /// for each turn where the provider must know whose question it reads.
     fn configuration(&self, models: usize) -> String {
-        let models: String =
-            (0..models).map(|n| format!("[[models.providers.mock.models]]\nid = \"m{n}\"\nthinks_first = false\n")).collect();
+        let models: String = (0..models).map(|n| format!("[[models.providers.mock.models]]\nid = \"m{n}\"\n")).collect();
         format!(
             "[limits]\nkey_per_minute = 10000000\naddress_per_minute = 10000000\nsockets_per_address = 20000\nsockets = 20000\n[models]\nfirst_token_ms = 120000\n\
              [models.providers.mock]\nkind = \"compatible\"\nbase_url = \"http://{}/v1\"\napi_key = \"sk-bench\"\n{models}",

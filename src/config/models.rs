@@ -95,8 +95,8 @@ pub struct ModelConfig {
     pub queue: usize,
     /// Ids of the models that are asked in its place, in this order, when it gives no first token.
     pub fallback: Vec<String>,
-    /// Whether its chat template opens `<think>` in the prompt, so that answers begin inside it. Where nobody says, it is
-    /// learnt from its first answer, which waits for that.
+    /// Whether its chat template opens `<think>` in the prompt, so that answers begin inside it. Where nobody says, a
+    /// model of vLLM or Ollama is taken at its first answer, which waits for that, others for none.
     pub thinks_first: Option<bool>,
     /// Sampling and other fields of the request, by the provider's own names.
     pub options: BTreeMap<String, Value>,

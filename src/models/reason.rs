@@ -11,7 +11,7 @@
 //!   taken out, wherever it stands. What came before it is reasoning where the text is still there to be
 //!   told so: for a model configured with `thinks_first`, which begins [inside](ReasonSplitter::inside) the
 //!   tags, and for one that may think ([unsure](ReasonSplitter::unsure)), whose text waits for such a tag: by its
-//!   name, in the first answer at an address behind which such a template may be, and in a few answers after one that did.
+//!   name, in the first answer of a provider whose templates do so, and in a few answers after one that did.
 //!   Of other models it was already sent as text: holding every answer back until it is over would cost
 //!   every reader the streaming. An answer that is [cut off](ReasonSplitter::cut_off) while it waits was reasoning.
 //! - White space after the tags goes with them; so does white space before the answer.

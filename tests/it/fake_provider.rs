@@ -147,16 +147,8 @@ pub fn nobody() -> ProviderConfig {
     }
 }
 
-/// Of all but those that a test hears thinking it is known that they do not begin inside `<think>`, so that they stream at once.
 fn model(id: String) -> ModelConfig {
-    let unknown = id.ends_with("-r1") || id.starts_with("unknown-");
-    ModelConfig {
-        thinks_first: (!unknown).then_some(false),
-        price_in: 1.0,
-        price_out: 2.0,
-        currency: "CNY".into(),
-        ..ModelConfig::named(id)
-    }
+    ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
 }
 
 /// What it says it has: not all, as with real ones, and nothing that is misspelt.

@@ -71,7 +71,7 @@ impl FaultServer {
 }
 
 fn priced(id: String) -> ModelConfig {
-    ModelConfig { thinks_first: Some(false), price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
+    ModelConfig { price_in: 1.0, price_out: 2.0, currency: "CNY".into(), ..ModelConfig::named(id) }
 }
 
 async fn serve(mut socket: TcpStream, asked: Arc<Mutex<Vec<String>>>) {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use merchant_copilot::config::Config;
+use merchant_copilot::config::{Config, ProviderKind};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -195,8 +195,9 @@ async fn one_stray_tag_makes_three_answers_wait_and_a_named_thinker_always_waits
 }
 
 #[tokio::test]
-async fn the_first_answer_of_an_unknown_model_is_told_when_it_is_known_to_be_no_reasoning() {
-    let (server, _provider) = server(|_| ()).await;
+async fn the_first_answer_behind_vllm_is_told_when_it_is_known_to_be_no_reasoning() {
+    let vllm = |config: &mut Config| config.models.providers.values_mut().for_each(|provider| provider.kind = ProviderKind::Vllm);
+    let (server, _provider) = server(vllm).await;
     let mut socket = server.session(&server.member).await;
     let told = |turn: &Turn| (turn.text().to_owned(), turn.all("response.text.delta").len());
     // Its chat template opens the tag in the prompt: neither the first answer nor a later one tells its thoughts.

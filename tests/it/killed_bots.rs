@@ -32,7 +32,7 @@ fn bots(platform: &LocalDingTalk, provider: &FakeProvider) -> String {
     let host = base.trim_start_matches("http://");
     format!(
         "[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{model}\"\napi_key = \"sk-fake-secret\"\n\
-         [[models.providers.fake.models]]\nid = \"slow-1\"\nthinks_first = false\n[channels.dingtalk.shop]\nclient_id = \"dingapp\"\n\
+         [[models.providers.fake.models]]\nid = \"slow-1\"\n[channels.dingtalk.shop]\nclient_id = \"dingapp\"\n\
          client_secret = \"{SECRET}\"\napi_base = \"{base}\"\nsession_webhook_hosts = [\"{host}\"]\n\
          card_template_id = \"t.schema\"\ncalls_per_second = 100\n"
     )

@@ -362,14 +362,9 @@ const KILLS: usize = 6;
 async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let provider = FakeProvider::start();
+    let base = provider.config().base_url;
+    let environment = [("OPENAI_API_KEY", "sk-fake-secret"), ("OPENAI_BASE_URL", base.as_str()), ("OPENAI_MODEL", "slow-1")];
     let shop = Shop::new();
-    let models = format!(
-        "[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{}\"\napi_key = \"sk-fake-secret\"\n\
-         [[models.providers.fake.models]]\nid = \"slow-1\"\nthinks_first = false\n",
-        provider.config().base_url
-    );
-    let config = shop.file("models.toml", &models);
-    let environment = [("COPILOT_CONFIG", config.to_str().unwrap())];
     shop.import(&shop.file("small.csv", SMALL)).done();
     let key = shop.run(["key", "issue", "--role", "member"]).done().json["key"].as_str().unwrap().to_owned();
     let answer = slow_answer();

@@ -391,7 +391,7 @@ async fn a_kill_before_the_id_of_a_card_is_heard_leaves_no_card_hanging() {
     let model = provider.config().base_url;
     let config = format!(
         "[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{model}\"\napi_key = \"sk-fake-secret\"\n\
-         [[models.providers.fake.models]]\nid = \"slow-1\"\nthinks_first = false\n[channels.slack.shop]\n{}",
+         [[models.providers.fake.models]]\nid = \"slow-1\"\n[channels.slack.shop]\n{}",
         platform.table()
     );
     let config = shop.file("bots.toml", config);

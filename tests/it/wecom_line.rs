@@ -376,7 +376,7 @@ async fn the_line_of_a_node_that_was_killed_is_taken_over_and_its_message_answer
     let (base, line) = (FakeProvider::start(), gateway.address.get().unwrap());
     let table = format!(
         "database = \"{url}\"\n[models]\ndefault = \"slow-1\"\n[models.providers.fake]\nbase_url = \"{}\"\napi_key = \"sk-fake-secret\"\n\
-         [[models.providers.fake.models]]\nid = \"slow-1\"\nthinks_first = false\n[channels.wecom.shop]\nmode = \"stream\"\nbot_id = \"bot\"\n\
+         [[models.providers.fake.models]]\nid = \"slow-1\"\n[channels.wecom.shop]\nmode = \"stream\"\nbot_id = \"bot\"\n\
          secret = \"{SECRET}\"\nws_url = \"{line}\"\nname = \"助手\"\n",
         base.config().base_url
     );
