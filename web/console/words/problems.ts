@@ -20,6 +20,7 @@ export const zh = {
     plan_outdated: '制定计划之后知识又有改动，请重新生成计划再看一遍。',
     import_not_found: '这次导入已经不在了：没写入的计划保留一天，写入的保留 30 天。要再导入，请重新上传。',
     import_applied: '这次导入已经写入。',
+    import_applying: '这次导入已经开始写入，不能放弃。请继续写完，之后可以整次撤回。',
     import_running: '这次导入正在写入，请稍等。',
     import_undone: '这次导入已经撤回过了。',
     import_not_applied: '这次导入还没有写入，不用撤回。',
