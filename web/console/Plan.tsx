@@ -6,7 +6,7 @@ import { useContext, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Fate, ImportCounts, ImportPlan, PlannedRow } from '../shared/wire';
 import { call } from './api';
-import { Desk, useAction } from './load';
+import { Desk, known, useAction } from './load';
 import { PlannedRows, type Way } from './PlannedRows';
 import { noteOf } from './reasons';
 import { saveReport } from './report';
@@ -88,8 +88,11 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
       try {
         applied(await write());
       } catch (error) {
-        const { state } = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => ({ state: 'applying' }));
-        setBegun(state === 'applying');
+        // Turned away at the door, nothing was begun; nor is it said so when nobody knows.
+        if (![401, 403, 429].includes(known(error).status)) {
+          const now = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+          if (now) setBegun(now.state === 'applying');
+        }
         throw error;
       }
     });
