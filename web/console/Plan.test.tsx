@@ -1,5 +1,6 @@
 import { render } from 'preact';
 import { afterEach, expect, it, vi } from 'vitest';
+import type { Lang } from '../shared/i18n';
 import type { ImportPlan } from '../shared/wire';
 import { Desk, type DeskValue } from './load';
 import { Plan } from './Plan';
@@ -11,7 +12,7 @@ const plan: ImportPlan = { id: 'im_1', state: 'planned', files: ['a.csv'], creat
 const refusal = (status: number, code: string) => Response.json({ error: { code, message: code } }, { status });
 
 /** A plan that was pressed to be written; `refused` is what is said to that, `now` to where it stands then. */
-async function pressed(refused: () => Response, now: () => Response, state: ImportPlan['state'] = 'planned') {
+async function pressed(refused: () => Response, now: () => Response, state: ImportPlan['state'] = 'planned', props: { again?: () => void; typed?: boolean; lang?: Lang } = {}) {
   const [asked, applied, expired] = [[] as string[], vi.fn(), vi.fn()];
   vi.stubGlobal('fetch', async (path: string, { method }: RequestInit) => {
     if (path.includes('?')) return Response.json(plan);
@@ -20,12 +21,13 @@ async function pressed(refused: () => Response, now: () => Response, state: Impo
   });
   const place = document.createElement('div');
   document.body.append(place);
-  const desk = { say, lang: 'zh', linkHosts: [], expired, tell: () => undefined, undone: 0 } as unknown as DeskValue;
-  render(<Desk.Provider value={desk}><Plan plan={{ ...plan, state }} applied={applied} /></Desk.Provider>, place);
+  const { lang = 'zh', ...rest } = props;
+  const desk = { say: words[lang], lang, linkHosts: [], expired, tell: () => undefined, undone: 0 } as unknown as DeskValue;
+  render(<Desk.Provider value={desk}><Plan plan={{ ...plan, state }} applied={applied} {...rest} /></Desk.Provider>, place);
   const button = () => place.querySelector<HTMLButtonElement>('[data-testid=apply]')!;
   button().click();
   await vi.waitFor(() => expect(asked).toContain('POST'));
-  await vi.waitFor(() => expect(button().textContent).not.toBe(say.applying));
+  await vi.waitFor(() => expect(button().textContent).not.toBe(words[lang].applying));
   return { place, asked, applied, expired, button: button(), why: () => place.querySelector('[role=alert]')?.textContent, begun: () => !!place.querySelector('[role=status]') };
 }
 
@@ -61,4 +63,14 @@ it('asks for nothing more when it is turned away at the door', async () => {
   }
   const { asked, expired, begun } = await pressed(() => refusal(401, 'invalid_session'), down);
   expect([asked, expired.mock.calls.length, begun()]).toEqual([['POST'], 1, false]);
+});
+
+it('says how to come to a new plan where there is a way', async () => {
+  for (const lang of ['zh', 'en'] as const) {
+    const { problems, uploadAnew, typeAnew } = words[lang];
+    for (const [props, told] of [[{}, uploadAnew], [{ typed: true }, typeAnew], [{ again: () => undefined }, problems.plan_outdated]] as const) {
+      const { place, why } = await pressed(() => refusal(409, 'plan_outdated'), () => Response.json(plan), 'planned', { ...props, lang });
+      expect([why(), !!place.querySelector('[data-testid=replan]')]).toEqual([told, 'again' in props]);
+    }
+  }
 });

@@ -19,7 +19,7 @@ interface Props {
   /** Somebody typed its row: there is no file to name, to correct or to report about. */
   typed?: boolean;
   applied(plan: ImportPlan): void;
-  /** Makes the plan anew, when the knowledge has changed meanwhile. */
+  /** Makes the plan anew, when the knowledge has changed meanwhile; none where what it was made of is not at hand. */
   again?: (() => void) | undefined;
 }
 
@@ -76,7 +76,7 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
   const tabs = tabsOf(plan.plan);
   const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
   const [decided, setDecided] = useState<Decided>({ accept: new Map(), replace: new Map(), skip: new Map(), all: false });
-  const { busy, problem, run } = useAction();
+  const { busy, problem, code, run } = useAction();
   const saving = useAction();
   const counts = writes(plan, decided);
   const count = Object.values(counts).reduce((sum, n) => sum + n, 0);
@@ -115,6 +115,8 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
     if (replace.has(row.n)) return 'replace';
     return (row.fate === 'conflicting' && !all ? accept.has(row.n) : !skip.has(row.n)) ? 'write' : 'out';
   };
+  // What it was made of is in the browser of whoever made it, until that page is left.
+  const why = code === 'plan_outdated' && !again ? (typed ? say.typeAnew : say.uploadAnew) : problem;
   const name = busy ? say.applying : begun ? say.goOn : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
 
   return (
@@ -139,7 +141,7 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
           <button type="button" class="primary" disabled={busy || (!begun && count === 0)} onClick={() => void apply()} data-testid="apply">{name}</button>
         )}
         {!typed && <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>}
-        {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}
+        {(why || saving.problem) && <p class="wrong" role="alert">{why || saving.problem}</p>}
         {problem && again && <button type="button" onClick={again} data-testid="replan">{say.planAgain}</button>}
       </footer>
     </section>

@@ -190,6 +190,7 @@ export const en: typeof zh = {
     bad_encoding: 'The text cannot be read in this encoding. Save the file as UTF-8, or choose another text encoding under “More options”.',
     no_question_or_answer_column: 'No column is named “question” or “answer”. Name them in the first row; if it looks garbled, choose another text encoding under “More options”.',
     unknown_format: 'This kind of file is not known. Use CSV, XLSX, JSONL, Markdown, HTML, DOCX or PDF.',
+    plan_outdated: 'The knowledge has changed since this plan was made. Make a new plan and look at it again.',
     missing_key: 'You are not signed in. Sign in first.',
     invalid_key: 'This key is unknown, expired or revoked. Sign in with another admin key.',
     invalid_link: 'This sign-in link is used up or too old. Restart the server for a new one, or sign in with an admin key.',
