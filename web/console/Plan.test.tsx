@@ -44,6 +44,14 @@ it('goes on with what was begun when the answer to it is lost', async () => {
   expect([button.textContent, begun(), why()]).toEqual([say.goOn, true, say.offline]);
 });
 
+it('shows what came of a plan that turns out to be written', async () => {
+  const written = { ...plan, state: 'applied', applied: counts };
+  for (const refused of [down, () => refusal(409, 'import_applied')]) {
+    const { applied, why } = await pressed(refused, () => Response.json(written));
+    expect([applied.mock.calls, why()]).toEqual([[[written]], undefined]);
+  }
+});
+
 it('says that writing has begun only when somebody knows', async () => {
   for (const [state, name] of [['planned', APPLY], ['applying', say.goOn]] as const) {
     const { button, begun, why } = await pressed(down, down, state);

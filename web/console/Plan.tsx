@@ -91,6 +91,8 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
         // Turned away at the door, nothing was begun; nor is it said so when nobody knows.
         if (![401, 403, 429].includes(known(error).status)) {
           const now = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+          // By whoever came before, or by this, when only the answer was lost.
+          if (now?.state === 'applied') return applied(now);
           if (now) setBegun(now.state === 'applying');
         }
         throw error;
