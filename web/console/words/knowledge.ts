@@ -73,7 +73,7 @@ export const zh = {
   columnsMore: '还可以有：相似问题、反例问题、分类、标签、站点、语言、生效时间、失效时间、来源、链接、直接回答。',
   otherFiles: '换其他文件',
   plan: '导入计划',
-  fates: { added: '新增', changed: '修改', conflicting: '冲突', duplicate: '重复', failed: '读不出', deleted: '删除', unchanged: '没有变化', skipped: '未勾选' } as Record<Fate, string>,
+  fates: { added: '新增', changed: '修改', conflicting: '冲突', duplicate: '重复', failed: '读不出', deleted: '删除', unchanged: '没有变化', skipped: '选择不写' } as Record<Fate, string>,
   fateLeads: {
     added: '知识库里还没有的内容。',
     changed: '同一条，内容不同：改前是现在的，改后是文件里的。',
@@ -82,7 +82,7 @@ export const zh = {
     failed: '这些行有问题，不会写入。改好文件后重新导入即可。',
     deleted: '来源里已经没有的旧条目，会一起删除；要保留的，请不要勾选“全部内容”重新上传。',
     unchanged: '和现在的内容一样，不用处理。',
-    skipped: '没有勾选，不会写入。',
+    skipped: '选择了不写入。',
   } as Record<Fate, string>,
   typedLeads: {
     added: '知识库里还没有的内容。',
@@ -133,7 +133,7 @@ export const zh = {
     conflicting: '对同样的问题给出了不同的答案，没有写入。要写入的，重新导入文件，在“冲突”里选择。',
     duplicate: '和另一条说的一样，没有写入。',
     failed: '这些行有问题，没有写入。改好文件后重新导入即可。',
-    skipped: '导入时没有勾选，没有写入。',
+    skipped: '导入时选择了不写入。',
     deleted: '来源里已经没有，已经删除。',
     unchanged: '和原来的内容一样。',
   } as Record<Fate, string>,
@@ -162,6 +162,8 @@ export const zh = {
   onlyHere: '这里是 {numbers}',
   onlyThere: '那里是 {numbers}',
   differs: '（{numbers}）',
+  waysOver: '选择两条都留，或替换知识库里的那条',
+  waysBeside: '选择照样写入',
   notes: {
     unused: '{file}：没有用到的列：{columns}',
     keptAll: '有些行读不出来，所以没有删除任何旧条目。改好文件后重新导入。',
@@ -169,8 +171,8 @@ export const zh = {
     manyConflicts: '很多行的问题相同，像是文档里重复的标题。确认没问题的话，可以在“冲突”里全部写入。',
   },
   rowProblems: {
-    conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里选择两条都留，或替换知识库里的那条。',
-    conflicting_nearly: '和{other}问的几乎一样，答案却相互矛盾{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里选择两条都留，或替换知识库里的那条。',
+    conflicting: '和{other}是同样的问题，答案却不同{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里{ways}。',
+    conflicting_nearly: '和{other}问的几乎一样，答案却相互矛盾{numbers}。请只留一个，或给它们不同的站点或日期；确认没问题也可以在计划里{ways}。',
     duplicate: '和{other}说的一样。',
     missing_answer: '缺少答案，已跳过。补上后重新导入即可。',
     bad_date: '日期看不懂。请写成 2026-11-30 这样的格式。',
@@ -266,7 +268,7 @@ export const en: typeof zh = {
   columnsMore: 'Also: similar, not, category, tags, market, locale, valid_from, valid_to, source, url, direct.',
   otherFiles: 'Other files',
   plan: 'Import plan',
-  fates: { added: 'New', changed: 'Changed', conflicting: 'Conflicts', duplicate: 'Duplicates', failed: 'Failed', deleted: 'Deleted', unchanged: 'Unchanged', skipped: 'Unticked' },
+  fates: { added: 'New', changed: 'Changed', conflicting: 'Conflicts', duplicate: 'Duplicates', failed: 'Failed', deleted: 'Deleted', unchanged: 'Unchanged', skipped: 'Left out' },
   fateLeads: {
     added: 'Not in the knowledge yet.',
     changed: 'The same entry with other content: before is as it is now, after is as the file has it.',
@@ -275,7 +277,7 @@ export const en: typeof zh = {
     failed: 'Something is wrong with these rows; they are not written. Correct the file and import it again.',
     deleted: 'Old entries that their source no longer has. They are deleted together; to keep them, upload again without “all there is”.',
     unchanged: 'The same as now; nothing to do.',
-    skipped: 'Left unticked; they are not written.',
+    skipped: 'Left out by choice; they are not written.',
   },
   typedLeads: {
     added: 'Not in the knowledge yet.',
@@ -326,7 +328,7 @@ export const en: typeof zh = {
     conflicting: 'They answer the same question differently and were not written. To write one, import the file again and choose under “Conflicts”.',
     duplicate: 'They say the same as another row and were not written.',
     failed: 'Something is wrong with these rows; they were not written. Correct the file and import it again.',
-    skipped: 'They were left unticked and not written.',
+    skipped: 'They were left out by choice and not written.',
     deleted: 'Their source no longer had them, so they were deleted.',
     unchanged: 'The same as before.',
   },
@@ -355,6 +357,8 @@ export const en: typeof zh = {
   onlyHere: 'here {numbers}',
   onlyThere: 'there {numbers}',
   differs: ' ({numbers})',
+  waysOver: 'keep both or to replace the entry',
+  waysBeside: 'write it all the same',
   notes: {
     unused: '{file}: columns not used: {columns}',
     keptAll: 'Some rows could not be read, so no old entry is deleted. Correct the file and import it again.',
@@ -362,8 +366,8 @@ export const en: typeof zh = {
     manyConflicts: 'Many rows share their question with another, as headings of documents do. If they are right, write all of them under “Conflicts”.',
   },
   rowProblems: {
-    conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to keep both or to replace the entry.',
+    conflicting: 'The same question as {other}, with another answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to {ways}.',
     bad_encoding: 'Some characters do not belong to this encoding. Choose another text encoding and try again.',
-    conflicting_nearly: 'Nearly the same question as {other}, with a contrary answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to keep both or to replace the entry.',
+    conflicting_nearly: 'Nearly the same question as {other}, with a contrary answer{numbers}. Keep one of them, give them different markets or dates, or choose in the plan to {ways}.',
   },
 };
