@@ -9,7 +9,7 @@
 /** Expressions that only the renderer, the pedantic grammar and definitions look at. */
 const UNUSED = [
   'escapeTest', 'escapeReplace', 'escapeTestNoEncode', 'escapeReplaceNoEncode', 'percentDecode', 'pedanticHrefTitle', 'spaceLine',
-  'notSpaceStart', 'endingNewline', 'multipleSpaceGlobal', 'hrefBrackets', 'startPreScriptTag', 'endPreScriptTag',
+  'listReplaceNesting', 'notSpaceStart', 'endingNewline', 'multipleSpaceGlobal', 'hrefBrackets', 'startPreScriptTag', 'endPreScriptTag',
 ];
 
 /** From a beginning up to what comes next, both as they stand in the code. */
@@ -42,6 +42,18 @@ const PARTS = [
   /depth:t\[2\]\.charAt\(0\)==="="\?1:2,/,
   /header:!0,(?=align)/,
   /header:!1,(?=align)/,
+  /,checked:\w\[0\]!=="\[ \]"/,
+  /\w\.checked=\w\.checked,/,
+  /loose:!1,(?=text)/,
+  /\w\.loose=!0;(?=for)/,
+  // What has tokens is drawn by them; the texts of paragraphs and of plain text are joined to others.
+  /text:\w(?:\[\w\])?,(?=tokens:this\.lexer\.inline\(\w(?:\[\w\])?\),align)/g,
+  /(?<=type:"(?:heading|em|strong|del)",raw:(?:t\[0\]|\w),)text:\w,/g,
+  // Rules that those of GitHub's dialect stand instead of, and sets of them that it is only made from.
+  /_backpedal:\w+,(?=any)/,
+  /del:\w+,delLDelim:\w+,delRDelim:\w+,emStrongLDelim:\w+,emStrongRDelimAst:\w+,/,
+  /,url:\w+(?=\})/,
+  /normal:\w+,(?:gfm:\w+,(?=breaks)|(?=gfm))/g,
   // What the rules of GitHub's dialect are there instead of, and one that its tokenizer has two others for.
   /text:\w+,(?=url:\w+\})/,
   /del:\/\^\(~~\?\)[\s\S]*?(?=text:\w+\()/,
@@ -58,6 +70,10 @@ export const onlyLexer = {
       .replace(/this\.options\.(gfm|breaks)\b/g, 'true')
       .replace(/"address\|article\|[\w|[\]-]+"/, '"div"')
       .replace(/return\{async:[^}]*\}/, 'return{}')
+      .replace(/let \w=\{other:(\w+),block:(\w+)\.normal,inline:(\w+)\.normal\};[\s\S]*?this\.tokenizer\.rules=\w/, 'this.tokenizer.rules={other:$1,block:$2.gfm,inline:$3.breaks}')
+      .replace(/this\.options\.tokenizer=this\.options\.tokenizer\|\|(new \w+),this\.tokenizer=this\.options\.tokenizer,this\.tokenizer\.options=this\.options,/, 'this.tokenizer=$1,')
+      .replace(/options;(?=rules)|(?<=rules;lexer;)constructor\(e\)\{this\.options=e\|\|\w+\}/g, '')
+      .replace(/(?<=this\.options=e)\|\|\w+/, '')
       .replace(/\w=this\.options\.hooks\?\.emStrongMask[^;]*;/, '')
       .replace(/let \w="Infinite loop[\s\S]*?throw new Error\(\w\)/g, 'throw Error()')
       // Every browser that the widget runs in looks behind.

@@ -261,6 +261,32 @@ async fn a_plan_of_yesterdays_knowledge_is_not_applied() {
 }
 
 #[tokio::test]
+async fn an_import_that_has_begun_to_be_written_is_not_discarded() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let plan: Value = upload(&server, &admin, &[("a.csv", FILE.as_bytes())], &[]).await.json().await.unwrap();
+    let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
+    let record = server.data_dir.join("imports/demo").join(plan["id"].as_str().unwrap()).join("import.json");
+    let planned = std::fs::read_to_string(&record).unwrap();
+    // As a server leaves it that ended in the middle.
+    let mut begun: Value = serde_json::from_str(&planned).unwrap();
+    begun["state"] = json!("applying");
+    std::fs::write(&record, begun.to_string()).unwrap();
+    let (status, refused) = call(&server, "DELETE", &path, &admin, Value::Null).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("import_applying")), "{refused}");
+    std::fs::write(&record, planned).unwrap();
+
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 200);
+    let (status, refused) = call(&server, "DELETE", &path, &admin, Value::Null).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("import_applied")), "{refused}");
+    let (status, done) = call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await;
+    assert_eq!((status, &done["undone"]["restored"]), (200, &json!(1)), "{done}");
+    assert_eq!(server.json(&format!("{ENTRIES}/deposit"), &admin).await["answer"], "中国站本地店的保证金是 10,000 元。");
+    let (status, refused) = call(&server, "DELETE", &path, &admin, Value::Null).await;
+    assert_eq!((status, &refused["error"]["code"]), (409, &json!("import_applied")), "what was taken back stays listed: {refused}");
+}
+
+#[tokio::test]
 async fn an_import_applied_twice_at_once_is_written_once() {
     let server = Server::small().await;
     let admin = server.admin.clone();

@@ -8,7 +8,7 @@ import { Answer } from './Answer';
 import { ask, type Told } from './ask';
 import { call } from './api';
 import { contentOf, typed } from './EntrySide';
-import { Desk, Later, useAction } from './load';
+import { Desk, known, Later, useAction } from './load';
 import { Plan } from './Plan';
 import { afterAsking } from './route';
 import { correctionBack } from './takenback';
@@ -67,11 +67,20 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
       setPlan(await call<ImportPlan>('POST', '/knowledge/imports', form));
     });
 
-  const back = () => {
-    // It would wait for a day otherwise, and only so many may.
-    void call('DELETE', `/knowledge/imports/${plan!.id}`).catch(() => undefined);
-    setPlan(undefined);
-  };
+  const back = () =>
+    run(async () => {
+      const path = `/knowledge/imports/${plan!.id}`;
+      try {
+        // It would wait for a day otherwise, and only so many may.
+        await call('DELETE', path);
+      } catch (error) {
+        const { status } = known(error);
+        // Writing it has begun, be it that the answer was lost: what came of it is shown, with the way back.
+        if (status === 409) setPlan(await call<ImportPlan>('GET', path));
+        if (status !== 404) throw error;
+      }
+      setPlan(undefined);
+    });
 
   return (
     <section class="correct" aria-label={say.correct} data-testid="correcting">
@@ -81,8 +90,9 @@ export function Correct({ turn, close }: { turn: StoredTurn; close(): void }): V
           <Again turn={turn} plan={plan.id} close={close} />
         ) : (
           <>
-            <Plan plan={plan} typed applied={setPlan} again={() => void look()} />
-            <button type="button" class="plain" onClick={back}>{say.backToEdit}</button>
+            <Plan key={plan.id + plan.state} plan={plan} typed applied={setPlan} again={() => void look()} />
+            <button type="button" class="plain" disabled={busy} onClick={() => void back()} data-testid="back-to-edit">{say.backToEdit}</button>
+            {problem && <p class="wrong" role="alert">{problem}</p>}
           </>
         )
       ) : (

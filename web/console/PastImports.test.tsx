@@ -11,14 +11,18 @@ const waits: PastImport = { ...at, id: 'im_1', files: ['规则.csv'], state: 'pl
 const typed: PastImport = { ...at, id: 'im_2', files: ['console.jsonl'], state: 'applied', applied_ms: 1, counts: { added: 1 }, undoable: true };
 const plan: ImportPlan = { ...at, id: 'im_1', state: 'planned', files: ['console.jsonl'], plan: { added: 1, changed: 0, unchanged: 0, duplicates: 0, conflicts: 0, failed: 0, revision: 1 }, applied: null, undone: null, rows: [], next: null };
 
-/** The page at an address, what it asked the server for, and what it said. */
-function shown(hash: string): { place: HTMLElement; asked: string[]; told: string[] } {
+/** The page at an address, what it asked the server for, and what it said; `applied`: somebody else writes the plan meanwhile. */
+function shown(hash: string, applied = false): { place: HTMLElement; asked: string[]; told: string[] } {
   const [asked, told]: [string[], string[]] = [[], []];
   const list = [waits, typed];
   vi.stubGlobal('fetch', async (path: string, { method }: RequestInit) => {
     asked.push(`${method} ${path}`);
     if (method === 'DELETE') {
       list.shift();
+      if (applied) {
+        list.unshift({ ...waits, state: 'applied', undoable: true });
+        return Response.json({ error: { code: 'import_applied', message: '' } }, { status: 409 });
+      }
       return new Response(null, { status: 204 });
     }
     return Response.json(/imports(\?|$)/.test(path) ? { imports: [...list], next: null } : plan);
@@ -50,6 +54,19 @@ it('discards a plan that waits when somebody says so twice, and no other import'
   expect(asked.filter((one) => one.startsWith('DELETE'))).toEqual(['DELETE /api/v1/knowledge/imports/im_1']);
   expect(told).toEqual(['计划已放弃，没有写入任何内容：规则.csv']);
   expect(part(row(), 'ask-first')!.textContent).toBe(say.takeBack);
+});
+
+it('reads the list again when the server does not discard a plan, and says why', async () => {
+  const { place, asked, told } = shown('#/import', true);
+  const row = () => part(place, 'past-import')!;
+  await vi.waitFor(() => expect(row()?.dataset.state).toBe('planned'));
+  part(row(), 'ask-first')!.click();
+  await vi.waitFor(() => expect(part(row(), 'sure')).not.toBeNull());
+  part(row(), 'sure')!.click();
+  await vi.waitFor(() => expect(row().dataset.state).toBe('applied'));
+  expect(place.querySelector('[role=alert]')!.textContent).toBe(say.problems.import_applied);
+  expect(part(row(), 'ask-first')!.textContent, 'the way back').toBe(say.takeBack);
+  expect([asked.filter((one) => one.startsWith('DELETE')).length, told]).toEqual([1, []]);
 });
 
 it('leaves a plan where it is when other files are opened', async () => {

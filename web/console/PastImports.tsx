@@ -42,17 +42,20 @@ export function PastImports(): VNode | null {
 function Past({ imports, busy, changed }: { imports: PastImport[]; busy: boolean; changed(): void }): VNode {
   const { say, lang, tell } = useContext(Desk);
   const { busy: doing, problem, run } = useAction();
+  // Refused or not, the list is read again: somebody else may have come before.
+  const change = async (action: () => Promise<void>) => {
+    await run(action);
+    changed();
+  };
   const undo = (one: PastImport) =>
-    run(async () => {
+    change(async () => {
       const { undone } = await call<ImportPlan>('POST', `/knowledge/imports/${one.id}/undo`);
       tell({ text: importBack(undone!, say) });
-      changed();
     });
   const discard = (one: PastImport) =>
-    run(async () => {
+    change(async () => {
       await call('DELETE', `/knowledge/imports/${one.id}`);
       tell({ text: fill(say.planDiscarded, { files: filesOf(one, say) }) });
-      changed();
     });
   return (
     <>

@@ -6,7 +6,7 @@ import { useContext, useState } from 'preact/hooks';
 import { fill } from '../shared/i18n';
 import type { Fate, ImportCounts, ImportPlan, PlannedRow } from '../shared/wire';
 import { call } from './api';
-import { Desk, useAction } from './load';
+import { Desk, known, useAction } from './load';
 import { PlannedRows, type Way } from './PlannedRows';
 import { noteOf } from './reasons';
 import { saveReport } from './report';
@@ -19,7 +19,7 @@ interface Props {
   /** Somebody typed its row: there is no file to name, to correct or to report about. */
   typed?: boolean;
   applied(plan: ImportPlan): void;
-  /** Makes the plan anew, when the knowledge has changed meanwhile. */
+  /** Makes the plan anew, when the knowledge has changed meanwhile; none where what it was made of is not at hand. */
   again?: (() => void) | undefined;
 }
 
@@ -76,7 +76,7 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
   const tabs = tabsOf(plan.plan);
   const [open, setOpen] = useState<Fate>(tabs[0]?.[0] ?? 'unchanged');
   const [decided, setDecided] = useState<Decided>({ accept: new Map(), replace: new Map(), skip: new Map(), all: false });
-  const { busy, problem, run } = useAction();
+  const { busy, problem, code, run } = useAction();
   const saving = useAction();
   const counts = writes(plan, decided);
   const count = Object.values(counts).reduce((sum, n) => sum + n, 0);
@@ -88,8 +88,13 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
       try {
         applied(await write());
       } catch (error) {
-        const { state } = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => ({ state: 'applying' }));
-        setBegun(state === 'applying');
+        // Turned away at the door, nothing was begun; nor is it said so when nobody knows.
+        if (![401, 403, 429].includes(known(error).status)) {
+          const now = await call<ImportPlan>('GET', `/knowledge/imports/${plan.id}`).catch(() => undefined);
+          // By whoever came before, or by this, when only the answer was lost.
+          if (now?.state === 'applied') return applied(now);
+          if (now) setBegun(now.state === 'applying');
+        }
         throw error;
       }
     });
@@ -112,6 +117,8 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
     if (replace.has(row.n)) return 'replace';
     return (row.fate === 'conflicting' && !all ? accept.has(row.n) : !skip.has(row.n)) ? 'write' : 'out';
   };
+  // What it was made of is in the browser of whoever made it, until that page is left.
+  const why = code === 'plan_outdated' && !again ? (typed ? say.typeAnew : say.uploadAnew) : problem;
   const name = busy ? say.applying : begun ? say.goOn : count ? fill(say.apply, { what: summary(counts, say) }) : say.applyNothing;
 
   return (
@@ -136,7 +143,7 @@ export function Plan({ plan, typed = false, applied, again }: Props): VNode {
           <button type="button" class="primary" disabled={busy || (!begun && count === 0)} onClick={() => void apply()} data-testid="apply">{name}</button>
         )}
         {!typed && <button type="button" disabled={saving.busy} onClick={() => void saving.run(() => saveReport(plan, say))} data-testid="report">{say.report}</button>}
-        {(problem || saving.problem) && <p class="wrong" role="alert">{problem || saving.problem}</p>}
+        {(why || saving.problem) && <p class="wrong" role="alert">{why || saving.problem}</p>}
         {problem && again && <button type="button" onClick={again} data-testid="replan">{say.planAgain}</button>}
       </footer>
     </section>

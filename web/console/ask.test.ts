@@ -101,7 +101,11 @@ it('says why a row is held back in the page’s language, without flags of the c
   const near = { ...row, details: { ...row.details, near: true, here: ['七天'] } };
   expect(reasonOf(near, words.zh)).toContain('条目 e_1（来自 规则.xlsx）问的几乎一样，答案却相互矛盾（这里是 七天、');
   expect(reasonOf(near, words.en)).toContain('Nearly the same question as entry e_1 from 规则.xlsx, with a contrary answer (here 七天, ');
-  for (const say of [words.zh, words.en]) expect(reasonOf(row, say)).not.toContain('--');
+  for (const say of [words.zh, words.en]) {
+    expect(reasonOf(row, say)).not.toContain('--');
+    expect(reasonOf({ ...row, details: { row: 4 } }, say), 'no entry to replace').not.toContain(say.waysOver);
+    expect(reasonOf({ ...row, instead: {} }, say)).toContain(say.waysOver);
+  }
   // What is done in the console is said in its own words; on the server are only what it cannot do.
   const commands = Object.values({ ...words.zh.problems, ...words.en.problems }).filter((text) => /`|--|merchant-copilot (?!kb reindex|doctor)/.test(text));
   expect(commands).toEqual([]);

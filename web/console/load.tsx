@@ -75,9 +75,9 @@ export function useLoad<T>(path: string | undefined, body?: unknown): { loaded: 
   return { loaded, busy, reload: () => setRound((round) => round + 1) };
 }
 
-/** Runs one thing at a time; `problem` is what the last one said when it failed, `wait` for how many seconds it is to be
- *  left alone. */
-export function useAction(): { busy: boolean; problem: string; wait: number; run(action: () => Promise<void>): Promise<boolean>; clear(): void } {
+/** Runs one thing at a time; `problem` is what the last one said when it failed, under its `code`, `wait` for how many
+ *  seconds it is to be left alone. */
+export function useAction(): { busy: boolean; problem: string; code: string | undefined; wait: number; run(action: () => Promise<void>): Promise<boolean>; clear(): void } {
   const { say, expired } = useContext(Desk);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<ApiError>();
@@ -96,7 +96,7 @@ export function useAction(): { busy: boolean; problem: string; wait: number; run
       setBusy(false);
     }
   };
-  return { busy, problem: error ? explain(error, say) : '', wait, run, clear: () => setError(undefined) };
+  return { busy, problem: error ? explain(error, say) : '', code: error?.code, wait, run, clear: () => setError(undefined) };
 }
 
 interface LaterProps {

@@ -85,7 +85,8 @@ function App(): VNode | null {
     setSession('none');
   };
   const expired = () => (anyUnsaved() ? setHeld(true) : leave('signedOut'));
-  // Another tab may have signed in to another shop, or out: the cookie is one. Looked at before anything is read or written here.
+  // Another tab or window may have signed in to another shop, or out: the cookie is one. Looked at as soon as one comes
+  // back here; what is done before the answer has come goes to the cookie's shop.
   useEffect(() => {
     if (typeof session === 'string' || held) return undefined;
     const stop = new AbortController();
@@ -101,9 +102,12 @@ function App(): VNode | null {
       });
     };
     document.addEventListener('visibilitychange', look);
+    // Of two windows side by side neither is ever hidden.
+    addEventListener('focus', look);
     return () => {
       stop.abort();
       document.removeEventListener('visibilitychange', look);
+      removeEventListener('focus', look);
     };
   }, [session, held, say]);
   tokenCame = (token) => {

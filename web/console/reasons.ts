@@ -16,14 +16,15 @@ interface Clash {
   near?: boolean;
 }
 
-export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details'>, say: Words): string {
+export function reasonOf(row: Pick<PlannedRow, 'code' | 'message' | 'details' | 'instead'>, say: Words): string {
   const near = (row.details as Clash | undefined)?.near ? '_nearly' : '';
   const words = say.rowProblems[`${row.code ?? ''}${near}`];
   if (!row.details || !words) return words ?? row.message ?? '';
   const { row: line, file, entry, source, here = [], there = [] } = row.details as Clash;
   const other = entry ? fill(source ? say.otherEntryFrom : say.otherEntry, { entry, source: source ?? '' }) : fill(file ? say.place : say.otherRow, { row: line ?? '', file: file ?? '' });
   const numbers = [here.length && fill(say.onlyHere, { numbers: here.join(say.comma) }), there.length && fill(say.onlyThere, { numbers: there.join(say.comma) })].filter(Boolean).join(say.comma);
-  return fill(words, { other, numbers: numbers && fill(say.differs, { numbers }) });
+  // Only an entry that the row may stand instead of can be replaced, and no other row of the file.
+  return fill(words, { other, ways: row.instead ? say.waysOver : say.waysBeside, numbers: numbers && fill(say.differs, { numbers }) });
 }
 
 const NOTES: [RegExp, keyof Words['notes']][] = [

@@ -57,7 +57,7 @@ function boldBesideChinese(this: { lexer: Lexer }, source: string) {
 }
 
 function lex(text: string): Token[] {
-  const extensions = { inline: [boldBesideChinese], renderers: {}, childTokens: {} };
+  const extensions = { inline: [boldBesideChinese] };
   return new Lexer({ gfm: true, breaks: true, extensions: extensions as never }).lex(text);
 }
 

@@ -315,15 +315,25 @@ impl Imports {
         }
     }
 
-    /// Forgets an import and its files.
+    /// Forgets an import that waits, and its files. One that has begun to be written stays: its record is the way back.
     ///
     /// # Errors
-    /// `import_not_found`, `import_running`.
+    /// `import_not_found`, `import_applied`, `import_applying`, `import_running`.
     pub async fn delete(&self, tenant: &TenantId, id: &str) -> Result<()> {
         let folder = self.folder_of(tenant, id)?;
-        self.get(tenant, id).await?;
+        self.to_delete(tenant, id).await?;
         let _alone = alone(&folder)?;
+        // Again: whoever held it before may have applied it.
+        self.to_delete(tenant, id).await?;
         Ok(tokio::fs::remove_dir_all(folder).await?)
+    }
+
+    async fn to_delete(&self, tenant: &TenantId, id: &str) -> Result<()> {
+        if self.to_apply(tenant, id).await?.state == State::Planned {
+            return Ok(());
+        }
+        let message = "Writing this import has begun. Apply it again to write the rest; then it can be taken back.";
+        Err(Error::conflict("import_applying", message))
     }
 
     /// An id comes from a path of somebody's request: only what could be one is looked up.
