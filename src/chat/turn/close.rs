@@ -12,6 +12,8 @@ use crate::models::{FinishReason, Language};
 
 /// Earlier questions looked through so that none is suggested again.
 const ASKED_BEFORE: i64 = 400;
+/// The code of a model that broke off.
+const BROKEN: &str = "model_stream_broken";
 /// How long to wait before an end is written down once more.
 const RECORD_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
@@ -26,7 +28,7 @@ impl Turning {
             Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", Some(interrupted(self.language))),
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
-            Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
+            Ending::Broken(error) => (Status::Incomplete, "error", Some(halfway(error, self.language))),
         };
         self.emit(EventKind::ResponseTextDone { text: self.sent.text.clone() });
         if status == Status::Completed {
@@ -111,6 +113,14 @@ impl Turning {
             timings_ms: self.timings,
             error,
         }
+    }
+}
+
+/// Some text has come before a model broke off; where it broke nobody knew yet, because the last words were still held back.
+fn halfway(error: ErrorReport, language: Language) -> ErrorReport {
+    match error.code.as_str() {
+        BROKEN => ErrorReport { message: words::broke_off(language).to_owned(), ..error },
+        _ => error,
     }
 }
 
