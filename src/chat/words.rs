@@ -103,11 +103,13 @@ pub fn spend_limit(language: Language, limit: &Limit) -> String {
     }
 }
 
-/// The server stopped in the middle of the answer.
-pub fn interrupted(language: Language) -> &'static str {
+/// The server stopped in the middle of the answer, of which something came or nothing yet.
+pub fn interrupted(language: Language, came: bool) -> &'static str {
     match language {
-        Language::Zh => "服务正在重启，回答没有说完，已经收到的部分保留着。请稍后再问一次。",
-        Language::En => "The server is restarting and broke the answer off. What came is kept; ask once more in a moment.",
+        Language::Zh if came => "服务正在重启，回答没有说完，已经收到的部分保留着。请稍后再问一次。",
+        Language::Zh => "服务正在重启，还没来得及回答。请稍后再问一次。",
+        Language::En if came => "The server is restarting and broke the answer off. What came is kept; ask once more in a moment.",
+        Language::En => "The server is restarting and did not come to answer. Ask once more in a moment.",
     }
 }
 
@@ -187,6 +189,7 @@ mod tests {
         for language in [Language::Zh, Language::En] {
             let kept = |said: &str| said.contains("保留") || said.contains("kept");
             assert!(!kept(&model_failed(&broken, language)) && kept(broke_off(language)), "nothing is kept where nothing came");
+            assert!(!kept(interrupted(language, false)) && kept(interrupted(language, true)));
         }
         assert!(ModelError::Unfinished.retryable() && !unknown.retryable());
     }

@@ -26,7 +26,7 @@ pub use feedback_store::Rated;
 pub use human_store::{Human, HumanReply, NewHumanReply};
 pub use list_store::{Filter, Went};
 pub use replace_store::Instead;
-pub use running_store::Progress;
+pub use running_store::{Progress, Report};
 pub use store::{Memory, NewTurn, Outcome, Recorded};
 
 /// A thread of turns.

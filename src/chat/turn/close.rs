@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ending, Turning, words};
+use super::{Ending, Turning, language_of, words};
 use crate::chat::{Done, ErrorReport, EventKind, Status, UsageReport, suggest};
 use crate::error::Result;
 use crate::memory::Outcome;
@@ -25,7 +25,9 @@ impl Turning {
             Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
             Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
             Ending::Refused => (Status::Completed, "content_filter", None),
-            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", Some(interrupted(self.language))),
+            Ending::Cancelled if self.engine.is_closing() => {
+                (Status::Incomplete, "interrupted", Some(interrupted(self.language, !self.sent.text.is_empty())))
+            }
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
             Ending::Broken(error) => (Status::Incomplete, "error", Some(halfway(error, self.language))),
@@ -125,9 +127,20 @@ fn halfway(error: ErrorReport, language: Language) -> ErrorReport {
 }
 
 /// The server stops: whoever reads only half an answer is told that it is one.
-fn interrupted(language: Language) -> ErrorReport {
-    let message = words::interrupted(language).to_owned();
+fn interrupted(language: Language, came: bool) -> ErrorReport {
+    let message = words::interrupted(language, came).to_owned();
     ErrorReport { code: "shutting_down".to_owned(), message, retryable: true, retry_after_ms: None }
+}
+
+/// The report of a turn whose process died: what it would have said itself, had it been told to stop.
+pub fn stopped(question: &str, locale: Option<&str>, answer: &str) -> Value {
+    json!(interrupted(language_of(question, locale), !answer.is_empty()))
+}
+
+/// The report of a turn in whose middle our own code panicked.
+pub(in crate::chat) fn panicked(question: &str, locale: Option<&str>, _answer: &str) -> Value {
+    let message = words::failed(language_of(question, locale)).to_owned();
+    json!(ErrorReport { code: "panicked".to_owned(), message, retryable: false, retry_after_ms: None })
 }
 
 /// An answer that could not be stored is not told as a whole one: nobody will find it again.
