@@ -74,7 +74,7 @@ pub struct Turn {
     pub answer: String,
     /// `direct`, `grounded`, `none`.
     pub decision: Option<String>,
-    /// Whether a model answered from what it knows itself, because the base had nothing.
+    /// Whether a model answers from what it knows itself, because the base had nothing; not of an ended turn without a word.
     pub unsourced: bool,
     /// Who answered.
     pub model: Option<String>,

@@ -54,7 +54,7 @@ impl Memory {
             Db::Sqlite(_) => now.0,
             Db::Postgres(_) => now.0 - silent_ms,
         });
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $1 \
+        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', unsourced = unsourced and answer <> '', done_ms = $1 \
              where status = 'running' and alive_ms <= $2 returning tenant_id, id, question, locale, answer, owed";
         let mut tx = self.db.begin().await?;
         let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql).bind(now).bind(before).fetch_all(conn).await)?;
@@ -68,7 +68,7 @@ impl Memory {
     /// Ends one turn that nobody has been at work on for `silent_ms`, with the `report` as its error; whether it did.
     pub async fn end_if_silent(&self, tenant: &TenantId, turn: &TurnId, silent_ms: i64, report: Report) -> Result<bool> {
         let now = self.clock.now();
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $3 \
+        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', unsourced = unsourced and answer <> '', done_ms = $3 \
              where tenant_id = $1 and id = $2 and status = 'running' and alive_ms <= $4 returning tenant_id, id, question, locale, answer, owed";
         let mut tx = self.db.begin().await?;
         let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql)

@@ -36,6 +36,8 @@ impl Turning {
         if status == Status::Completed {
             self.outcome.suggestions = json!(self.suggestions().await);
         }
+        // What was announced, but of which nothing came, is no answer without a source.
+        self.outcome.unsourced &= !self.sent.text.is_empty();
         self.timings.total = self.elapsed();
         let mut done = self.done(status, finish_reason, error);
         self.outcome.usage = json!(done.usage);
