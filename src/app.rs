@@ -16,6 +16,7 @@ use crate::channels::{Channels, ChannelsParts};
 use crate::chat::ChatEngine;
 use crate::chat::engine::EngineParts;
 use crate::chat::resume::SILENT_MS;
+use crate::chat::stopped;
 use crate::config::Config;
 use crate::db::Db;
 use crate::disk;
@@ -131,7 +132,7 @@ impl App {
     /// Builds the rooms for a server, and ends what a crash of the last one left open.
     pub async fn build(config: Config) -> Result<Self> {
         let app = Self::beside(config).await?;
-        let interrupted = app.memory.end_interrupted(SILENT_MS).await?;
+        let interrupted = app.memory.end_interrupted(SILENT_MS, stopped).await?;
         if interrupted > 0 {
             tracing::info!(interrupted, "answers that a crash broke off are marked as incomplete");
         }

@@ -17,7 +17,7 @@ use super::replay::{Cursor, EventLog};
 use super::resume::{LOOK_EVERY, SILENT_MS};
 use super::retell::{ANSWER_EVENTS, accepted, tell_answer, tell_end};
 use super::running::{AllRunning, Running, SoFar};
-use super::turn::{Turning, is_web};
+use super::turn::{Turning, is_web, panicked, stopped};
 use super::{ChatRequest, Replaces};
 use crate::cache::AnswerCache;
 use crate::config::{AnswersConfig, ChatConfig};
@@ -301,7 +301,7 @@ impl ChatEngine {
         if let Some(said) = self.0.running.strike_off(id) {
             self.0.parts.memory.note_progress(&[said]).await?;
         }
-        self.0.parts.memory.end_if_silent(tenant, id, 0).await?;
+        self.0.parts.memory.end_if_silent(tenant, id, 0, panicked).await?;
         let turn = self.0.parts.memory.turn(tenant, None, id).await?;
         if log.is_open(id) {
             tell_end(log, &turn);
@@ -354,7 +354,7 @@ impl ChatEngine {
         let look = || async {
             let found = memory.turn(tenant, None, turn).await?;
             if found.status == "running" {
-                memory.end_if_silent(tenant, turn, SILENT_MS).await?;
+                memory.end_if_silent(tenant, turn, SILENT_MS, stopped).await?;
             }
             Ok::<_, Error>(found)
         };

@@ -31,6 +31,7 @@ pub mod words;
 
 pub use engine::{Accepted, ChatEngine, EngineParts};
 pub use replay::Cursor;
+pub use turn::stopped;
 
 /// One question, whatever wire it came over.
 #[derive(Clone, Debug, Default)]

@@ -12,6 +12,7 @@ use super::engine::ChatEngine;
 use super::numbers::{SEQ_PER_TURN, start_of};
 use super::replay::{EventLog, TooSlow};
 use super::retell::retell;
+use super::turn::stopped;
 use crate::error::{Error, Result};
 use crate::ids::{ConversationId, TenantId};
 use crate::memory::Turn;
@@ -152,7 +153,7 @@ impl Retelling {
 
     /// Waits a moment for another process's turn, or ends it when nobody is at work on it.
     async fn wait(&self, turn: &Turn) -> Result<()> {
-        if !self.engine.0.parts.memory.end_if_silent(&self.tenant, &turn.id, SILENT_MS).await? {
+        if !self.engine.0.parts.memory.end_if_silent(&self.tenant, &turn.id, SILENT_MS, stopped).await? {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(())

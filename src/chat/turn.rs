@@ -37,6 +37,8 @@ mod rewriting;
 mod spans;
 mod speak;
 
+pub(super) use close::panicked;
+pub use close::stopped;
 pub(super) use guarded::readable;
 pub(super) use prompt::{reasoning, template_name, unsourced_name};
 pub(super) use retrieve::{is_web, sources_of};
@@ -108,7 +110,7 @@ impl Turning {
         so_far: Arc<SoFar>,
         arrived: Instant,
     ) -> Self {
-        let (language, beside) = (language_of(&request), Beside::of(cancel.clone()));
+        let (language, beside) = (language_of(&request.text, request.locale.as_deref()), Beside::of(cancel.clone()));
         Self {
             engine,
             tenant,
@@ -246,9 +248,9 @@ impl Turning {
 }
 
 /// The language to speak: the question's own, else the one the page asked for.
-fn language_of(request: &ChatRequest) -> Language {
-    let letters = request.text.chars().any(char::is_alphabetic);
-    match request.locale.as_deref() {
+fn language_of(question: &str, locale: Option<&str>) -> Language {
+    let letters = question.chars().any(char::is_alphabetic);
+    match locale {
         Some(locale) if !letters => {
             if locale.starts_with("en") {
                 Language::En
@@ -256,7 +258,7 @@ fn language_of(request: &ChatRequest) -> Language {
                 Language::Zh
             }
         }
-        _ => Language::of(&request.text),
+        _ => Language::of(question),
     }
 }
 

@@ -103,11 +103,13 @@ pub fn spend_limit(language: Language, limit: &Limit) -> String {
     }
 }
 
-/// The server stopped in the middle of the answer.
-pub fn interrupted(language: Language) -> &'static str {
+/// The server stopped in the middle of the answer, of which something came or nothing yet.
+pub fn interrupted(language: Language, came: bool) -> &'static str {
     match language {
-        Language::Zh => "服务正在重启，回答没有说完，已经收到的部分保留着。请稍后再问一次。",
-        Language::En => "The server is restarting and broke the answer off. What came is kept; ask once more in a moment.",
+        Language::Zh if came => "服务正在重启，回答没有说完，已经收到的部分保留着。请稍后再问一次。",
+        Language::Zh => "服务正在重启，还没来得及回答。请稍后再问一次。",
+        Language::En if came => "The server is restarting and broke the answer off. What came is kept; ask once more in a moment.",
+        Language::En => "The server is restarting and did not come to answer. Ask once more in a moment.",
     }
 }
 
@@ -119,7 +121,16 @@ pub fn failed(language: Language) -> &'static str {
     }
 }
 
-/// The model did not answer; what it was and what to do.
+/// The model's answer broke off in the middle, so some of it is there.
+pub fn broke_off(language: Language) -> &'static str {
+    match language {
+        Language::Zh => "模型的回答中途断了，已经收到的部分保留着。请再问一次。",
+        Language::En => "The model's answer broke off. What came is kept; ask again for a whole one.",
+    }
+}
+
+/// The model did not answer; what it was and what to do. Of one that broke off it says that nothing came, else
+/// [`broke_off`] tells.
 pub fn model_failed(error: &ModelError, language: Language) -> String {
     let (zh, en) = match error {
         ModelError::Unauthorized(_) => (
@@ -150,10 +161,9 @@ pub fn model_failed(error: &ModelError, language: Language) -> String {
         ModelError::Timeout(_) => {
             ("模型太久没有回应。请再问一次，或换一个模型。", "The model took too long. Ask again, or select another model.")
         }
-        ModelError::Broken(_) => (
-            "模型的回答中途断了，已经收到的部分保留着。请再问一次。",
-            "The model's answer broke off. What came is kept; ask again for a whole one.",
-        ),
+        ModelError::Broken(_) => {
+            ("模型没有给出答案。请再问一次，或换一个模型。", "The model gave no answer. Ask again, or select another model.")
+        }
         ModelError::Unfinished => (
             "模型想得太久，没来得及写出答案。请再试一次，或把问题问得更具体些。",
             "The model was still thinking when it ran out of room, so there is no answer. Try again, or ask more narrowly.",
@@ -175,6 +185,12 @@ mod tests {
         assert!(model_failed(&unknown, Language::En).contains("not set up") && model_failed(&unknown, Language::Zh).contains("没有设置好"));
         let unfinished = (model_failed(&ModelError::Unfinished, Language::En), model_failed(&ModelError::Unfinished, Language::Zh));
         assert!(unfinished.0.contains("Try again") && unfinished.1.contains("再试一次"), "{unfinished:?}");
+        let broken = ModelError::Broken("the connection closed before the end".into());
+        for language in [Language::Zh, Language::En] {
+            let kept = |said: &str| said.contains("保留") || said.contains("kept");
+            assert!(!kept(&model_failed(&broken, language)) && kept(broke_off(language)), "nothing is kept where nothing came");
+            assert!(!kept(interrupted(language, false)) && kept(interrupted(language, true)));
+        }
         assert!(ModelError::Unfinished.retryable() && !unknown.retryable());
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use self::markets::{GOODS, find_word, moved_to, of_goods, spelled_out};
+use self::markets::{GOODS, find_word, moved_to, of_else, of_goods, sells_in, spelled_out};
 
 mod markets;
 
@@ -114,12 +114,13 @@ pub fn hear(known: &mut Vec<Fact>, message: &str, place: i64) {
         for (slot, value, spoken) in SPOKEN {
             let Some((at, word)) = spoken.iter().find_map(|word| find_word(&clause, word).map(|at| (at, word))) else { continue };
             let market = *slot == Slot::Market;
-            if market && (moved.is_some() || of_goods(&clause[..at], word, &clause[at + word.len()..])) {
+            let (before, behind) = (&clause[..at], &clause[at + word.len()..]);
+            if market && (moved.is_some() || of_goods(before, word, behind) || of_else(before, word, behind, of_a_shop)) {
                 continue;
             }
-            if states {
+            if states || market && sells_in(before, behind) && !has(DENYING) {
                 put(known, Fact { slot: *slot, value: (*value).to_owned(), place });
-            } else if is_denied(&clause[..at], &clause[at + word.len()..]) {
+            } else if is_denied(before, behind) {
                 known.retain(|fact| fact.slot != *slot || fact.value != *value);
             }
         }
@@ -237,6 +238,20 @@ mod tests {
         ] {
             assert_eq!(values(both), ["新加坡站"], "{both}");
         }
+        for from in ["I'm a seller from Singapore", "We are a store from Singapore", "我用海外仓在新加坡卖", "我们用马来西亚仓在新加坡卖货"]
+        {
+            assert_eq!(values(from), ["新加坡站"], "{from}");
+        }
+        assert_eq!(values("I'm a cross-border seller from Singapore"), ["新加坡站", "跨境店"]);
+        for other in [
+            "I'm buying from Singapore",
+            "I sell snacks from Japan",
+            "我用海外仓在新加坡卖吗",
+            "我的店卖的货在马来西亚",
+            "我用新加坡的卡付款",
+        ] {
+            assert_eq!(values(other), [""; 0], "{other}");
+        }
         for stored in [
             "我的海外仓在马来西亚",
             "我在马来西亚有一个海外仓",
@@ -269,6 +284,10 @@ mod tests {
             "我把店从马来西亚转到新加坡",
             "Our store switched from the Malaysia site to the Singapore site.",
             "我们的店从 MY 站换到 SG 站",
+            "我的店换成新加坡站了",
+            "我们把店改成 SG 站了",
+            "我们把马来的店换成新加坡的店了",
+            "说错了，改成新加坡",
         ] {
             let mut known = Vec::new();
             hear(&mut known, "我是马来西亚站的跨境店", 1);
@@ -283,6 +302,13 @@ mod tests {
             "我们没有搬到新加坡站",
             "我已经把保证金转到新加坡的银行账户了",
             "我把详情页改成马来语了",
+            "我把店铺页面改成马来语了",
+            "我把店铺页面改成马来西亚语了",
+            "店铺语言已经换成马来语",
+            "我们把店铺的收款账户换成新加坡的银行了",
+            "我店的客服电话改成新加坡的号码了",
+            "我店的客服电话改成新加坡号码了",
+            "我们的店铺保证金转到新加坡的账户了",
             "my payout was transferred to the US account",
         ] {
             assert_eq!(values(not), [""; 0], "{not}");

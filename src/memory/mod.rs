@@ -26,7 +26,7 @@ pub use feedback_store::Rated;
 pub use human_store::{Human, HumanReply, NewHumanReply};
 pub use list_store::{Filter, Went};
 pub use replace_store::Instead;
-pub use running_store::Progress;
+pub use running_store::{Progress, Report};
 pub use store::{Memory, NewTurn, Outcome, Recorded};
 
 /// A thread of turns.
@@ -74,7 +74,7 @@ pub struct Turn {
     pub answer: String,
     /// `direct`, `grounded`, `none`.
     pub decision: Option<String>,
-    /// Whether a model answered from what it knows itself, because the base had nothing.
+    /// Whether a model answers from what it knows itself, because the base had nothing; not of an ended turn without a word.
     pub unsourced: bool,
     /// Who answered.
     pub model: Option<String>,

@@ -25,6 +25,9 @@ pub struct Progress {
     pub owed: Option<Owed>,
 }
 
+/// The report of a turn whose process died, from its question, the locale it was asked in and what came of the answer.
+pub type Report = fn(question: &str, locale: Option<&str>, answer: &str) -> Value;
+
 impl Memory {
     /// Notes how far running turns are, all at once; a turn that has ended meanwhile stays as it is.
     pub async fn note_progress(&self, all: &[Progress]) -> Result<()> {
@@ -43,33 +46,36 @@ impl Memory {
     }
 
     /// Turns that a crash left running end as incomplete; returns how many. With Postgres another
-    /// node may be answering, so only turns that nobody has been at work on for `silent_ms` are meant.
-    pub async fn end_interrupted(&self, silent_ms: i64) -> Result<u64> {
+    /// node may be answering, so only turns that nobody has been at work on for `silent_ms` are meant. Each gets the
+    /// `report` as its error.
+    pub async fn end_interrupted(&self, silent_ms: i64, report: Report) -> Result<u64> {
         let now = self.clock.now();
         let before = Timestamp(match self.db {
             Db::Sqlite(_) => now.0,
             Db::Postgres(_) => now.0 - silent_ms,
         });
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $1 \
-             where status = 'running' and alive_ms <= $2 returning tenant_id, id, answer, owed";
+        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', unsourced = unsourced and answer <> '', done_ms = $1 \
+             where status = 'running' and alive_ms <= $2 returning tenant_id, id, question, locale, answer, owed";
         let mut tx = self.db.begin().await?;
         let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql).bind(now).bind(before).fetch_all(conn).await)?;
         let ended = left.len() as u64;
+        tell(&mut tx, &left, report).await?;
         pay(&mut tx, left).await?;
         tx.commit().await?;
         Ok(ended)
     }
 
-    /// Ends one turn that nobody has been at work on for `silent_ms`; whether it did.
-    pub async fn end_if_silent(&self, tenant: &TenantId, turn: &TurnId, silent_ms: i64) -> Result<bool> {
+    /// Ends one turn that nobody has been at work on for `silent_ms`, with the `report` as its error; whether it did.
+    pub async fn end_if_silent(&self, tenant: &TenantId, turn: &TurnId, silent_ms: i64, report: Report) -> Result<bool> {
         let now = self.clock.now();
-        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', done_ms = $3 \
-             where tenant_id = $1 and id = $2 and status = 'running' and alive_ms <= $4 returning tenant_id, id, answer, owed";
+        let sql = "update turns set status = 'incomplete', finish_reason = 'interrupted', unsourced = unsourced and answer <> '', done_ms = $3 \
+             where tenant_id = $1 and id = $2 and status = 'running' and alive_ms <= $4 returning tenant_id, id, question, locale, answer, owed";
         let mut tx = self.db.begin().await?;
         let left: Vec<Left> = in_tx!(&mut tx, conn => sqlx::query_as(sql)
             .bind(tenant).bind(turn).bind(now).bind(Timestamp(now.0 - silent_ms))
             .fetch_all(conn).await)?;
         let ended = !left.is_empty();
+        tell(&mut tx, &left, report).await?;
         pay(&mut tx, left).await?;
         tx.commit().await?;
         Ok(ended)
@@ -81,8 +87,20 @@ impl Memory {
 struct Left {
     tenant_id: TenantId,
     id: TurnId,
+    question: String,
+    locale: Option<String>,
     answer: String,
     owed: Option<String>,
+}
+
+/// Why these turns ended, for whoever reads them.
+async fn tell(tx: &mut Tx, left: &[Left], report: Report) -> Result<()> {
+    for turn in left {
+        let error = report(&turn.question, turn.locale.as_deref(), &turn.answer).to_string();
+        let sql = "update turns set error = $3 where tenant_id = $1 and id = $2";
+        in_tx!(tx, conn => sqlx::query(sql).bind(&turn.tenant_id).bind(&turn.id).bind(&error).execute(conn).await.map(drop))?;
+    }
+    Ok(())
 }
 
 /// Counts what is known to be owed for turns that nobody has ended: the provider has answered all the same.

@@ -86,6 +86,8 @@ async fn check(server: &Server, faults: &FaultServer, model: &str) -> Result<Dur
         _ => "model_stream_broken",
     };
     must(done["error"]["code"] == code, code)?;
+    let says_kept = done["error"]["message"].as_str().unwrap_or_default().contains("保留");
+    must(says_kept == (code == "model_stream_broken"), "who has half an answer reads that it is kept")?;
     must(done["usage"]["completion_tokens"].as_u64() > Some(0), "what came is counted")?;
     let silence = if fault == "stall" { STALL } else { Duration::ZERO };
     Ok(took.saturating_sub(silence))

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use merchant_copilot::chat::stopped;
 use merchant_copilot::config::Config;
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, OwnerId, TenantId, Timestamp};
@@ -328,8 +329,8 @@ async fn what_a_crash_cut_off_is_paid_as_far_as_it_is_known() {
         owed: Some(serde_json::from_value(owed).unwrap()),
     };
     memory.note_progress(&[progress]).await.unwrap();
-    assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
-    assert_eq!(memory.end_interrupted(0).await.unwrap(), 0, "once");
+    assert_eq!(memory.end_interrupted(0, stopped).await.unwrap(), 1);
+    assert_eq!(memory.end_interrupted(0, stopped).await.unwrap(), 0, "once");
     let usage = memory.turn(&demo, None, &turn.id).await.unwrap().usage;
     let said = usage["completion_tokens"].as_u64().unwrap();
     assert!(usage["prompt_tokens"] == 700 && said > 3, "{usage}");
@@ -390,10 +391,12 @@ async fn a_turn_that_was_ended_stays_as_it_ended() {
     let (memory, demo) = (memory(&server, Clock::system()).await, TenantId::parse("demo").unwrap());
     let turn = memory.record_question(&demo, &question(&OwnerId::from_text("k_gone"))).await.unwrap().turn;
     let outcome = Outcome { answer: "late".into(), status: "completed".into(), finish_reason: "stop".into(), ..Outcome::default() };
-    assert!(memory.end_if_silent(&demo, &turn.id, 0).await.unwrap());
+    assert!(memory.end_if_silent(&demo, &turn.id, 0, stopped).await.unwrap());
     assert!(!memory.record_outcome(&demo, &turn.id, &outcome).await.unwrap());
     let kept = memory.turn(&demo, None, &turn.id).await.unwrap();
     assert_eq!((kept.status.as_str(), kept.finish_reason.as_deref(), kept.answer.as_str()), ("incomplete", Some("interrupted"), ""));
+    let error = kept.error.unwrap();
+    assert!(error["code"] == "shutting_down" && !error["message"].as_str().unwrap().contains("保留"), "nothing came: {error}");
 }
 
 fn question(owner: &OwnerId) -> NewTurn<'_> {

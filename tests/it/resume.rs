@@ -352,6 +352,7 @@ async fn an_answer_that_nobody_is_at_work_on_ends_as_incomplete() {
     let mut socket = back(&server, &key, &reader).await;
     reader.finish(&mut socket).await;
     assert_eq!((&reader.done[0]["status"], &reader.done[0]["finish_reason"]), (&json!("incomplete"), &json!("interrupted")));
+    assert_eq!((&reader.done[0]["error"]["code"], &reader.done[0]["error"]["retryable"]), (&json!("shutting_down"), &json!(true)));
     socket.is_quiet().await;
 }
 
@@ -388,6 +389,7 @@ async fn a_killed_server_loses_no_accepted_message_and_answers_none_twice() {
         reader.finish(&mut socket).await;
         let done = &reader.done[0];
         assert_eq!((&done["status"], &done["finish_reason"]), (&json!("incomplete"), &json!("interrupted")), "{done}");
+        assert_eq!(done["error"]["code"], "shutting_down", "{done}");
         let whole = reader.whole.clone().unwrap();
         assert!(answer.starts_with(&whole) && (whole.starts_with(&reader.text) || reader.text.starts_with(&whole)), "{whole}");
         socket.is_quiet().await;

@@ -6,6 +6,7 @@ use merchant_copilot::channels::human_store::NewCall;
 use merchant_copilot::channels::left_store::{Hanging, STALE_MS};
 use merchant_copilot::channels::store::{BotStore, CardAnswer, Thread};
 use merchant_copilot::channels::{Asker, Content, Inbound, Post, ReplyTo};
+use merchant_copilot::chat::stopped;
 use merchant_copilot::config::{Config, Fusion, Overrides, SpendConfig};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, ConversationId, EntryId, OwnerId, TenantId, Timestamp, TurnId};
@@ -335,8 +336,9 @@ async fn conversations(db: &Db, clock: &Clock, shop: &TenantId, other: &TenantId
     assert_eq!(memory.turn(shop, None, &first.turn.id).await.unwrap().trace, json!({"k": 1}));
     progress(&memory, clock, shop, &second.turn.id).await;
     // With an age of 0 every running turn is one that a crash left.
-    assert_eq!(memory.end_interrupted(0).await.unwrap(), 1);
-    assert_eq!(memory.turn(shop, None, &second.turn.id).await.unwrap().status, "incomplete");
+    assert_eq!(memory.end_interrupted(0, stopped).await.unwrap(), 1);
+    let ended = memory.turn(shop, None, &second.turn.id).await.unwrap();
+    assert_eq!((ended.status.as_str(), &ended.error.unwrap()["code"]), ("incomplete", &json!("shutting_down")));
     replacing(&memory, shop, &me, &first.turn).await;
     feedback(&memory, shop, &me, &you, &first.turn).await;
     lists(&memory, shop, &me, &first.turn).await;
@@ -359,7 +361,7 @@ async fn progress(memory: &Memory, clock: &Clock, shop: &TenantId, turn: &TurnId
     let found = memory.turn(shop, None, turn).await.unwrap();
     assert_eq!((found.answer.as_str(), found.status.as_str(), &found.numbers), ("半句", "running", &json!({"created": 7})));
     assert!(found.unsourced);
-    assert!(!memory.end_if_silent(shop, turn, 10).await.unwrap(), "somebody was at work on it just now");
+    assert!(!memory.end_if_silent(shop, turn, 10, stopped).await.unwrap(), "somebody was at work on it just now");
     clock.set(Timestamp(clock.now().0 + 5));
 }
 

@@ -58,6 +58,9 @@ async fn a_model_answers_without_sources_only_where_the_shop_allows_it_and_says_
     // A model that fails leaves no sentence behind that announces an answer, nor does the built-in one speak under it.
     let failed = socket.ask(UNKNOWN, json!({"model": "unauthorized"})).await;
     assert_eq!((failed.text(), &failed.done()["error"]["code"]), ("", &json!("model_unauthorized")));
+    let read = server.json(&format!("/api/v1/conversations/{}", failed.conversation()), &server.member).await;
+    let last = read["turns"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["status"], &last["answer"], &last["unsourced"]), (&json!("failed"), &json!(""), &json!(false)), "{read}");
 
     // A preview shows that very prompt, also of who tries a template for sources; a template for answers without them is tried.
     let preview = async |path: &str, body: Value| {

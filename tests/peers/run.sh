@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The server against programs that nobody on this project wrote, and a browser:
 #   tests/peers/run.sh path/to/merchant-copilot
-# One line per check, `N passed, N failed` at the end. SHOTS=DIR keeps the browser's pictures.
+# One line per check, `N passed, N failed` at the end, and what was not run. SHOTS=DIR keeps the browser's pictures.
 set -euo pipefail
 [ -x "${1:-}" ] || { echo "usage: $0 path/to/merchant-copilot" >&2; exit 2; }
 binary="$(realpath "$1")"
@@ -13,7 +13,7 @@ export PEERS="${MC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/merchant-copilot}/peer
 deadline=$((SECONDS + 2700))
 place="$(mktemp -d)"
 shots="${SHOTS:-$place/shots}"
-server="" provider="" gateway="" visitor="" passed=0 failed=0 failures=""
+server="" provider="" gateway="" visitor="" passed=0 failed=0 failures="" not_run=""
 
 stop() { # PID: asks, then insists
     [ -n "$1" ] || return 0
@@ -136,7 +136,8 @@ if [ -x "$PEERS/litellm/bin/litellm" ]; then
     stop "$gateway"
     gateway=""
 else
-    echo "-- LiteLLM could not be installed here: left out"
+    not_run="LiteLLM as provider and as client (it could not be installed here)"
+    echo "-- not run: $not_run"
 fi
 peer "mcp from PyPI" "$python" tests/peers/mcp_client.py "$base" "$member"
 peer "the MCP inspector from npm" node tests/peers/inspector.mjs "$base" "$member"
@@ -179,5 +180,5 @@ fi
 
 # Again at the end, where whoever reads a long log looks first.
 [ "$failed" = 0 ] || printf '\n%s\n' "$failures"
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed${not_run:+, not run: $not_run}"
 [ "$failed" = 0 ]

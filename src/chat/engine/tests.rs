@@ -134,6 +134,7 @@ async fn a_turn_that_panics_ends_once_keeps_what_it_said_and_holds_nobody_up() {
         assert!(sentences < 40 || deltas.contains(SENTENCE), "{deltas}");
         let stored = shop.memory.turn(&shop.caller.tenant, None, &id).await.unwrap();
         assert_eq!((stored.question.as_str(), stored.status.as_str(), stored.answer), (QUESTION, "incomplete", whole));
+        assert_eq!(stored.error.unwrap()["code"], "panicked");
         assert!(shop.engine.0.running.locked().is_empty());
         // The conversation goes on.
         let (_, next) = shop.ask("好好说，退货地址在哪里修改？", Some(stored.conversation_id)).await;

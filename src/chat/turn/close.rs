@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ending, Turning, words};
+use super::{Ending, Turning, language_of, words};
 use crate::chat::{Done, ErrorReport, EventKind, Status, UsageReport, suggest};
 use crate::error::Result;
 use crate::memory::Outcome;
@@ -12,6 +12,8 @@ use crate::models::{FinishReason, Language};
 
 /// Earlier questions looked through so that none is suggested again.
 const ASKED_BEFORE: i64 = 400;
+/// The code of a model that broke off.
+const BROKEN: &str = "model_stream_broken";
 /// How long to wait before an end is written down once more.
 const RECORD_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(500)];
 
@@ -23,15 +25,19 @@ impl Turning {
             Ending::Finished(FinishReason::Length) => (Status::Incomplete, "length", None),
             Ending::Finished(FinishReason::ContentFilter) => (Status::Incomplete, "content_filter", None),
             Ending::Refused => (Status::Completed, "content_filter", None),
-            Ending::Cancelled if self.engine.is_closing() => (Status::Incomplete, "interrupted", Some(interrupted(self.language))),
+            Ending::Cancelled if self.engine.is_closing() => {
+                (Status::Incomplete, "interrupted", Some(interrupted(self.language, !self.sent.text.is_empty())))
+            }
             Ending::Cancelled => (Status::Cancelled, "cancelled", None),
             Ending::Broken(error) if self.sent.text.is_empty() => (Status::Failed, "error", Some(error)),
-            Ending::Broken(error) => (Status::Incomplete, "error", Some(error)),
+            Ending::Broken(error) => (Status::Incomplete, "error", Some(halfway(error, self.language))),
         };
         self.emit(EventKind::ResponseTextDone { text: self.sent.text.clone() });
         if status == Status::Completed {
             self.outcome.suggestions = json!(self.suggestions().await);
         }
+        // What was announced, but of which nothing came, is no answer without a source.
+        self.outcome.unsourced &= !self.sent.text.is_empty();
         self.timings.total = self.elapsed();
         let mut done = self.done(status, finish_reason, error);
         self.outcome.usage = json!(done.usage);
@@ -114,10 +120,29 @@ impl Turning {
     }
 }
 
+/// Some text has come before a model broke off; where it broke nobody knew yet, because the last words were still held back.
+fn halfway(error: ErrorReport, language: Language) -> ErrorReport {
+    match error.code.as_str() {
+        BROKEN => ErrorReport { message: words::broke_off(language).to_owned(), ..error },
+        _ => error,
+    }
+}
+
 /// The server stops: whoever reads only half an answer is told that it is one.
-fn interrupted(language: Language) -> ErrorReport {
-    let message = words::interrupted(language).to_owned();
+fn interrupted(language: Language, came: bool) -> ErrorReport {
+    let message = words::interrupted(language, came).to_owned();
     ErrorReport { code: "shutting_down".to_owned(), message, retryable: true, retry_after_ms: None }
+}
+
+/// The report of a turn whose process died: what it would have said itself, had it been told to stop.
+pub fn stopped(question: &str, locale: Option<&str>, answer: &str) -> Value {
+    json!(interrupted(language_of(question, locale), !answer.is_empty()))
+}
+
+/// The report of a turn in whose middle our own code panicked.
+pub(in crate::chat) fn panicked(question: &str, locale: Option<&str>, _answer: &str) -> Value {
+    let message = words::failed(language_of(question, locale)).to_owned();
+    json!(ErrorReport { code: "panicked".to_owned(), message, retryable: false, retry_after_ms: None })
 }
 
 /// An answer that could not be stored is not told as a whole one: nobody will find it again.

@@ -1,5 +1,7 @@
 //! Markets in what a merchant says (pure): codes in capitals, where goods go or come from, and where a shop moves to.
 
+use std::cmp::Reverse;
+
 use super::{SPOKEN, Slot};
 
 /// Codes of markets with their names in what is read, which are none in small letters: "my refund", "tell us". Of China
@@ -23,6 +25,9 @@ const SHOP_FOLLOWS: &[&str] =
 /// The shop goes from one market to another; the new one stands behind.
 const MOVES: &[&str] =
     &["迁到", "迁至", "迁往", "搬到", "搬至", "搬去", "转到", "转至", "转移到", "换到", "改到", "切换到", "换成", "改成"];
+/// Of these, what changes much besides shops: languages, accounts, telephone numbers. Only with the name of a shop or site
+/// behind them a shop does.
+const CHANGES: &[&str] = &["换成", "改成"];
 const MOVES_EN: &[&str] = &["moved", "migrated", "switched", "relocated", "transferred"];
 /// What belongs to goods.
 pub(super) const GOODS: &[&str] = &[
@@ -74,6 +79,8 @@ const BOUND_FOR: &[&str] = &[
     " sourced in",
     " stored in",
 ];
+/// Directly before " from" a place that somebody is from.
+const WHO_SELLS: &[&str] = &["seller", "sellers", "shop", "store", "merchant"];
 /// Directly behind one.
 const STORED: &[&str] =
     &["仓", "海外仓", "库存", "现货", "发货", "发出", "寄出", "出货", "进口", "采购", "直邮", "warehouse", "overseas warehouse", "fulfil"];
@@ -84,13 +91,36 @@ const OF_A_COUNTRY: &[&str] = &["语", "文", "人", "货"];
 
 /// The market that the shop goes to.
 pub(super) fn moved_to(clause: &str) -> Option<&'static str> {
-    let to = |verb: &&str| clause.find(*verb).and_then(|at| clause[at..].rfind(" to ").map(|to| at + to + " to ".len()));
-    let behind = |verb: &&str| clause.find(*verb).map(|at| at + verb.len());
-    let at = MOVES.iter().find_map(behind).or_else(|| MOVES_EN.iter().find_map(to))?;
+    let to = |verb: &&str| clause.find(*verb).and_then(|at| clause[at..].rfind(" to ").map(|to| (at + to + " to ".len(), false)));
+    let behind = |verb: &&str| clause.find(*verb).map(|at| (at + verb.len(), CHANGES.contains(verb)));
+    let (at, changes) = MOVES.iter().find_map(behind).or_else(|| MOVES_EN.iter().find_map(to))?;
+    let target = &clause[at..];
     let markets = SPOKEN.iter().filter(|(slot, ..)| *slot == Slot::Market);
-    let named =
-        markets.filter_map(|(_, value, spoken)| Some((spoken.iter().filter_map(|word| find_word(&clause[at..], word)).min()?, *value)));
+    let named = markets.filter_map(|(_, value, spoken)| {
+        // The longest name at a place: what follows it tells, and 西亚语 would tell nothing.
+        let (at, _, word) = spoken.iter().filter_map(|word| Some((find_word(target, word)?, Reverse(word.len()), *word))).min()?;
+        let behind = target[at + word.len()..].trim_start();
+        let of_else = behind.starts_with('的') || OF_A_COUNTRY.iter().any(|word| behind.starts_with(word));
+        (names_shop(word, behind) || !changes && !of_else).then_some((at, *value))
+    });
     named.min().map(|(_, value)| value)
+}
+
+/// Whether something else than the shop, perhaps the shop's own, becomes one of the place between these:
+/// 店铺的客服电话改成新加坡的号码.
+pub(super) fn of_else(before: &str, word: &str, behind: &str, of_a_shop: bool) -> bool {
+    let follows = |verbs: &[&str]| verbs.iter().any(|verb| before.contains(verb));
+    let behind = behind.trim_start();
+    !names_shop(word, behind) && (of_a_shop && follows(CHANGES) || behind.starts_with('的') && follows(MOVES))
+}
+
+/// Whether a market's name is a shop's or a site's: of itself (新加坡站), or with what follows it (新加坡的店).
+fn names_shop(word: &str, behind: &str) -> bool {
+    let of = behind.strip_prefix('的').unwrap_or(behind);
+    word.ends_with(['站', '区'])
+        || word.ends_with("site")
+        || word.ends_with("market")
+        || SHOP_FOLLOWS.iter().any(|word| of.starts_with(word))
 }
 
 /// Whether a place that stands between these is where goods go, lie or come from.
@@ -105,19 +135,26 @@ pub(super) fn of_goods(before: &str, word: &str, behind: &str) -> bool {
     if STORED.iter().any(|word| had.starts_with(word)) {
         return true;
     }
-    if word.ends_with(['站', '区'])
-        || word.ends_with("site")
-        || word.ends_with("market")
-        || SHOP_FOLLOWS.iter().any(|word| of.starts_with(word))
-    {
+    if names_shop(word, behind) {
         return false;
     }
     // Where somebody sells goods is one thing, and where its goods lie is another: I sell in … and my stock is in ….
     let last = [" and ", " but "].iter().filter_map(|word| before.rfind(word).map(|at| at + word.len() - 1)).max().unwrap_or(0);
     let near = &before[last..];
-    BOUND_FOR.iter().any(|word| before.ends_with(word))
-        || OF_A_COUNTRY.iter().any(|word| of.starts_with(word))
-        || GOODS.iter().any(|word| near.contains(word)) && !near.contains("sell")
+    let bound = BOUND_FOR.iter().any(|word| before.ends_with(word)) && !is_from(before);
+    let sold_there = near.contains("sell") || behind.starts_with('卖');
+    bound || OF_A_COUNTRY.iter().any(|word| of.starts_with(word)) || GOODS.iter().any(|word| near.contains(word)) && !sold_there
+}
+
+/// Who comes from there, not what: a seller from ….
+fn is_from(before: &str) -> bool {
+    before.strip_suffix(" from").is_some_and(|who| WHO_SELLS.iter().any(|word| who.ends_with(word)))
+}
+
+/// Whether somebody says of itself that it sells in the place between these: 我用海外仓在新加坡卖.
+pub(super) fn sells_in(before: &str, behind: &str) -> bool {
+    let before = before.trim();
+    ["我用", "我们用"].iter().any(|word| before.starts_with(word)) && before.ends_with('在') && behind.trim_start().starts_with('卖')
 }
 
 /// Where a word stands; a Latin one by itself.

@@ -170,6 +170,7 @@ export const zh = {
     database_busy: '数据库忙，请稍等片刻再试。',
     database_unreachable: '数据库没有回应。请确认它在运行，配置里的地址没有错。',
     shutting_down: '服务正在重启，请稍等片刻再试。',
+    panicked: '系统出了问题，没能回答。请稍后再试，日志里有详情。',
     too_many_connections: '连接数已到上限，请稍等片刻再试。',
     bad_text: '里面有不是文字的符号。去掉后再试。',
     bad_page: '这一页已经不在了。请从第一页重新翻。',

@@ -67,7 +67,7 @@ async fn a_turn_that_somebody_else_ended_is_paid_once_and_whole() {
         owed: Some(parts.ledger.owed(&card, TOLD.prompt_tokens)),
     };
     shop.memory.note_progress(&[so_far]).await.unwrap();
-    assert_eq!(shop.memory.end_interrupted(0).await.unwrap(), 1);
+    assert_eq!(shop.memory.end_interrupted(0, stopped).await.unwrap(), 1);
     let told = async || {
         let report = parts.ledger.report(tenant, None).await.unwrap();
         (report.models[0].calls, report.models[0].prompt_tokens, report.models[0].completion_tokens)
