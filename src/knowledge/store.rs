@@ -101,7 +101,7 @@ pub struct Stats {
     pub words: usize,
     /// Its groups of synonyms.
     pub synonyms: usize,
-    /// What `kb eval --tune --keep` has put in place of the configuration.
+    /// What `kb eval --tune` has put in place of the configuration.
     pub tuning: Option<Tuning>,
 }
 
