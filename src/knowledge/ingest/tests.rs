@@ -434,6 +434,21 @@ async fn questions_are_answered_while_the_indexes_are_built_again() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_noted_is_not_committed() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", "编号,问题,答案\na,一,甲\nb,二,乙\n");
+    let noting = |name: &str| ImportOptions { written: Some(shop.path(name)), ..ImportOptions::default() };
+    std::fs::create_dir(shop.path("in the way")).unwrap();
+    shop.try_import(&path, noting("in the way")).await.unwrap_err();
+    assert!(shop.entries().await.is_empty(), "nobody could take it back");
+    // Whoever goes on writes it, and notes it under the revision that it has.
+    assert_eq!(counts(&shop.try_import(&path, noting("written.jsonl")).await.unwrap())[0], 2);
+    let noted = std::fs::read_to_string(shop.path("written.jsonl")).unwrap();
+    let done: Written = serde_json::from_str(&noted).unwrap();
+    assert_eq!((done.added.len(), done.revision), (2, shop.entries().await[0].revision));
+}
+
+#[tokio::test]
 async fn new_vectors_do_not_undo_what_was_edited_or_deleted_meanwhile() {
     let shop = Shop::open().await;
     shop.import(&shop.file("faq.csv", "问题,答案\n一,甲\n二,乙\n三,丙\n")).await;
