@@ -140,7 +140,7 @@ async fn what_a_kill_left_in_the_notes_of_an_import_stops_no_undo() {
     let server = Server::small().await;
     let admin = server.admin.clone();
     let before = server.json(ENTRIES, &admin).await["total"].clone();
-    let rows = "id,question,answer\ndawn,晨星仓几点开门？,八点。\ndusk,晨星仓几点关门？,十八点。\n";
+    let rows = "id,question,answer\ndawn,晨星仓几点开门？,八点。\ndusk,快递面单贴在哪里？,贴在箱子正面。\n";
     let plan: Value = upload(&server, &admin, &[("a.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
     let id = plan["id"].as_str().unwrap();
     let path = format!("{IMPORTS}/{id}");
