@@ -151,7 +151,9 @@ async fn what_a_kill_left_in_the_notes_of_an_import_stops_no_undo() {
     let mut broken_off: Value = serde_json::from_str(&noted).expect("one batch, one line");
     assert_eq!(broken_off["added"], json!(["dawn", "dusk"]));
     broken_off["revision"] = json!(broken_off["revision"].as_i64().unwrap() - 1);
-    std::fs::write(&notes, format!("{broken_off}\n{{\"revision\":3,\"add\n{noted}{{\"revis")).unwrap();
+    let torn =
+        [format!("{broken_off}\n{{\"revision\":3,\"add\n{noted}{{\"revision\":9,\"added\":[\"").as_bytes(), &"仓".as_bytes()[..2]].concat();
+    std::fs::write(&notes, torn).unwrap();
     let (status, done) = call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await;
     let undone = &done["undone"];
     assert_eq!((status, &undone["restored"], &undone["deleted"], &undone["left"]), (200, &json!(0), &json!(2), &json!(0)), "{done}");

@@ -29,7 +29,9 @@ impl Imports {
         }
         let path = folder.join(WRITTEN);
         // An import that wrote nothing has noted nothing.
-        let noted = if path.exists() { tokio::fs::read_to_string(path).await? } else { String::new() };
+        let noted = if path.exists() { tokio::fs::read(path).await? } else { Vec::new() };
+        // A line may be torn in the middle of a character.
+        let noted = String::from_utf8_lossy(&noted);
         let mut all = TakenBack { revision: self.knowledge.store().revision().await?, ..TakenBack::default() };
         // What was broken off before its commit is noted again by who went on: the last line of an entry counts.
         let mut seen = HashSet::new();
