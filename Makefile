@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO := cargo
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench long-lists eval-shared release clean
+.PHONY: run web test test-tools check fmt-check clippy doc deny web-check bench long-lists eval-shared embedder release clean
 
 ## run: build what is missing, then serve on http://127.0.0.1:8787
 run: web
@@ -59,6 +59,23 @@ SETS ?= ../shared/data/eval
 eval-shared: web
 	$(CARGO) build --bin merchant-copilot
 	./scripts/eval-shared.py $(TARGET)/debug/merchant-copilot $(SETS)
+
+## embedder: the built-in model made anew by knowledge/embedder/recipe. DATA is the folder of train_pairs.jsonl.gz, DOCS
+## (if any) that of documentation sections; pairs and model go to OUT
+RECIPE := knowledge/embedder/recipe
+RECIPE_ENV := $(MC_CACHE)/embedder
+RECIPE_PYTHON := $(RECIPE_ENV)/bin/python
+OUT ?= $(TARGET)/embedder
+embedder: $(RECIPE_ENV)/.installed
+	@test -f "$(DATA)/train_pairs.jsonl.gz" || { echo "usage: make embedder DATA=DIR [DOCS=DIR] [OUT=DIR]; DATA has train_pairs.jsonl.gz (knowledge/embedder/README.md)"; exit 2; }
+	mkdir -p "$(OUT)"
+	$(RECIPE_PYTHON) $(RECIPE)/pairs.py --pack knowledge/starter --recipe $(RECIPE) $(if $(DOCS),--docs "$(DOCS)") --out "$(OUT)/merchant_pairs.jsonl.gz"
+	OMP_NUM_THREADS=1 $(RECIPE_PYTHON) $(RECIPE)/train.py --pairs "$(DATA)/train_pairs.jsonl.gz:2" --pairs "$(OUT)/merchant_pairs.jsonl.gz:1" \
+		--tokenizer knowledge/embedder/tokenizer.json --dropout 0.1 --epochs 5 --seed 0 --out "$(OUT)/model.onnx"
+$(RECIPE_ENV)/.installed: $(RECIPE)/requirements.txt
+	python3 -m venv $(RECIPE_ENV)
+	$(RECIPE_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 ## release: one stripped binary in dist/
 release: web

@@ -40,6 +40,21 @@ pub struct EntryWrite {
     pub passages: Vec<StoredPassage>,
 }
 
+/// A commit that is ready but for its last word: dropped, it never was.
+pub struct Pending {
+    tx: Tx,
+    /// The knowledge version that it makes.
+    pub revision: Revision,
+}
+
+impl Pending {
+    /// Makes it so.
+    pub async fn commit(self) -> Result<Revision> {
+        self.tx.commit().await?;
+        Ok(self.revision)
+    }
+}
+
 impl KnowledgeStore {
     /// Writes and deletes in one transaction under one new revision and returns it; the current one
     /// when there is nothing to do.
@@ -59,6 +74,18 @@ impl KnowledgeStore {
         if writes.is_empty() && deletes.is_empty() {
             return self.revision().await;
         }
+        self.prepare_commit(tenant, embedder, writes, deletes, by).await?.commit().await
+    }
+
+    /// The same, but for the last word: for who notes the revision down first. Nobody else commits meanwhile.
+    pub async fn prepare_commit(
+        &self,
+        tenant: &TenantId,
+        embedder: &str,
+        writes: &[EntryWrite],
+        deletes: &[EntryId],
+        by: &str,
+    ) -> Result<Pending> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let revision = bump(&mut tx).await?;
@@ -87,8 +114,7 @@ impl KnowledgeStore {
             let late = "update tenant_embedders set wanted = embedder where tenant_id = $1 and embedder <> $2 and wanted is null";
             in_tx!(&mut tx, conn => sqlx::query(late).bind(tenant).bind(embedder).execute(conn).await.map(drop))?;
         }
-        tx.commit().await?;
-        Ok(revision)
+        Ok(Pending { tx, revision })
     }
 }
 

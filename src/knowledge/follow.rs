@@ -26,11 +26,22 @@ const LOOK: Duration = Duration::from_millis(20);
 
 impl Knowledge {
     /// Brings every tenant's indexes to the latest revision, or waits until the process that owns
-    /// the index folder has done so.
+    /// the index folder has done so. A shop that fails holds up no other: its error is told when all had their turn.
     pub async fn catch_up(&self) -> Result<Revision> {
         let latest = self.store().revision().await?;
+        let mut failed = None;
         for tenant in self.store().tenants().await? {
-            self.catch_up_tenant(&tenant).await?;
+            if let Err(error) = self.catch_up_tenant(&tenant).await {
+                if error.code() == "index_unreachable" {
+                    // The server is every shop's, and each would wait for it anew.
+                    return Err(error);
+                }
+                tracing::debug!(%tenant, %error, "cannot follow a shop's knowledge");
+                failed.get_or_insert(error);
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         self.saw_revision(latest);
         Ok(latest)
@@ -150,7 +161,7 @@ impl Knowledge {
     }
 
     async fn follow_once(&self) -> Result<()> {
-        self.rebuild_as_wished().await?;
+        let rebuilt = self.rebuild_as_wished().await;
         // A tenant that was added since has no revision of its own yet, and is ready all the same.
         let added = self.store().tenants().await?.iter().any(|tenant| !self.ready(tenant));
         if added || self.store().revision().await? != self.revision_seen() || self.should_look() {
@@ -161,7 +172,7 @@ impl Knowledge {
                 }
             }
         }
-        Ok(())
+        rebuilt
     }
 
     /// Throws the tenant's indexes away and builds them again from the database. Beside a running
@@ -219,15 +230,18 @@ impl Knowledge {
         if !self.owns_index() {
             return Ok(());
         }
+        let mut rebuilt = Ok(());
         for tenant in self.store().tenants().await? {
             let wish = self.rebuild_wish(&tenant);
             if wish.exists() {
                 tracing::info!(%tenant, "building the indexes again, as `kb reindex` asked");
-                self.rebuild(&tenant).await?;
-                std::fs::remove_file(wish)?;
+                match self.rebuild(&tenant).await {
+                    Ok(()) => std::fs::remove_file(wish)?,
+                    Err(error) => rebuilt = rebuilt.and(Err(error)),
+                }
             }
         }
-        Ok(())
+        rebuilt
     }
 }
 
@@ -270,4 +284,63 @@ pub fn in_context(passages: &[super::Passage], vectors: Vec<Vec<f32>>) -> Vec<Op
 /// An all-zero vector (no known token) is kept as none.
 pub fn told(vector: Vec<f32>) -> Option<Vec<f32>> {
     vector.iter().any(|&x| x != 0.0).then_some(vector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Overrides};
+    use crate::db::Db;
+    use crate::ids::Clock;
+    use crate::knowledge::{EntryDraft, KnowledgeParts, Query};
+    use crate::models::embed;
+    use crate::tenants::Tenants;
+
+    #[tokio::test]
+    async fn a_shop_whose_leg_fails_holds_up_no_other_and_heals() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::load(None, &Overrides::default()).unwrap();
+        let db = Db::open("", folder.path()).await.unwrap();
+        let index_dir = folder.path().join("index");
+        let parts = KnowledgeParts {
+            db: db.clone(),
+            clock: Clock::system(),
+            embedder: embed::open(&config.embedder).unwrap(),
+            embedding: config.embedder.clone(),
+            reranker: None,
+            index_dir: index_dir.clone(),
+            index: config.index_place(),
+            search: config.search,
+        };
+        let knowledge = Knowledge::open(parts).await.unwrap();
+        // In the order of the follower: the one that fails comes first.
+        let [broken, sound] = ["broken", "sound"].map(|name| TenantId::parse(name).unwrap());
+        for tenant in [&broken, &sound] {
+            Tenants::new(db.clone(), Clock::system()).add(tenant, "Shop").await.unwrap();
+            let draft = EntryDraft { question: "仓库几点关门？".into(), answer: "十八点。".into(), ..EntryDraft::default() };
+            knowledge.add(tenant, draft, false, "test").await.unwrap();
+        }
+        let newest = knowledge.store().revision().await.unwrap();
+        let finds = async |tenant: &TenantId| {
+            let asked = Query { text: "仓库几点关门".into(), top: 3, ..Query::default() };
+            knowledge.search(tenant, &asked).await.unwrap().hits.len()
+        };
+
+        // No folder of words can be made where a file lies.
+        std::fs::write(index_dir.join("broken"), "in the way").unwrap();
+        for _ in 0..2 {
+            knowledge.follow_once().await.unwrap_err();
+            assert!(knowledge.ready(&sound) && !knowledge.ready(&broken));
+            assert!(knowledge.revision_seen() < newest, "not followed");
+        }
+        assert_eq!(finds(&sound).await, 1);
+        let semantic = knowledge.space(&broken).unwrap();
+        let behind = knowledge.store().tenant_revision(&broken).await.unwrap();
+        assert_eq!(semantic.index.semantic().applied(&broken).await.unwrap(), behind, "its other leg went to its end");
+
+        std::fs::remove_file(index_dir.join("broken")).unwrap();
+        knowledge.follow_once().await.unwrap();
+        assert!(knowledge.ready(&broken));
+        assert_eq!((knowledge.revision_seen(), finds(&broken).await), (newest, 1), "healed in the next round");
+    }
 }

@@ -1,7 +1,7 @@
 //! Entries, passages and the revision in SQL. Every function takes the tenant first. What is written is in
 //! `commit_store.rs`; here it is read, so that indexes can follow by "what changed since n".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, FromRow, Row};
@@ -101,7 +101,7 @@ pub struct Stats {
     pub words: usize,
     /// Its groups of synonyms.
     pub synonyms: usize,
-    /// What `kb eval --tune --keep` has put in place of the configuration.
+    /// What `kb eval --tune` has put in place of the configuration.
     pub tuning: Option<Tuning>,
 }
 
@@ -347,7 +347,11 @@ impl KnowledgeStore {
     /// Ids of live entries in the selection.
     pub async fn selected(&self, tenant: &TenantId, selection: &Selection) -> Result<Vec<EntryId>> {
         match selection {
-            Selection::Ids(ids) => Ok(self.entries(tenant, ids).await?.into_iter().map(|entry| entry.id).collect()),
+            Selection::Ids(ids) => {
+                // Each once: an id that is named twice may come in two statements.
+                let ids: Vec<EntryId> = ids.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+                Ok(self.entries(tenant, &ids).await?.into_iter().map(|entry| entry.id).collect())
+            }
             Selection::Source(source) => {
                 let sql = "select id from entries where tenant_id = $1 and deleted = $2 and source = $3 order by id";
                 Ok(on!(&self.db, pool => sqlx::query_scalar(sql).bind(tenant).bind(false).bind(source).fetch_all(pool).await)?)

@@ -136,6 +136,31 @@ async fn an_import_is_taken_back_as_a_whole() {
 }
 
 #[tokio::test]
+async fn what_a_kill_left_in_the_notes_of_an_import_stops_no_undo() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let before = server.json(ENTRIES, &admin).await["total"].clone();
+    let rows = "id,question,answer\ndawn,晨星仓几点开门？,八点。\ndusk,快递面单贴在哪里？,贴在箱子正面。\n";
+    let plan: Value = upload(&server, &admin, &[("a.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    let id = plan["id"].as_str().unwrap();
+    let path = format!("{IMPORTS}/{id}");
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 200);
+    // A commit that was noted and broken off before the one that stands, and lines that were torn off.
+    let notes = server.data_dir.join("imports/demo").join(id).join("written.jsonl");
+    let noted = std::fs::read_to_string(&notes).unwrap();
+    let mut broken_off: Value = serde_json::from_str(&noted).expect("one batch, one line");
+    assert_eq!(broken_off["added"], json!(["dawn", "dusk"]));
+    broken_off["revision"] = json!(broken_off["revision"].as_i64().unwrap() - 1);
+    let torn =
+        [format!("{broken_off}\n{{\"revision\":3,\"add\n{noted}{{\"revision\":9,\"added\":[\"").as_bytes(), &"仓".as_bytes()[..2]].concat();
+    std::fs::write(&notes, torn).unwrap();
+    let (status, done) = call(&server, "POST", &format!("{path}/undo"), &admin, Value::Null).await;
+    let undone = &done["undone"];
+    assert_eq!((status, &undone["restored"], &undone["deleted"], &undone["left"]), (200, &json!(0), &json!(2), &json!(0)), "{done}");
+    assert_eq!(server.json(ENTRIES, &admin).await["total"], before);
+}
+
+#[tokio::test]
 async fn past_imports_are_listed_the_newest_first_and_only_to_their_shop() {
     let server = Server::small().await;
     let admin = server.admin.clone();

@@ -1,5 +1,5 @@
-//! `kb eval --tune`: what it finds is kept for one tenant on request, is in force from then on, also in a
-//! server that runs, and can be taken back.
+//! `kb eval --tune`: what it finds is kept for one tenant unless it is only looked at, is in force from then on, also
+//! in a server that runs, and can be taken back.
 
 use std::time::Instant;
 
@@ -25,14 +25,12 @@ fn questions(count: usize) -> String {
 async fn a_tuning_is_kept_for_one_tenant_and_taken_back() {
     let server = Server::small().await;
     let data = server.data_dir.clone();
-    let eval = move |count: usize, keep: bool, tenant: &'static str| {
+    let eval = move |count: usize, how: &'static [&'static str]| {
         let data = data.clone();
         tokio::task::spawn_blocking(move || {
             let file = data.join(format!("{count}.jsonl"));
             std::fs::write(&file, questions(count)).unwrap();
-            let mut arguments = vec!["kb", "eval", file.to_str().unwrap(), "--tune", "--tenant", tenant];
-            arguments.extend(keep.then_some("--keep"));
-            run(&data, arguments)
+            run(&data, [&["kb", "eval", file.to_str().unwrap(), "--tune"][..], how].concat())
         })
     };
     let stats = async |tenant: &'static str| {
@@ -42,18 +40,27 @@ async fn a_tuning_is_kept_for_one_tenant_and_taken_back() {
     let data = server.data_dir.clone();
     tokio::task::spawn_blocking(move || run(&data, ["tenant", "add", "other"])).await.unwrap().done();
 
-    let looked = eval(24, false, "demo").await.unwrap().done();
+    let looked = eval(24, &["--no-keep"]).await.unwrap().done();
     assert_eq!((&looked.json["tuned"]["holds"], &looked.json["tuned"]["kept"]), (&json!(true), &json!(false)), "{looked:?}");
-    assert_eq!(stats("demo").await, Value::Null, "without --keep nothing changes");
-    let few = eval(4, true, "demo").await.unwrap();
+    assert_eq!(stats("demo").await, Value::Null, "whoever only looks changes nothing");
+    let few = eval(4, &[]).await.unwrap();
     assert_eq!((few.code, &few.json["tuned"]["kept"]), (Some(1), &json!(false)), "eight questions say nothing: {few:?}");
 
-    let kept = eval(24, true, "demo").await.unwrap().done();
+    assert_eq!(stats("demo").await, Value::Null);
+    assert_eq!(eval(24, &["--keep", "--no-keep"]).await.unwrap().code, Some(2), "one of the two");
+
+    let kept = eval(24, &[]).await.unwrap().done();
     let (tuned, told) = (&kept.json["tuned"], stats("demo").await);
     assert_eq!((&tuned["kept"], &told["chosen_on"]), (&json!(true), &json!(48)), "{kept:?}");
     assert_eq!((&tuned["folds"], &told["held_out_ndcg10"]), (&json!(5), &tuned["held_out"]["ndcg@10"]), "kept with the figure held out");
     assert_eq!(told["grounded_threshold"], tuned["grounded_threshold"]);
     assert_eq!(stats("other").await, Value::Null);
+    let again = eval(24, &["--no-keep"]).await.unwrap().done();
+    assert_eq!(again.json["answerable_none"], again.json["tuned"]["in_force"]["answerable_none"], "measured as it is in force: {again:?}");
+    let said = eval(24, &["--keep"]).await.unwrap().done();
+    assert_eq!(said.json["tuned"]["kept"], json!(true), "the old word says what happens anyway: {said:?}");
+    let (tuned, told) = (&said.json["tuned"], stats("demo").await);
+    assert_eq!(told["grounded_threshold"], tuned["grounded_threshold"]);
 
     // The running server has it too: a near-miss names the threshold that cut it.
     let threshold = tuned["grounded_threshold"].as_f64().unwrap();

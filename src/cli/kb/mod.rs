@@ -98,8 +98,12 @@ pub enum KbCommand {
         /// Look for better weights and a threshold, judged by cross-validation: no question by what was chosen on it
         #[arg(long)]
         tune: bool,
-        /// Keep what was found for this tenant, if it does as well on questions held out as what is in force
+        /// Only look: keep nothing of what was found. Else it is kept for this tenant, if it does as well on questions
+        /// held out as what is in force
         #[arg(long, requires = "tune")]
+        no_keep: bool,
+        /// What happens anyway; for scripts that say so
+        #[arg(long, requires = "tune", conflicts_with = "no_keep", hide = true)]
         keep: bool,
         /// Length of the rankings
         #[arg(long, default_value_t = 50)]
@@ -108,7 +112,7 @@ pub enum KbCommand {
         #[arg(long, value_name = "DATE")]
         on: Option<String>,
     },
-    /// Go back from what `eval --tune --keep` found to what is configured
+    /// Go back from what `eval --tune` keeps to what is configured
     Untune,
     /// What is in the base
     Stats,
@@ -172,9 +176,9 @@ pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, j
             }
             Ok(DONE)
         }
-        KbCommand::Eval { queries, tune, keep, top, on } => {
+        KbCommand::Eval { queries, tune, no_keep, keep: _, top, on } => {
             let at = on.map(|on| day(&on, zone)).transpose()?;
-            eval(knowledge, tenant, &queries, Tune { tune, keep }, top, at, json).await
+            eval(knowledge, tenant, &queries, Tune { tune, keep: !no_keep }, top, at, json).await
         }
         KbCommand::Untune => untune(knowledge, tenant, json).await,
         KbCommand::Stats => stats(knowledge, tenant, json, zone).await,

@@ -237,8 +237,9 @@ fn tuned(tuned: &Tuned) {
     line("in force", tuned.in_force);
     print::line(match (tuned.kept, tuned.holds) {
         (true, _) => "  kept for this tenant; `kb untune` goes back".to_owned(),
-        (false, true) => "  --keep puts it in force for this tenant".to_owned(),
-        (false, false) => format!("  not kept: it does no better on questions held out, or there are fewer than {LEAST} questions"),
+        (false, true) => "  not kept, as --no-keep says; without it this would be in force for the tenant".to_owned(),
+        (false, false) if tuned.tuning.chosen_on < LEAST => format!("  not kept: fewer than {LEAST} questions say nothing"),
+        (false, false) => "  not kept: on questions held out it does worse than what is in force".to_owned(),
     });
 }
 

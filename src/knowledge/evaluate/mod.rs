@@ -236,9 +236,10 @@ async fn ask(knowledge: &Knowledge, tenant: &TenantId, query: LabelledQuery, top
     if !excluded.is_empty() {
         ranking.without(&excluded);
     }
-    let fused = ranking.fused((&knowledge.settings(tenant).await?).into());
+    let in_force = knowledge.settings(tenant).await?;
+    let fused = ranking.fused((&in_force).into());
     let order = ids_of_fused(&fused, top);
-    let concluded = knowledge.conclude(tenant, &asked, &ranking, fused, knowledge.search_config()).await?;
+    let concluded = knowledge.conclude(tenant, &asked, &ranking, fused, &in_force).await?;
     let millis = started.elapsed().as_secs_f64() * 1000.0;
     Ok(Sample {
         lexical: ids(&ranking.lexical, top),

@@ -1,5 +1,10 @@
 //! Looks for weights and a threshold that do better on labelled questions, by cross-validation: every
 //! question is judged once by settings that were chosen without it, beside what is in force.
+//!
+//! `direct_threshold` stays as configured. A direct answer needs more than confidence (no rival as sure, nearly the
+//! same words, the same numbers), so of a few hundred questions hardly one is left that it answers wrongly and by which
+//! a threshold could be chosen: the lowest would always win, and a wrong row would go out with no model to notice. And
+//! labels say which rows answer, not which may answer alone.
 
 use std::collections::HashMap;
 
@@ -99,7 +104,8 @@ fn folds(questions: &[(bool, &str)]) -> Vec<usize> {
 }
 
 fn choose(gains: &mut Gains<'_>, group: &[usize], in_force: &SearchConfig) -> (Weights, f32) {
-    (choose_weights(gains, group, in_force.into()), choose_threshold(gains.samples, group))
+    let sure: Vec<(bool, f32)> = group.iter().map(|&at| &gains.samples[at]).map(|one| (one.answerable(), one.confidence)).collect();
+    (choose_weights(gains, group, in_force.into()), choose_threshold(&sure).unwrap_or(in_force.grounded_threshold))
 }
 
 /// One weight after the other, then fusion by ranks; a change must gain something.
@@ -122,12 +128,16 @@ fn choose_weights(gains: &mut Gains<'_>, group: &[usize], in_force: Weights) -> 
     best.1
 }
 
-/// The highest that loses at most a few of the answerable.
-fn choose_threshold(samples: &[Sample], group: &[usize]) -> f32 {
-    let answerable: Vec<f32> = group.iter().map(|&at| &samples[at]).filter(|s| s.answerable()).map(|s| s.confidence).collect();
+/// The highest that loses at most a few of the answerable, given of each question whether it is and how sure the best
+/// row is. None without questions of both kinds: then one side only would pull at it.
+fn choose_threshold(questions: &[(bool, f32)]) -> Option<f32> {
+    let answerable: Vec<f32> = questions.iter().filter(|(answerable, _)| *answerable).map(|(_, confidence)| *confidence).collect();
+    if answerable.is_empty() || answerable.len() == questions.len() {
+        return None;
+    }
     let lost = |threshold: f32| answerable.iter().filter(|confidence| **confidence < threshold).count() as f64;
     let mut thresholds = (0..=100u16).rev().map(|step| f32::from(step) / 100.0);
-    thresholds.find(|threshold| lost(*threshold) <= MOST_LOST * answerable.len() as f64).unwrap_or(0.0)
+    thresholds.find(|threshold| lost(*threshold) <= MOST_LOST * answerable.len() as f64)
 }
 
 /// nDCG@10 of every question under the weights asked for, each computed once for all parts.
@@ -206,6 +216,16 @@ mod tests {
         again.reverse();
         assert_eq!(parts, again);
         assert!(folds(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_threshold_is_chosen_only_where_questions_of_both_kinds_pull_at_it() {
+        let sure = |answerable: bool, confidences: &[f32]| confidences.iter().map(|&one| (answerable, one)).collect::<Vec<_>>();
+        let (answerable, unanswerable) = (sure(true, &[0.705, 0.9, 0.95]), sure(false, &[0.2, 0.6]));
+        assert_eq!(choose_threshold(&[answerable.clone(), unanswerable.clone()].concat()), Some(0.7));
+        assert_eq!(choose_threshold(&answerable), None, "nothing to refuse: any threshold only costs");
+        assert_eq!(choose_threshold(&unanswerable), None, "nothing to lose: it would refuse everything");
+        assert_eq!(choose_threshold(&[]), None);
     }
 
     #[test]

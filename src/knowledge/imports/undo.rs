@@ -1,8 +1,10 @@
 //! Taking an applied import back as a whole, for as long as its record is kept.
 
+use std::collections::HashSet;
+
 use super::{Import, Imports, State, WRITTEN, alone, write_record};
 use crate::error::{Error, Result};
-use crate::ids::TenantId;
+use crate::ids::{EntryId, TenantId};
 use crate::knowledge::edit::TakenBack;
 use crate::knowledge::ingest::{self, Written};
 use tokio_util::sync::CancellationToken;
@@ -27,10 +29,16 @@ impl Imports {
         }
         let path = folder.join(WRITTEN);
         // An import that wrote nothing has noted nothing.
-        let noted = if path.exists() { tokio::fs::read_to_string(path).await? } else { String::new() };
+        let noted = if path.exists() { tokio::fs::read(path).await? } else { Vec::new() };
+        // A line may be torn in the middle of a character.
+        let noted = String::from_utf8_lossy(&noted);
         let mut all = TakenBack { revision: self.knowledge.store().revision().await?, ..TakenBack::default() };
-        for line in noted.lines().rev() {
-            let done: Written = serde_json::from_str(line)?;
+        // What was broken off before its commit is noted again by who went on: the last line of an entry counts.
+        let mut seen = HashSet::new();
+        for done in read(&noted, id).rev() {
+            let mut fresh = |ids: Vec<EntryId>| -> Vec<EntryId> { ids.into_iter().filter(|id| seen.insert(id.clone())).collect() };
+            let Written { revision, added, changed, deleted } = done;
+            let done = Written { revision, added: fresh(added), changed: fresh(changed), deleted: fresh(deleted) };
             let TakenBack { restored, deleted, left, revision } = self.knowledge.take_back(tenant, &done, by).await?;
             all = TakenBack { restored: all.restored + restored, deleted: all.deleted + deleted, left: all.left + left, revision };
         }
@@ -38,4 +46,13 @@ impl Imports {
         write_record(&folder, &import).await?;
         Ok(import)
     }
+}
+
+/// The lines that can be read. One that was torn off was never committed: it is noted before.
+fn read(noted: &str, import: &str) -> impl DoubleEndedIterator<Item = Written> {
+    noted.lines().filter(|line| !line.is_empty()).filter_map(move |line| {
+        serde_json::from_str(line)
+            .inspect_err(|error| tracing::warn!(import, %error, "a torn line of what an import wrote is passed over"))
+            .ok()
+    })
 }

@@ -434,6 +434,39 @@ async fn questions_are_answered_while_the_indexes_are_built_again() {
 }
 
 #[tokio::test]
+async fn an_entry_named_twice_among_many_is_deleted_once_and_can_be_brought_back() {
+    const MANY: usize = 1_001;
+    let shop = Shop::open().await;
+    let rows: String = (0..MANY).map(|n| format!("r{n},第{n}号仓库由谁盘点？,由{n}组盘点。\n")).collect();
+    let path = shop.file("many.csv", format!("编号,问题,答案\n{rows}"));
+    let as_is = ImportOptions { as_is: true, ..ImportOptions::default() };
+    assert_eq!(counts(&shop.try_import(&path, as_is).await.unwrap())[0], MANY as u64);
+    // The last one is named again, behind so many others that it comes in another statement.
+    let mut ids: Vec<EntryId> = (0..MANY).map(|n| EntryId::from_text(format!("r{n}"))).collect();
+    ids.insert(0, ids[MANY - 1].clone());
+    let (deleted, revision) = shop.knowledge.delete(&shop.tenant, &Selection::Ids(ids.clone()), "test").await.unwrap();
+    assert_eq!((deleted, shop.entries().await.len()), (MANY as u64, 0));
+    assert_eq!(shop.knowledge.store().ended_by(&shop.tenant, revision).await.unwrap().len(), MANY, "what each said is kept");
+    let back = shop.knowledge.undo(&shop.tenant, &ids[0], None, "test").await.unwrap();
+    assert_eq!((back.id, shop.entries().await.len()), (ids[0].clone(), 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_noted_is_not_committed() {
+    let shop = Shop::open().await;
+    let path = shop.file("faq.csv", "编号,问题,答案\na,一,甲\nb,二,乙\n");
+    let noting = |name: &str| ImportOptions { written: Some(shop.path(name)), ..ImportOptions::default() };
+    std::fs::create_dir(shop.path("in the way")).unwrap();
+    shop.try_import(&path, noting("in the way")).await.unwrap_err();
+    assert!(shop.entries().await.is_empty(), "nobody could take it back");
+    // Whoever goes on writes it, and notes it under the revision that it has.
+    assert_eq!(counts(&shop.try_import(&path, noting("written.jsonl")).await.unwrap())[0], 2);
+    let noted = std::fs::read_to_string(shop.path("written.jsonl")).unwrap();
+    let done: Written = serde_json::from_str(&noted).unwrap();
+    assert_eq!((done.added.len(), done.revision), (2, shop.entries().await[0].revision));
+}
+
+#[tokio::test]
 async fn new_vectors_do_not_undo_what_was_edited_or_deleted_meanwhile() {
     let shop = Shop::open().await;
     shop.import(&shop.file("faq.csv", "问题,答案\n一,甲\n二,乙\n三,丙\n")).await;

@@ -2,9 +2,11 @@
 //! whoever takes the import back.
 
 use std::collections::HashSet;
+use std::io::SeekFrom;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::{Judged, Run, embed};
 use crate::error::Result;
@@ -29,7 +31,7 @@ pub(super) struct Write {
     pub(super) row: Candidate,
 }
 
-/// What one commit of an import did.
+/// What one commit of an import did, or was about to do when it was broken off.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Written {
     /// The knowledge version that it made.
@@ -103,14 +105,47 @@ impl Run<'_> {
         self.commit(embedder.id(), &writes, &[], done).await
     }
 
-    /// Commits, and notes down what was done.
+    /// Notes down what is about to be done, then commits: a kill in between leaves a line too many, which takes nothing
+    /// back, rather than rows that nobody could take back.
     pub(super) async fn commit(&self, embedder: &str, writes: &[EntryWrite], deletes: &[EntryId], done: Written) -> Result<()> {
-        let revision = self.knowledge.store().commit_by(self.tenant, embedder, writes, deletes, &self.by).await?;
+        let pending = self.knowledge.store().prepare_commit(self.tenant, embedder, writes, deletes, &self.by).await?;
+        if let Some(path) = &self.written {
+            note(path, &serde_json::to_string(&Written { revision: pending.revision, ..done })?).await?;
+        }
+        pending.commit().await?;
         self.knowledge.nudge();
-        let Some(path) = &self.written else { return Ok(()) };
-        let line = serde_json::to_string(&Written { revision, ..done })?;
-        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(path).await?;
-        file.write_all(format!("{line}\n").as_bytes()).await?;
-        Ok(file.flush().await?)
+        Ok(())
+    }
+}
+
+/// Appends a line; one that was torn off before it stays a line of its own.
+async fn note(path: &Path, line: &str) -> Result<()> {
+    let mut file = tokio::fs::OpenOptions::new().create(true).read(true).append(true).open(path).await?;
+    let length = file.metadata().await?.len();
+    let mut torn = false;
+    if length > 0 {
+        file.seek(SeekFrom::Start(length - 1)).await?;
+        torn = file.read_u8().await? != b'\n';
+    }
+    let begin = if torn { "\n" } else { "" };
+    file.write_all(format!("{begin}{line}\n").as_bytes()).await?;
+    Ok(file.flush().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_was_torn_off_takes_no_other_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("written.jsonl");
+        for line in ["{\"a\":1}", "{\"b\":2}"] {
+            note(&path, line).await.unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
+        std::fs::write(&path, "{\"a\":1}\n{\"b").unwrap();
+        note(&path, "{\"c\":3}").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\n{\"c\":3}\n");
     }
 }

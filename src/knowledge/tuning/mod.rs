@@ -1,5 +1,5 @@
 //! What a shop's own labelled questions say about its search: the weights and the threshold that
-//! `kb eval --tune --keep` found stand in for the configured ones, for this shop only.
+//! `kb eval --tune` found stand in for the configured ones, for this shop only.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
