@@ -636,7 +636,7 @@ words: number,
  */
 synonyms: number, 
 /**
- * What `kb eval --tune --keep` has put in place of the configuration.
+ * What `kb eval --tune` has put in place of the configuration.
  */
 tuning: Tuning | null, };
 
