@@ -32,6 +32,8 @@ impl Turning {
             () = cancel.cancelled() => Ending::Cancelled,
             ending = self.listen(&model, request, &mut answer, &mut usage) => ending,
         };
+        // Before the end decides what could not be known.
+        let sure = answer.split.is_sure();
         answer.end(self, matches!(ending, Ending::Finished(FinishReason::Stop)));
         if let Err(error) = self.engine.0.parts.ledger.pay_in_vain(&self.tenant, &model, &self.attempts, &self.beside).await {
             tracing::error!(turn = %self.turn.id, code = error.code(), causes = error.causes(), "a try in vain was not counted: {error}");
@@ -54,7 +56,7 @@ impl Turning {
             );
         }
         let whole = matches!(ending, Ending::Finished(FinishReason::Stop));
-        if whole || !answer.said.is_empty() && answer.split.is_sure() {
+        if whole || !answer.said.is_empty() && sure {
             self.model.heard(stray);
         } else if heard_out && !answer.said.is_empty() {
             // Neither an answer nor thoughts as far as anybody can know: it is not told, and the next one waits as well.
