@@ -235,6 +235,27 @@ async fn a_conflicting_row_replaces_the_entry_that_it_conflicts_with() {
 }
 
 #[tokio::test]
+async fn a_row_replaces_its_entry_although_another_conflicts_too() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    for (id, answer) in [("moon-a", "十八点。"), ("moon-b", "十九点。")] {
+        let entry = json!({"id": id, "question": "月亮仓几点关门？", "answer": answer});
+        assert_eq!(call(&server, "POST", &format!("{ENTRIES}?accept_conflicts=true"), &admin, entry).await.0, 201);
+    }
+    let rows = "question,answer\n月亮仓几点关门？,二十点。\n";
+    let plan: Value = upload(&server, &admin, &[("rival.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!(fates(&plan), [(2, "conflicting")], "{plan}");
+    let replaced = plan["rows"][0]["old"]["id"].as_str().unwrap();
+    let (other, stays) = if replaced == "moon-a" { ("moon-b", "十九点。") } else { ("moon-a", "十八点。") };
+    let path = format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap());
+    let (status, done) = call(&server, "POST", &path, &admin, json!({"replace": [plan["rows"][0]["n"]]})).await;
+    let report = &done["applied"];
+    assert_eq!((status, &report["changed"], &report["added"], &report["conflicts"]), (200, &json!(1), &json!(0), &json!(0)), "{done}");
+    assert_eq!(server.json(&format!("{ENTRIES}/{replaced}"), &admin).await["answer"], "二十点。");
+    assert_eq!(server.json(&format!("{ENTRIES}/{other}"), &admin).await["answer"], stays, "accepted before, it stays");
+}
+
+#[tokio::test]
 async fn a_column_that_is_missing_leaves_what_an_entry_has() {
     let server = Server::small().await;
     let admin = server.admin.clone();
