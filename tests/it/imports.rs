@@ -256,6 +256,30 @@ async fn a_row_replaces_its_entry_although_another_conflicts_too() {
 }
 
 #[tokio::test]
+async fn rows_that_were_not_taken_are_told_with_all_their_cells() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let rows = "question,answer,market,valid_to,similar\n\
+        星星仓几点关门？,,JP,2030-01-01,星星仓营业时间\n\
+        星星仓几点开门？,八点。,JP,,星星仓开门##星星仓上班\n\
+        星星仓几点开门？,九点。,JP,,星星仓开门##星星仓上班\n";
+    let plan: Value = upload(&server, &admin, &[("stars.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!(fates(&plan), [(2, "failed"), (3, "added"), (4, "conflicting")], "{plan}");
+    let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 200);
+    for import in [plan, server.json(&path, &admin).await] {
+        let (failed, taken, held) = (&import["rows"][0]["cells"], &import["rows"][1]["cells"], &import["rows"][2]["cells"]);
+        assert_eq!(
+            (&failed["market"], &failed["valid_to"], &failed["similar"]),
+            (&json!("JP"), &json!("2030-01-01"), &json!("星星仓营业时间"))
+        );
+        assert!(failed["id"].is_string() && held["id"].is_string(), "corrected, neither takes another's place: {import}");
+        assert_eq!((&held["market"], &held["answer"], taken), (&json!("JP"), &json!("九点。"), &Value::Null), "{import}");
+        assert!(held["similar"].as_str().unwrap().contains("星星仓上班"), "{import}");
+    }
+}
+
+#[tokio::test]
 async fn a_column_that_is_missing_leaves_what_an_entry_has() {
     let server = Server::small().await;
     let admin = server.admin.clone();
