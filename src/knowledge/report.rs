@@ -273,6 +273,14 @@ mod tests {
     }
 
     #[test]
+    fn the_consoles_table_has_the_same_columns() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/console/report.ts")).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+        assert!(page.contains(&format!("PLACE = [{}]", names(&PLACE))), "where and why");
+        assert!(page.contains(&format!("FIELDS = [{}]", names(&Field::ALL.map(Field::name)))), "the row's own cells");
+    }
+
+    #[test]
     fn the_table_of_rows_imports_again() {
         let folder = tempfile::tempdir().unwrap();
         let mut cells = Cells::default();

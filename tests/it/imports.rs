@@ -235,6 +235,51 @@ async fn a_conflicting_row_replaces_the_entry_that_it_conflicts_with() {
 }
 
 #[tokio::test]
+async fn a_row_replaces_its_entry_although_another_conflicts_too() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    for (id, answer) in [("moon-a", "十八点。"), ("moon-b", "十九点。")] {
+        let entry = json!({"id": id, "question": "月亮仓几点关门？", "answer": answer});
+        assert_eq!(call(&server, "POST", &format!("{ENTRIES}?accept_conflicts=true"), &admin, entry).await.0, 201);
+    }
+    let rows = "question,answer\n月亮仓几点关门？,二十点。\n";
+    let plan: Value = upload(&server, &admin, &[("rival.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!(fates(&plan), [(2, "conflicting")], "{plan}");
+    let replaced = plan["rows"][0]["old"]["id"].as_str().unwrap();
+    let (other, stays) = if replaced == "moon-a" { ("moon-b", "十九点。") } else { ("moon-a", "十八点。") };
+    let path = format!("{IMPORTS}/{}/apply", plan["id"].as_str().unwrap());
+    let (status, done) = call(&server, "POST", &path, &admin, json!({"replace": [plan["rows"][0]["n"]]})).await;
+    let report = &done["applied"];
+    assert_eq!((status, &report["changed"], &report["added"], &report["conflicts"]), (200, &json!(1), &json!(0), &json!(0)), "{done}");
+    assert_eq!(server.json(&format!("{ENTRIES}/{replaced}"), &admin).await["answer"], "二十点。");
+    assert_eq!(server.json(&format!("{ENTRIES}/{other}"), &admin).await["answer"], stays, "accepted before, it stays");
+}
+
+#[tokio::test]
+async fn rows_that_were_not_taken_are_told_with_all_their_cells() {
+    let server = Server::small().await;
+    let admin = server.admin.clone();
+    let rows = "question,answer,market,valid_to,similar\n\
+        星星仓几点关门？,,JP,2030-01-01,星星仓营业时间\n\
+        星星仓几点开门？,八点。,JP,,星星仓开门##星星仓上班\n\
+        星星仓几点开门？,九点。,JP,,星星仓开门##星星仓上班\n";
+    let plan: Value = upload(&server, &admin, &[("stars.csv", rows.as_bytes())], &[]).await.json().await.unwrap();
+    assert_eq!(fates(&plan), [(2, "failed"), (3, "added"), (4, "conflicting")], "{plan}");
+    let path = format!("{IMPORTS}/{}", plan["id"].as_str().unwrap());
+    assert_eq!(call(&server, "POST", &format!("{path}/apply"), &admin, Value::Null).await.0, 200);
+    for import in [plan, server.json(&path, &admin).await] {
+        let (failed, taken, held) = (&import["rows"][0]["cells"], &import["rows"][1]["cells"], &import["rows"][2]["cells"]);
+        assert_eq!(
+            (&failed["market"], &failed["valid_to"], &failed["similar"]),
+            (&json!("JP"), &json!("2030-01-01"), &json!("星星仓营业时间"))
+        );
+        assert!(failed["id"].is_string() && held["id"].is_string(), "corrected, neither takes another's place: {import}");
+        assert_eq!((&held["market"], &held["answer"], taken), (&json!("JP"), &json!("九点。"), &Value::Null), "{import}");
+        assert!(held["similar"].as_str().unwrap().contains("星星仓上班"), "{import}");
+    }
+}
+
+#[tokio::test]
 async fn a_column_that_is_missing_leaves_what_an_entry_has() {
     let server = Server::small().await;
     let admin = server.admin.clone();

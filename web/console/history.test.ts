@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { changedLines } from './PromptHistory';
 import { used } from './Prompts';
 import { address, parse } from './route';
-import { cell } from './report';
+import { cell, line } from './report';
+import { words } from './words';
 
 it('finds the lines of a prompt that differ, also repeated ones', () => {
   expect(changedLines('a\nb\nb\nc', 'a\nb\nd')).toEqual({ gone: ['b', 'c'], come: ['d'] });
@@ -23,4 +24,12 @@ it('gives a spreadsheet nothing to run', () => {
   expect(cell('=HYPERLINK("x")')).toBe('"\'=HYPERLINK(""x"")"');
   expect(cell('a,b')).toBe('"a,b"');
   expect(cell(undefined)).toBe('');
+});
+
+it('reports a row with all its cells as they were read', () => {
+  const cells = { id: 'x', question: '满减', market: 'JP', similar: '["a","b"]', valid_to: '明天', answer: '-5 元' };
+  const row = { n: 0, fate: 'failed', file: 'a.csv', row: 2, code: 'bad_date', message: 'no date', cells } as const;
+  const told = line(row, words.en);
+  expect(told).toMatch(/^a\.csv,,2,failed,bad_date,/);
+  expect(told).toMatch(/,x,满减,"\[""a"",""b""\]",,-5 元,,,JP,,,明天,,,$/);
 });

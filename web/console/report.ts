@@ -1,4 +1,4 @@
-// What a plan says of each row, as a table for a spreadsheet.
+// The failed and the conflicting rows of a plan as a table for a spreadsheet, to be corrected and imported again.
 
 import type { ImportPlan, PlannedRow } from '../shared/wire';
 import { call, query } from './api';
@@ -7,23 +7,28 @@ import type { Words } from './words';
 
 const AT_ONCE = 500;
 
+// As `kb import --report` names them: by these the table is read again.
+const PLACE = ['file', 'sheet', 'row', 'status', 'code', 'message'];
+const FIELDS = ['id', 'question', 'similar', 'not', 'answer', 'category', 'tags', 'market', 'locale', 'valid_from', 'valid_to', 'source', 'url', 'direct'];
+
+const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
 /** A cell; what a spreadsheet would take for a formula is marked as text. */
 export function cell(value: string | number | undefined): string {
-  const text = typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? '');
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return quoted(typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ''));
 }
 
+/** The row's own cells stay as they were read: they come back. */
 export function line(row: PlannedRow, say: Words): string {
-  const content = row.new ?? row.old;
-  const why = reasonOf(row, say);
-  return [say.fates[row.fate], row.file, row.sheet, row.row, row.id, why, content?.question, content?.answer].map(cell).join(',');
+  const place = [row.file, row.sheet, row.row, row.fate, row.code, reasonOf(row, say)].map(cell);
+  return [...place, ...FIELDS.map((field) => quoted(row.cells?.[field] ?? ''))].join(',');
 }
 
 export async function saveReport(plan: ImportPlan, say: Words): Promise<void> {
-  const lines = [say.reportHead.map(cell).join(',')];
+  const lines = [[...PLACE, ...FIELDS].join(',')];
   for (let after: number | null = 0; after !== null; ) {
     const page: ImportPlan = await call('GET', `/knowledge/imports/${plan.id}${query({ after, limit: AT_ONCE })}`);
-    lines.push(...page.rows.filter((row) => row.fate !== 'unchanged').map((row) => line(row, say)));
+    lines.push(...page.rows.filter((row) => row.cells).map((row) => line(row, say)));
     after = page.next;
   }
   const link = document.createElement('a');

@@ -84,7 +84,7 @@ export type EntryVersion = { revision: number, action: 'changed' | 'deleted', by
 export type Fate = 'added' | 'changed' | 'unchanged' | 'duplicate' | 'conflicting' | 'failed' | 'deleted' | 'skipped';
 
 /** A row of a file, and what would become of it. */
-export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent> & { id?: string }, over?: Partial<EntryContent>, instead?: Partial<EntryContent> };
+export type PlannedRow = { n: number, fate: Fate, file: string, sheet?: string, row: number, id?: string, code?: string, message?: string, details?: Record<string, unknown>, new?: Partial<EntryContent>, old?: Partial<EntryContent> & { id?: string }, over?: Partial<EntryContent>, instead?: Partial<EntryContent>, cells?: Record<string, string> };
 
 export type ImportCounts = { added: number, changed: number, unchanged: number, duplicates: number, conflicts: number, failed: number, deleted?: number, skipped?: number, notes?: Array<string>, revision: number };
 

@@ -48,6 +48,9 @@ pub struct Planned {
     /// What the entry that it conflicts with would say if it were replaced: what the file has no column for stays.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub instead: Option<Value>,
+    /// The cells of a row that failed or conflicts, as the table of `--report` has them; empty ones are left out.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cells: Option<Value>,
 }
 
 /// Writes a plan.

@@ -242,6 +242,13 @@ struct Left {
     cells: Cells,
 }
 
+impl Left {
+    /// A duplicate needs no work, and imported again it would be taken for a change of its twin.
+    fn is_to_correct(&self) -> bool {
+        self.status != "duplicate"
+    }
+}
+
 /// A row to be judged.
 struct Judged {
     n: u64,
@@ -409,8 +416,7 @@ impl<'a> Run<'a> {
         self.plan_unjudged(&left, skipped).await?;
         let Some(mut table) = self.table.take() else { return Ok(()) };
         let written = tokio::task::spawn_blocking(move || {
-            // A duplicate needs no work, and imported again it would be taken for a change of its twin.
-            let mut to_correct = left.iter().filter(|left| left.status != "duplicate");
+            let mut to_correct = left.iter().filter(|left| left.is_to_correct());
             to_correct.try_for_each(|left| table.add(left.status, &left.problem, &left.cells))?;
             table.flush()?;
             Ok::<_, Error>(table)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
+use serde_json::Value;
 
 use super::{Judged, Left, Run};
 use crate::error::{Error, Result};
@@ -57,6 +58,8 @@ impl Run<'_> {
                     let completed = judged.row.clone().completed(old);
                     object(&completed.draft, self.zone)
                 }),
+                // Comes with those that were not taken.
+                cells: None,
             });
         }
         self.planned = planned;
@@ -97,6 +100,12 @@ impl Run<'_> {
         // As they stand in their file, which the judged rows do already.
         let mut rows = std::mem::take(&mut self.planned);
         rows.extend(planned);
+        // A page makes the same table of them as `--report`.
+        let to_correct = left.iter().filter(|left| left.is_to_correct());
+        let cells: HashMap<u64, Value> = to_correct.map(|left| (left.n, left.cells.to_json())).collect();
+        for row in &mut rows {
+            row.cells = cells.get(&row.n).cloned();
+        }
         rows.extend(skipped);
         rows.sort_by_key(|row| row.n);
         self.write_plan(rows).await

@@ -298,7 +298,9 @@ impl Planner {
             Ok(id) => id,
             Err(verdict) => return verdict,
         };
-        let (id, known) = match self.replaced(row, &id, base) {
+        let replaced = self.replaced(row, &id, base);
+        let decided = replaced.is_some();
+        let (id, known) = match replaced {
             Some(other) => {
                 // Its own name is not free for another row either.
                 self.seen.take(&id, row.taken(false));
@@ -309,7 +311,9 @@ impl Planner {
         let whole = base.seen_whole(row, &id);
         let row = whole.as_ref();
         let same = known.as_ref().is_some_and(|known| known.content_hash == row.content_hash);
+        // Whoever said what it replaces has decided: another entry that conflicts as well stays beside it, as it did before.
         if !same
+            && !decided
             && !self.rules.as_is
             && let Some(mut verdict) = self.rival(row, &id, base).or_else(|| self.nearly_asked(row, &id, base))
         {
