@@ -4,6 +4,11 @@ import { createServer } from 'node:http';
 import { identity } from './sign.mjs';
 
 const { IDENTITY_SECRET, SITE_KEY, COPILOT = 'http://127.0.0.1:8787', PORT = 8000 } = process.env;
+// An empty secret would sign as well, and anybody could do the same.
+if (!IDENTITY_SECRET || !SITE_KEY) {
+  console.error('Set IDENTITY_SECRET and SITE_KEY: `merchant-copilot key issue` makes them, with --role identity and --role site.');
+  process.exit(1);
+}
 
 createServer((request, response) => {
   // A real shop asks its own session who this is, and never the page.

@@ -9,4 +9,12 @@ export function identity(secret, user, seconds = 300) {
   return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(identity(process.env.IDENTITY_SECRET, process.argv[2]));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { IDENTITY_SECRET } = process.env;
+  // An empty secret would sign as well, and anybody could do the same.
+  if (!IDENTITY_SECRET) {
+    console.error('IDENTITY_SECRET is not set: give it the secret of `merchant-copilot key issue --role identity`.');
+    process.exit(1);
+  }
+  console.log(identity(IDENTITY_SECRET, process.argv[2]));
+}

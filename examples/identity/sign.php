@@ -9,5 +9,11 @@ function identity(string $secret, string $user, int $seconds = 300): string
 }
 
 if (realpath($_SERVER['SCRIPT_FILENAME'] ?? '') === __FILE__) {
-    echo identity(getenv('IDENTITY_SECRET'), $argv[1]), "\n";
+    $secret = getenv('IDENTITY_SECRET');
+    // An empty secret would sign as well, and anybody could do the same.
+    if ($secret === false || $secret === '') {
+        fwrite(STDERR, "IDENTITY_SECRET is not set: give it the secret of `merchant-copilot key issue --role identity`.\n");
+        exit(1);
+    }
+    echo identity($secret, $argv[1]), "\n";
 }

@@ -13,4 +13,8 @@ def identity(secret: str, user: str, seconds: int = 300) -> str:
 
 
 if __name__ == "__main__":
-    print(identity(os.environ["IDENTITY_SECRET"], sys.argv[1]))
+    secret = os.environ.get("IDENTITY_SECRET")
+    # An empty secret would sign as well, and anybody could do the same.
+    if not secret:
+        sys.exit("IDENTITY_SECRET is not set: give it the secret of `merchant-copilot key issue --role identity`.")
+    print(identity(secret, sys.argv[1]))

@@ -367,6 +367,33 @@ fn a_chat_with_an_unknown_model_says_which_there_are_and_reads_nothing() {
 }
 
 #[test]
+fn a_chat_whose_model_cannot_be_reached_shows_the_error_and_nothing_of_an_answer() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let mut typing = Command::new("bash");
+    typing.args(["-c", "printf '怎么修改退货地址？\\n' | \"$@\"", "bash", BINARY, "--data-dir"]).arg(&shop.data).arg("chat");
+    // Nobody listens on port 9.
+    typing.envs([("OPENAI_API_KEY", "sk-fake-secret"), ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1"), ("OPENAI_MODEL", "nobody")]);
+    let output = typing.output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(shown.trim().is_empty() && !said.trim().is_empty(), "{shown}\n{said}");
+    assert!(!output.status.success(), "{said}");
+}
+
+#[tokio::test]
+async fn a_chat_with_a_site_key_says_which_key_the_terminal_needs() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let issued = shop.run(["key", "issue", "--role", "site", "--origin", "https://shop.example.com"]).done();
+    let serving = Serving::start(&shop.data);
+    serving.ready().await;
+    let ran = shop.run(["chat", "--url", &serving.url, "--key", issued.json["key"].as_str().unwrap()]);
+    let message = ran.failed_with("session_refused");
+    assert!(message.contains("--role member"), "{message}");
+}
+
+#[test]
 fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
     let shop = Shop::new();
     let said = |arguments: &[&str]| {

@@ -7,6 +7,7 @@ const tag = (lang: Lang) => (lang === 'zh' ? 'zh-CN' : 'en-GB');
 /** Relative within a day, absolute beyond. */
 export function when(ms: number, lang: Lang, now = Date.now()): string {
   const minutes = Math.round((ms - now) / 60_000);
+  if (minutes === 0 && ms <= now) return lang === 'zh' ? '刚刚' : 'just now';
   if (Math.abs(minutes) < 24 * 60) {
     const relative = new Intl.RelativeTimeFormat(tag(lang), { numeric: 'auto' });
     return Math.abs(minutes) < 60 ? relative.format(minutes, 'minute') : relative.format(Math.round(minutes / 60), 'hour');

@@ -163,7 +163,12 @@ async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStr
     link.send(&json!({"type": "session.open", "id": "open", "token": key.reveal()})).await?;
     let ready = link.frame().await?;
     if ready["type"] != "session.ready" {
-        let message = ready["message"].as_str().unwrap_or("The server did not greet.");
+        // What the server says of a site key is for a page's owner.
+        let message = if ready["code"] == "origin_not_allowed" {
+            "A site key opens the chat on its pages only. The terminal needs a member key: `merchant-copilot key issue --role member`."
+        } else {
+            ready["message"].as_str().unwrap_or("The server did not greet.")
+        };
         return Err(Error::unauthenticated("session_refused", message));
     }
     let models = ready["models"].as_array().into_iter().flatten().filter_map(|model| model["id"].as_str().map(str::to_owned)).collect();

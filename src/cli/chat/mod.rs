@@ -76,6 +76,10 @@ struct Talk {
 struct Heard {
     response: Option<Value>,
     sources: Value,
+    /// Some of the text has come.
+    text: bool,
+    /// It failed before any text: there is an error and nothing that AI made.
+    failed: bool,
 }
 
 impl Talk {
@@ -130,7 +134,8 @@ impl Talk {
             tokio::select! {
                 frame = link.frame() => {
                     let Some(code) = self.hear(&frame?, &mut heard) else { continue };
-                    if let Some(mark) = link.ai_mark().of(Language::of(question).code()).filter(|_| heard.response.is_some() && !self.json) {
+                    let answered = heard.response.is_some() && !heard.failed;
+                    if let Some(mark) = link.ai_mark().of(Language::of(question).code()).filter(|_| answered && !self.json) {
                         print::line(format!("  {mark}"));
                     }
                     return Ok(code);
@@ -155,8 +160,17 @@ impl Talk {
         match frame["type"].as_str().unwrap_or_default() {
             "response.created" => heard.response = Some(frame["response_id"].clone()),
             "response.sources" => heard.sources = frame["sources"].clone(),
-            "response.text.delta" if !self.json => print::piece(frame["delta"].as_str().unwrap_or_default()),
-            "response.done" => return Some(self.ended(frame, &heard.sources)),
+            "response.text.delta" => {
+                let delta = frame["delta"].as_str().unwrap_or_default();
+                heard.text |= !delta.is_empty();
+                if !self.json {
+                    print::piece(delta);
+                }
+            }
+            "response.done" => {
+                heard.failed = !heard.text && frame["error"].is_object();
+                return Some(self.ended(frame, heard));
+            }
             "error" => {
                 if !self.json {
                     print::aside(frame["message"].as_str().unwrap_or("The server reports an error."));
@@ -168,12 +182,14 @@ impl Talk {
         None
     }
 
-    fn ended(&self, done: &Value, sources: &Value) -> u8 {
+    fn ended(&self, done: &Value, heard: &Heard) -> u8 {
         if !self.json {
-            print::line("");
-            for source in sources.as_array().into_iter().flatten() {
-                let url = source["url"].as_str().map(|url| format!("  {url}")).unwrap_or_default();
-                print::line(format!("  [{}] {}{url}", source["n"], source["title"].as_str().unwrap_or_default()));
+            if !heard.failed {
+                print::line("");
+                for source in heard.sources.as_array().into_iter().flatten() {
+                    let url = source["url"].as_str().map(|url| format!("  {url}")).unwrap_or_default();
+                    print::line(format!("  [{}] {}{url}", source["n"], source["title"].as_str().unwrap_or_default()));
+                }
             }
             if let Some(message) = done.pointer("/error/message").and_then(Value::as_str) {
                 print::aside(message);

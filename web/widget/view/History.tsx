@@ -130,7 +130,8 @@ export function when(at: number, lang: Lang, now = Date.now()): string {
   const tag = lang === 'zh' ? 'zh-CN' : 'en-GB';
   const minutes = Math.round((at - now) / 60_000);
   const ago = new Intl.RelativeTimeFormat(tag, { numeric: 'auto' });
-  if (minutes > -60) return ago.format(Math.min(0, minutes), 'minute');
+  if (minutes > -1) return lang === 'zh' ? '刚刚' : 'just now';
+  if (minutes > -60) return ago.format(minutes, 'minute');
   if (minutes > -24 * 60) return ago.format(Math.round(minutes / 60), 'hour');
   return new Date(at).toLocaleDateString(tag, { year: 'numeric', month: 'short', day: 'numeric' });
 }
