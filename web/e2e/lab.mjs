@@ -178,8 +178,11 @@ async function dictionary(page) {
   });
   await check('words that somebody else wrote in the meantime stay', async () => {
     await id('word-lines').fill('年货节');
+    // What the page reads after it has saved is its own: somebody else writes after that.
+    const seen = page.waitForResponse((reply) => reply.url().endsWith('/knowledge/words') && reply.request().method() === 'GET');
     await id('save-words').click();
     await id('undo').waitFor();
+    await seen;
     await api('PUT', '/knowledge/words', { words: ['别人的词'], synonyms: [] });
     await id('undo').click();
     await id('toast').getByText('别人刚刚改过词典').waitFor();
