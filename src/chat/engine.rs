@@ -405,8 +405,7 @@ impl ChatEngine {
         draft.url = draft.url.take().filter(|url| is_web(url));
         for text in [&mut draft.question, &mut draft.answer].into_iter().chain(&mut draft.market).chain(&mut draft.category) {
             let readable = safety.source(tenant, text).await.text;
-            let mut hold = safety.answer(tenant, Language::of(&readable), &given, "");
-            *text = hold.push(&readable) + &hold.finish();
+            *text = safety.shown(tenant, Language::of(&readable), &readable, &given).text;
         }
         entry
     }

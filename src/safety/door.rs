@@ -9,6 +9,7 @@ use super::injection::{Control, Injection};
 use super::judge::Judge;
 use super::links::Links;
 use super::personal::PersonalData;
+use super::seen::{self, Seen};
 use super::words::WordList;
 use super::{Action, AuditedVerdict, Checked, Guardrail, Look, Notes, Rule, Stage, store};
 use crate::config::SafetyConfig;
@@ -43,6 +44,7 @@ struct Inner {
     of_tenants: HashMap<String, Words>,
     of_all: Words,
     judge: Option<Arc<dyn Guardrail>>,
+    seen: Seen,
     db: Db,
     clock: Clock,
 }
@@ -77,6 +79,7 @@ impl Safety {
             of_all: Words::new(&config.words)?,
             config: config.clone(),
             judge: judge.map(|model| Arc::new(Judge::new(model, ledger)) as Arc<dyn Guardrail>),
+            seen: Seen::default(),
             db,
             clock,
         })))
@@ -119,6 +122,10 @@ impl Safety {
 
     /// A retrieved text before a model reads it: sentences that speak to the model go.
     pub async fn source(&self, tenant: &TenantId, text: &str) -> Checked {
+        let key = seen::key(["source", tenant.as_str(), text]);
+        if let Some(checked) = self.0.seen.get(&key, text) {
+            return checked;
+        }
         // Phones and addresses in the shop's own knowledge are published by it.
         let mut rules = self.personal(PersonalData::beside([text]));
         rules.push(Arc::new(Control));
@@ -127,7 +134,26 @@ impl Safety {
             rules.push(Arc::new(Injection(Action::Redact)));
         }
         let look = Look { tenant, stage: Stage::Source, language: Language::of(text), beside: None };
-        check(&[Arc::new(Rules(rules))], text, &look).await
+        let checked = check(&[Arc::new(Rules(rules))], text, &look).await;
+        self.0.seen.keep(key, text, &checked);
+        checked
+    }
+
+    /// A text of a row as it may be shown: like an answer that is drawn from `given`.
+    pub fn shown(&self, tenant: &TenantId, language: Language, text: &str, given: &[&str]) -> Checked {
+        let said_in = match language {
+            Language::Zh => "shown.zh",
+            Language::En => "shown.en",
+        };
+        let key = seen::key([said_in, tenant.as_str(), text].into_iter().chain(given.iter().copied()));
+        if let Some(checked) = self.0.seen.get(&key, text) {
+            return checked;
+        }
+        let mut hold = self.answer(tenant, language, given, "");
+        let shown = hold.push(text) + &hold.finish();
+        let checked = Checked { text: shown, refused: false, notes: hold.notes().clone() };
+        self.0.seen.keep(key, text, &checked);
+        checked
     }
 
     /// Watches an answer that is drawn from `sources`; `instruction` is what it may not repeat.

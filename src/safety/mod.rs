@@ -21,6 +21,7 @@ pub mod judge;
 pub mod links;
 mod numbers;
 pub mod personal;
+mod seen;
 mod store;
 pub mod words;
 

@@ -33,7 +33,7 @@ impl PersonalData {
     /// Everything in `sources` that is a phone or an e-mail address is published by the shop itself.
     pub fn beside<'a>(sources: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known = BTreeSet::new();
-        for source in sources {
+        for source in sources.into_iter().filter(|source| may_have(source)) {
             let folded = Folded::width(source);
             let contacts = found(&folded.text).into_iter().filter(|(_, rule)| matches!(*rule, PHONE | EMAIL_RULE));
             known.extend(contacts.map(|(span, _)| key(&folded.text[span])));

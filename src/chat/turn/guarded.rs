@@ -88,10 +88,9 @@ impl Turning {
 
     /// A text of a row as it may go to a client: like an answer that is drawn from `given`.
     pub(super) fn presentable(&mut self, text: &str, given: &[&str]) -> String {
-        let mut hold = self.engine.0.parts.safety.answer(&self.tenant, self.language, given, "");
-        let shown = hold.push(text) + &hold.finish();
-        self.checked.notes.merge(hold.notes());
-        shown
+        let shown = self.engine.0.parts.safety.shown(&self.tenant, self.language, text, given);
+        self.checked.notes.merge(&shown.notes);
+        shown.text
     }
 
     /// Questions that may be offered as they are: one in which something had to be replaced would find no row.

@@ -13,7 +13,7 @@ const LARGEST: f32 = 1_023.0;
 const LARGEST_ASKED: f32 = 32_767.0;
 const LARGEST_SUM: f32 = 2e9;
 /// At least so many rows are compared number by number: all of a small shop.
-const COMPARED: usize = 8_192;
+pub const COMPARED: usize = 4_096;
 /// Of more rows, one in so many.
 const ONE_IN: usize = 32;
 /// Signs in a piece of a sketch.
@@ -129,12 +129,13 @@ impl Packed {
         Some(places)
     }
 
-    /// Rows that may be near, each with its owner: all of the owners that are looked for where those are few, otherwise
-    /// those whose sketches agree best with the question's. An owner's rows follow each other.
-    pub fn near(&self, asked: &Asked, wanted: impl Fn(u32) -> bool) -> Vec<(usize, u32)> {
+    /// Rows that may be near, each with its owner: all of the owners that are looked for where there are at most `compared`
+    /// rows, otherwise at least so many of those whose sketches agree best with the question's. An owner's rows follow
+    /// each other.
+    pub fn near(&self, asked: &Asked, compared: usize, wanted: impl Fn(u32) -> bool) -> Vec<(usize, u32)> {
         let there = |owner: u32| owner != GONE && wanted(owner);
         let rows = || self.owners.iter().copied().enumerate();
-        if self.owners.len() - self.gone <= COMPARED {
+        if self.owners.len() - self.gone <= compared {
             return rows().filter(|(_, owner)| there(*owner)).collect();
         }
         let mut apart = vec![0; self.owners.len()];
@@ -150,7 +151,7 @@ impl Packed {
             }
         }
         let counts: Vec<usize> = counts.iter().map(|four| four.iter().sum()).collect();
-        let enough = COMPARED.max(counts.iter().sum::<usize>() / ONE_IN);
+        let enough = compared.max(counts.iter().sum::<usize>() / ONE_IN);
         let mut so_far = 0;
         let short = |count: &&usize| {
             let short = so_far < enough;
@@ -237,7 +238,7 @@ mod tests {
     }
 
     fn all(packed: &Packed, asked: &[f32]) -> Vec<(usize, u32)> {
-        packed.near(&packed.asked(asked).unwrap(), |_| true)
+        packed.near(&packed.asked(asked).unwrap(), COMPARED, |_| true)
     }
 
     /// Vectors about one of a few hundred topics each, as a shop's rows are; the same numbers give the same ones.
@@ -262,14 +263,14 @@ mod tests {
             let asked = packed.asked(&about(topics, rows + asked)).unwrap();
             let mut exact: Vec<(f32, usize)> = (10..rows).map(|row| (packed.cosine(row, &asked), row)).collect();
             exact.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let near = packed.near(&asked, |_| true);
+            let near = packed.near(&asked, COMPARED, |_| true);
             let one_by_one: Vec<f32> = near.iter().map(|(row, _)| packed.cosine(*row, &asked)).collect();
             assert_eq!(packed.cosines(&near, &asked), one_by_one);
             assert!((COMPARED..rows / 2).contains(&near.len()), "{}", near.len());
             assert!(near.is_sorted() && near.iter().all(|(row, owner)| *row as u32 == *owner && *row >= 10));
             let found = exact.iter().take(10).filter(|(_, row)| near.binary_search(&(*row, *row as u32)).is_ok()).count();
             assert_eq!(found, 10);
-            assert_eq!(packed.near(&asked, |owner| owner < 100).len(), 90, "few are all compared");
+            assert_eq!(packed.near(&asked, COMPARED, |owner| owner < 100).len(), 90, "few are all compared");
         }
     }
 

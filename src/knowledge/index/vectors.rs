@@ -8,13 +8,17 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use async_trait::async_trait;
 
-use super::packed::{Asked, Packed};
+use super::packed::{Asked, COMPARED, Packed};
 use super::{BEST, COUNTED, Filter, LegQuery, NOTS, PassageIndex, SAME, Scored, locale_key, market_key};
 use crate::compute;
 use crate::error::Result;
 use crate::ids::{EntryId, TenantId, Timestamp};
 use crate::knowledge::store::{Change, StoredPassage};
 use crate::knowledge::{PassageKind, Revision};
+
+/// Of phrasings that a row does not answer only those count that are close to the question, and these agree with it in
+/// most signs: fewer are compared.
+const COMPARED_NOTS: usize = 1_024;
 
 /// Vectors of all tenants, each in its own shelf.
 #[derive(Debug, Default)]
@@ -212,8 +216,8 @@ impl Shelf {
     fn search(&self, query: &[f32], filter: &Filter, limit: usize) -> Vec<Scored> {
         let Some(asked) = self.vectors.asked(query) else { return Vec::new() };
         let near = match self.may(filter) {
-            Some(may) => self.vectors.near(&asked, |slot| may[slot as usize]),
-            None => self.vectors.near(&asked, |_| true),
+            Some(may) => self.vectors.near(&asked, COMPARED, |slot| may[slot as usize]),
+            None => self.vectors.near(&asked, COMPARED, |_| true),
         };
         let mut best: Vec<(f32, u32)> = Vec::with_capacity(near.len());
         let cosines = self.vectors.cosines(&near, &asked);
@@ -250,8 +254,10 @@ impl Shelf {
 
     fn against(&self, query: &[f32], best: &[Scored]) -> Vec<Scored> {
         let Some(asked) = self.nots.asked(query) else { return Vec::new() };
-        let nots = self.nots.near(&asked, |_| true).into_iter();
-        let nots = nots.filter_map(|(row, slot)| Some((self.nots.cosine(row, &asked), row, self.item(slot)?)));
+        let near = self.nots.near(&asked, COMPARED_NOTS, |_| true);
+        let cosines = self.nots.cosines(&near, &asked);
+        let nots = near.into_iter().zip(cosines);
+        let nots = nots.filter_map(|((row, slot), cosine)| Some((cosine, row, self.item(slot)?)));
         let mut nearest: Vec<_> = nots.filter(|not| not.0 > 0.0).collect();
         let looked_at = NOTS.min(nearest.len());
         if looked_at == 0 {
