@@ -62,13 +62,20 @@ impl Finding {
     }
 }
 
+/// Every configuration key with its default.
+pub fn print_defaults() -> u8 {
+    print::piece(DEFAULTS);
+    DONE
+}
+
 impl Doctor {
+    /// Whether only the keys are asked for, not how anything is.
+    pub fn wants_defaults(&self) -> bool {
+        self.defaults
+    }
+
     /// Runs it.
     pub async fn run(self, config: Config, json: bool) -> Result<u8> {
-        if self.defaults {
-            print::piece(DEFAULTS);
-            return Ok(DONE);
-        }
         let findings = examine(config).await;
         let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
         if json {

@@ -121,6 +121,12 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 async fn execute(cli: Cli) -> Result<u8> {
+    if let Command::Doctor(doctor) = &cli.command
+        && doctor.wants_defaults()
+    {
+        // Asked for, too, by whoever's own configuration cannot be read.
+        return Ok(doctor::print_defaults());
+    }
     let config = cli.options.config()?;
     let data_dir = config.data_dir.clone();
     // What a command that was killed could not give away any more.

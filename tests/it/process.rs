@@ -281,9 +281,13 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     shop.run([OsStr::new("kb"), OsStr::new("eval"), eval.as_os_str()]).failed_with("bad_eval_file");
     let config = shop.file("config.toml", "[models]\nconect_ms = 1\n");
     let ran = shop.run([OsStr::new("--config"), config.as_os_str(), OsStr::new("kb"), OsStr::new("stats")]);
-    assert!(ran.failed_with("bad_config").contains("conect_ms"));
+    let said = ran.failed_with("bad_config");
+    assert!(said.contains("`models.conect_ms` in line 2 of ") && said.contains("Did you mean `models.connect_ms`?"), "{said}");
     let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["kb", "stats"]));
-    assert!(ran.failed_with("bad_config").contains("listenn"));
+    let said = ran.failed_with("bad_config");
+    assert!(said.contains("`listenn` in `COPILOT_") && said.contains("Did you mean `listen`?"), "{said}");
+    let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["doctor", "--defaults"])).done();
+    assert!(ran.out.contains("first_token_ms"), "the keys are told where they are needed: {ran:?}");
     finish(command(&shop.data).env("COPILOT_INDEX", "other://x").args(["kb", "stats"])).failed_with("bad_config");
     assert!(shop.run(["kb", "imprt"]).failed_with("bad_usage").contains("imprt"));
     shop.run(["kb", "search"]).failed_with("bad_usage");
