@@ -1,16 +1,19 @@
-//! `doctor`: what is configured, reachable, missing, and what to do about it. Changes nothing but
-//! what any command would (the data directory, a new database's tables).
+//! `doctor`: what is configured, reachable, missing, and what to do about it. Where nothing is kept yet it says what
+//! `serve` would make, and makes nothing.
 
+use std::io::{Error as IoError, ErrorKind, Result as IoResult};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::kb::renewing;
-use super::{DONE, PROBLEM, print};
-use crate::app::{Ground, ServerNote, health, listen};
+use super::{DONE, PROBLEM, has_data, neighbour, print};
+use crate::app::{Ground, ServerNote, health};
 use crate::config::{BotMode, Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::knowledge::Knowledge;
@@ -101,44 +104,78 @@ fn show(finding: &Finding) {
 }
 
 async fn examine(config: Config) -> Vec<Finding> {
-    let mut findings = vec![data_dir(&config), address(&config).await];
-    match Ground::open(config.clone()).await {
-        Ok(ground) => {
-            findings.extend(database(&ground).await);
-            findings.extend(knowledge(&ground).await);
-            ground.db.close().await;
-        }
-        Err(error) => findings.push(Finding::error("database", &error)),
-    }
+    let mut findings = vec![data_dir(&config.data_dir), address(&config).await];
+    findings.extend(kept(&config).await);
     findings.extend(models(&config).await);
     findings.extend(channels(&config));
     findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
 }
 
-fn data_dir(config: &Config) -> Finding {
-    let dir = &config.data_dir;
-    let probe = dir.join(".doctor");
-    let written = crate::app::create_data_dir(dir)
-        .map_err(std::io::Error::other)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe));
-    match written {
-        Ok(()) => Finding::ok("data directory", dir.display().to_string()),
+fn data_dir(dir: &Path) -> Finding {
+    let (there, shown) = (dir.exists(), std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
+    let usable = if there { writable(dir) } else { creatable(&shown) };
+    match usable {
+        Ok(()) if there => Finding::ok("data directory", dir.display().to_string()),
+        Ok(()) => Finding::note(
+            "data directory",
+            format!("{}: there is none yet", shown.display()),
+            "`serve` makes it. If yours is elsewhere, name it with --data-dir or COPILOT_DATA_DIR.",
+        ),
         Err(error) => {
-            let found = format!("{} cannot be written: {error}", dir.display());
+            let found = format!("{} cannot be {}: {error}", dir.display(), if there { "written" } else { "made" });
             Finding::problem("data directory", found, "Give its rights to this user, or choose another with --data-dir.")
         }
     }
 }
 
-async fn address(config: &Config) -> Finding {
-    let running = ServerNote::read(&config.data_dir);
-    match (listen(&config.listen).await, running) {
-        (_, Some(note)) => Finding::ok("server", format!("running on {} (process {})", note.listen, note.pid)),
-        (Ok(_), None) => Finding::ok("server", format!("not running; {} is free", config.listen)),
-        (Err(error), None) => Finding::error("server", &error),
+fn writable(dir: &Path) -> IoResult<()> {
+    let probe = dir.join(".doctor");
+    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe))
+}
+
+/// Whether a directory could be made there, as far as can be told without making it.
+fn creatable(dir: &Path) -> IoResult<()> {
+    let above = dir.ancestors().find(|above| above.exists()).ok_or(ErrorKind::NotFound)?;
+    match above.is_dir() {
+        true => access(above, Access::WRITE_OK | Access::EXEC_OK).map_err(IoError::from),
+        false => Err(ErrorKind::NotADirectory.into()),
     }
+}
+
+async fn address(config: &Config) -> Finding {
+    if let Some(note) = ServerNote::read(&config.data_dir) {
+        return Finding::ok("server", format!("running on {} (process {})", note.listen, note.pid));
+    }
+    match neighbour::listen(&config.listen).await {
+        Ok(_) => Finding::ok("server", format!("not running; {} is free", config.listen)),
+        Err(error) => Finding::error("server", &error),
+    }
+}
+
+/// The database and what is in it; a look begins no shop.
+async fn kept(config: &Config) -> Vec<Finding> {
+    if !has_data(config) {
+        return vec![Finding::note(
+            "database",
+            "none yet",
+            "The first `serve` begins one, with the shop `demo` and sample knowledge; `tenant add NAME` or `kb import` begin an empty one. What serves with it (embedder, index) is looked at from then on.",
+        )];
+    }
+    let ground = match Ground::look(config.clone()).await {
+        Ok(ground) => ground,
+        Err(error) => return vec![Finding::error("database", &error)],
+    };
+    let mut findings = database(&ground).await;
+    match config.data_dir.exists() {
+        true => findings.extend(knowledge(&ground).await),
+        // Of a database elsewhere, which others may serve.
+        false => {
+            findings.push(Finding::note("index", "none here yet", "`serve` makes it in the data directory; it is looked at from then on."))
+        }
+    }
+    ground.db.close().await;
+    findings
 }
 
 async fn database(ground: &Ground) -> Vec<Finding> {

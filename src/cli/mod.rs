@@ -19,6 +19,7 @@ mod backup;
 mod chat;
 mod doctor;
 pub mod kb;
+mod neighbour;
 mod print;
 mod prompt;
 mod serve;
@@ -155,8 +156,8 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
             ),
         ));
     }
-    // A server says itself where it is, and a diagnosis that nothing is there.
-    let new = new.filter(|_| !matches!(command, Command::Serve(_) | Command::Doctor(_)));
+    // A server says itself where it is.
+    let new = new.filter(|_| !matches!(command, Command::Serve(_)));
     let outcome = dispatch(command, config, &tenant, json).await;
     if let Some(dir) = new.filter(|dir| dir.join(db::FILE).exists()) {
         print::aside(format!(
@@ -182,15 +183,16 @@ async fn dispatch(command: Command, config: Config, tenant: &str, json: bool) ->
     }
 }
 
-/// Whether a command has nothing to do where nothing was ever kept.
+/// Whether a command has nothing to do where nothing was ever kept. (`doctor` has: it says so.)
 fn reads_only(command: &Command) -> bool {
-    use kb::KbCommand;
     match command {
-        Command::Kb(command) => !matches!(command, KbCommand::Import { .. } | KbCommand::Words { .. }),
+        Command::Kb(command) => command.reads_only(),
+        Command::Prompt(command) => command.reads_only(),
+        Command::Tenant(command) => matches!(command, access::TenantCommand::List),
         // What nobody issued is neither listed nor revoked.
         Command::Key(command) => !matches!(command, access::KeyCommand::Issue(_)),
         Command::Usage(_) | Command::Backup(_) => true,
-        _ => false,
+        Command::Serve(_) | Command::Chat(_) | Command::Simulate(_) | Command::Doctor(_) => false,
     }
 }
 
