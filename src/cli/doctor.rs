@@ -17,8 +17,9 @@ use crate::app::{Ground, ServerNote, health};
 use crate::config::{BotMode, Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::knowledge::Knowledge;
+use crate::models::probe::{self, KeySeen};
 use crate::models::registry::ProviderHealth;
-use crate::models::{Health, ModelError, embed, probe};
+use crate::models::{Health, ModelError, embed};
 
 /// How long the indexes may take before doctor says that they are behind.
 const CATCH_UP: Duration = Duration::from_secs(20);
@@ -29,6 +30,9 @@ pub struct Doctor {
     /// Print every configuration key with its default
     #[arg(long)]
     defaults: bool,
+    /// Ask a model of each provider for one token where nothing else shows that the key is taken; it costs that token
+    #[arg(long = "try")]
+    spend: bool,
 }
 
 /// How a thing is.
@@ -79,7 +83,7 @@ impl Doctor {
 
     /// Runs it.
     pub async fn run(self, config: Config, json: bool) -> Result<u8> {
-        let findings = examine(config).await;
+        let findings = examine(config, self.spend).await;
         let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
         if json {
             print::json(&json!({"findings": findings, "problems": problems}));
@@ -103,10 +107,10 @@ fn show(finding: &Finding) {
     }
 }
 
-async fn examine(config: Config) -> Vec<Finding> {
+async fn examine(config: Config, spend: bool) -> Vec<Finding> {
     let mut findings = vec![data_dir(&config.data_dir), address(&config).await];
     findings.extend(kept(&config).await);
-    findings.extend(models(&config).await);
+    findings.extend(models(&config, spend).await);
     findings.extend(channels(&config));
     findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
@@ -250,7 +254,7 @@ async fn renewals(ground: &Ground, knowledge: &Knowledge) -> Vec<Finding> {
     findings
 }
 
-async fn models(config: &Config) -> Vec<Finding> {
+async fn models(config: &Config, spend: bool) -> Vec<Finding> {
     if config.models.providers.is_empty() {
         return vec![Finding::note(
             "models",
@@ -259,7 +263,7 @@ async fn models(config: &Config) -> Vec<Finding> {
         )];
     }
     let limit = Duration::from_millis(config.models.connect_ms);
-    let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit).await);
+    let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit, spend).await);
     let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
     findings
         .push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
@@ -290,7 +294,7 @@ fn channels(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration) -> Finding {
+async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration, spend: bool) -> Finding {
     let what = format!("provider {name}");
     let models: Vec<String> = provider.models.iter().map(model_line).collect();
     let key = match (provider.api_key.is_empty(), provider.key_file.as_os_str().is_empty()) {
@@ -299,17 +303,25 @@ async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration
         _ => "key set".to_owned(),
     };
     let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
-    match probe::probe(name, provider, limit).await {
+    match probe::probe(name, provider, limit, spend).await {
         Ok(_) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
-        Ok(unknown) if !unknown.is_empty() => {
-            let found = format!("{found} answers, but does not know {}", unknown.join(", "));
+        Ok(seen) if !seen.unknown.is_empty() => {
+            let found = format!("{found} answers, but does not know {}", seen.unknown.join(", "));
             Finding::problem(
                 &what,
                 found,
                 "Write the model as the provider names it: OPENAI_MODEL, or `id` under [[models.providers.NAME.models]].",
             )
         }
-        Ok(_) => Finding::ok(&what, format!("{found} answers")),
+        Ok(seen) => match seen.key {
+            KeySeen::None => Finding::ok(&what, format!("{found} answers")),
+            KeySeen::Taken => Finding::ok(&what, format!("{found} answers and takes the key")),
+            KeySeen::Untried => Finding::note(
+                &what,
+                format!("{found} answers; key not tried"),
+                "What it answered needed no key, so a wrong one is not seen here. `doctor --try` asks a model for one token, which costs that token.",
+            ),
+        },
         Err(error) => Finding::problem(&what, format!("{found}: {error}"), remedy(&error)),
     }
 }
