@@ -156,6 +156,14 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
             ),
         ));
     }
+    // A plan is made of an empty base as well, and begins none.
+    let scratch = match &new {
+        Some(_) if plans_only(&command) => Some(tempfile::tempdir()?),
+        _ => None,
+    };
+    if let Some(scratch) = &scratch {
+        scratch.path().clone_into(&mut config.data_dir);
+    }
     // A server says itself where it is.
     let new = new.filter(|_| !matches!(command, Command::Serve(_)));
     let outcome = dispatch(command, config, &tenant, json).await;
@@ -194,6 +202,11 @@ fn reads_only(command: &Command) -> bool {
         Command::Usage(_) | Command::Backup(_) => true,
         Command::Serve(_) | Command::Chat(_) | Command::Simulate(_) | Command::Doctor(_) => false,
     }
+}
+
+/// Whether a command only says what it would do.
+fn plans_only(command: &Command) -> bool {
+    matches!(command, Command::Kb(kb::KbCommand::Import { dry_run: true, .. }))
 }
 
 /// Whether there is a database: one of another server's is asked itself.

@@ -414,6 +414,9 @@ fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
         assert!(code == Some(2) && said.contains("There is no data in") && said.contains(&place), "{reads}: {said}");
     }
     assert!(!shop.data.exists(), "what only reads made the directory");
+    let table = shop.file("a.csv", CSV);
+    let planned = shop.run([OsStr::new("kb"), OsStr::new("import"), table.as_os_str(), OsStr::new("--dry-run")]).done();
+    assert_eq!((planned.counts(), shop.data.exists()), ([3, 0, 0, 0, 0, 0], false), "nor does a plan");
     let issue = ["key", "issue", "--role", "member"];
     let (code, first) = said(&issue);
     assert!(code == Some(0) && first.contains("this began a new one") && first.contains(&place) && first.contains("--data-dir"), "{first}");
