@@ -58,6 +58,11 @@ impl Ground {
     /// Creates the data directory when it is missing and opens the database in it.
     pub async fn open(config: Config) -> Result<Self> {
         create_data_dir(&config.data_dir)?;
+        Self::look(config).await
+    }
+
+    /// Opens the database alone, for who only looks at it.
+    pub async fn look(config: Config) -> Result<Self> {
         let clock = Clock::system();
         let db = Db::open(&config.database, &config.data_dir).await?;
         let tenants = Tenants::new(db.clone(), clock.clone());
@@ -288,14 +293,17 @@ impl ServerLock {
         create_data_dir(data_dir)?;
         match disk::lock(&data_dir.join(LOCK))? {
             Some(file) => Ok(Self { _file: file, data_dir: data_dir.to_owned() }),
-            None => Err(Error::conflict(
-                "data_dir_in_use",
-                format!(
-                    "Another server is running on the data directory {}. Stop it first, or choose another with --data-dir.",
-                    data_dir.display()
-                ),
-            )),
+            None => Err(in_use(data_dir)),
         }
+    }
+
+    /// Whether it could be taken, for who leaves nothing behind where it cannot.
+    ///
+    /// # Errors
+    /// `data_dir_in_use`.
+    pub fn check(data_dir: &Path) -> Result<()> {
+        let lock = data_dir.join(LOCK);
+        if lock.exists() && disk::lock(&lock)?.is_none() { Err(in_use(data_dir)) } else { Ok(()) }
     }
 
     /// Leaves a note for the other commands.
@@ -316,16 +324,35 @@ impl Drop for ServerLock {
     }
 }
 
+fn in_use(data_dir: &Path) -> Error {
+    let place = ServerNote::read(data_dir).map_or_else(String::new, |note| format!(" (on {}, process {})", note.listen, note.pid));
+    let message = format!(
+        "Another server is running on the data directory {}{place}. Go on with that one, stop it first, or choose another with --data-dir.",
+        data_dir.display()
+    );
+    Error::conflict("data_dir_in_use", message)
+}
+
+/// The code of [`address_in_use`].
+pub const ADDRESS_IN_USE: &str = "address_in_use";
+
+/// The error of an address that somebody else has; says how to choose the next one.
+pub fn address_in_use(address: &str, by: &str) -> Error {
+    let next = |taken: SocketAddr| SocketAddr::new(taken.ip(), taken.port().checked_add(1).unwrap_or(8788));
+    let next = address.parse().map_or(SocketAddr::from(([127, 0, 0, 1], 8788)), next);
+    let message = format!(
+        "{address} is in use by {by}. To run this one too, choose another address with `--listen {next}`, or COPILOT_LISTEN={next} in the environment."
+    );
+    Error::conflict(ADDRESS_IN_USE, message)
+}
+
 /// Takes the configured address.
 ///
 /// # Errors
 /// `address_in_use`, `bad_listen_address`; both say how to choose another.
 pub async fn listen(address: &str) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => Error::conflict(
-            "address_in_use",
-            format!("{address} is in use by another program. Choose another with `--listen 127.0.0.1:8788`, or COPILOT_LISTEN=127.0.0.1:8788 in the environment."),
-        ),
+        std::io::ErrorKind::AddrInUse => address_in_use(address, "another program"),
         _ => Error::invalid(
             "bad_listen_address",
             format!("Cannot listen on {address}: {error}. Give host and port, e.g. --listen 127.0.0.1:8787."),
@@ -343,11 +370,17 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 8787));
         let lock = ServerLock::take(dir.path()).unwrap();
         lock.announce(address).unwrap();
-        assert_eq!(ServerLock::take(dir.path()).unwrap_err().code(), "data_dir_in_use");
+        for refused in [ServerLock::take(dir.path()).unwrap_err(), ServerLock::check(dir.path()).unwrap_err()] {
+            assert!(refused.code() == "data_dir_in_use" && refused.message().contains(&address.to_string()), "{refused}");
+        }
         assert_eq!(ServerNote::read(dir.path()).unwrap().listen, address);
         drop(lock);
         assert_eq!(ServerNote::read(dir.path()), None);
+        ServerLock::check(dir.path()).unwrap();
         ServerLock::take(dir.path()).unwrap();
+        let none = dir.path().join("none");
+        ServerLock::check(&none).unwrap();
+        assert!(!none.exists(), "a look makes no directory");
     }
 
     #[tokio::test]
@@ -357,5 +390,6 @@ mod tests {
         let error = listen(&taken).await.unwrap_err();
         assert_eq!(error.code(), "address_in_use");
         assert!(error.message().contains("--listen"));
+        assert!(address_in_use("0.0.0.0:9000", "a cat").message().contains("--listen 0.0.0.0:9001"));
     }
 }

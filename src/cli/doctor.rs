@@ -1,21 +1,25 @@
-//! `doctor`: what is configured, reachable, missing, and what to do about it. Changes nothing but
-//! what any command would (the data directory, a new database's tables).
+//! `doctor`: what is configured, reachable, missing, and what to do about it. Where nothing is kept yet it says what
+//! `serve` would make, and makes nothing.
 
+use std::io::{Error as IoError, ErrorKind, Result as IoResult};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use rustix::fs::{Access, access};
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::kb::renewing;
-use super::{DONE, PROBLEM, print};
-use crate::app::{Ground, ServerNote, health, listen};
+use super::{DONE, PROBLEM, has_data, neighbour, print};
+use crate::app::{Ground, ServerNote, health};
 use crate::config::{BotMode, Config, DEFAULTS, ModelConfig, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::knowledge::Knowledge;
+use crate::models::probe::{self, KeySeen};
 use crate::models::registry::ProviderHealth;
-use crate::models::{Health, ModelError, embed, probe};
+use crate::models::{Health, ModelError, embed};
 
 /// How long the indexes may take before doctor says that they are behind.
 const CATCH_UP: Duration = Duration::from_secs(20);
@@ -26,6 +30,9 @@ pub struct Doctor {
     /// Print every configuration key with its default
     #[arg(long)]
     defaults: bool,
+    /// Ask a model of each provider for one token where nothing else shows that the key is taken; it costs that token
+    #[arg(long = "try")]
+    spend: bool,
 }
 
 /// How a thing is.
@@ -62,14 +69,21 @@ impl Finding {
     }
 }
 
+/// Every configuration key with its default.
+pub fn print_defaults() -> u8 {
+    print::piece(DEFAULTS);
+    DONE
+}
+
 impl Doctor {
+    /// Whether only the keys are asked for, not how anything is.
+    pub fn wants_defaults(&self) -> bool {
+        self.defaults
+    }
+
     /// Runs it.
     pub async fn run(self, config: Config, json: bool) -> Result<u8> {
-        if self.defaults {
-            print::piece(DEFAULTS);
-            return Ok(DONE);
-        }
-        let findings = examine(config).await;
+        let findings = examine(config, self.spend).await;
         let problems = findings.iter().filter(|finding| finding.state == State::Problem).count();
         if json {
             print::json(&json!({"findings": findings, "problems": problems}));
@@ -93,45 +107,79 @@ fn show(finding: &Finding) {
     }
 }
 
-async fn examine(config: Config) -> Vec<Finding> {
-    let mut findings = vec![data_dir(&config), address(&config).await];
-    match Ground::open(config.clone()).await {
-        Ok(ground) => {
-            findings.extend(database(&ground).await);
-            findings.extend(knowledge(&ground).await);
-            ground.db.close().await;
-        }
-        Err(error) => findings.push(Finding::error("database", &error)),
-    }
-    findings.extend(models(&config).await);
+async fn examine(config: Config, spend: bool) -> Vec<Finding> {
+    let mut findings = vec![data_dir(&config.data_dir), address(&config).await];
+    findings.extend(kept(&config).await);
+    findings.extend(models(&config, spend).await);
     findings.extend(channels(&config));
     findings.extend(health::read(&config.data_dir).iter().filter_map(|(name, health)| server_finding(name, health)));
     findings
 }
 
-fn data_dir(config: &Config) -> Finding {
-    let dir = &config.data_dir;
-    let probe = dir.join(".doctor");
-    let written = crate::app::create_data_dir(dir)
-        .map_err(std::io::Error::other)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe));
-    match written {
-        Ok(()) => Finding::ok("data directory", dir.display().to_string()),
+fn data_dir(dir: &Path) -> Finding {
+    let (there, shown) = (dir.exists(), std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()));
+    let usable = if there { writable(dir) } else { creatable(&shown) };
+    match usable {
+        Ok(()) if there => Finding::ok("data directory", dir.display().to_string()),
+        Ok(()) => Finding::note(
+            "data directory",
+            format!("{}: there is none yet", shown.display()),
+            "`serve` makes it. If yours is elsewhere, name it with --data-dir or COPILOT_DATA_DIR.",
+        ),
         Err(error) => {
-            let found = format!("{} cannot be written: {error}", dir.display());
+            let found = format!("{} cannot be {}: {error}", dir.display(), if there { "written" } else { "made" });
             Finding::problem("data directory", found, "Give its rights to this user, or choose another with --data-dir.")
         }
     }
 }
 
-async fn address(config: &Config) -> Finding {
-    let running = ServerNote::read(&config.data_dir);
-    match (listen(&config.listen).await, running) {
-        (_, Some(note)) => Finding::ok("server", format!("running on {} (process {})", note.listen, note.pid)),
-        (Ok(_), None) => Finding::ok("server", format!("not running; {} is free", config.listen)),
-        (Err(error), None) => Finding::error("server", &error),
+fn writable(dir: &Path) -> IoResult<()> {
+    let probe = dir.join(".doctor");
+    std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe))
+}
+
+/// Whether a directory could be made there, as far as can be told without making it.
+fn creatable(dir: &Path) -> IoResult<()> {
+    let above = dir.ancestors().find(|above| above.exists()).ok_or(ErrorKind::NotFound)?;
+    match above.is_dir() {
+        true => access(above, Access::WRITE_OK | Access::EXEC_OK).map_err(IoError::from),
+        false => Err(ErrorKind::NotADirectory.into()),
     }
+}
+
+async fn address(config: &Config) -> Finding {
+    if let Some(note) = ServerNote::read(&config.data_dir) {
+        return Finding::ok("server", format!("running on {} (process {})", note.listen, note.pid));
+    }
+    match neighbour::listen(&config.listen).await {
+        Ok(_) => Finding::ok("server", format!("not running; {} is free", config.listen)),
+        Err(error) => Finding::error("server", &error),
+    }
+}
+
+/// The database and what is in it; a look begins no shop.
+async fn kept(config: &Config) -> Vec<Finding> {
+    if !has_data(config) {
+        return vec![Finding::note(
+            "database",
+            "none yet",
+            "The first `serve` begins one, with the shop `demo` and sample knowledge; `tenant add NAME` or `kb import` begin an empty one. What serves with it (embedder, index) is looked at from then on.",
+        )];
+    }
+    let ground = match Ground::look(config.clone()).await {
+        Ok(ground) => ground,
+        Err(error) => return vec![Finding::error("database", &error)],
+    };
+    let mut findings = database(&ground).await;
+    match config.data_dir.exists() {
+        true => findings.extend(knowledge(&ground).await),
+        // Of a database elsewhere, which others may serve.
+        false => {
+            findings.push(Finding::note("index", "none here yet", "`serve` makes it in the data directory; it is looked at from then on."))
+        }
+    }
+    ground.db.close().await;
+    findings
 }
 
 async fn database(ground: &Ground) -> Vec<Finding> {
@@ -206,7 +254,7 @@ async fn renewals(ground: &Ground, knowledge: &Knowledge) -> Vec<Finding> {
     findings
 }
 
-async fn models(config: &Config) -> Vec<Finding> {
+async fn models(config: &Config, spend: bool) -> Vec<Finding> {
     if config.models.providers.is_empty() {
         return vec![Finding::note(
             "models",
@@ -215,7 +263,7 @@ async fn models(config: &Config) -> Vec<Finding> {
         )];
     }
     let limit = Duration::from_millis(config.models.connect_ms);
-    let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit).await);
+    let asked = config.models.providers.iter().map(async |(name, provider)| provider_finding(name, provider, limit, spend).await);
     let mut findings: Vec<Finding> = futures::future::join_all(asked).await;
     findings
         .push(Finding::ok("default model", if config.models.default.is_empty() { "the first one above" } else { &config.models.default }));
@@ -246,7 +294,7 @@ fn channels(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration) -> Finding {
+async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration, spend: bool) -> Finding {
     let what = format!("provider {name}");
     let models: Vec<String> = provider.models.iter().map(model_line).collect();
     let key = match (provider.api_key.is_empty(), provider.key_file.as_os_str().is_empty()) {
@@ -255,17 +303,25 @@ async fn provider_finding(name: &str, provider: &ProviderConfig, limit: Duration
         _ => "key set".to_owned(),
     };
     let found = format!("{} ({key}; models: {})", provider.base_url, models.join(", "));
-    match probe::probe(name, provider, limit).await {
+    match probe::probe(name, provider, limit, spend).await {
         Ok(_) if models.is_empty() => Finding::problem(&what, found, "List its models under [[models.providers.NAME.models]]."),
-        Ok(unknown) if !unknown.is_empty() => {
-            let found = format!("{found} answers, but does not know {}", unknown.join(", "));
+        Ok(seen) if !seen.unknown.is_empty() => {
+            let found = format!("{found} answers, but does not know {}", seen.unknown.join(", "));
             Finding::problem(
                 &what,
                 found,
                 "Write the model as the provider names it: OPENAI_MODEL, or `id` under [[models.providers.NAME.models]].",
             )
         }
-        Ok(_) => Finding::ok(&what, format!("{found} answers")),
+        Ok(seen) => match seen.key {
+            KeySeen::None => Finding::ok(&what, format!("{found} answers")),
+            KeySeen::Taken => Finding::ok(&what, format!("{found} answers and takes the key")),
+            KeySeen::Untried => Finding::note(
+                &what,
+                format!("{found} answers; key not tried"),
+                "What it answered needed no key, so a wrong one is not seen here. `doctor --try` asks a model for one token, which costs that token.",
+            ),
+        },
         Err(error) => Finding::problem(&what, format!("{found}: {error}"), remedy(&error)),
     }
 }

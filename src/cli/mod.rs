@@ -19,6 +19,7 @@ mod backup;
 mod chat;
 mod doctor;
 pub mod kb;
+mod neighbour;
 mod print;
 mod prompt;
 mod serve;
@@ -121,6 +122,12 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 async fn execute(cli: Cli) -> Result<u8> {
+    if let Command::Doctor(doctor) = &cli.command
+        && doctor.wants_defaults()
+    {
+        // Asked for, too, by whoever's own configuration cannot be read.
+        return Ok(doctor::print_defaults());
+    }
     let config = cli.options.config()?;
     let data_dir = config.data_dir.clone();
     // What a command that was killed could not give away any more.
@@ -149,8 +156,16 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
             ),
         ));
     }
-    // A server says itself where it is, and a diagnosis that nothing is there.
-    let new = new.filter(|_| !matches!(command, Command::Serve(_) | Command::Doctor(_)));
+    // A plan is made of an empty base as well, and begins none.
+    let scratch = match &new {
+        Some(_) if plans_only(&command) => Some(tempfile::tempdir()?),
+        _ => None,
+    };
+    if let Some(scratch) = &scratch {
+        scratch.path().clone_into(&mut config.data_dir);
+    }
+    // A server says itself where it is.
+    let new = new.filter(|_| !matches!(command, Command::Serve(_)));
     let outcome = dispatch(command, config, &tenant, json).await;
     if let Some(dir) = new.filter(|dir| dir.join(db::FILE).exists()) {
         print::aside(format!(
@@ -176,16 +191,22 @@ async fn dispatch(command: Command, config: Config, tenant: &str, json: bool) ->
     }
 }
 
-/// Whether a command has nothing to do where nothing was ever kept.
+/// Whether a command has nothing to do where nothing was ever kept. (`doctor` has: it says so.)
 fn reads_only(command: &Command) -> bool {
-    use kb::KbCommand;
     match command {
-        Command::Kb(command) => !matches!(command, KbCommand::Import { .. } | KbCommand::Words { .. }),
+        Command::Kb(command) => command.reads_only(),
+        Command::Prompt(command) => command.reads_only(),
+        Command::Tenant(command) => matches!(command, access::TenantCommand::List),
         // What nobody issued is neither listed nor revoked.
         Command::Key(command) => !matches!(command, access::KeyCommand::Issue(_)),
         Command::Usage(_) | Command::Backup(_) => true,
-        _ => false,
+        Command::Serve(_) | Command::Chat(_) | Command::Simulate(_) | Command::Doctor(_) => false,
     }
+}
+
+/// Whether a command only says what it would do.
+fn plans_only(command: &Command) -> bool {
+    matches!(command, Command::Kb(kb::KbCommand::Import { dry_run: true, .. }))
 }
 
 /// Whether there is a database: one of another server's is asked itself.

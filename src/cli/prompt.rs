@@ -60,6 +60,11 @@ pub struct Render {
 }
 
 impl PromptCommand {
+    /// Whether it has nothing to do where nothing was ever kept. A check of files needs nothing that is.
+    pub fn reads_only(&self) -> bool {
+        !matches!(self, Self::Lint { .. } | Self::Save(_))
+    }
+
     /// Runs it.
     pub async fn run(self, config: Config, tenant: &str, json: bool) -> Result<u8> {
         if let Self::Lint { file } = &self {

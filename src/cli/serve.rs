@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{DONE, PROBLEM, print};
-use crate::app::{self, App, ServerLock, files, heap};
+use super::{DONE, PROBLEM, neighbour, print};
+use crate::app::{App, ServerLock, files, heap};
 use crate::config::{Config, Secret};
 use crate::error::{Error, Result};
 use crate::http;
@@ -28,8 +28,10 @@ impl Serve {
         config.listen = self.listen.unwrap_or(config.listen);
         heap::give_back_soon();
         files::raise(config.limits.sockets);
+        // Both are looked at before either is made: who is refused leaves no directory behind.
+        ServerLock::check(&config.data_dir)?;
+        let listener = neighbour::listen(&config.listen).await?;
         let lock = ServerLock::take(&config.data_dir)?;
-        let listener = app::listen(&config.listen).await?;
         let address = listener.local_addr()?;
         let app = App::build(config).await?;
         lock.announce(address)?;

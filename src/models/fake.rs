@@ -118,10 +118,11 @@ async fn read_request(socket: &mut TcpStream) -> Seen {
         let count = socket.read(&mut part).await.unwrap();
         bytes.extend_from_slice(&part[..count]);
         let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n")
-            && let Ok(body) = serde_json::from_str(body)
-        {
-            return Seen { head: head.to_owned(), body };
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let body = if head.starts_with("GET ") { Ok(Value::Null) } else { serde_json::from_str(body) };
+            if let Ok(body) = body {
+                return Seen { head: head.to_owned(), body };
+            }
         }
         assert!(count > 0, "the request is incomplete: {text}");
     }

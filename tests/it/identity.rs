@@ -112,7 +112,7 @@ async fn a_token_that_is_forged_expired_or_of_another_shop_is_refused() {
 async fn a_shop_decides_on_the_mark_and_the_choice_of_models() {
     let (everybody, _) = shared().await;
     let ready = everybody.socket(Some(PAGE)).await.unwrap().open(json!({"token": everybody.site})).await;
-    assert_eq!(ready["ai_mark"], json!({"zh": "AI 生成，请以出处为准", "en": "Made by AI; the sources decide"}));
+    assert_eq!(ready["ai_mark"], json!({"zh": "AI 生成，请以出处为准", "en": "Written by AI; check the sources"}));
     assert_eq!(ready["link_hosts"], json!([]));
 
     let setup = Setup {

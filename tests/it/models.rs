@@ -191,21 +191,29 @@ async fn a_misspelt_model_is_told_to_the_operator_by_its_name_and_to_the_merchan
 
     // A provider of its own, so that what it has is all there is to tell.
     let folder = tempfile::tempdir().unwrap();
-    let doctor = async |id: &str| {
+    let doctor = async |id: &str, more: &'static [&'static str]| {
         let key = "sk-fake-secret".to_owned();
         let environment = [("OPENAI_API_KEY", key), ("OPENAI_BASE_URL", provider.config().base_url), ("OPENAI_MODEL", id.to_owned())];
         let mut command = super::process::command(folder.path());
-        command.envs(environment).arg("doctor");
+        command.envs(environment).arg("doctor").args(more);
         let ran = tokio::task::spawn_blocking(move || super::process::finish(&mut command)).await.unwrap();
         let findings = ran.json["findings"].as_array().unwrap();
         findings.iter().find(|finding| finding["what"] == "provider openai").unwrap_or_else(|| panic!("{ran:?}")).clone()
     };
-    let wrong = doctor("misspelt").await;
+    let wrong = doctor("misspelt", &[]).await;
     assert!(wrong["state"] == "problem" && wrong["found"].as_str().unwrap().ends_with("does not know misspelt"), "{wrong}");
-    assert_eq!(doctor("normal").await["state"], "ok");
+    // Its list is open to everybody, so it tells nothing of the key.
+    let listed = doctor("normal", &[]).await;
+    assert!(listed["state"] == "note" && listed["found"].as_str().unwrap().ends_with("answers; key not tried"), "{listed}");
+    assert!(listed["advice"].as_str().unwrap().contains("doctor --try"), "{listed}");
     assert_eq!(provider.requests("normal").len(), 0, "what is listed is not asked for");
+    let tried = doctor("normal", &["--try"]).await;
+    assert!(tried["state"] == "ok" && tried["found"].as_str().unwrap().ends_with("takes the key"), "{tried}");
+    assert_eq!(provider.requests("normal").iter().map(|body| body["max_tokens"].clone()).collect::<Vec<_>>(), [json!(1)]);
+    let refused = doctor("unauthorized", &["--try"]).await;
+    assert!(refused["state"] == "problem" && refused["found"].as_str().unwrap().contains("refuses the key"), "{refused}");
     // Not in its list and understood all the same.
-    assert_eq!(doctor("think-3").await["state"], "ok");
+    assert_eq!(doctor("think-3", &[]).await["state"], "ok");
     assert_eq!(provider.requests("think-3")[0]["max_tokens"], 1);
 }
 

@@ -281,9 +281,13 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     shop.run([OsStr::new("kb"), OsStr::new("eval"), eval.as_os_str()]).failed_with("bad_eval_file");
     let config = shop.file("config.toml", "[models]\nconect_ms = 1\n");
     let ran = shop.run([OsStr::new("--config"), config.as_os_str(), OsStr::new("kb"), OsStr::new("stats")]);
-    assert!(ran.failed_with("bad_config").contains("conect_ms"));
+    let said = ran.failed_with("bad_config");
+    assert!(said.contains("`models.conect_ms` in line 2 of ") && said.contains("Did you mean `models.connect_ms`?"), "{said}");
     let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["kb", "stats"]));
-    assert!(ran.failed_with("bad_config").contains("listenn"));
+    let said = ran.failed_with("bad_config");
+    assert!(said.contains("`listenn` in `COPILOT_") && said.contains("Did you mean `listen`?"), "{said}");
+    let ran = finish(command(&shop.data).env("COPILOT_LISTENN", "x").args(["doctor", "--defaults"])).done();
+    assert!(ran.out.contains("first_token_ms"), "the keys are told where they are needed: {ran:?}");
     finish(command(&shop.data).env("COPILOT_INDEX", "other://x").args(["kb", "stats"])).failed_with("bad_config");
     assert!(shop.run(["kb", "imprt"]).failed_with("bad_usage").contains("imprt"));
     shop.run(["kb", "search"]).failed_with("bad_usage");
@@ -302,7 +306,10 @@ fn what_cannot_run_says_why_and_exits_with_two() {
     let address = taken.local_addr().unwrap().to_string();
     let ran = shop.run(["serve", "--listen", &address]);
     let said = ran.failed_with("address_in_use");
-    assert!(said.contains("--listen") && said.contains("COPILOT_LISTEN"), "{said}");
+    assert!(said.contains("another program") && said.contains("--listen") && said.contains("COPILOT_LISTEN"), "{said}");
+    let fresh = Shop::new();
+    fresh.run(["serve", "--listen", &address]).failed_with("address_in_use");
+    assert!(!fresh.data.exists(), "who is refused leaves nothing behind");
     shop.run(["serve", "--listen", "nowhere"]).failed_with("bad_listen_address");
 }
 
@@ -401,16 +408,72 @@ fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let place = shop.data.display().to_string();
-    for reads in [&["key", "list"][..], &["key", "revoke", "k_1"], &["kb", "stats"]] {
-        let (code, said) = said(reads);
-        assert!(code == Some(2) && said.contains("There is no data in") && said.contains(&place), "{said}");
+    let reading = ["key list", "key revoke k_1", "kb stats", "kb words", "kb words remove x", "tenant list", "prompt list", "usage"];
+    for reads in reading {
+        let (code, said) = said(&reads.split(' ').collect::<Vec<_>>());
+        assert!(code == Some(2) && said.contains("There is no data in") && said.contains(&place), "{reads}: {said}");
     }
-    assert!(!shop.data.join("copilot.db").exists(), "what only reads began a shop");
+    assert!(!shop.data.exists(), "what only reads made the directory");
+    let table = shop.file("a.csv", CSV);
+    let planned = shop.run([OsStr::new("kb"), OsStr::new("import"), table.as_os_str(), OsStr::new("--dry-run")]).done();
+    assert_eq!((planned.counts(), shop.data.exists()), ([3, 0, 0, 0, 0, 0], false), "nor does a plan");
     let issue = ["key", "issue", "--role", "member"];
     let (code, first) = said(&issue);
     assert!(code == Some(0) && first.contains("this began a new one") && first.contains(&place) && first.contains("--data-dir"), "{first}");
     let (code, second) = said(&issue);
     assert!(code == Some(0) && !second.contains("began"), "{second}");
+}
+
+/// What `doctor` found of a thing.
+#[track_caller]
+fn finding(ran: &Ran, what: &str) -> Value {
+    let findings = ran.json["findings"].as_array().unwrap_or_else(|| panic!("{ran:?}"));
+    findings.iter().find(|finding| finding["what"] == what).unwrap_or_else(|| panic!("{ran:?}")).clone()
+}
+
+#[test]
+fn doctor_says_that_nothing_is_there_and_makes_nothing() {
+    let shop = Shop::new();
+    let examined = || finish(command(&shop.data).env("COPILOT_LISTEN", "127.0.0.1:0").arg("doctor"));
+    let ran = examined().done();
+    let directory = finding(&ran, "data directory");
+    let (found, advice) = (directory["found"].as_str().unwrap(), directory["advice"].as_str().unwrap());
+    assert!(directory["state"] == "note" && found.contains(&shop.data.display().to_string()) && advice.contains("`serve`"), "{directory}");
+    assert_eq!((&finding(&ran, "database")["found"], &ran.json["problems"]), (&json!("none yet"), &json!(0)));
+    assert!(!shop.data.exists(), "a diagnosis makes no directory");
+    std::fs::create_dir(&shop.data).unwrap();
+    let ran = examined().done();
+    assert_eq!((&finding(&ran, "data directory")["state"], &finding(&ran, "database")["state"]), (&json!("ok"), &json!("note")));
+    assert_eq!(std::fs::read_dir(&shop.data).unwrap().count(), 0, "nor a database");
+    // Below a file nothing can be made.
+    let ran = run(&shop.file("file", "x").join("data"), ["doctor"]);
+    assert_eq!((ran.code, &finding(&ran, "data directory")["state"]), (Some(1), &json!("problem")));
+
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let ran = examined().done();
+    assert_eq!((&finding(&ran, "tenants")["found"], &finding(&ran, "index")["state"]), (&json!("demo"), &json!("ok")));
+}
+
+#[tokio::test]
+async fn an_address_that_another_copilot_has_is_told_as_its() {
+    let shop = Shop::new();
+    shop.import(&shop.file("a.csv", CSV)).done();
+    let serving = Serving::start(&shop.data);
+    let address = serving.url.trim_start_matches("http://").to_owned();
+    let other = Shop::new();
+    let ran = other.run(["serve", "--listen", &address]);
+    let said = ran.failed_with("address_in_use");
+    assert!(said.contains("another merchant-copilot") && said.contains(&serving.url) && said.contains("--listen"), "{said}");
+    let ran = finish(command(&other.data).env("COPILOT_LISTEN", &address).arg("doctor"));
+    assert!(finding(&ran, "server")["found"].as_str().unwrap().contains("another merchant-copilot"), "{ran:?}");
+    assert!(!other.data.exists(), "neither made a directory");
+    let ran = shop.run(["serve", "--listen", "127.0.0.1:0"]);
+    assert!(ran.failed_with("data_dir_in_use").contains(&address), "{ran:?}");
+    assert_eq!(serving.stop(), Some(0));
+    // Now nobody listens there.
+    let ran = shop.run(["chat", "--url", &format!("http://{address}"), "--key", "mc_member_x"]);
+    let said = ran.failed_with("server_unreachable");
+    assert!(said.contains(&format!("Nothing listens at {address} ")) && said.contains("`merchant-copilot serve`"), "{said}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ function converse(socket) {
         const known = conversations.get(frame.resume?.conversation_id);
         const resumes = known && !process.env.MOCK_NO_RESUME;
         if (frame.resume && !resumes) fail('resume_not_supported', 'nothing to resume');
-        send({ type: 'session.ready', ref: frame.id, session_id: randomUUID(), tenant: 'demo', visitor_token: frame.visitor_token ?? randomUUID(), models, ai_mark: { zh: 'AI 生成，请以出处为准', en: 'Made by AI; the sources decide' }, link_hosts: ['example.com'], limits: { message_chars: 2000, frame_bytes: 65536, per_minute: 60 }, server_time: new Date().toISOString() });
+        send({ type: 'session.ready', ref: frame.id, session_id: randomUUID(), tenant: 'demo', visitor_token: frame.visitor_token ?? randomUUID(), models, ai_mark: { zh: 'AI 生成，请以出处为准', en: 'Written by AI; check the sources' }, link_hosts: ['example.com'], limits: { message_chars: 2000, frame_bytes: 65536, per_minute: 60 }, server_time: new Date().toISOString() });
         if (!resumes) return;
         for (const old of known.log) if (old.seq > frame.resume.last_seq) send(old);
         known.sockets.add(socket);

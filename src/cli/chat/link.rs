@@ -3,15 +3,12 @@
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{self, App, Ground, ServerLock, ServerNote};
+use crate::cli::neighbour::{self, Socket};
 use crate::cli::serve::no_server;
 use crate::config::{AiMark, ChannelsConfig, Config, Secret};
 use crate::error::{Error, Result};
@@ -24,7 +21,7 @@ const KEY_MS: i64 = 60 * 60 * 1000;
 
 /// An open session.
 pub struct Link {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     ready: Ready,
     guest: Option<Guest>,
 }
@@ -153,13 +150,8 @@ async fn start(config: &Config) -> Result<(String, Option<OwnServer>)> {
     Ok((address.to_string(), Some(OwnServer { stop, task, _lock: lock })))
 }
 
-async fn connect(url: &str, key: &Secret) -> Result<(WebSocketStream<MaybeTlsStream<TcpStream>>, Ready)> {
-    let unreachable =
-        || Error::unavailable("server_unreachable", format!("There is no copilot at {url}. `merchant-copilot serve` starts one."));
-    let mut request = url.into_client_request().map_err(|error| unreachable().because(error))?;
-    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(http::SUBPROTOCOL));
-    let (socket, _) = connect_async(request).await.map_err(|error| unreachable().because(error))?;
-    let mut link = Link { socket, ready: Ready::default(), guest: None };
+async fn connect(url: &str, key: &Secret) -> Result<(Socket, Ready)> {
+    let mut link = Link { socket: neighbour::open(url).await?, ready: Ready::default(), guest: None };
     link.send(&json!({"type": "session.open", "id": "open", "token": key.reveal()})).await?;
     let ready = link.frame().await?;
     if ready["type"] != "session.ready" {

@@ -141,6 +141,14 @@ pub enum KbCommand {
     },
 }
 
+impl KbCommand {
+    /// Whether it has nothing to do where nothing was ever kept.
+    pub fn reads_only(&self) -> bool {
+        use words::WordsCommand::{Add, Set};
+        !matches!(self, Self::Import { .. } | Self::Words { command: Some(Add { .. } | Set { .. }) })
+    }
+}
+
 /// Runs one command.
 pub async fn run(command: KbCommand, knowledge: &Knowledge, tenant: &TenantId, json: bool, zone: Tz) -> Result<u8> {
     match command {

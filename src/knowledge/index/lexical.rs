@@ -42,6 +42,8 @@ pub struct LexicalIndex {
     shelves: RwLock<HashMap<TenantId, Arc<Shelf>>>,
 }
 
+/// Why a folder that is whole is built again all the same.
+const OUTDATED: &str = "index_outdated";
 /// Where an index is built beside the one that serves; no tenant has such a name.
 const BESIDE: &str = ".beside";
 
@@ -116,9 +118,10 @@ impl LexicalIndex {
     fn open(&self, tenant: &TenantId) -> Result<Shelf> {
         let folder = self.folder.join(tenant.as_str());
         let terms = self.vocabulary.of(tenant);
-        if let Ok(shelf) = self.open_folder(&folder, &terms) {
-            return Ok(shelf);
-        }
+        let unfit = match self.open_folder(&folder, &terms) {
+            Ok(shelf) => return Ok(shelf),
+            Err(unfit) => unfit,
+        };
         if !self.writable.load(Ordering::Acquire) {
             if !folder.join("meta.json").exists() || untouched(&folder) {
                 // Its owner has followed nothing yet. A shop without rows has nothing to wait for, and who wants rows
@@ -132,7 +135,10 @@ impl LexicalIndex {
             ));
         }
         if folder.join("meta.json").exists() && !untouched(&folder) {
-            tracing::warn!(%tenant, "the lexical index is torn, of another database or of other words; it is built again");
+            match unfit.code() {
+                OUTDATED => tracing::info!(%tenant, "{}; the lexical index is built again", unfit.message()),
+                _ => tracing::warn!(%tenant, causes = unfit.causes(), "the lexical index is torn; it is built again from the database"),
+            }
         }
         if folder.exists() {
             std::fs::remove_dir_all(&folder)?;
@@ -147,7 +153,7 @@ impl LexicalIndex {
         let index = Index::open_in_dir(folder).map_err(broken)?;
         let (schema, fields) = layout();
         let payload = index.load_metas().map_err(broken)?.payload.unwrap_or_default();
-        let revision = self.followed(&payload, terms).ok_or_else(|| Error::internal("index_foreign", "not this database's"))?;
+        let revision = self.followed(&payload, terms)?;
         let damaged = index.validate_checksum().map_err(broken)?;
         if index.schema() != schema || !damaged.is_empty() {
             return Err(Error::internal("index_torn", "a checksum differs"));
@@ -159,11 +165,26 @@ impl LexicalIndex {
         format!("{LAYOUT}:{}:{revision}:{}", self.database, terms.fingerprint())
     }
 
-    fn followed(&self, payload: &str, terms: &Terms) -> Option<Revision> {
+    /// What the folder has followed to.
+    ///
+    /// # Errors
+    /// `index_outdated`: it is whole, and what it was built from is no longer so; its sentence says what has changed.
+    fn followed(&self, payload: &str, terms: &Terms) -> Result<Revision> {
+        let torn = || Error::internal("index_torn", "what it followed is not told");
         let mut parts = payload.split(':');
-        let (layout, database, revision) = (parts.next()?, parts.next()?, parts.next()?);
-        let same = layout.parse() == Ok(LAYOUT) && database == self.database && parts.next().unwrap_or_default() == terms.fingerprint();
-        same.then(|| revision.parse().ok())?
+        let mut next = || parts.next().ok_or_else(torn);
+        let (layout, database, revision) = (next()?, next()?, next()?);
+        let words = parts.next().unwrap_or_default();
+        let changed = if layout.parse() != Ok(LAYOUT) {
+            "another version of this program built it"
+        } else if database != self.database {
+            "another database is in place"
+        } else if words != terms.fingerprint() {
+            "the shop's words have changed"
+        } else {
+            return revision.parse().map_err(|_| torn());
+        };
+        Err(Error::internal(OUTDATED, changed))
     }
 }
 
@@ -212,6 +233,7 @@ impl PassageIndex for LexicalIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::knowledge::words::Words;
 
     fn index(folder: &Path) -> LexicalIndex {
         LexicalIndex::new(folder.to_owned(), "db_test".into(), Vocabulary::default())
@@ -234,6 +256,24 @@ mod tests {
         std::fs::write(folder.path().join("shop/meta.json"), "{torn").unwrap();
         assert!(!untouched(&folder.path().join("shop")));
         assert_eq!(index(folder.path()).applied(&tenant).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_folder_of_other_words_or_of_another_database_is_outdated_and_not_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let tenant = TenantId::parse("shop").unwrap();
+        let shop = folder.path().join("shop");
+        index(folder.path()).apply(&tenant, &[], 7).await.unwrap();
+        let unfit = |database: &str, terms: Terms| {
+            let index = LexicalIndex::new(folder.path().to_owned(), database.to_owned(), Vocabulary::default());
+            let error = index.open_folder(&shop, &Arc::new(terms)).err().expect("it does not fit");
+            (error.code(), error.message().to_owned())
+        };
+        let words = Words { words: vec!["店小蜜".into()], ..Words::default() };
+        assert_eq!(unfit("db_test", Terms::new(&words)), (OUTDATED, "the shop's words have changed".to_owned()));
+        assert_eq!(unfit("db_other", Terms::default()).0, OUTDATED);
+        std::fs::write(shop.join("meta.json"), "{torn").unwrap();
+        assert_ne!(unfit("db_test", Terms::new(&words)).0, OUTDATED);
     }
 
     #[tokio::test]

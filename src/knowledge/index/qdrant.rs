@@ -1,7 +1,7 @@
 //! Both legs on a Qdrant server, for a cluster of nodes: a point has a dense and a sparse vector, so one
-//! collection follows the database once for both, and a search asks for both in one round trip. Writing is
-//! idempotent: points first, then the mark that says how far they are, so what a crash broke off is written
-//! again. One node writes (`owner.rs`); should two, the mark moves for one of them only.
+//! collection follows the database once for both, and a search asks for both rankings in one round trip, the
+//! first of its three. Writing is idempotent: points first, then the mark that says how far they are, so what a
+//! crash broke off is written again. One node writes (`owner.rs`); should two, the mark moves for one of them only.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};

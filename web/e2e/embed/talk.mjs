@@ -13,7 +13,7 @@ const SAY = {
   },
   en: {
     tag: 'en-GB', slow: 'How do I appeal a penalty?', edited: 'How do I appeal a deduction of points?', thinking: 'Which documents do I need to open a shop?', evil: 'Who pays for return shipping?', last: 'How long do I have to ship bonded orders on CN?',
-    starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Made by AI; the sources decide', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /^Open the merchant assistant, new answers: 1$/,
+    starters: 'How much is the deposit for a cross-border shop on the China site?|How long do I have to ship bonded orders on CN?|How do I appeal a violation?', mark: 'Written by AI; check the sources', comment: 'no time limit', half: 'not finished', cancel: 'Cancel', copy: 'Copy', unread: /^Open the merchant assistant, new answers: 1$/,
     typed: ['How do I appeal', 'a penalty?'], complete: 'Answer complete', offline: 'No network. This goes on by itself when it is back.',
   },
 };

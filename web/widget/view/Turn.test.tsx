@@ -21,5 +21,5 @@ function mark(say: typeof zh, unsourced: boolean): string | undefined {
 
 it('says beside the mark of AI that an answer has no source', () => {
   for (const say of [zh, en]) expect([mark(say, true), mark(say, false)]).toEqual([say.aiMark + say.unsourced, say.aiMark]);
-  expect(mark(en, true)).toBe('Made by AI; the sources decide (this one has no source)');
+  expect(mark(en, true)).toBe('Written by AI; check the sources (this one has no source)');
 });

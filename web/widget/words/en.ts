@@ -23,7 +23,7 @@ export const en: Words = {
   stop: 'Stop answering',
   tooLong: 'Up to {max} characters; this is {n}.',
   newBelow: 'New text below',
-  aiMark: 'Made by AI; the sources decide',
+  aiMark: 'Written by AI; check the sources',
   unsourced: ' (this one has no source)',
 
   waiting: 'Waiting for the connection, then sending by itself…',
