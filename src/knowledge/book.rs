@@ -3,6 +3,7 @@
 
 use rust_xlsxwriter::{Format, Workbook, XlsxError};
 
+use super::read::apostrophe;
 use crate::error::{Error, Result};
 
 /// Rows of a sheet.
@@ -44,7 +45,7 @@ impl Book {
         let sheet = self.book.worksheet_from_index(0).map_err(unwritable)?;
         for (column, cell) in (0..).zip(cells) {
             if !cell.is_empty() {
-                sheet.write_string(self.row, column, cell).map_err(unwritable)?;
+                sheet.write_string(self.row, column, apostrophe::kept(cell)).map_err(unwritable)?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::book::Book;
 use super::list_store::Listing;
-use super::read::{Cells, Field};
+use super::read::{Cells, Field, apostrophe};
 use super::store::KnowledgeStore;
 use super::{EntryDraft, KnowledgeEntry};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ pub const BOM: &str = "\u{feff}";
 pub enum ExportFormat {
     /// One object per line.
     Jsonl,
-    /// UTF-8 with a byte order mark, so that spreadsheets read it.
+    /// UTF-8 with a byte order mark, so that spreadsheets read it, and an apostrophe before what they would run.
     Csv,
     /// A workbook.
     Xlsx,
@@ -151,7 +151,7 @@ fn table(entries: &[KnowledgeEntry], first: bool, zone: Tz) -> Result<Vec<u8>> {
     }
     for entry in entries {
         let cells = Cells::of(&entry.draft, zone);
-        table.write_record(Field::ALL.map(|field| cells.get(field))).map_err(unwritable)?;
+        table.write_record(Field::ALL.map(|field| apostrophe::marked(cells.get(field)))).map_err(unwritable)?;
     }
     table.into_inner().map_err(|error| Error::internal("internal", "A table could not be written.").because(error.into_error()))
 }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn any_draft() -> impl Strategy<Value = EntryDraft> {
-        let word = "[a-z一-三|；,#;\\[\"=]{0,6}[a-z]";
+        let word = "['+@a-z一-三|；,#;\\[\"=]{0,6}[a-z]";
         let words = || {
             proptest::collection::vec(word, 0..3).prop_map(|mut words| {
                 words.dedup();
@@ -206,7 +206,7 @@ mod tests {
         let label = || proptest::option::of("[a-z]{3}[A-Z]");
         let time = || proptest::option::of(0..4_000_000_000_000_i64);
         (
-            ("[a-z#]{1,4}", word, "[a-z\",;\t一\n]{0,9}[a-z]"),
+            ("['=a-z#]{1,4}", word, "['=a-z\",;\t一\n]{0,9}[a-z]"),
             (words(), words(), words()),
             (label(), label(), label()),
             (time(), any::<bool>()),

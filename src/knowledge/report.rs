@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Revision;
 use super::book::Book;
 use super::export::BOM;
-use super::read::{Cells, Field};
+use super::read::{Cells, Field, apostrophe};
 use crate::error::{Error, Result};
 use crate::ids::EntryId;
 
@@ -183,7 +183,7 @@ fn list<T>(listed: &mut Vec<T>, one: T) -> bool {
 
 /// A table of rows that were not taken: where, what and why, then their own cells under the usual
 /// headers. A workbook when its name ends so, else UTF-8 with a byte order mark, so that spreadsheets
-/// read it.
+/// read it, and with an apostrophe before what they would run.
 pub struct RowTable {
     path: PathBuf,
     table: Written,
@@ -242,7 +242,7 @@ impl RowTable {
 
     fn record<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<()> {
         match &mut self.table {
-            Written::Csv(table) => table.write_record(cells).map_err(|error| unwritable(&self.path, error.into())),
+            Written::Csv(table) => table.write_record(cells.map(apostrophe::marked)).map_err(|error| unwritable(&self.path, error.into())),
             Written::Xlsx(book) => book.add(cells),
         }
     }
@@ -277,6 +277,7 @@ mod tests {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/console/report.ts")).unwrap();
         let names = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         assert!(page.contains(&format!("PLACE = [{}]", names(&PLACE))), "where and why");
+        assert!(page.contains(r"/^'*[=+\-@\t\r\n]/"), "what is marked, as `apostrophe` reads it");
         assert!(page.contains(&format!("FIELDS = [{}]", names(&Field::ALL.map(Field::name)))), "the row's own cells");
     }
 
@@ -287,6 +288,8 @@ mod tests {
         cells.put(Field::Question, "怎么\"退款\"");
         cells.put(Field::Answer, "七天，\n原路");
         cells.put(Field::Source, "faq.csv");
+        cells.put(Field::Category, "=1+1");
+        cells.put(Field::Url, "'@x");
         for name in ["report.csv", "report.xlsx"] {
             let path = folder.path().join(name);
             let mut table = RowTable::create(&path).unwrap();
@@ -295,7 +298,10 @@ mod tests {
             let rows: Vec<_> = open(&path, None, None, chrono_tz::UTC).unwrap().map(|row| row.draft.unwrap()).collect();
             assert_eq!((rows[0].question.as_str(), rows[0].answer.as_str()), ("怎么\"退款\"", "七天，\n原路"));
             assert_eq!(rows[0].source.as_deref(), Some("faq.csv"));
+            assert_eq!((rows[0].category.as_deref(), rows[0].url.as_deref()), (Some("=1+1"), Some("'@x")), "{name}");
         }
+        let text = std::fs::read_to_string(folder.path().join("report.csv")).unwrap();
+        assert!(text.contains(",'=1+1,") && text.contains(",''@x,"), "a spreadsheet would run it: {text}");
         assert_eq!(RowTable::create(folder.path()).err().unwrap().code(), "report_unwritable");
     }
 }

@@ -415,12 +415,19 @@ async fn uploads_that_cannot_be_taken_leave_nothing_behind() {
 async fn an_export_comes_back_unchanged_in_every_format() {
     let server = Server::small().await;
     let admin = server.admin.clone();
+    // What a spreadsheet would run, and what looks like that with its mark.
+    let row = json!({"question": "=SUM 公式怎么写？", "answer": "-1 写成减一。", "category": "'=表格", "similar": ["+公式", "'@公式"]});
+    assert_eq!(call(&server, "POST", ENTRIES, &admin, row).await.0, 201);
     for format in ["jsonl", "csv", "xlsx"] {
         let answer = server.get(&format!("/api/v1/knowledge/export?format={format}")).bearer_auth(&admin).send().await.unwrap();
         assert!(answer.headers()["content-disposition"].to_str().unwrap().contains(&format!("demo.{format}")));
         let bytes = answer.bytes().await.unwrap();
+        if format == "csv" {
+            let table = String::from_utf8_lossy(&bytes);
+            assert!([",'=SUM", ",'-1 写", ",''=表格,", ",'+公式##"].iter().all(|cell| table.contains(cell)), "{table}");
+        }
         let plan: Value = upload(&server, &admin, &[(&format!("demo.{format}"), &bytes)], &[]).await.json().await.unwrap();
-        assert_eq!((&plan["plan"]["unchanged"], fates(&plan).len()), (&json!(3), 3), "{format}: {plan}");
+        assert_eq!((&plan["plan"]["unchanged"], fates(&plan).len()), (&json!(4), 4), "{format}: {plan}");
     }
 }
 

@@ -247,7 +247,7 @@ fn a_bad_file_says_what_is_wrong_with_it() {
     assert_eq!(with("gbk").done().counts()[0], 1);
 
     let long = "长".repeat(100_000);
-    let rows = format!("id,question,answer\nx,问题一,答案一\ny,没有答案,\nz,太长,{long}\nx,问题二,答案二\nw,问题三,答案三\n");
+    let rows = format!("id,question,answer\nx,问题一,答案一\ny,=没有答案,\nz,太长,{long}\nx,问题二,答案二\nw,问题三,答案三\n");
     let report = shop.folder.path().join("report.csv");
     let mixed = shop.file("mixed.csv", rows);
     let ran = shop.run([OsStr::new("kb"), OsStr::new("import"), mixed.as_os_str(), OsStr::new("--report"), report.as_os_str()]);
@@ -259,7 +259,9 @@ fn a_bad_file_says_what_is_wrong_with_it() {
         .map(|error| (error["row"].as_u64().unwrap(), error["code"].as_str().unwrap()))
         .collect();
     assert_eq!(errors, [(3, "missing_answer"), (4, "cell_too_long"), (5, "duplicate_id")]);
-    assert_eq!(std::fs::read_to_string(report).unwrap().lines().count(), 4, "the report has a header and the failed rows");
+    let told = std::fs::read_to_string(report).unwrap();
+    assert_eq!(told.lines().count(), 4, "the report has a header and the failed rows");
+    assert!(told.contains(",y,'=没有答案,"), "a spreadsheet would run it: {told}");
     // The good rows are in, and a conflicting one is held back.
     let conflict = shop.file("conflict.csv", "id,question,answer\nv,问题三,完全不同的答案 7 天\n");
     let ran = shop.import(&conflict);

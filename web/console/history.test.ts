@@ -22,14 +22,18 @@ it('keeps a page and what narrows it down in the address', () => {
 
 it('gives a spreadsheet nothing to run', () => {
   expect(cell('=HYPERLINK("x")')).toBe('"\'=HYPERLINK(""x"")"');
+  for (const run of ['=1', '+1', '-1', '@x', '\tx', "'=1", "''-1"]) expect(cell(run)).toBe(`'${run}`);
+  for (const run of ['\rx', '\nx']) expect(cell(run)).toBe(`"'${run}"`);
+  for (const text of ["'tis", "'", '1=1', '五折']) expect(cell(text)).toBe(text);
   expect(cell('a,b')).toBe('"a,b"');
+  expect(cell(-5)).toBe('-5');
   expect(cell(undefined)).toBe('');
 });
 
-it('reports a row with all its cells as they were read', () => {
+it('reports a row with all its cells, none of which a spreadsheet runs', () => {
   const cells = { id: 'x', question: '满减', market: 'JP', similar: '["a","b"]', valid_to: '明天', answer: '-5 元' };
   const row = { n: 0, fate: 'failed', file: 'a.csv', row: 2, code: 'bad_date', message: 'no date', cells } as const;
   const told = line(row, words.en);
   expect(told).toMatch(/^a\.csv,,2,failed,bad_date,/);
-  expect(told).toMatch(/,x,满减,"\[""a"",""b""\]",,-5 元,,,JP,,,明天,,,$/);
+  expect(told).toMatch(/,x,满减,"\[""a"",""b""\]",,'-5 元,,,JP,,,明天,,,$/);
 });

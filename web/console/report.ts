@@ -13,15 +13,15 @@ const FIELDS = ['id', 'question', 'similar', 'not', 'answer', 'category', 'tags'
 
 const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** A cell; what a spreadsheet would take for a formula is marked as text. */
+/** A cell. What a spreadsheet would run as a formula gets an apostrophe before it, as in every table the server writes;
+ *  the import takes it off (`src/knowledge/read/apostrophe.rs`), so the row's own cells come back as they were read. */
 export function cell(value: string | number | undefined): string {
-  return quoted(typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ''));
+  return quoted(typeof value === 'string' && /^'*[=+\-@\t\r\n]/.test(value) ? `'${value}` : String(value ?? ''));
 }
 
-/** The row's own cells stay as they were read: they come back. */
 export function line(row: PlannedRow, say: Words): string {
   const place = [row.file, row.sheet, row.row, row.fate, row.code, reasonOf(row, say)].map(cell);
-  return [...place, ...FIELDS.map((field) => quoted(row.cells?.[field] ?? ''))].join(',');
+  return [...place, ...FIELDS.map((field) => cell(row.cells?.[field]))].join(',');
 }
 
 export async function saveReport(plan: ImportPlan, say: Words): Promise<void> {

@@ -35,6 +35,7 @@ const env = {
   COPILOT_MODELS__DEFAULT: 'builtin', COPILOT_MODELS__BREAKER_FAILURES: '0', COPILOT_CHAT__REASONING: 'native',
   // Answers are held while a check looks at them.
   COPILOT_MODELS__FIRST_TOKEN_MS: '120000', COPILOT_MODELS__STALL_MS: '120000',
+  COPILOT_ANSWERS__WITHOUT_SOURCES: 'true', // by the model that a check chooses: the built-in one only quotes
   COPILOT_LIMITS__KEY_PER_MINUTE: '6000', COPILOT_LIMITS__ADDRESS_PER_MINUTE: '6000',
 };
 let server = await startServer(binary, { env });

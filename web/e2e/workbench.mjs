@@ -305,7 +305,7 @@ async function imports(page) {
     `${RUN}-1,新表格第一问 ${RUN}？,"${RUN} 第一答，含逗号，和 ""引号""。",测试`,
     `${RUN}-2,新表格第二问 ${RUN}？,${RUN} 第二答。,测试`,
     `${RUN}-3,${EVIL}第三问 ${RUN}？,${RUN} 第三答。,测试`,
-    `${RUN}-4,没有答案的一行？,,测试`,
+    `${RUN}-4,=没有答案的一行？,,测试`,
     `${RUN}-5,新表格第一问 ${RUN}？,完全不同的答案：30 天。,测试`,
   ]);
   await check('a spiteful GBK sheet dropped on the page becomes a plan', async () => {
@@ -370,7 +370,7 @@ async function imports(page) {
     must(report.suggestedFilename().endsWith('-report.csv'), report.suggestedFilename());
     const told = readFileSync(await report.path(), 'utf8');
     const failed = told.split('\r\n').find((row) => row.includes('没有答案的一行'));
-    must(told.startsWith('\ufeff') && failed?.includes('缺少答案') && failed.includes('表格.csv') && /,6,/.test(failed), `the report says of the failed row: ${failed}`);
+    must(told.startsWith('\ufeff') && failed?.includes('缺少答案') && failed.includes('表格.csv') && failed.includes(",'=没有答案的一行") && /,6,/.test(failed), `the report says of the failed row: ${failed}`);
     must(!/(^|,)[=+@-]/m.test(told.replaceAll(/"[^"]*"/g, '')), 'a cell that a spreadsheet would run');
     const plan = new URLSearchParams(new URL(page.url()).hash.split('?')[1]).get('plan');
     must(plan?.startsWith('im_'), `the plan is not in the address: ${page.url()}`);

@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use crate::error::{Error, Result};
 use crate::knowledge::EntryDraft;
 
+pub mod apostrophe;
 pub mod cells;
 pub mod header;
 

@@ -1,5 +1,6 @@
 //! Tables from workbooks and text: where their header is, and what a row of them means. Above the
-//! header there may be a title; a cell that goes over the whole width is a heading among the rows.
+//! header there may be a title; a cell that goes over the whole width is a heading among the rows. An
+//! apostrophe that keeps a text from being run as a formula does not belong to it.
 
 use chrono_tz::Tz;
 
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 
 use super::cells::excerpt;
 use super::header::{Columns, Field};
-use super::{Cells, ReadRow};
+use super::{Cells, ReadRow, apostrophe};
 
 /// Rows that are searched for the header.
 pub const HEADER_WITHIN: usize = 20;
@@ -64,7 +65,7 @@ pub fn row(columns: &Columns, row: TextRow, sheet: Option<&str>, zone: Tz) -> Re
     let mut cells = Cells::default();
     for (at, cell) in row.cells.iter().enumerate() {
         if let Some(field) = columns.field(at) {
-            cells.put(field, cell);
+            cells.put(field, apostrophe::unmarked(cell));
         }
     }
     let extra: Vec<_> = row.cells.iter().skip(columns.count()).map(String::as_str).filter(|cell| !cell.trim().is_empty()).collect();

@@ -75,6 +75,19 @@ fn the_separator_is_found_whatever_the_encoding() {
 }
 
 #[test]
+fn an_apostrophe_before_what_a_spreadsheet_would_run_is_not_read() {
+    let table = "问题,答案,相似问题1,相似问题2\n'=1,'-5 元,'+1,'@x\n''=2,'tis,=3,a'=b\n";
+    let told = rows("t.csv", table).unwrap().into_iter().map(|row| row.draft.unwrap());
+    let told: Vec<_> = told.map(|row| (row.question, row.answer, row.similar)).collect();
+    let expected = [("=1", "-5 元", ["+1", "@x"]), ("'=2", "'tis", ["=3", "a'=b"])];
+    assert_eq!(
+        told,
+        expected.map(|(question, answer, similar)| (question.to_owned(), answer.to_owned(), similar.map(str::to_owned).to_vec()))
+    );
+    assert_eq!(seen("t.jsonl", "{\"question\":\"'=1\",\"answer\":\"'-5 元\"}\n"), ["1 '=1='-5 元"], "no table");
+}
+
+#[test]
 fn rows_are_numbered_as_a_spreadsheet_does() {
     let table = "\n问题,答案\n\n一,\"a\nb\n\"\n,,\n\n二,c\n三,\n四,d";
     assert_eq!(seen("t.csv", table), ["4 一=a\nb", "7 二=c", "8 !missing_answer", "9 四=d"]);

@@ -94,6 +94,34 @@ async function greeted(house) {
   });
 }
 
+/** What no row answers a model may answer here: that it has no source is seen, and heard once at the end. */
+async function unsourced(house) {
+  for (const [lang, question, answer, note] of [
+    ['zh', '怎么用量子计算机煮鸡蛋？', '用锅煮，水开后八分钟。', '（这条没有出处）'],
+    ['en', 'What is the capital of France?', 'It is Paris.', '(this one has no source)'],
+  ]) {
+    await check(`state: an answer without a source, in ${lang}`, async () => {
+      const me = await visit(house, { 'page-lang': lang }, { viewport: { width: 1280, height: 860 }, locale: lang === 'zh' ? 'zh-CN' : 'en-GB' });
+      await me.open();
+      await me.choose('echo');
+      house.provider.say = answer;
+      await me.ask(question);
+      must((await me.ended(1)) === 'completed', await me.status());
+      must((await me.text()).includes(answer), await me.text());
+      const mark = await me.id('ai-mark').innerText();
+      must(mark.endsWith(note), `it is not seen: ${mark}`);
+      const said = () => me.id('announcer').locator('p').allInnerTexts();
+      await until(async () => (await said()).at(-1)?.endsWith(note), 'it is not heard');
+      const heard = await said();
+      must(heard.filter((line) => line.includes(note)).length === 1 && heard.some((line) => line.includes(answer)), heard.join(' | '));
+      await accessible(me, `an answer without a source, ${lang}`);
+      await me.shot(`state-unsourced-${lang}`);
+      await me.context.close();
+      return heard.at(-1);
+    });
+  }
+}
+
 /** What lies over the conversation, while it is loaded and when it is not. */
 async function sheets(house) {
   const me = await visit(house, {}, { viewport: { width: 1280, height: 860 } });
@@ -205,6 +233,7 @@ export async function states(house) {
   await unopened(house);
   await told(house);
   await greeted(house);
+  await unsourced(house);
   await refused(house, 'rate limited', { code: 'rate_limited', message: 'no', retryable: true, retry_after_ms: 9000 }, /现在有点忙[\s\S]*重试（\d 秒）/);
   await refused(house, 'refused', { code: 'refused_words', message: '这个问题不能回答。换个说法再问。' }, /没有发出：这个问题不能回答/);
   await closed(house, 'another window', 4409, /另一个窗口/);

@@ -12,7 +12,7 @@ import { Composer } from './Composer';
 import { useFollow } from './follow';
 import { sheets, type Sheets } from '../lend';
 import { Icon } from './icons';
-import { outcomeText, TurnView, useCountdown } from './Turn';
+import { noteOf, outcomeText, TurnView, useCountdown } from './Turn';
 
 /** What the shop decides about its widget. */
 export interface Site extends Pick<Host, 'whole' | 'load' | 'root' | 'sheet' | 'tell'> {
@@ -259,7 +259,7 @@ function Notice({ say, view, connect }: { say: Words; view: View; connect(): voi
 }
 
 /** The one polite live region: whole sentences of the answer that is coming in, and notices. */
-function Announcer({ say, turn, notice }: { say: Words; turn: Turn | undefined; notice: string | undefined }): VNode {
+export function Announcer({ say, turn, notice }: { say: Words; turn: Turn | undefined; notice: string | undefined }): VNode {
   const heard = useRef({ id: '', next: 0, done: true });
   const [lines, setLines] = useState<string[]>([]);
   const tell = (line: string | undefined | false) => line && setLines((lines) => [...lines, line]);
@@ -279,7 +279,7 @@ function Announcer({ say, turn, notice }: { say: Words; turn: Turn | undefined; 
     const { said, next } = sentences(answer?.text ?? '', ear.next, ear.done);
     ear.next = next;
     tell(said);
-    tell(ear.done && (outcomeText(say, turn) ?? fill(say.answered, { n: answer?.sources.length ?? 0 })));
+    tell(ear.done && (outcomeText(say, turn) ?? fill(say.answered, { n: answer?.sources.length ?? 0 })) + noteOf(say, answer));
   }, [turn]);
   return (
     <div class="hidden" aria-live="polite" aria-relevant="additions" data-testid="announcer">

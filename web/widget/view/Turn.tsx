@@ -128,7 +128,7 @@ function AnswerBody({ say, turn, answer, busy, lang, reasons: Reasons, mark, lin
         <>
           <SourceChips say={say} answer={answer} open={cites.open} />
           <p class="mark">
-            <span data-testid="ai-mark">{mark}{answer.unsourced && say.unsourced}</span>
+            <span data-testid="ai-mark">{mark}{noteOf(say, answer)}</span>
             <span class="tools">
               <Copy say={say} text={text} />
               <button type="button" class="plain copy" data-testid="regenerate" disabled={busy} onClick={() => regenerate(turn)}>{say.regenerate}</button>
@@ -220,6 +220,11 @@ function Outcome({ say, turn, busy, wait, again }: { say: Words; turn: Turn; bus
       </button>
     </div>
   );
+}
+
+/** What is said of a text that no source carries, to the eye and to the ear. */
+export function noteOf(say: Words, answer: Answer | undefined): string {
+  return answer?.text && answer.unsourced ? say.unsourced : '';
 }
 
 export function outcomeText(say: Words, { answer, delivery, problem }: Turn): string | undefined {
