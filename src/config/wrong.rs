@@ -55,7 +55,7 @@ fn elsewhere(name: &str) -> Vec<String> {
                 found.push(joined(above, key));
             }
             if let Some(table) = value.as_table() {
-                look(table, &[above, &[key.clone()]].concat(), name, found);
+                look(table, &[above, std::slice::from_ref(key)].concat(), name, found);
             }
         }
     }
