@@ -277,7 +277,7 @@ mod tests {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/web/console/report.ts")).unwrap();
         let names = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
         assert!(page.contains(&format!("PLACE = [{}]", names(&PLACE))), "where and why");
-        assert!(page.contains(r"/^'*[=+\-@\t\r\n]/"), "what is marked, as `apostrophe` reads it");
+        assert!(page.contains(r"/^'*[=+\-@＝＋－＠\t\r\n]/"), "what is marked, as `apostrophe` reads it");
         assert!(page.contains(&format!("FIELDS = [{}]", names(&Field::ALL.map(Field::name)))), "the row's own cells");
     }
 

@@ -1,13 +1,17 @@
 //! What the guardrails made of texts of the base. The same rows are looked at for question after question, and the
 //! guardrails of a running server do not change.
 
+use std::sync::Arc;
+
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::Checked;
 
-/// Texts kept; most pass as they are and take a hundred bytes.
-const KEPT: u64 = 20_000;
+/// Bytes kept; most texts pass as they are and take only [`ROOM`].
+const KEPT: u64 = 16 << 20;
+/// What a text takes beside itself, about: its key, its place and its notes.
+const ROOM: usize = 160;
 
 /// What makes a text pass as it does: the text, whose it is, and what it is looked at beside.
 pub type Key = [u8; 32];
@@ -24,11 +28,14 @@ pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> Key {
 }
 
 /// Texts looked at last, each with what became of it; none when it passed as it is.
-pub struct Seen(Cache<Key, Option<std::sync::Arc<Checked>>>);
+pub struct Seen(Cache<Key, Option<Arc<Checked>>>);
 
 impl Default for Seen {
     fn default() -> Self {
-        Self(Cache::new(KEPT))
+        let weight = |_: &Key, kept: &Option<Arc<Checked>>| {
+            u32::try_from(ROOM + kept.as_ref().map_or(0, |checked| checked.text.len())).unwrap_or(u32::MAX)
+        };
+        Self(Cache::builder().weigher(weight).max_capacity(KEPT).build())
     }
 }
 

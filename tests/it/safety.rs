@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use merchant_copilot::config::Config;
+use merchant_copilot::config::{Config, TenantSafety};
 use merchant_copilot::db::Db;
 use merchant_copilot::ids::{Clock, TenantId};
 use merchant_copilot::ledger::Ledger;
@@ -403,6 +403,29 @@ fn shared_data(name: &str) -> Option<Vec<Value>> {
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// What the guardrails made of a text is kept: for this shop and this language only.
+#[tokio::test]
+async fn a_verdict_that_is_kept_is_nobody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::load(None, &Default::default()).unwrap();
+    config.safety.tenants.insert("a".to_owned(), TenantSafety { words: vec!["代开发票".to_owned()] });
+    let db = Db::open("", folder.path()).await.unwrap();
+    let ledger = Ledger::new(db.clone(), Clock::system(), config.zone(), config.spend.clone(), &[]).unwrap();
+    let parts = SafetyParts { config: &config.safety, judge: None, ledger, db, clock: Clock::system() };
+    let (safety, text) = (Safety::new(parts).unwrap(), "我们代开发票，电话 13800138000");
+    let (a, b) = (TenantId::parse("a").unwrap(), TenantId::parse("b").unwrap());
+    let source = safety.source(&a, text).await;
+    assert!(source.text.contains("[已屏蔽]") && !source.notes.is_empty(), "{}", source.text);
+    assert_eq!((safety.source(&a, text).await, safety.source(&b, text).await.text.as_str()), (source, text));
+    let shown = |tenant, language, given: &[&str]| safety.shown(tenant, language, text, given);
+    let (zh, en) = (shown(&a, Language::Zh, &[text]), shown(&a, Language::En, &[text]));
+    assert!(zh.text.contains("[已屏蔽]") && en.text.contains("[removed]"), "{} {}", zh.text, en.text);
+    assert_eq!((shown(&a, Language::Zh, &[text]), shown(&a, Language::En, &[text])), (zh, en));
+    assert_eq!(shown(&b, Language::Zh, &[text]).text, text);
+    // A phone that the row does not have is somebody's own.
+    assert!(!shown(&b, Language::Zh, &[]).text.contains("13800138000"));
 }
 
 /// How many of these questions the guardrails refuse, and how many they note.

@@ -16,7 +16,7 @@ const quoted = (text: string) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"
 /** A cell. What a spreadsheet would run as a formula gets an apostrophe before it, as in every table the server writes;
  *  the import takes it off (`src/knowledge/read/apostrophe.rs`), so the row's own cells come back as they were read. */
 export function cell(value: string | number | undefined): string {
-  return quoted(typeof value === 'string' && /^'*[=+\-@\t\r\n]/.test(value) ? `'${value}` : String(value ?? ''));
+  return quoted(typeof value === 'string' && /^'*[=+\-@＝＋－＠\t\r\n]/.test(value) ? `'${value}` : String(value ?? ''));
 }
 
 export function line(row: PlannedRow, say: Words): string {

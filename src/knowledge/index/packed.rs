@@ -259,18 +259,19 @@ mod tests {
             packed.add(n as u32, [(0, &about(topics, n)[..])].into_iter());
         }
         packed.remove(0..10);
-        for asked in 0..20 {
+        // As many as for rows, and as few as for phrasings that a row does not answer.
+        for (asked, compared) in (0..20).flat_map(|asked| [(asked, COMPARED), (asked, 1_024)]) {
             let asked = packed.asked(&about(topics, rows + asked)).unwrap();
             let mut exact: Vec<(f32, usize)> = (10..rows).map(|row| (packed.cosine(row, &asked), row)).collect();
             exact.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let near = packed.near(&asked, COMPARED, |_| true);
+            let near = packed.near(&asked, compared, |_| true);
             let one_by_one: Vec<f32> = near.iter().map(|(row, _)| packed.cosine(*row, &asked)).collect();
             assert_eq!(packed.cosines(&near, &asked), one_by_one);
-            assert!((COMPARED..rows / 2).contains(&near.len()), "{}", near.len());
+            assert!((compared..rows / 2).contains(&near.len()), "{}", near.len());
             assert!(near.is_sorted() && near.iter().all(|(row, owner)| *row as u32 == *owner && *row >= 10));
             let found = exact.iter().take(10).filter(|(_, row)| near.binary_search(&(*row, *row as u32)).is_ok()).count();
-            assert_eq!(found, 10);
-            assert_eq!(packed.near(&asked, COMPARED, |owner| owner < 100).len(), 90, "few are all compared");
+            assert_eq!(found, 10, "of {compared}");
+            assert_eq!(packed.near(&asked, compared, |owner| owner < 100).len(), 90, "few are all compared");
         }
     }
 

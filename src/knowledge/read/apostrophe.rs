@@ -1,9 +1,9 @@
 //! Texts that a spreadsheet would run as a formula: written into a table as text with one apostrophe
 //! before them, as people type it, and read without it. Each takes back exactly what the other did.
 
-/// What a formula, or what a spreadsheet makes one of, begins with. A line end within a cell comes back
-/// from a table as `\n`, whichever it was.
-const RUNS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+/// What a formula, or what a spreadsheet makes one of, begins with; some take the full-width signs as well. A line end
+/// within a cell comes back from a table as `\n`, whichever it was.
+const RUNS: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
 
 /// Whether a text is to be marked: it would run, or be taken for one that is marked.
 fn runs(text: &str) -> bool {
@@ -38,6 +38,7 @@ mod tests {
             ("-5 元", "'-5 元", "-5 元"),
             ("+86 20", "'+86 20", "+86 20"),
             ("@all", "'@all", "@all"),
+            ("＝１", "'＝１", "＝１"),
             ("\tx", "'\tx", "\tx"),
             ("\rx", "'\rx", "\rx"),
             ("'=x", "''=x", "''=x"),
@@ -55,7 +56,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_text_comes_back(text in "['=+@\\-\\t\\r\\na一]{0,6}") {
+        fn every_text_comes_back(text in "['=+@＝－\\-\\t\\r\\na一]{0,6}") {
             let (table, workbook) = (marked(&text), kept(&text));
             prop_assert_eq!((unmarked(&table), unmarked(&workbook)), (text.as_str(), text.as_str()));
             prop_assert!(!table.starts_with(RUNS));
