@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(nobody.code(), "server_unreachable");
         assert!(nobody.message().starts_with(&format!("Nothing listens at {place} ")) && nobody.message().contains("serve"), "{nobody}");
 
-        for (bytes, how) in [(&b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..], "404"), (b"SSH-2.0-OpenSSH_9\r\n", "(")] {
+        for (bytes, how) in [(&b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..], "404"), (&b"SSH-2.0-OpenSSH_9\r\n"[..], "(")] {
             let place = answers(bytes).await;
             let other = open(&format!("ws://{place}/ws")).await.unwrap_err();
             assert!(other.code() == "not_a_copilot" && other.message().contains(&place) && other.message().contains(how), "{other}");
