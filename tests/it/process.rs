@@ -422,6 +422,10 @@ fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
         assert!(code == Some(2) && second.contains("named.db") && second.contains("--database"), "{reads}: {second}");
     }
     assert!(!shop.data.exists() && !named.exists(), "what only reads made the directory");
+    let listed = shop.run(["prompt", "list"]).done();
+    assert!(listed.json["prompts"].as_array().is_some_and(|prompts| !prompts.is_empty()), "those of the build: {listed:?}");
+    shop.run(["prompt", "show", listed.json["prompts"][0]["name"].as_str().unwrap()]).done();
+    assert!(!shop.data.exists(), "they need no shop");
     let table = shop.file("a.csv", CSV);
     let planned = shop.run([OsStr::new("kb"), OsStr::new("import"), table.as_os_str(), OsStr::new("--dry-run")]).done();
     assert_eq!((planned.counts(), shop.data.exists()), ([3, 0, 0, 0, 0, 0], false), "nor does a plan");
