@@ -474,6 +474,7 @@ async fn an_address_that_another_copilot_has_is_told_as_its() {
     let shop = Shop::new();
     shop.import(&shop.file("a.csv", CSV)).done();
     let serving = Serving::start(&shop.data);
+    serving.ready().await;
     let address = serving.url.trim_start_matches("http://").to_owned();
     let other = Shop::new();
     let ran = other.run(["serve", "--listen", &address]);
@@ -485,7 +486,10 @@ async fn an_address_that_another_copilot_has_is_told_as_its() {
     let ran = shop.run(["serve", "--listen", "127.0.0.1:0"]);
     assert!(ran.failed_with("data_dir_in_use").contains(&address), "{ran:?}");
     assert_eq!(serving.stop(), Some(0));
-    // Now nobody listens there.
+    // Bound and not listening, so that no other test gets the port.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let ran = shop.run(["chat", "--url", &format!("http://{address}"), "--key", "mc_member_x"]);
     let said = ran.failed_with("server_unreachable");
     assert!(said.contains(&format!("Nothing listens at {address} ")) && said.contains("`merchant-copilot serve`"), "{said}");
