@@ -1,7 +1,7 @@
 //! One door to two databases. [`Db`] is chosen by a URL; stores write one SQL text for both, with
 //! `$1` placeholders, and run it through the `on!` macro. SQL lives here and in `*/store.rs` only.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -204,6 +204,16 @@ impl Tx {
     }
 }
 
+/// The file that is kept behind a URL, as [`Db::open`] reads it; none where another server keeps the database, or where
+/// only that can say what is wrong with the URL.
+pub fn file(url: &str, data_dir: &Path) -> Option<PathBuf> {
+    match url {
+        "" => Some(data_dir.join(FILE)),
+        url if url.starts_with("sqlite://") => Some(SqliteConnectOptions::from_str(url).ok()?.get_filename().to_owned()),
+        _ => None,
+    }
+}
+
 /// A pattern for [`Db::contains`]: these words somewhere, with nothing special about `%` and `_`.
 pub fn containing(text: &str) -> String {
     let mut pattern = String::from("%");
@@ -294,6 +304,16 @@ mod tests {
         assert_eq!(error.code(), "database_unreachable");
         assert!(error.message().starts_with("The database nowhere.invalid:5544/shop cannot be opened: "), "{error}");
         assert!(!error.message().contains("keeper") && !error.message().contains("hush"), "{error}");
+    }
+
+    #[test]
+    fn a_database_is_a_file_or_elsewhere() {
+        let at = |url: &str| file(url, Path::new("/data")).map(|file| file.display().to_string());
+        assert_eq!(at("").as_deref(), Some("/data/copilot.db"));
+        assert_eq!(at("sqlite:///srv/a%20shop.db?mode=rwc").as_deref(), Some("/srv/a shop.db"));
+        for elsewhere in ["postgres://u:p@db.example.com/shop", "sqlite:///srv/shop.db?mode=nonsense", "nonsense"] {
+            assert_eq!(at(elsewhere), None, "{elsewhere}");
+        }
     }
 
     #[test]

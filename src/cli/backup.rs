@@ -22,7 +22,7 @@ pub struct Backup {
 impl Backup {
     /// Runs it.
     pub async fn run(self, config: Config, json: bool) -> Result<u8> {
-        let ground = Ground::open(config).await?;
+        let ground = Ground::look(config).await?;
         prepare(&self.dir)?;
         // Under another name until it is whole, so that a broken-off copy is never taken for a backup.
         let (part, whole) = (self.dir.join("copilot.db.part"), self.dir.join("copilot.db"));

@@ -1,5 +1,6 @@
 //! `doctor`: what is configured, reachable, missing, and what to do about it. Where nothing is kept yet it says what
-//! `serve` would make, and makes nothing.
+//! `serve` would make, and makes nothing; a database that is there it opens as every command does, which brings its tables to
+//! this version: an empty one of Postgres gets them.
 
 use std::io::{Error as IoError, ErrorKind, Result as IoResult};
 use std::path::Path;

@@ -144,16 +144,14 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
     }
     telemetry::log_to_stderr(&config.log)?;
     let Options { tenant, json, .. } = options;
-    let new = (!has_data(&config)).then(|| std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()));
+    let new = Beginning::of(&config);
     if reads_only(&command)
-        && let Some(dir) = &new
+        && let Some(Beginning { place, another, .. }) = &new
     {
+        let place = place.display();
         return Err(Error::not_found(
             "no_data",
-            format!(
-                "There is no data in {}. Run this where the server runs, name its directory with --data-dir, or begin with `serve` or `kb import`.",
-                dir.display()
-            ),
+            format!("There is no data in {place}. Run this where the server runs, {another}, or begin with `serve` or `kb import`."),
         ));
     }
     // A plan is made of an empty base as well, and begins none.
@@ -163,28 +161,49 @@ async fn perform(Cli { options, command }: Cli, mut config: Config) -> Result<u8
     };
     if let Some(scratch) = &scratch {
         scratch.path().clone_into(&mut config.data_dir);
+        config.database.clear();
     }
     // A server says itself where it is.
     let new = new.filter(|_| !matches!(command, Command::Serve(_)));
     let outcome = dispatch(command, config, &tenant, json).await;
-    if let Some(dir) = new.filter(|dir| dir.join(db::FILE).exists()) {
-        print::aside(format!(
-            "There was no shop in {0}: this began a new one there. If yours is elsewhere, name its directory with --data-dir or COPILOT_DATA_DIR.",
-            dir.display()
-        ));
+    if let Some(Beginning { place, another, .. }) = new.filter(|new| new.file.exists()) {
+        print::aside(format!("There was no shop in {}: this began a new one there. If yours is elsewhere, {another}.", place.display()));
     }
     outcome
 }
 
+/// A database that is not there yet and that a command would begin.
+struct Beginning {
+    file: PathBuf,
+    /// The data directory, or the file where one is named.
+    place: PathBuf,
+    /// How another is named.
+    another: &'static str,
+}
+
+impl Beginning {
+    /// None where there is one, or where it is another server's: that is asked itself.
+    fn of(config: &Config) -> Option<Self> {
+        let file = db::file(&config.database, &config.data_dir).filter(|file| !file.exists())?;
+        let (place, another) = match config.database.is_empty() {
+            true => (&config.data_dir, "name its directory with --data-dir or COPILOT_DATA_DIR"),
+            false => (&file, "name its database with --database or COPILOT_DATABASE"),
+        };
+        let place = std::path::absolute(place).unwrap_or_else(|_| place.clone());
+        Some(Self { file, place, another })
+    }
+}
+
 async fn dispatch(command: Command, config: Config, tenant: &str, json: bool) -> Result<u8> {
+    let reads = reads_only(&command);
     match command {
         Command::Serve(serve) => serve.run(config, tenant, json).await,
         Command::Chat(chat) => chat.run(config, tenant, json).await,
         Command::Kb(command) => knowledge(command, config, tenant, json).await,
         Command::Prompt(command) => command.run(config, tenant, json).await,
-        Command::Tenant(command) => command.run(Ground::open(config).await?, json).await,
-        Command::Key(command) => command.run(Ground::open(config).await?, tenant, json).await,
-        Command::Usage(usage) => usage.run(Ground::open(config).await?, tenant, json).await,
+        Command::Tenant(command) => command.run(ground(config, reads).await?, json).await,
+        Command::Key(command) => command.run(ground(config, reads).await?, tenant, json).await,
+        Command::Usage(usage) => usage.run(ground(config, reads).await?, tenant, json).await,
         Command::Simulate(simulate) => simulate.run(config, tenant, json).await,
         Command::Backup(backup) => backup.run(config, json).await,
         Command::Doctor(doctor) => doctor.run(config, json).await,
@@ -209,9 +228,14 @@ fn plans_only(command: &Command) -> bool {
     matches!(command, Command::Kb(kb::KbCommand::Import { dry_run: true, .. }))
 }
 
-/// Whether there is a database: one of another server's is asked itself.
+/// Whether there is a database, as far as this machine can tell.
 fn has_data(config: &Config) -> bool {
-    !config.database.is_empty() || config.data_dir.join(db::FILE).exists()
+    Beginning::of(config).is_none()
+}
+
+/// Who only reads makes no data directory, also where the database is another server's.
+async fn ground(config: Config, reads: bool) -> Result<Ground> {
+    if reads { Ground::look(config).await } else { Ground::open(config).await }
 }
 
 async fn knowledge(command: kb::KbCommand, config: Config, tenant: &str, json: bool) -> Result<u8> {

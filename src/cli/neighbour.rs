@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error as Failed;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::app;
@@ -22,18 +22,20 @@ pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 /// How long an answer to the handshake may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The same where it only makes an error clearer.
-const GLANCE: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_secs(3);
 
 /// Opens a socket.
 ///
 /// # Errors
-/// `server_unreachable` where nobody answers, `not_a_copilot` where somebody else does.
+/// `server_unreachable` where nobody answers or no chat is taken just now, `not_a_copilot` where somebody else answers.
 pub async fn open(url: &str) -> Result<Socket> {
     let mut request = url
         .into_client_request()
         .map_err(|error| Error::invalid("bad_url", format!("`{url}` is not a server's address: {error}.")).because(error))?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(http::SUBPROTOCOL));
-    let place = request.uri().authority().map_or_else(|| url.to_owned(), ToString::to_string);
+    let authority = request.uri().authority().map_or(url, |authority| authority.as_str());
+    // Whose name and password are before it is nobody's to read.
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place).to_owned();
     let failed = match timeout(PATIENCE, connect_async(request)).await {
         Ok(Ok((socket, _))) => return Ok(socket),
         Ok(Err(failed)) => failed,
@@ -53,6 +55,10 @@ fn told(place: &str, failed: &Failed) -> Error {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => stranger(place, &error.to_string()),
             _ => unreachable(&format!("{place} cannot be reached: {error}. Check the address and the network.")),
         },
+        // A copilot that is full, or a proxy whose copilot is away.
+        Failed::Http(response) if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS => {
+            unreachable(&format!("{place} takes no chat at the moment (HTTP {}). Try again in a moment.", response.status()))
+        }
         Failed::Http(response) => stranger(place, &format!("HTTP {}", response.status())),
         other => stranger(place, &other.to_string()),
     }
@@ -98,6 +104,7 @@ fn near(address: &str) -> String {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
 
     /// Answers one request with these bytes.
     async fn answers(bytes: &'static [u8]) -> String {
@@ -113,15 +120,25 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_does_not_listen_or_is_somebody_else_is_told_apart() {
-        let place = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        // Bound and not listening, so that no other test gets the port.
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let place = held.local_addr().unwrap().to_string();
         let nobody = open(&format!("ws://{place}/ws")).await.unwrap_err();
         assert_eq!(nobody.code(), "server_unreachable");
         assert!(nobody.message().starts_with(&format!("Nothing listens at {place} ")) && nobody.message().contains("serve"), "{nobody}");
 
-        for (bytes, how) in [(&b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..], "404"), (&b"SSH-2.0-OpenSSH_9\r\n"[..], "(")] {
+        for (bytes, code, how) in [
+            (&b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..], "not_a_copilot", "HTTP 404"),
+            (&b"SSH-2.0-OpenSSH_9\r\n"[..], "not_a_copilot", "HTTP version"),
+            (&b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"[..], "server_unreachable", "no chat at the moment (HTTP 503"),
+            (&b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"[..], "server_unreachable", "no chat at the moment (HTTP 429"),
+        ] {
             let place = answers(bytes).await;
-            let other = open(&format!("ws://{place}/ws")).await.unwrap_err();
-            assert!(other.code() == "not_a_copilot" && other.message().contains(&place) && other.message().contains(how), "{other}");
+            let other = open(&format!("ws://keeper:hush@{place}/ws")).await.unwrap_err();
+            let said = other.message();
+            assert!(other.code() == code && said.contains(&place) && said.contains(how), "{other}");
+            assert!(!said.contains("keeper") && !said.contains("hush"), "{other}");
         }
     }
 

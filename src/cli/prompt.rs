@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{DONE, PROBLEM, print};
+use super::{DONE, PROBLEM, ground, has_data, print};
 use crate::app::Ground;
 use crate::chat::compose::date;
 use crate::config::Config;
@@ -60,9 +60,14 @@ pub struct Render {
 }
 
 impl PromptCommand {
-    /// Whether it has nothing to do where nothing was ever kept. A check of files needs nothing that is.
+    /// Whether it has nothing to do where nothing was ever kept. Files are checked, and templates shown, without.
     pub fn reads_only(&self) -> bool {
-        !matches!(self, Self::Lint { .. } | Self::Save(_))
+        matches!(self, Self::Preview(_) | Self::Versions { .. } | Self::Publish(_))
+    }
+
+    /// Whether it shows what is in force, which a shop may have changed.
+    fn shows(&self) -> bool {
+        matches!(self, Self::List | Self::Show { .. } | Self::Render(_))
     }
 
     /// Runs it.
@@ -74,7 +79,12 @@ impl PromptCommand {
         if let Self::Preview(preview) = self {
             return preview.run(config, tenant, json).await;
         }
-        let ground = Ground::open(config).await?;
+        if self.shows() && !has_data(&config) {
+            // No shop has changed any: those of this build and of `prompts.dir` are in force.
+            return self.show(&TemplateSet::load(Some(&config.prompts.dir))?, &config, tenant, json);
+        }
+        let reads = self.shows() || self.reads_only();
+        let ground = ground(config, reads).await?;
         let tenant = ground.tenant(tenant).await?;
         let prompts = Prompts::open(ground.db.clone(), ground.clock.clone(), &ground.config.prompts.dir).await?;
         let code = self.speak(&prompts, &ground, &tenant, json).await;
@@ -83,20 +93,26 @@ impl PromptCommand {
     }
 
     async fn speak(self, prompts: &Prompts, ground: &Ground, tenant: &TenantId, json: bool) -> Result<u8> {
-        let set = prompts.of(tenant).await?;
         match self {
-            Self::List => Ok(list(&set, json)),
+            Self::Versions { name } => versions::list(prompts, tenant, &name, json).await,
+            Self::Save(save) => save.run(prompts, tenant, json).await,
+            Self::Publish(publish) => publish.run(prompts, tenant, json).await,
+            shown => shown.show(&prompts.of(tenant).await?, &ground.config, tenant.as_str(), json),
+        }
+    }
+
+    /// Shows something of the templates in force.
+    fn show(self, set: &TemplateSet, config: &Config, tenant: &str, json: bool) -> Result<u8> {
+        match self {
+            Self::List => Ok(list(set, json)),
             Self::Show { name, text } if text && !json => {
                 print::piece(&set.get(&name)?.text);
                 Ok(DONE)
             }
             Self::Show { name, .. } => show(set.get(&name)?, json),
-            Self::Render(render) => render.run(&set, &ground.config, tenant.as_str(), json),
-            Self::Versions { name } => versions::list(prompts, tenant, &name, json).await,
-            Self::Save(save) => save.run(prompts, tenant, json).await,
-            Self::Publish(publish) => publish.run(prompts, tenant, json).await,
-            // Done before a database was opened.
-            Self::Lint { .. } | Self::Preview(_) => Ok(DONE),
+            Self::Render(render) => render.run(set, config, tenant, json),
+            // Those that show nothing of it are done by now.
+            Self::Lint { .. } | Self::Preview(_) | Self::Versions { .. } | Self::Save(_) | Self::Publish(_) => Ok(DONE),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Models by their name. fastembed knows where each lies on the hub and how it is read; a model is fetched once, into
 //! the data directory, and read from there ever after, also without a network.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use fastembed::{EmbeddingModel, QuantizationMode, RerankInitOptions, RerankerModel, TextEmbedding, TextInitOptions, TextRerank};
@@ -41,12 +43,11 @@ impl NamedEmbedder {
     pub fn load(&self, copies: usize, hub: &HubConfig) -> Result<Vec<TextEmbedding>> {
         onnx::backend();
         tracing::info!(model = self.code, cache = %hub.cache.display(), "loading a model by its name; what is not there is fetched");
+        let codes = Codes { key: "embedder.source", missing: "embedder_missing", broken: "embedder_broken" };
+        make_cache(&self.code, hub, &codes)?;
         let options = TextInitOptions::new(self.model.clone()).with_cache_dir(hub.cache.clone()).with_intra_threads(1);
         let load = || TextEmbedding::try_new(options.clone());
-        (0..copies).map(|_| load()).collect::<std::result::Result<_, _>>().map_err(|error| {
-            let codes = Codes { key: "embedder.source", missing: "embedder_missing", broken: "embedder_broken" };
-            failed(&self.code, hub, &codes, error)
-        })
+        (0..copies).map(|_| load()).collect::<std::result::Result<_, _>>().map_err(|error| failed(&self.code, hub, &codes, error))
     }
 
     /// Names the model and what of it was fetched, since the hub may have a newer one another day.
@@ -100,11 +101,10 @@ impl NamedReranker {
     pub fn load(&self, hub: &HubConfig) -> Result<TextRerank> {
         onnx::backend();
         tracing::info!(model = self.code, cache = %hub.cache.display(), "loading a reranker by its name; what is not there is fetched");
+        let codes = Codes { key: "rerank.source", missing: "reranker_missing", broken: "reranker_broken" };
+        make_cache(&self.code, hub, &codes)?;
         let options = RerankInitOptions::new(self.model.clone()).with_cache_dir(hub.cache.clone()).with_intra_threads(1);
-        TextRerank::try_new(options).map_err(|error| {
-            let codes = Codes { key: "rerank.source", missing: "reranker_missing", broken: "reranker_broken" };
-            failed(&self.code, hub, &codes, error)
-        })
+        TextRerank::try_new(options).map_err(|error| failed(&self.code, hub, &codes, error))
     }
 }
 
@@ -149,6 +149,17 @@ struct Codes {
     broken: &'static str,
 }
 
+/// Makes the folder that models are fetched into. It may be what begins the data directory, which is its owner's alone.
+fn make_cache(name: &str, hub: &HubConfig, codes: &Codes) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(&hub.cache).map_err(|error| {
+        let message = format!(
+            "The model {name} cannot be kept in {}: {error}. Give the folder's rights to this user, or name another in HF_HOME.",
+            hub.cache.display()
+        );
+        Error::unavailable(codes.missing, message).because(error)
+    })
+}
+
 fn failed(name: &str, hub: &HubConfig, codes: &Codes, error: fastembed::Error) -> Error {
     let why = describe(&error);
     if !matches!(error, fastembed::Error::ModelRetrieval { .. } | fastembed::Error::Other(_)) {
@@ -190,6 +201,23 @@ mod tests {
         for info in TextEmbedding::list_supported_models() {
             assert_eq!(found(&format!("{:?}", info.model)), Some(info.model));
         }
+    }
+
+    #[test]
+    fn the_folder_of_models_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let codes = Codes { key: "embedder.source", missing: "embedder_missing", broken: "embedder_broken" };
+        let folder = tempfile::tempdir().unwrap();
+        let (data, file) = (folder.path().join("data"), folder.path().join("file"));
+        let make = |cache: std::path::PathBuf| make_cache("m", &HubConfig { cache, ..HubConfig::default() }, &codes);
+        // Twice, because what is there is used.
+        for _ in 0..2 {
+            make(data.join("models")).unwrap();
+        }
+        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::write(&file, "x").unwrap();
+        let error = make(file.join("models")).unwrap_err();
+        assert!(error.code() == "embedder_missing" && error.message().contains("HF_HOME"), "{error}");
     }
 
     #[test]

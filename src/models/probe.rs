@@ -41,7 +41,7 @@ pub enum KeySeen {
 /// Asks it. With `spend` a model is asked for one token also where the list tells nothing of what calls are taken with.
 ///
 /// # Errors
-/// Why the provider cannot be asked at all, or refuses the key.
+/// Why the provider cannot be asked at all, or that it refuses the key.
 pub async fn probe(name: &str, provider: &ProviderConfig, limit: Duration, spend: bool) -> Result<Seen, ModelError> {
     let wrong = |error: crate::error::Error| ModelError::Refused(error.to_string());
     let keyless = provider.api_key.is_empty() && provider.key_file.as_os_str().is_empty();
@@ -54,10 +54,13 @@ pub async fn probe(name: &str, provider: &ProviderConfig, limit: Duration, spend
         asked.push(async move { (&model.id, one_token(&*chat, limit).await) });
     }
     let answers: Vec<_> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
+    // Before anything is said of a refusal: it must not matter which model was asked first.
+    if !keyless && answers.iter().any(|(_, answer)| answer.is_ok()) {
+        key = KeySeen::Taken;
+    }
     let mut unknown = Vec::new();
     for (id, answer) in answers {
         match answer {
-            Ok(()) if !keyless => key = KeySeen::Taken,
             Err(ModelError::Unknown(_)) => unknown.push(id.clone()),
             // Where the key is known to be taken, it is this model that it does not open.
             Err(refused @ ModelError::Unauthorized(_)) if key != KeySeen::Taken => return Err(refused),
@@ -67,8 +70,14 @@ pub async fn probe(name: &str, provider: &ProviderConfig, limit: Duration, spend
     }
     let first = provider.models.iter().find(|model| !unknown.contains(&model.id));
     if let Some(model) = first.filter(|_| spend && key != KeySeen::Taken) {
-        one_token(&*lines.chat(model, connect_ms).map_err(wrong)?, limit).await?;
-        key = if keyless { KeySeen::None } else { KeySeen::Taken };
+        match one_token(&*lines.chat(model, connect_ms).map_err(wrong)?, limit).await {
+            Ok(()) if keyless => {}
+            Ok(()) => key = KeySeen::Taken,
+            Err(ModelError::Unknown(_)) => unknown.push(model.id.clone()),
+            Err(refused @ ModelError::Unauthorized(_)) => return Err(refused),
+            // The provider has answered before; that it is busy, or dislikes so short a question, tells nothing of the key.
+            Err(_) => {}
+        }
     }
     Ok(Seen { unknown, key })
 }
@@ -135,8 +144,14 @@ mod tests {
 
     /// What a provider shows that answers its requests in this order, and how many it was sent.
     async fn shown(replies: Vec<Vec<Step>>, id: &str, key: &str, spend: bool) -> (Result<Seen, ModelError>, usize) {
+        shown_of(replies, &[id], key, spend).await
+    }
+
+    /// The same of several models.
+    async fn shown_of(replies: Vec<Vec<Step>>, ids: &[&str], key: &str, spend: bool) -> (Result<Seen, ModelError>, usize) {
         let fake = Fake::start(move |nth| replies.get(nth).cloned().unwrap_or_default()).await;
-        let provider = ProviderConfig { models: vec![ModelConfig::named(id)], api_key: Secret::new(key), ..fake.provider() };
+        let models = ids.iter().map(|id| ModelConfig::named(*id)).collect();
+        let provider = ProviderConfig { models, api_key: Secret::new(key), ..fake.provider() };
         let seen = probe("fake", &provider, Duration::from_secs(20), spend).await;
         (seen, fake.seen().len())
     }
@@ -156,6 +171,29 @@ mod tests {
         let (seen, asked) = shown(vec![list()], "m", "", false).await;
         assert_eq!((seen.unwrap(), asked), (known(KeySeen::None), 1), "without a key there is nothing to compare");
         assert!(matches!(shown(vec![shut()], "m", "sk-1", false).await.0, Err(ModelError::Unauthorized(_))));
+    }
+
+    #[tokio::test]
+    async fn a_model_that_answers_shows_the_key_whichever_is_asked_first() {
+        let list = || reply(200, "", LIST);
+        let refused = || reply(401, "", r#"{"error": {"message": "no"}}"#);
+        for answers in [[answer(&["x"]), refused()], [refused(), answer(&["x"])]] {
+            let [one, other] = answers;
+            let (seen, asked) = shown_of(vec![list(), list(), one, other], &["a", "b"], "sk-1", false).await;
+            assert_eq!((seen.unwrap(), asked), (Seen { unknown: Vec::new(), key: KeySeen::Taken }, 4));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listed_model_that_is_asked_is_unknown_or_refused_or_tells_nothing() {
+        let seen = async |status| {
+            let list = || reply(200, "", LIST);
+            let said = reply(status, "", r#"{"error": {"message": "no"}}"#);
+            shown(vec![list(), list(), said], "m", "sk-1", true).await.0
+        };
+        assert_eq!(seen(404).await.unwrap(), Seen { unknown: vec!["m".into()], key: KeySeen::Untried });
+        assert_eq!(seen(429).await.unwrap(), Seen { unknown: Vec::new(), key: KeySeen::Untried });
+        assert!(matches!(seen(403).await, Err(ModelError::Unauthorized(_))));
     }
 
     #[tokio::test]

@@ -410,15 +410,28 @@ fn a_command_in_the_wrong_folder_says_where_it_began_a_shop() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let place = shop.data.display().to_string();
-    let reading = ["key list", "key revoke k_1", "kb stats", "kb words", "kb words remove x", "tenant list", "prompt list", "usage"];
+    let named = shop.folder.path().join("named.db");
+    let url = format!("sqlite://{}", named.display());
+    let reading = ["key list", "key revoke k_1", "kb stats", "kb words", "kb words remove x", "tenant list", "prompt versions x", "usage"];
     for reads in reading {
-        let (code, said) = said(&reads.split(' ').collect::<Vec<_>>());
-        assert!(code == Some(2) && said.contains("There is no data in") && said.contains(&place), "{reads}: {said}");
+        let mut arguments: Vec<&str> = reads.split(' ').collect();
+        let (code, first) = said(&arguments);
+        assert!(code == Some(2) && first.contains("There is no data in") && first.contains(&place), "{reads}: {first}");
+        arguments.extend(["--database", &url]);
+        let (code, second) = said(&arguments);
+        assert!(code == Some(2) && second.contains("named.db") && second.contains("--database"), "{reads}: {second}");
     }
-    assert!(!shop.data.exists(), "what only reads made the directory");
+    assert!(!shop.data.exists() && !named.exists(), "what only reads made the directory");
+    let listed = shop.run(["prompt", "list"]).done();
+    assert!(listed.json["prompts"].as_array().is_some_and(|prompts| !prompts.is_empty()), "those of the build: {listed:?}");
+    shop.run(["prompt", "show", listed.json["prompts"][0]["name"].as_str().unwrap()]).done();
+    assert!(!shop.data.exists(), "they need no shop");
     let table = shop.file("a.csv", CSV);
     let planned = shop.run([OsStr::new("kb"), OsStr::new("import"), table.as_os_str(), OsStr::new("--dry-run")]).done();
     assert_eq!((planned.counts(), shop.data.exists()), ([3, 0, 0, 0, 0, 0], false), "nor does a plan");
+    let table = table.to_str().unwrap();
+    let planned = shop.run(["kb", "import", table, "--dry-run", "--database", &url]).done();
+    assert_eq!((planned.counts(), shop.data.exists(), named.exists()), ([3, 0, 0, 0, 0, 0], false, false), "nor of a named database");
     let issue = ["key", "issue", "--role", "member"];
     let (code, first) = said(&issue);
     assert!(code == Some(0) && first.contains("this began a new one") && first.contains(&place) && first.contains("--data-dir"), "{first}");
@@ -461,6 +474,7 @@ async fn an_address_that_another_copilot_has_is_told_as_its() {
     let shop = Shop::new();
     shop.import(&shop.file("a.csv", CSV)).done();
     let serving = Serving::start(&shop.data);
+    serving.ready().await;
     let address = serving.url.trim_start_matches("http://").to_owned();
     let other = Shop::new();
     let ran = other.run(["serve", "--listen", &address]);
@@ -472,7 +486,10 @@ async fn an_address_that_another_copilot_has_is_told_as_its() {
     let ran = shop.run(["serve", "--listen", "127.0.0.1:0"]);
     assert!(ran.failed_with("data_dir_in_use").contains(&address), "{ran:?}");
     assert_eq!(serving.stop(), Some(0));
-    // Now nobody listens there.
+    // Bound and not listening, so that no other test gets the port.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let ran = shop.run(["chat", "--url", &format!("http://{address}"), "--key", "mc_member_x"]);
     let said = ran.failed_with("server_unreachable");
     assert!(said.contains(&format!("Nothing listens at {address} ")) && said.contains("`merchant-copilot serve`"), "{said}");
