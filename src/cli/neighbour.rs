@@ -131,7 +131,11 @@ mod tests {
         for (bytes, code, how) in [
             (&b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"[..], "not_a_copilot", "HTTP 404"),
             (&b"SSH-2.0-OpenSSH_9\r\n"[..], "not_a_copilot", "HTTP version"),
-            (&b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"[..], "server_unreachable", "no chat at the moment (HTTP 503"),
+            (
+                &b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"[..],
+                "server_unreachable",
+                "no chat at the moment (HTTP 503",
+            ),
             (&b"HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"[..], "server_unreachable", "no chat at the moment (HTTP 429"),
         ] {
             let place = answers(bytes).await;
