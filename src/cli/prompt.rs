@@ -97,7 +97,10 @@ impl PromptCommand {
             Self::Versions { name } => versions::list(prompts, tenant, &name, json).await,
             Self::Save(save) => save.run(prompts, tenant, json).await,
             Self::Publish(publish) => publish.run(prompts, tenant, json).await,
-            shown => shown.show(&prompts.of(tenant).await?, &ground.config, tenant.as_str(), json),
+            shown => {
+                let set = prompts.of(tenant).await?;
+                shown.show(&set, &ground.config, tenant.as_str(), json)
+            }
         }
     }
 
